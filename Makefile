@@ -1,0 +1,50 @@
+# What a person runs. Needs Python 3.11 or 3.12; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install demo test check lint types format bench clean
+
+help:
+	@echo "make demo     install, and replay the bundled log: no broker needed"
+	@echo "make install  leave the command at $(BIN)/freshrank"
+	@echo "make test     install what the tests need, and run them"
+	@echo "make check    lint, types and tests: what CI runs"
+	@echo "make bench    measure speed; writes bench/results.md"
+	@echo "make format   format the code"
+
+$(VENV)/installed: pyproject.toml
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+install: $(VENV)/installed
+
+demo: install
+	$(BIN)/freshrank demo
+
+test: $(VENV)/installed-dev
+	$(BIN)/pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+check: lint types test
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m bench.run
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache build dist

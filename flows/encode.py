@@ -1,0 +1,53 @@
+"""Encode: from a list to the message that goes out, keyed by its user."""
+
+import time
+
+import bytewax.operators as op
+import orjson
+from bytewax.dataflow import Stream, operator
+from bytewax.operators import KeyedStream
+
+from flows.latency import LatencyHistogram
+from flows.messages import Decided, Outgoing, Ranked
+
+
+@operator
+def encode(step_id: str, up: Stream[Decided], model: str, latency: LatencyHistogram) -> KeyedStream[Outgoing]:
+    """Encode every list that goes out, and note how long it took since its event arrived."""
+
+    def encode_batch(batch: list[Decided]) -> list[tuple[str, Outgoing]]:
+        messages = [(ranked.event.user, to_message(ranked, model)) for ranked, is_emitted in batch if is_emitted]
+        now = time.perf_counter()
+        for ranked, is_emitted in batch:
+            if is_emitted:
+                latency.add(now - ranked.event.arrived)
+        return messages
+
+    return op.flat_map_batch("messages", up, encode_batch)
+
+
+def to_message(ranked: Ranked, model: str) -> Outgoing:
+    """Encode one list; for an erased user a tombstone.
+
+    Args:
+        ranked: The list and the event it answers.
+        model: Name and version of the model that made it.
+
+    >>> from flows.messages import Interaction
+    >>> event = Interaction("u1", "i9", 1382021321.5, source="events/0/4711")
+    >>> to_message(Ranked(event, None, ["i4"], [0.93]), "blend/1").value.decode()
+    '{"user":"u1","items":[{"item":"i4","score":0.93}],"event_time":1382021321.5,"source":"events/0/4711","model":"blend/1"}'
+    """
+    event = ranked.event
+    if ranked.items is None or ranked.scores is None:
+        return Outgoing(event.user.encode(), None)
+    value = orjson.dumps(
+        {
+            "user": event.user,
+            "items": [{"item": item, "score": score} for item, score in zip(ranked.items, ranked.scores, strict=True)],
+            "event_time": event.timestamp,
+            "source": event.source,
+            "model": model,
+        }
+    )
+    return Outgoing(event.user.encode(), value)

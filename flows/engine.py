@@ -1,0 +1,125 @@
+"""Runs a flow on the engine, with or without a recovery directory."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.testing import run_main
+
+from flows.store import Store, sync_directory
+
+JOB_FORMAT: Final = 1
+"""Version of the layout of a recovery directory."""
+
+
+class RecoveryError(Exception):
+    """A recovery directory cannot be used. The message says what was expected, what came and what to do."""
+
+
+class Recovery:
+    """A recovery directory: which job it belongs to, the engine's snapshots, and the state of each step.
+
+    Args:
+        directory: Made if it is not there.
+        job: What must be the same whenever the job is resumed, by the names of the settings.
+
+    Raises:
+        RecoveryError: The directory is another job's, in use, or cannot be written.
+    """
+
+    def __init__(self, directory: Path, job: dict[str, Any]) -> None:
+        self.directory = directory
+        self._job = {"format": JOB_FORMAT, **job}
+        self._lock: int | None = None
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._take()
+            self._check()
+            engine = directory / "engine"
+            if not engine.exists():
+                engine.mkdir()
+                init_db_dir(engine, 1)
+        except OSError as error:
+            raise RecoveryError(
+                f"{directory}: expected a directory to write; {error.strerror}. Set `recovery` to one of yours."
+            ) from None
+        self.config = RecoveryConfig(str(engine))
+
+    def store(self, step: str) -> Store:
+        """Open the store of a step."""
+        return Store(self.directory / "state" / step)
+
+    def close(self) -> None:
+        """Let another process have the directory."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take(self) -> None:
+        self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise RecoveryError(
+                f"{self.directory}: another process is at work on this recovery directory. Stop it, or set "
+                "`recovery` to another directory."
+            ) from None
+
+    def _check(self) -> None:
+        path = self.directory / "job.json"
+        if not path.exists():
+            path.write_bytes(orjson.dumps(self._job, option=orjson.OPT_INDENT_2))
+            sync_directory(self.directory)
+            return
+        try:
+            found = orjson.loads(path.read_bytes())
+        except orjson.JSONDecodeError:
+            found = {}
+        for name, value in self._job.items():
+            if found.get(name) != value:
+                self.close()
+                raise RecoveryError(
+                    f"{path}: expected the state of a job with {name} {value!r}; found {found.get(name)!r}. Change "
+                    f"the setting back, or set `recovery` to another directory to start anew."
+                )
+
+
+@contextmanager
+def recovery_in(directory: Path | None, job: dict[str, Any]) -> Iterator[Recovery | None]:
+    """Hold a recovery directory while a flow runs; None: hold none."""
+    recovery = None if directory is None else Recovery(directory, job)
+    try:
+        yield recovery
+    finally:
+        if recovery is not None:
+            recovery.close()
+
+
+def run_flow(flow: Dataflow, recovery: Recovery | None, epoch_seconds: float) -> None:
+    """Run a flow to its end in this thread.
+
+    Raises:
+        Exception: What a step raised, as it was raised.
+    """
+    try:
+        run_main(
+            flow,
+            epoch_interval=timedelta(seconds=epoch_seconds),
+            recovery_config=None if recovery is None else recovery.config,
+        )
+    except RuntimeError as error:
+        raise _first_cause(error) from error
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error

@@ -1,0 +1,50 @@
+"""Features: what an interaction means for the model, its reward and its context."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import bytewax.operators as op
+from bytewax.dataflow import operator
+from bytewax.operators import KeyedStream
+
+from flows.messages import Event, Interaction
+from recmodels.base import Example
+
+
+class Prepared(NamedTuple):
+    """An event, and what a model learns from it: None for an event that is no interaction."""
+
+    event: Event
+    example: Example | None
+
+
+@operator
+def features(step_id: str, up: KeyedStream[Event], rewards: Mapping[str, float]) -> KeyedStream[Prepared]:
+    """Give every interaction its reward and its context."""
+
+    def prepare_batch(batch: list[tuple[str, Event]]) -> list[tuple[str, Prepared]]:
+        return [(key, prepare(event, rewards)) for key, event in batch]
+
+    return op.flat_map_batch("examples", up, prepare_batch)
+
+
+def prepare(event: Event, rewards: Mapping[str, float]) -> Prepared:
+    """Make an event ready for the model.
+
+    Args:
+        event: Any event.
+        rewards: Reward by type of event; 1 for a type that is not there. At 0 or below the event speaks against the
+            item: it is learned as such and not scored.
+
+    >>> prepare(Interaction("u1", "i1", 5.0, event="return", value=2.0), {"return": -1.0}).example
+    Example(user='u1', item='i1', y=-1.0, timestamp=5.0, x={'event': 'return', 'value': 2.0})
+    """
+    if not isinstance(event, Interaction):
+        return Prepared(event, None)
+    x = {"event": event.event, "value": event.value}
+    if event.session is not None:
+        x["session"] = event.session
+    if event.context:
+        x = {**event.context, **x}
+    reward = rewards.get(event.event, 1.0)
+    return Prepared(event, Example(event.user, event.item, reward, event.timestamp, x))

@@ -1,0 +1,165 @@
+"""Write lists and rejects to files, so that a resumed run has each line exactly once."""
+
+import os
+import weakref
+import zlib
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Final, Generic, Protocol, TypeVar
+
+import bytewax.operators as op
+import orjson
+import zstandard
+from bytewax.dataflow import Stream, operator
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from typing_extensions import override
+
+from flows.dead_letters import to_file_line
+from flows.messages import Outgoing, Rejected
+
+X = TypeVar("X")
+
+
+class OutputFileError(Exception):
+    """A file cannot be written. The message says what was expected, what came and what to do."""
+
+
+class LineFile(FixedPartitionedSink[X, int], Generic[X]):
+    """Writes one line per item to one file; compressed if its name ends in `.gz` or `.zst`.
+
+    Every epoch ends with the lines on the disk and their number of bytes as the state. A resumed run cuts the
+    file back to there, so that the lines of an unfinished epoch are not in it twice; a run without a state
+    starts the file anew. Compressed, each epoch is a member of its own, and the whole is an ordinary file of
+    several members.
+
+    Args:
+        path: The file. `check` says before the flow starts whether it can be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @abstractmethod
+    def to_line(self, item: X) -> bytes:
+        """Encode one item as a line, with its newline."""
+
+    def check(self) -> None:
+        """Raise `OutputFileError` if the file cannot be written. What it holds stays as it is."""
+        is_new = not self.path.exists()
+        if not is_new and not self.path.is_file():
+            raise OutputFileError(f"{self.path}: expected a file to write; this is none. Name another.")
+        try:
+            self.path.open("ab").close()
+            if is_new:
+                self.path.unlink()
+        except OSError as error:
+            raise OutputFileError(
+                f"{self.path}: expected a file to write; {error.strerror}. Name one in a directory of yours."
+            ) from None
+
+    @override
+    def list_parts(self) -> list[str]:
+        return ["file"]
+
+    @override
+    def part_fn(self, item_key: str) -> int:
+        return 0
+
+    @override
+    def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_LinePartition[X]":
+        return _LinePartition(self.path, self.to_line, resume_state)
+
+
+class ListFile(LineFile[Outgoing]):
+    """Writes the value of each message as a line, and a tombstone as `{"user": "u1", "items": null}`."""
+
+    @override
+    def to_line(self, item: Outgoing) -> bytes:
+        if item.value is not None:
+            return item.value + b"\n"
+        user = None if item.key is None else item.key.decode()
+        return orjson.dumps({"user": user, "items": None}, option=orjson.OPT_APPEND_NEWLINE)
+
+
+class RejectFile(LineFile[Rejected]):
+    """Writes each reject as a line with `source`, `reason`, `field` and `raw`; see `flows.dead_letters`."""
+
+    @override
+    def to_line(self, item: Rejected) -> bytes:
+        return to_file_line(item)
+
+
+@operator
+def write_lines(step_id: str, up: Stream[X], sink: LineFile[X]) -> None:
+    """Write a stream to a file, in order."""
+
+    def with_key(batch: list[X]) -> list[tuple[str, X]]:
+        return [("file", item) for item in batch]
+
+    op.output("file", op.flat_map_batch("key", up, with_key), sink)
+
+
+class _Compressor(Protocol):
+    def compress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
+
+
+class _Plain:
+    def compress(self, data: bytes, /) -> bytes:
+        return data
+
+    def flush(self) -> bytes:
+        return b""
+
+
+_COMPRESSORS: Final[dict[str, Callable[[], _Compressor]]] = {
+    ".gz": lambda: zlib.compressobj(wbits=31),
+    ".zst": lambda: zstandard.ZstdCompressor().compressobj(),
+}
+
+
+def _open_at(path: Path, position: int | None) -> BinaryIO:
+    if position is None:
+        return path.open("wb")
+    size = path.stat().st_size if path.exists() else 0
+    if size < position:
+        raise OutputFileError(
+            f"{path}: expected the {position:,} bytes written before the restart; found {size:,}. "
+            "Put the file back, or start without the recovery directory."
+        )
+    file = path.open("r+b")
+    file.truncate(position)
+    file.seek(position)
+    return file
+
+
+class _LinePartition(StatefulSinkPartition[X, int]):
+    def __init__(self, path: Path, to_line: Callable[[X], bytes], position: int | None) -> None:
+        self._to_line = to_line
+        self._new_member = _COMPRESSORS.get(path.suffix, _Plain)
+        self._member: _Compressor | None = None
+        self._file = _open_at(path, position)
+        weakref.finalize(self, self._file.close)  # after a crash the engine calls no close()
+
+    @override
+    def write_batch(self, values: list[X]) -> None:
+        if self._member is None:
+            self._member = self._new_member()
+        lines = b"".join(map(self._to_line, values))
+        self._file.write(self._member.compress(lines))
+        self._file.flush()  # a partition left behind by a crash must not hold bytes that it could write later
+
+    @override
+    def snapshot(self) -> int:
+        if self._member is not None:
+            self._file.write(self._member.flush())
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._member = None
+        return self._file.tell()
+
+    @override
+    def close(self) -> None:
+        self.snapshot()
+        self._file.close()

@@ -1,0 +1,91 @@
+"""State that outlives the process: how a stateful step meets the engine and the store.
+
+The engine would pickle a step's whole state at every snapshot. Instead, a step's state lives in files of its own (see
+`flows.store`), and the engine keeps a pointer into them.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+import bytewax.operators as op
+from bytewax.dataflow import operator
+from bytewax.operators import KeyedStream, StatefulBatchLogic
+from numpy.typing import NDArray
+from typing_extensions import override
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+Record: TypeAlias = Mapping[str, NDArray[Any]]
+"""State, or a change of it, as named arrays."""
+Pointer: TypeAlias = dict[str, int]
+"""Where in a store a state ends: all that the engine keeps of it."""
+
+logger = logging.getLogger(__name__)
+
+
+class Kept(ABC, Generic[In, Out]):
+    """The state of one step for one shard, and what it does with events."""
+
+    @abstractmethod
+    def process(self, batch: list[In]) -> list[Out]:
+        """Take a batch, in order, and return what goes on to the next step."""
+
+    @abstractmethod
+    def dump(self) -> Record:
+        """Return the whole state."""
+
+    def dump_changes(self) -> Record:
+        """Return what has changed since the last dump of either kind, with absolute values."""
+        return self.dump()
+
+    @abstractmethod
+    def load(self, record: Record) -> None:
+        """Take over what `dump` or `dump_changes` gave."""
+
+
+class StateStore(Protocol):
+    """Keeps the state of one step of one shard."""
+
+    def save(self, state: Kept[Any, Any]) -> Pointer:
+        """Make the state durable and return where it ends."""
+
+    def load(self, state: Kept[Any, Any], pointer: Pointer | None) -> None:
+        """Bring a fresh state to where `pointer` says; None: to the beginning."""
+
+
+StoreFor: TypeAlias = Callable[[str], StateStore | None]
+"""Opens the store of a step by the step's name; None if nothing is to be kept."""
+
+
+@operator
+def keep(step_id: str, up: KeyedStream[In], build: Callable[[], Kept[In, Out]], store: StoreFor) -> KeyedStream[Out]:
+    """Run a step whose state is in the store whenever the engine takes a snapshot. There is one key: one shard."""
+    step = step_id.split(".")[1]  # flow.step.…
+
+    def logic(pointer: Pointer | None) -> _KeptLogic[In, Out]:
+        return _KeptLogic(build(), store(step), pointer)
+
+    return op.stateful_batch("state", up, logic)
+
+
+class _KeptLogic(StatefulBatchLogic[In, Out, Pointer | None]):
+    def __init__(self, kept: Kept[In, Out], store: StateStore | None, pointer: Pointer | None) -> None:
+        self._kept = kept
+        self._store = store
+        if store is not None:
+            store.load(kept, pointer)
+
+    @override
+    def on_batch(self, values: list[In]) -> tuple[Iterable[Out], bool]:
+        try:
+            return self._kept.process(values), StatefulBatchLogic.RETAIN
+        except Exception:
+            # With several processes the engine loses the text of an exception.
+            logger.exception("a step failed; the job stops here and can be resumed")
+            raise
+
+    @override
+    def snapshot(self) -> Pointer | None:
+        return None if self._store is None else self._store.save(self._kept)

@@ -1,0 +1,87 @@
+"""Learn + rank: the step that holds the model. It learns each event and makes the user's new list.
+
+Nothing but the order of the events decides what comes out.
+"""
+
+from collections.abc import Callable, Sequence
+
+from bytewax.dataflow import operator
+from bytewax.operators import KeyedStream
+from typing_extensions import override
+
+from flows.features import Prepared
+from flows.kept import Kept, Record, StoreFor, keep
+from flows.messages import Forget, Interaction, ItemEvent, Ranked
+from flows.tally import Tally
+from recmodels.base import Example, Recommender
+
+
+@operator
+def learn(
+    step_id: str,
+    up: KeyedStream[Prepared],
+    model: Callable[[], Recommender],
+    top: int,
+    score: bool,
+    tally: Tally,
+    store: StoreFor,
+) -> KeyedStream[Ranked]:
+    """Learn every event; interactions and erasures come out with the user's new list."""
+    return keep("model", up, lambda: Learner(model(), top, score, tally), store)
+
+
+class Learner(Kept[Prepared, Ranked]):
+    """A model at work on a stream.
+
+    Args:
+        model: The model.
+        top: Length of the lists.
+        score: Whether each event is scored against the list just before it.
+        tally: Counts what was learned.
+    """
+
+    def __init__(self, model: Recommender, top: int, score: bool, tally: Tally) -> None:
+        self.model = model
+        self.top = top
+        self.score = score
+        self.tally = tally
+
+    @override
+    def process(self, batch: list[Prepared]) -> list[Ranked]:
+        ranked: list[Ranked] = []
+        events: list[Interaction] = []
+        examples: list[Example] = []
+        for event, example in batch:
+            if example is not None and isinstance(event, Interaction):
+                events.append(event)
+                examples.append(example)
+                continue
+            self._learn(events, examples, ranked)
+            events, examples = [], []
+            if isinstance(event, ItemEvent):
+                self.model.learn_item(event.item, event.features, event.available)
+                self.tally.item_events += 1
+            elif isinstance(event, Forget):
+                self.model.forget_one(event.user)
+                self.tally.forgotten += 1
+                ranked.append(Ranked(event, None, None, None))
+        self._learn(events, examples, ranked)
+        return ranked
+
+    def _learn(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Ranked]) -> None:
+        if events:
+            steps = self.model.step_many(examples, self.top, self.score)
+            ranked.extend(Ranked(event, *step) for event, step in zip(events, steps, strict=True))
+            self.tally.learned += len(events)
+
+    @override
+    def dump(self) -> Record:
+        return self.model.dump()
+
+    @override
+    def dump_changes(self) -> Record:
+        return self.model.dump_changes()
+
+    @override
+    def load(self, record: Record) -> None:
+        self.model.load(record)

@@ -1,0 +1,155 @@
+"""Settings: from flags, else `FRESHRANK_*` variables, else a TOML file, else these defaults."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from pydantic_settings import SettingsError as SourceError
+from typing_extensions import override
+
+from flows.emit import Policy
+from recmodels.base import Recommender
+from recmodels.specification import build_model
+
+
+class SettingsError(Exception):
+    """Settings cannot be used. The message says which, what was expected, and what came unless it may be secret."""
+
+
+class Settings(BaseSettings):
+    """All that can be set. Every name is also a variable, `FRESHRANK_` and the name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="FRESHRANK_", extra="forbid", hide_input_in_errors=True)
+    file: ClassVar[Path | None] = None
+
+    model: str = "blend"
+    """`blend`, another model's name, `river:reco.BiasedMF(n_factors=32)` or `package.module:Class(argument=1)`."""
+    top: Annotated[int, Field(ge=1, le=1_000)] = 10
+    """Items of a list."""
+    repeats: Literal["allow", "exclude"] = "allow"
+    """Whether a list may hold items that its user has interacted with."""
+    rewards: dict[str, float] = {"return": -1.0}
+    """Reward by type of event, 1 for any other. At 0 or below the event speaks against the item."""
+    dedup_window: Annotated[int, Field(ge=0)] = 10_000
+    """So many event ids are remembered, to drop repeats."""
+    emit: Policy = "every"
+    """Emit a list after `every` event, or only if it has `changed`."""
+    emit_interval: Annotated[float, Field(ge=0.0)] = 0.0
+    """Least seconds, by the events' time, between two lists of one user."""
+    max_users: Annotated[int, Field(ge=1)] = 1_000_000
+    """So many users are known to the emission policy."""
+
+    bootstrap: str = "localhost:9092"
+    """Addresses of Kafka brokers, with commas between them."""
+    input_topic: str = "events"
+    output_topic: str = "lists"
+    dead_letter_topic: str = "rejects"
+    group: str = "freshrank"
+    """The consumer group whose offsets show how far the job is."""
+    start: Literal["earliest", "latest"] = "earliest"
+    """Where to begin in a topic of which nothing has been read."""
+    create_topics: bool = True
+    """Create the output topics where they are missing."""
+    partitions: Annotated[int, Field(ge=1)] = 1
+    """Of output topics that are created."""
+    replication: Annotated[int, Field(ge=1)] = 1
+    """Of output topics that are created."""
+    kafka: dict[str, str] = {}
+    """Further librdkafka settings by their own names, such as `security.protocol`."""
+    kafka_password: SecretStr | None = None
+    """`sasl.password`, better kept in a variable or a file than in `kafka`."""
+    kafka_password_file: Path | None = None
+    """A file that holds `sasl.password`."""
+    batch: Annotated[int, Field(ge=1)] = 64
+    """Most records taken at once."""
+
+    recovery: Path | None = None
+    """Directory of the state from which a stopped or killed job resumes. Without one it starts anew."""
+    epoch_seconds: Annotated[float, Field(gt=0.0)] = 5.0
+    """Time between two snapshots."""
+
+    @field_validator("model")
+    @classmethod
+    def _model_exists(cls, model: str) -> str:
+        build_model(model, repeats="allow")
+        return model
+
+    @override
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        path = cls.file or _usual_file()
+        if cls.file is not None or path.exists():
+            sources.append(TomlConfigSettingsSource(settings_cls, path))
+        return tuple(sources)
+
+    def build_model(self) -> Recommender:
+        """Make the model anew."""
+        return build_model(self.model, repeats=self.repeats)
+
+    @property
+    def model_version(self) -> str:
+        """Name and version of the model, as each list says it."""
+        return self.build_model().version
+
+    def client(self) -> dict[str, Any]:
+        """Return the librdkafka settings that every Kafka client of the job shares."""
+        config: dict[str, Any] = {**self.kafka, "bootstrap.servers": self.bootstrap}
+        password = self.kafka_password.get_secret_value() if self.kafka_password else None
+        if self.kafka_password_file is not None:
+            password = self.kafka_password_file.read_text(encoding="utf-8").rstrip("\n")
+        if password is not None:
+            config["sasl.password"] = password
+        return config
+
+
+def load_settings(file: Path | None = None, **flags: Any) -> Settings:
+    """Read the settings.
+
+    Args:
+        file: A TOML file; None: `FRESHRANK_CONFIG`, else `freshrank.toml` if it is there.
+        flags: Settings that come before all others.
+
+    Raises:
+        SettingsError: The file cannot be read, or a setting is unknown or not what it must be.
+    """
+    if file is not None and not file.is_file():
+        raise SettingsError(f"{file}: expected a TOML file of settings; there is no such file.")
+    Settings.file = file
+    try:
+        return Settings(**flags)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file or _usual_file()}: expected a TOML file of settings; {error}.") from None
+    except ValidationError as error:
+        raise SettingsError("\n".join(_fault(dict(found)) for found in error.errors())) from None
+    except SourceError as error:  # a variable that must be JSON is not
+        raise SettingsError(f'{error}. Tables are set by variables in JSON, such as {{"return": -1}}.') from None
+    finally:
+        Settings.file = None
+
+
+def _usual_file() -> Path:
+    return Path(os.environ.get("FRESHRANK_CONFIG", "freshrank.toml"))
+
+
+def _fault(found: dict[str, Any]) -> str:
+    name = ".".join(map(str, found["loc"]))
+    if found["type"] == "extra_forbidden":
+        return f"setting {name}: there is no such setting. There are: {', '.join(Settings.model_fields)}."
+    said = f"setting {name}: {found['msg'].removeprefix('Value error, ')}"
+    return said if name.startswith(("kafka", "model")) else f"{said}; got {found['input']!r}"

@@ -1,0 +1,170 @@
+"""The contract of every model: River's verbs and argument order, and three of ours."""
+
+import heapq
+import pickle
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from river.reco.base import Ranker
+
+Context = Mapping[str, Any]
+"""What is known of an interaction beside user, item and reward: `timestamp`, `value`, `device` and the like."""
+
+
+class Example(NamedTuple):
+    """An interaction, made ready for a model."""
+
+    user: str
+    item: str
+    y: float = 1.0
+    """The reward: 1 for an ordinary interaction, 0 or less for one that speaks against the item."""
+    timestamp: float = 0.0
+    """Unix seconds."""
+    x: Context | None = None
+
+
+class Step(NamedTuple):
+    """What a model says of one example, in `Recommender.step_many`."""
+
+    position: int | None
+    """Where the item stood, from 0, in the user's list just before the example was learned; -1 if it was not in it;
+    None if it is not scored: a repeat where repeats are excluded, or a reward of 0 or less."""
+    items: Sequence[str]
+    """The user's list just after it."""
+    scores: Sequence[float]
+
+
+class Recommender(Ranker):
+    """A model that recommends. Subclass it, write `learn_one` and `predict_one`, and the flow can run it.
+
+    What holds for each model, and is checked for each (`recmodels.checks`):
+
+    - Reads never write: `predict_one`, `rank` and `top` change nothing, whoever is asked for.
+    - Lists are deterministic: the same examples give the same lists. Equal scores keep the order in which items
+      were first seen.
+    - With `repeats="exclude"`, `top` leaves out what the user has interacted with.
+    - `forget_one` leaves nothing of a user: afterwards the user is a stranger.
+    - Users, items and rewards that nobody expected are no error.
+
+    `top` here ranks the whole catalogue, which costs a call of `predict_one` for each item: a model that finds its
+    own candidates overrides `top`, and is faster.
+
+    Args:
+        repeats: "allow" if a user's list may hold items the user has interacted with, or "exclude".
+        seed: Of everything random.
+
+    >>> class Newest(Recommender):
+    ...     '''Recommends what was touched last.'''
+    ...
+    ...     def learn_one(self, user, item, y=1.0, x=None):
+    ...         self.remember(user, item)
+    ...         self.clock = getattr(self, "clock", 0) + 1
+    ...         self.catalogue[item] = self.clock
+    ...
+    ...     def predict_one(self, user, item, x=None):
+    ...         return self.catalogue.get(item, 0)
+    >>> model = Newest(repeats="exclude")
+    >>> for user, item in [("ann", "tea"), ("bob", "jam"), ("ann", "pie")]:
+    ...     model.learn_one(user, item)
+    >>> model.top("bob", n=2)
+    [('pie', 3), ('tea', 1)]
+    """
+
+    def __init__(self, repeats: str = "allow", seed: int = 0) -> None:
+        super().__init__(seed=seed)
+        self.repeats = repeats
+        self.catalogue: dict[str, Any] = {}
+        self.unavailable: set[str] = set()
+        self._seen: dict[str, dict[str, None]] = {}
+
+    @abstractmethod
+    def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
+        """Learn one interaction. `y` is the reward; `x` may hold a `timestamp` and context."""
+
+    @abstractmethod
+    def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
+        """Return the score of an item for a user: higher is better. Any user and item may be asked for."""
+
+    def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
+        """Order items by falling score; items of equal score as they were first seen, then as given."""
+        order = {item: place for place, item in enumerate(self.catalogue)}
+        last = len(order)
+        return sorted(items, key=lambda item: (-self.predict_one(user, item, x), order.get(item, last)))
+
+    def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
+        """Return the user's list: at most `n` items with their scores, the best first."""
+        barred = self._seen.get(user, {}) if self.repeats == "exclude" else {}
+        scored = (
+            (item, self.predict_one(user, item, x))
+            for item in self.catalogue
+            if item not in barred and item not in self.unavailable
+        )
+        return heapq.nsmallest(n, scored, key=lambda pair: -pair[1])
+
+    def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
+        """Learn what an item is (`x`: title, tags, price) and whether it may be recommended. None: as it was."""
+        if available is False:
+            self.unavailable.add(item)
+        elif available is True:
+            self.unavailable.discard(item)
+
+    def forget_one(self, user: str) -> None:
+        """Erase a user: afterwards the user is a stranger. What others' items gained from them may stay."""
+        self._seen.pop(user, None)
+
+    def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
+        """Take examples one after the other: ask for the list, learn the example, make the new list.
+
+        Args:
+            examples: In order; the result never depends on how a stream is cut into calls.
+            n: Length of the lists.
+            score: Whether the list before each example is asked for, too. It costs another `top`.
+
+        Returns:
+            What the model says of each example.
+        """
+        steps = []
+        for example in examples:
+            user, item, y = example.user, example.item, example.y
+            x = {"timestamp": example.timestamp, **(example.x or {})}
+            position = self._position(user, item, y, n, x) if score else None
+            self.learn_one(user, item, y, x)
+            listed = self.top(user, n, x)
+            steps.append(Step(position, [i for i, _ in listed], [s for _, s in listed]))
+        return steps
+
+    def remember(self, user: str, item: str) -> None:
+        """Note that the user knows the item, and that the item exists. Call it in `learn_one`."""
+        self.catalogue.setdefault(item, None)
+        if self.repeats == "exclude":
+            self._seen.setdefault(user, {}).setdefault(item)
+
+    def has_seen(self, user: str, item: str) -> bool:
+        """Say whether a user has interacted with an item; always False where repeats are allowed."""
+        return item in self._seen.get(user, ())
+
+    def _position(self, user: str, item: str, y: float, n: int, x: Context) -> int | None:
+        if y <= 0.0 or self.has_seen(user, item):
+            return None
+        listed = [i for i, _ in self.top(user, n, x)]
+        return listed.index(item) if item in listed else -1
+
+    @property
+    def version(self) -> str:
+        """Names the model in every list it makes."""
+        return f"{type(self).__name__.lower()}/1"
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Return the whole state as named arrays: here one, of the pickled attributes."""
+        return {"pickle": np.frombuffer(pickle.dumps(self.__dict__), np.uint8)}
+
+    def dump_changes(self) -> dict[str, NDArray[Any]]:
+        """Return what has changed since the last dump of either kind: here everything."""
+        return self.dump()
+
+    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `dump` or `dump_changes` gave. The caller has made sure that nobody else wrote it."""
+        self.__dict__.update(pickle.loads(record["pickle"].tobytes()))

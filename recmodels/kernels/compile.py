@@ -1,0 +1,39 @@
+"""How kernels are compiled: once per version of the source, and cached on the disk."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+import numba
+from numba import config
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Sums may be reordered, so that they run in SIMD lanes; NaN and infinity keep their meaning.
+_FAST: Final = {"reassoc", "contract", "arcp", "nsz"}
+
+
+def _cache_directory() -> str:
+    """Name a cache for exactly this source: numba looks only at the file of the outermost function, and would
+    go on using a kernel after another that it calls has changed."""
+    digest = hashlib.blake2b(digest_size=8)
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    base = Path(config.CACHE_DIR) if config.CACHE_DIR else Path.home() / ".cache" / "freshrank"
+    return str(base / digest.hexdigest())
+
+
+CACHE_DIRECTORY: Final = _cache_directory()
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function to machine code that runs without the interpreter's lock."""
+    users_choice = config.CACHE_DIR
+    config.CACHE_DIR = CACHE_DIRECTORY
+    try:
+        compiled: Callable[P, R] = numba.njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")(function)
+    finally:
+        config.CACHE_DIR = users_choice
+    return compiled

@@ -1,0 +1,100 @@
+"""Time-decayed popularity at several half-lives, measured in events.
+
+A count that halves every h events is stored as its level, log2(count) + now / h. The level of an item stands still
+until the item is touched, so items keep their order and nothing has to be decayed: the top items of each half-life
+are exact, and an event costs a few comparisons. A half-life without end (decay 0) counts all events.
+
+An item's column is its level minus that of the most popular item: log2 of the ratio of their counts.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from recmodels.kernels import candidates as candidate_set
+from recmodels.kernels.candidates import POPULAR
+from recmodels.kernels.compile import kernel
+from recmodels.kernels.state import Candidates, Items, Popularity
+
+FLOOR: Final = np.float32(-14.0)
+"""Lowest value of a column: an item 16,000 times rarer than the first is as good as unheard of."""
+
+
+@kernel
+def propose(popularity: Popularity, items: Items, candidates: Candidates) -> None:
+    """Add the top items of every half-life."""
+    for h in range(popularity.top.shape[0]):
+        for k in range(popularity.size[h]):
+            item = popularity.top[h, k]
+            if items.hidden[item] == 0:
+                candidate_set.add(candidates, item)
+
+
+@kernel
+def score(popularity: Popularity, items: Items, candidates: Candidates) -> None:
+    """Fill the columns of popularity."""
+    for h in range(popularity.top.shape[0]):
+        column = candidates.column[POPULAR + h]
+        highest = popularity.level[popularity.top[h, 0], h]
+        for s in range(candidates.size[0]):
+            item = candidates.item[s]
+            below = np.float32(popularity.level[item, h] - highest)
+            column[s] = max(below, FLOOR) if items.first_seen[item] > 0 else FLOOR
+
+
+@kernel
+def learn(popularity: Popularity, item: int, reward: float, now: int, is_new: bool) -> None:
+    """Count an interaction of weight `reward` that happens at event number `now`."""
+    popularity.dirty[item] = 1
+    gain = np.log2(reward)
+    for h in range(popularity.top.shape[0]):
+        added = gain + now * popularity.decay[h]
+        level = popularity.level[item, h]
+        if is_new:
+            level = added
+        elif level > added:
+            level += np.log2(1.0 + 2.0 ** (added - level))
+        else:
+            level = added + np.log2(1.0 + 2.0 ** (level - added))
+        popularity.level[item, h] = level
+        rise(popularity, item, h)
+
+
+@kernel
+def rise(popularity: Popularity, item: int, h: int) -> None:
+    """Move an item whose level has grown to its place among the top items."""
+    top = popularity.top[h]
+    level = popularity.level[item, h]
+    place = popularity.rank[item, h] - 1
+    if place < 0:
+        if popularity.size[h] < top.shape[0]:
+            place = popularity.size[h]
+            popularity.size[h] += 1
+        elif popularity.level[top[-1], h] < level:
+            place = top.shape[0] - 1
+            popularity.rank[top[place], h] = 0
+            popularity.dirty[top[place]] = 1
+        else:
+            return
+    while place > 0 and popularity.level[top[place - 1], h] < level:
+        other = top[place - 1]
+        top[place] = other
+        popularity.rank[other, h] = place + 1
+        popularity.dirty[other] = 1
+        place -= 1
+    top[place] = item
+    popularity.rank[item, h] = place + 1
+
+
+@kernel
+def rebuild(popularity: Popularity, items: Items, used: int) -> None:
+    """Find the top items anew among the first `used` rows, leaving out those that are not available."""
+    for h in range(popularity.top.shape[0]):
+        popularity.size[h] = 0
+        for item in range(1, used):
+            if popularity.rank[item, h] > 0:
+                popularity.rank[item, h] = 0
+                popularity.dirty[item] = 1
+        for item in range(1, used):
+            if items.first_seen[item] > 0 and items.hidden[item] == 0:
+                rise(popularity, item, h)

@@ -1,0 +1,202 @@
+"""What a fused model remembers: one named tuple of arrays per table, and one of them all.
+
+`U` users, `I` items, `L` recent items of a user, `R` entries of a co-visitation row, `H` half-lives, `K` factors,
+`M` columns of the candidate set.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Marks = NDArray[np.uint8]
+
+# Where the counters stand in `State.counters`.
+EVENTS: Final = 0
+"""Events learned."""
+CELLS: Final = 1
+"""History cells given out so far, those on the free list included."""
+FREE_CELL: Final = 2
+"""The first cell of the free list, or 0."""
+FREE_CELLS: Final = 3
+"""How many cells the free list holds."""
+ITEM_ROWS: Final = 4
+"""Rows of items given out so far, the reserved one included."""
+COUNTERS: Final = 5
+
+
+class Users(NamedTuple):
+    """A row for each user."""
+
+    recent: Int32
+    """[U, L] the user's last items, the newest first."""
+    events: Int32
+    """[U] interactions learned."""
+    last_time: Float64
+    """[U] Unix seconds of the newest interaction."""
+    gap: Int32
+    """[U] context of the time between the last two interactions."""
+    last_used: Int64
+    """[U] number of the last event, for eviction."""
+    newest: Int32
+    """[U] first cell of the user's history, or 0."""
+    dirty: Marks
+
+
+class Items(NamedTuple):
+    """A row for each item."""
+
+    first_seen: Int64
+    """[I] number of the item's first interaction, from 1; 0: none yet."""
+    last_used: Int64
+    """[I] number of the last event, for eviction."""
+    hidden: Marks
+    """[I] 1: not available."""
+    dirty: Marks
+
+
+class History(NamedTuple):
+    """A cell for each pair of a user and an item; the cells of a user form a list, the newest first."""
+
+    item: Int32
+    """[C]"""
+    next: Int32
+    """[C] the user's next older cell, or 0."""
+    amount: Float32
+    """[C] sum of the rewards."""
+    dirty: Marks
+
+
+class Popularity(NamedTuple):
+    """A row for each item, and for each half-life the most popular items."""
+
+    level: Float64
+    """[I, H] log2 of the decayed count, plus the time of decay: what does not change until the item is touched."""
+    rank: Int32
+    """[I, H] the item's place among the top items, from 1; 0: not among them."""
+    dirty: Marks
+    top: Int32
+    """[H, T] the items of the highest level, in falling order."""
+    size: Int32
+    """[H] how many items `top` holds."""
+    decay: Float64
+    """[H] 1 / half-life in events; 0: never decays."""
+
+
+class Covisitation(NamedTuple):
+    """A row for each item: which items followed it."""
+
+    item: Int32
+    """[I, R] the followers."""
+    weight: Float32
+    """[I, R] how often each followed, decayed by distance."""
+    size: Int32
+    """[I] how many entries the row holds."""
+    total: Float32
+    """[I] sum of all weights ever added, including those of entries that had to go."""
+    dirty: Marks
+
+
+class ItemFactors(NamedTuple):
+    """A row for each item: its factors as a candidate (out) and as part of a history (in)."""
+
+    out: Float32
+    """[I, K]"""
+    bias: Float32
+    """[I]"""
+    history: Float32
+    """[I, K]"""
+    step_out: Float32
+    """[I] sum of squared gradients of `out`, as AdaGrad needs it; likewise the next two."""
+    step_bias: Float32
+    step_history: Float32
+    dirty: Marks
+
+
+class UserFactors(NamedTuple):
+    """A row for each user."""
+
+    own: Float32
+    """[U, K]"""
+    step: Float32
+    """[U] sum of squared gradients, as AdaGrad needs it."""
+    dirty: Marks
+
+
+class Weights(NamedTuple):
+    """How much each column counts, by context."""
+
+    weight: Float64
+    """[contexts, M]"""
+    step: Float64
+    """[contexts, M] sum of squared gradients, as AdaGrad needs it."""
+
+
+class Candidates(NamedTuple):
+    """Scratch: the candidate set of one user. Not part of what is remembered."""
+
+    stamp: Int64
+    """[2] number of the current set, and the user it is valid for (0: for none)."""
+    size: Int64
+    """[2] how many candidates there are, and how many there may be."""
+    item: Int32
+    """[N] the candidates."""
+    column: Float32
+    """[M, N] what each member says of each candidate."""
+    score: Float32
+    """[N] the logits."""
+    share: Float32
+    """[N] their softmax."""
+    mark: Int64
+    """[I] the set that an item is in."""
+    slot: Int32
+    """[I] where in that set."""
+    seen: Int64
+    """[I] the set from which an item is barred."""
+    user_vector: Float32
+    """[K] the user's factors and those of the recent items together."""
+    gradient: Float32
+    """[K]"""
+
+
+class Options(NamedTuple):
+    """The arguments of the model, as numbers."""
+
+    exclude_seen: bool
+    use_popularity: bool
+    use_covisitation: bool
+    use_history: bool
+    use_factors: bool
+    learn_weights: bool
+    learning_rate: float
+    """Of the weights."""
+    learn_decay: float
+    """Co-visitation: how much less each older item of the history learns of the new one."""
+    history_decay: float
+    """Factorisation: how much less each older item of the history counts."""
+    factor_rate: float
+    """Factorisation: the learning rate."""
+    regularization: float
+    max_history: int
+    """Cells per user."""
+    seed: int
+
+
+class State(NamedTuple):
+    """Everything a kernel works on."""
+
+    counters: Int64
+    users: Users
+    items: Items
+    history: History
+    popularity: Popularity
+    covisitation: Covisitation
+    item_factors: ItemFactors
+    user_factors: UserFactors
+    weights: Weights
+    candidates: Candidates
+    options: Options

@@ -1,0 +1,52 @@
+"""Choose the best n candidates: by score, and first seen first where scores are equal."""
+
+from recmodels.kernels.compile import kernel
+from recmodels.kernels.state import Candidates, Float32, Int32, Items
+
+
+@kernel
+def is_better(items: Items, candidates: Candidates, a: int, b: int) -> bool:
+    """Say whether the candidate at place `a` comes before the one at place `b`."""
+    if candidates.score[a] != candidates.score[b]:
+        return candidates.score[a] > candidates.score[b]
+    return items.first_seen[candidates.item[a]] < items.first_seen[candidates.item[b]]
+
+
+@kernel
+def choose(items: Items, candidates: Candidates, places: Int32) -> int:
+    """Write the places of the best candidates in order; as many as `places` has room for, or as there are.
+
+    Returns:
+        How many were written.
+    """
+    kept = 0
+    for s in range(candidates.size[0]):
+        if kept == places.shape[0]:
+            if not is_better(items, candidates, s, places[kept - 1]):
+                continue
+            kept -= 1
+        k = kept
+        while k > 0 and is_better(items, candidates, s, places[k - 1]):
+            places[k] = places[k - 1]
+            k -= 1
+        places[k] = s
+        kept += 1
+    return kept
+
+
+@kernel
+def write(candidates: Candidates, places: Int32, kept: int, items: Int32, scores: Float32) -> None:
+    """Write items and scores of the chosen candidates."""
+    for k in range(kept):
+        items[k] = candidates.item[places[k]]
+        scores[k] = candidates.score[places[k]]
+
+
+@kernel
+def position(items: Items, candidates: Candidates, place: int) -> int:
+    """Count the candidates that come before the one at `place`."""
+    before = 0
+    for s in range(candidates.size[0]):
+        if s != place and is_better(items, candidates, s, place):
+            before += 1
+    return before

@@ -1,0 +1,66 @@
+"""A user's short memory: the recent items, and the context of the next event."""
+
+from typing import Final
+
+from recmodels.kernels.compile import kernel
+from recmodels.kernels.state import Users
+
+LENGTHS: Final = 6
+"""Contexts by the number of the user's events: 0, 1, 2-4, 5-19, 20-79, 80 and more."""
+GAPS: Final = 4
+"""Contexts by the time since the user's last event: none yet, at once, the same session, later."""
+AT_ONCE: Final = 1.0
+"""Seconds: the next line of one invoice, the next page of a film list."""
+SESSION: Final = 1800.0
+"""Seconds without an event that end a session: the usual half hour."""
+SAME_SESSION: Final = LENGTHS + 2
+
+
+@kernel
+def length_context(users: Users, user: int) -> int:
+    """Return the context of the user's number of events."""
+    events = users.events[user]
+    if events < 2:
+        return events
+    if events < 5:
+        return 2
+    if events < 20:
+        return 3
+    if events < 80:
+        return 4
+    return 5
+
+
+@kernel
+def gap_context(users: Users, user: int, time: float) -> int:
+    """Return the context of the time that has passed since the user's last event."""
+    if users.events[user] == 0:
+        return LENGTHS
+    gap = time - users.last_time[user]
+    if gap <= AT_ONCE:
+        return LENGTHS + 1
+    if gap < SESSION:
+        return SAME_SESSION
+    return LENGTHS + 3
+
+
+@kernel
+def next_gap_context(users: Users, user: int) -> int:
+    """Return the context a list is made for: nobody knows when it will be read, so the last gap is the guess."""
+    if users.events[user] == 0:
+        return LENGTHS
+    return SAME_SESSION if users.gap[user] == LENGTHS else users.gap[user]
+
+
+@kernel
+def learn(users: Users, user: int, item: int, time: float) -> None:
+    """Put an item in front of the user's recent items. The same item twice in a row counts once."""
+    users.dirty[user] = 1
+    users.gap[user] = gap_context(users, user, time)
+    users.events[user] += 1
+    users.last_time[user] = max(users.last_time[user], time)
+    recent = users.recent[user]
+    if recent[0] != item:
+        for p in range(recent.shape[0] - 1, 0, -1):
+            recent[p] = recent[p - 1]
+        recent[0] = item

@@ -1,0 +1,72 @@
+"""The blend's weights: a multinomial logit over the candidates, learned online, by context.
+
+    score(j) = sum over columns c of (weight[length, c] + weight[gap, c]) * column[c, j]
+
+where `length` and `gap` are the contexts of the user (see `users`). The chance that the next item is j is the softmax
+of the scores, and each event takes one AdaGrad step on minus its logarithm, before the members learn the event: so the
+weights see the members as they are on events that they do not know.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from recmodels.kernels.compile import kernel
+from recmodels.kernels.state import Candidates, Weights
+
+FIRST_STEP: Final = 0.01
+"""Squared gradient that every weight starts with."""
+LARGEST: Final = 20.0
+"""No weight grows beyond this, whatever comes."""
+
+
+@kernel
+def score(weights: Weights, length: int, gap: int, candidates: Candidates) -> None:
+    """Unite the columns to the score of each candidate."""
+    total = candidates.score
+    size = candidates.size[0]
+    total[:size] = 0.0
+    for c in range(weights.weight.shape[1]):
+        weight = np.float32(weights.weight[length, c] + weights.weight[gap, c])
+        if weight != 0.0:
+            column = candidates.column[c]
+            for s in range(size):
+                total[s] += weight * column[s]
+
+
+@kernel
+def share(candidates: Candidates) -> None:
+    """Fill the softmax of the scores."""
+    size = candidates.size[0]
+    highest = np.float32(-np.inf)
+    for s in range(size):
+        highest = max(highest, candidates.score[s])
+    whole = np.float32(0.0)
+    for s in range(size):
+        x = np.exp(candidates.score[s] - highest)
+        candidates.share[s] = x
+        whole += x
+    one = np.float32(1.0) / whole
+    for s in range(size):
+        candidates.share[s] *= one
+
+
+@kernel
+def learn(weights: Weights, length: int, gap: int, target: int, rate: float, candidates: Candidates) -> None:
+    """Take one step towards the candidate at place `target`."""
+    for c in range(weights.weight.shape[1]):
+        column = candidates.column[c]
+        expected = np.float32(0.0)
+        for s in range(candidates.size[0]):
+            expected += candidates.share[s] * column[s]
+        gradient = np.float64(column[target] - expected)
+        move(weights, length, c, gradient, rate)
+        move(weights, gap, c, gradient, rate)
+
+
+@kernel
+def move(weights: Weights, context: int, c: int, gradient: float, rate: float) -> None:
+    """Move one weight along its gradient."""
+    weights.step[context, c] += gradient * gradient
+    moved = weights.weight[context, c] + rate * gradient / np.sqrt(weights.step[context, c] + FIRST_STEP)
+    weights.weight[context, c] = min(max(moved, -LARGEST), LARGEST)

@@ -1,0 +1,74 @@
+"""Single members of the blend, each as a model of its own: to measure what each is worth, or where one is enough."""
+
+from recmodels.fused import FusedModel
+from recmodels.kernels.candidates import FACTORS, FOLLOWS, HALF_LIVES, PERSONAL, POPULAR
+
+
+class Popularity(FusedModel):
+    """Time-decayed popularity at one half-life.
+
+    Args:
+        half_life: In events; `inf` counts all events alike.
+        repeats, max_users, max_items, seed: As of `FusedModel`.
+
+    >>> model = Popularity(half_life=2.0)
+    >>> for user, item in [("ann", "tea"), ("bob", "tea"), ("ann", "jam"), ("bob", "jam")]:
+    ...     model.learn_one(user, item)
+    >>> [item for item, score in model.top("eve")]
+    ['jam', 'tea']
+    """
+
+    members = frozenset({"popularity"})
+    first_weights = {POPULAR: 1.0}  # noqa: RUF012
+
+    def __init__(
+        self,
+        half_life: float = 300.0,
+        repeats: str = "allow",
+        max_users: int = 1_000_000,
+        max_items: int = 1_000_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(
+            repeats=repeats,
+            max_users=max_users,
+            max_items=max_items,
+            half_lives=(half_life,) * HALF_LIVES,
+            seed=seed,
+        )
+        self.half_life = half_life
+
+
+class CoVisitation(FusedModel):
+    """Directed item-to-item co-visitation over the recent items; popularity only breaks ties.
+
+    >>> model = CoVisitation()
+    >>> for user, item in [("ann", "tea"), ("ann", "jam"), ("bob", "pie"), ("bob", "tea")]:
+    ...     model.learn_one(user, item)
+    >>> [item for item, score in model.top("bob", n=1)]
+    ['jam']
+    """
+
+    members = frozenset({"popularity", "covisitation"})
+    first_weights = {FOLLOWS + 2: 1.0, POPULAR + HALF_LIVES - 1: 1e-3}  # noqa: RUF012
+
+
+class History(FusedModel):
+    """What the user has had before: how often, and how recently. Popularity fills the list.
+
+    >>> model = History()
+    >>> for user, item in [("ann", "tea"), ("ann", "jam"), ("ann", "tea"), ("bob", "pie")]:
+    ...     model.learn_one(user, item)
+    >>> [item for item, score in model.top("ann")]
+    ['tea', 'jam', 'pie']
+    """
+
+    members = frozenset({"popularity", "history"})
+    first_weights = {PERSONAL: 1.0, PERSONAL + 1: 1.0, PERSONAL + 2: 1.0, POPULAR: 1e-3}  # noqa: RUF012
+
+
+class Factorization(FusedModel):
+    """Factorisation of the recent items, without any other member; popularity and co-visitation only propose."""
+
+    members = frozenset({"popularity", "covisitation", "factorization"})
+    first_weights = {FACTORS: 1.0}  # noqa: RUF012

@@ -1,0 +1,108 @@
+"""Models by name: a specification is parsed as a call with literal arguments, and never evaluated."""
+
+import ast
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+from recmodels.base import Recommender
+from recmodels.river_model import RiverModel
+
+BY_NAME = {
+    "blend": "recmodels:Blend",
+    "popularity": "recmodels:Popularity",
+    "covisitation": "recmodels:CoVisitation",
+    "history": "recmodels:History",
+    "factorization": "recmodels:Factorization",
+}
+"""Models that have a name of their own."""
+GRAMMAR = (
+    "expected a name (blend, popularity, covisitation, history, factorization), river:module.Class or "
+    "package.module:Class, with literal arguments in brackets if it has any, such as "
+    "blend(max_users=50000) or river:reco.BiasedMF(n_factors=32)"
+)
+
+
+class SpecificationError(ValueError):
+    """A model cannot be made of its specification. The message says what was expected, what came, and why."""
+
+
+def build_model(specification: str, repeats: str = "allow") -> Recommender:
+    """Make a model of its specification.
+
+    Args:
+        specification: `blend`, `blend(max_users=50000)`, `river:reco.BiasedMF(n_factors=32)`,
+            `package.module:Class(argument=1)`. A River model is wrapped in a `RiverModel`; any other class must be a
+            `Recommender`.
+        repeats: Handed to the model, unless the specification says it.
+
+    Raises:
+        SpecificationError: It does not parse, does not name a model, or the model does not take its arguments.
+
+    >>> build_model("popularity(half_life=100.0)", repeats="exclude")
+    Popularity (
+      half_life=100.
+      repeats="exclude"
+      max_users=1000000
+      max_items=1000000
+      seed=0
+    )
+    """
+    name, positional, named = parse(specification)
+    path = BY_NAME.get(name, name)
+    if ":" not in path:
+        raise SpecificationError(f"model {specification!r}: there is no model {name!r}; {GRAMMAR}.")
+    module_name, _, class_name = path.partition(":")
+    if module_name == "river":
+        return RiverModel(_call(specification, _river_class(specification, class_name), positional, named), repeats)
+    try:
+        made = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError) as error:
+        raise SpecificationError(f"model {specification!r}: cannot import it ({error}); {GRAMMAR}.") from None
+    if not (inspect.isclass(made) and issubclass(made, Recommender)):
+        raise SpecificationError(f"model {specification!r}: expected a subclass of recmodels.Recommender.")
+    model: Recommender = _call(specification, made, positional, {"repeats": repeats, **named})
+    return model
+
+
+def parse(specification: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """Take a specification apart: the name, and the positional and the named arguments.
+
+    >>> parse("river:reco.BiasedMF(10, latent='x')")
+    ('river:reco.BiasedMF', [10], {'latent': 'x'})
+    """
+    match = re.fullmatch(r"\s*([A-Za-z_][\w.]*(?::[A-Za-z_][\w.]*)?)\s*(\(.*\))?\s*", specification, re.DOTALL)
+    if match is None:
+        raise SpecificationError(f"model {specification!r}: {GRAMMAR}.")
+    try:
+        call = ast.parse(f"f{match[2] or '()'}", mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError("this is not one call")
+        positional = [ast.literal_eval(argument) for argument in call.args]
+        named = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
+        if len(named) < len(call.keywords):
+            raise ValueError("** is not allowed")
+    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        raise SpecificationError(f"model {specification!r}: arguments must be literals ({error}); {GRAMMAR}.") from None
+    return match[1], positional, named
+
+
+def _river_class(specification: str, path: str) -> Callable[..., Any]:
+    module_name, _, class_name = path.rpartition(".")
+    try:
+        module = importlib.import_module(f"river.{module_name}" if module_name else "river")
+        found = getattr(module, class_name)
+    except (ImportError, AttributeError):
+        raise SpecificationError(f"model {specification!r}: River has no {path!r}; {GRAMMAR}.") from None
+    if not inspect.isclass(found):
+        raise SpecificationError(f"model {specification!r}: expected a class of River; {path!r} is none.")
+    return found
+
+
+def _call(specification: str, made: Callable[..., Any], positional: list[Any], named: dict[str, Any]) -> Any:
+    try:
+        return made(*positional, **named)
+    except (TypeError, ValueError) as error:
+        raise SpecificationError(f"model {specification!r}: {error}.") from None

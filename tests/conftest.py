@@ -1,0 +1,45 @@
+"""Shared by all tests: where the real logs are, and small logs to make."""
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.kafka_fixtures"]
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine's own settings reaches a test."""
+    for name in list(os.environ):
+        if name.startswith("FRESHRANK_") and name not in ("FRESHRANK_TEST_BOOTSTRAP", "FRESHRANK_DATA"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("FRESHRANK_CONFIG", str(ROOT / "no-such.toml"))
+
+
+@pytest.fixture
+def real_log() -> Callable[[str], Path]:
+    """Find a real log by its name, or skip where it is not."""
+
+    def find(name: str) -> Path:
+        path = Path(os.environ.get("FRESHRANK_DATA", ROOT.parent / "shared" / "data")) / name / "events.csv.gz"
+        if not path.exists():
+            pytest.skip(f"the log {name} is not here; set FRESHRANK_DATA to the folder that holds it")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def write_log(tmp_path: Path) -> Callable[[Iterable[str]], Path]:
+    """Write lines as `events.jsonl`."""
+
+    def write(lines: Iterable[str]) -> Path:
+        path = tmp_path / "events.jsonl"
+        path.write_text("".join(f"{line}\n" for line in lines))
+        return path
+
+    return write

@@ -1,0 +1,169 @@
+"""The whole flow, without Kafka: lists in, lists out."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+from bytewax.testing import TestingSink, TestingSource, run_main
+
+from flows.decode import JsonDecoder
+from flows.messages import Decided, Outgoing, Raw, Rejected
+from flows.recommend import Ends, build_flow
+from flows.sample import EVENTS
+from flows.scoring import Scores
+from flows.settings import Settings
+
+
+class Flow:
+    """A flow between lists."""
+
+    def __init__(self, records: list[bytes], batch: int = 10, **settings: Any) -> None:
+        self.sent: list[tuple[str, Outgoing]] = []
+        self.letters: list[tuple[str, Rejected]] = []
+        self.decided: list[Decided] = []
+        raw = [Raw("events", 0, offset, record) for offset, record in enumerate(records)]
+        self.ends = Ends(
+            source=TestingSource(raw, batch_size=batch),
+            decoder=JsonDecoder(),
+            lists=TestingSink(self.sent),
+            dead_letters=TestingSink(self.letters),
+            dead_letter=lambda rejected: rejected,
+            scores=TestingSink(self.decided),
+        )
+        run_main(build_flow(Settings(**settings), self.ends))
+
+    @property
+    def lists(self) -> list[Any]:
+        return [None if message.value is None else orjson.loads(message.value) for _, message in self.sent]
+
+    def items(self, index: int) -> list[str]:
+        return [entry["item"] for entry in self.lists[index]["items"]]
+
+
+def event(user: str, item: str, timestamp: float, **fields: object) -> bytes:
+    return orjson.dumps({"user": user, "item": item, "timestamp": timestamp, **fields})
+
+
+def test_every_event_gets_one_list_keyed_by_its_user_with_its_position() -> None:
+    flow = Flow([event("ann", "tea", 1), event("bob", "tea", 2), event("bob", "jam", 3), event("ann", "pie", 4)])
+    assert [key for key, _ in flow.sent] == ["ann", "bob", "bob", "ann"]
+    assert [message.key for _, message in flow.sent] == [b"ann", b"bob", b"bob", b"ann"]
+    assert [made["source"] for made in flow.lists] == [f"events/0/{offset}" for offset in range(4)]
+    assert [made["event_time"] for made in flow.lists] == [1, 2, 3, 4]
+    assert set(flow.lists[0]) == {"user", "items", "event_time", "source", "model"}
+    assert sorted(flow.items(3)) == ["jam", "pie", "tea"]
+
+
+def test_what_followed_an_item_is_recommended_after_it() -> None:
+    pairs = [(f"u{n}", item) for n in range(20) for item in (("tea", "milk") if n % 2 else ("jam", "bread"))]
+    records = [event(user, item, n) for n, (user, item) in enumerate(pairs)]
+    flow = Flow([*records, event("new", "tea", 100), event("other", "jam", 101)], repeats="exclude")
+    assert flow.items(-2)[0] == "milk"
+    assert flow.items(-1)[0] == "bread"
+
+
+def test_excluded_repeats_are_learned_but_neither_listed_nor_scored() -> None:
+    flow = Flow([event("ann", "tea", 1), event("bob", "jam", 2), event("ann", "tea", 3)], repeats="exclude")
+    assert flow.items(2) == ["jam"]
+    assert [decided.ranked.position for decided in flow.decided] == [-1, -1, None]
+
+
+def test_a_reject_is_a_dead_letter_and_costs_no_event() -> None:
+    flow = Flow([event("ann", "tea", 1), b"garbage", event("bob", "jam", 2), event("", "jam", 3)])
+    assert len(flow.sent) == 2
+    assert [(letter.source, letter.reason, letter.field) for _, letter in flow.letters] == [
+        ("events/0/1", "not JSON", ""),
+        ("events/0/3", "empty id", "user"),
+    ]
+    assert flow.letters[0][1].raw == b"garbage"
+    assert flow.ends.tally.rejected == {"not JSON": 1, "empty id": 1}
+    assert flow.ends.tally.read == 4
+
+
+def test_a_repeated_event_id_is_dropped_and_counted() -> None:
+    flow = Flow([event("ann", "tea", 1, id="e1"), event("ann", "tea", 1, id="e1"), event("ann", "jam", 2, id="e2")])
+    assert len(flow.sent) == 2
+    assert flow.ends.tally.duplicate == 1
+
+
+def test_a_late_event_is_learned_and_counted() -> None:
+    flow = Flow([event("ann", "tea", 10), event("bob", "jam", 5)])
+    assert len(flow.sent) == 2
+    assert flow.ends.tally.late == 1
+
+
+def test_an_item_event_gives_no_list_and_hides_an_item() -> None:
+    hide = orjson.dumps({"kind": "item", "item": "tea", "timestamp": 3, "available": False})
+    show = orjson.dumps({"kind": "item", "item": "tea", "timestamp": 5, "available": True})
+    flow = Flow(
+        [event("ann", "tea", 1), event("bob", "jam", 2), hide, event("cat", "jam", 4), show, event("d", "jam", 6)]
+    )
+    assert len(flow.sent) == 4
+    assert "tea" in flow.items(1)
+    assert "tea" not in flow.items(2)
+    assert "tea" in flow.items(3)
+    assert flow.ends.tally.item_events == 2
+
+
+def test_a_forgotten_user_gets_a_tombstone_and_starts_as_a_stranger() -> None:
+    forget = orjson.dumps({"kind": "forget", "user": "ann", "timestamp": 5})
+    records = [event("ann", "tea", 1), event("bob", "jam", 2), forget, event("ann", "tea", 6)]
+    flow = Flow(records, repeats="exclude")
+    assert flow.sent[2] == ("ann", Outgoing(b"ann", None))
+    assert flow.decided[3].ranked.position is not None, "a stranger's event is no repeat"
+
+
+def test_a_return_is_learned_as_such_and_not_scored() -> None:
+    flow = Flow([event("ann", "tea", 1), event("ann", "jam", 2), event("ann", "tea", 3, event="return")])
+    assert [decided.ranked.position for decided in flow.decided] == [-1, -1, None]
+    assert len(flow.sent) == 3
+
+
+def test_changed_emits_only_lists_that_are_new() -> None:
+    records = [event("ann", "tea", 1), event("ann", "tea", 2), event("ann", "tea", 3), event("ann", "jam", 4)]
+    flow = Flow(records, emit="changed")
+    assert [decided.is_emitted for decided in flow.decided] == [True, False, False, True]
+    assert flow.ends.tally.suppressed == 2
+
+
+def test_an_interval_limits_how_often_a_user_gets_a_list() -> None:
+    flow = Flow([event("ann", "tea", t) for t in (0, 5, 10, 19, 20)] + [event("bob", "tea", 20)], emit_interval=10)
+    assert [decided.is_emitted for decided in flow.decided] == [True, False, True, False, True, True]
+
+
+def sample_records(count: int) -> list[bytes]:
+    import gzip
+
+    rows = gzip.decompress(EVENTS.read_bytes()).decode().splitlines()[1 : count + 1]
+    return [
+        event(user, item, float(time), event=kind, value=float(value))
+        for user, item, time, kind, value in (row.split(",") for row in rows)
+    ]
+
+
+def test_batches_never_show_in_the_lists() -> None:
+    records = sample_records(1_500)
+    whole = Flow(records, batch=1_000, repeats="exclude")
+    for batch in (1, 7):
+        assert Flow(records, batch=batch, repeats="exclude").sent == whole.sent
+    assert len(whole.sent) == 1_500
+
+
+def test_a_river_model_runs_in_the_flow() -> None:
+    flow = Flow(sample_records(60), model="river:reco.BiasedMF(n_factors=4, seed=1)", repeats="exclude", top=3)
+    assert len(flow.sent) == 60
+    assert flow.lists[-1]["model"] == "river.BiasedMF/1"
+    assert len(flow.items(-1)) == 3
+
+
+def test_served_is_scored_against_the_list_that_went_out() -> None:
+    scores = Scores(k=10)
+    for decided in Flow([event("ann", "tea", 1), event("ann", "jam", 2), event("bob", "jam", 3)]).decided:
+        scores.add(decided)
+    assert scores.fresh.scored == scores.served.scored == 3
+    assert scores.served.hit_rate == 0.0, "ann's list held only tea, and bob had none"
+    assert scores.fresh.hit_rate == 1 / 3, "bob would have been shown jam"
+
+
+def test_the_bundled_log_is_where_the_package_says() -> None:
+    assert Path(EVENTS).exists()

@@ -1,0 +1,97 @@
+"""Promises about the code itself: who may import what, and that the diagram is the flow."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bytewax.testing import TestingSink, TestingSource
+from bytewax.visualize import to_rendered
+
+from flows.decode import JsonDecoder
+from flows.recommend import Ends, build_flow
+from flows.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted([*ROOT.glob("flows/**/*.py"), *ROOT.glob("recmodels/**/*.py")])
+
+STATE_STEPS = ["freshrank.clean.ids.state", "freshrank.emit.lists.state", "freshrank.learn.model.state"]
+"""Step ids under which state is stored: a change of one is a change of the recovery format."""
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def importers(package: str) -> set[str]:
+    return {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        for name in imports(path)
+        if name == package or name.startswith(f"{package}.")
+    }
+
+
+def test_recmodels_knows_nothing_of_the_flow_the_engine_or_kafka() -> None:
+    for package in ("flows", "bytewax", "confluent_kafka", "orjson", "msgspec", "pydantic", "typer", "rich"):
+        assert not {name for name in importers(package) if name.startswith("recmodels/")}
+
+
+def test_kafkas_client_is_imported_where_kafka_is_met() -> None:
+    assert all(Path(name).stem.startswith(("kafka", "feed")) for name in importers("confluent_kafka"))
+
+
+def test_kernels_are_compiled_in_one_way() -> None:
+    users = {name for name in importers("numba") if name.startswith("recmodels/")}
+    assert users == {"recmodels/kernels/compile.py"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_are_small(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def built_steps() -> tuple[list[str], list[str]]:
+    ends = Ends(
+        source=TestingSource([]),
+        decoder=JsonDecoder(),
+        lists=TestingSink([]),
+        dead_letters=TestingSink([]),
+        dead_letter=lambda rejected: rejected,
+        scores=TestingSink([]),
+    )
+    rendered = to_rendered(build_flow(Settings(), ends))
+    outer, inner = [], []
+
+    def walk(step: object) -> None:
+        inner.append(step.step_id)  # type: ignore[attr-defined]
+        for child in step.substeps:  # type: ignore[attr-defined]
+            walk(child)
+
+    for step in rendered.substeps:
+        outer.append(step.step_id.removeprefix("freshrank."))
+        walk(step)
+    return outer, inner
+
+
+def test_the_diagram_is_the_flow() -> None:
+    steps, _ = built_steps()
+    readme = (ROOT / "README.md").read_text()
+    diagram = re.search(r"```\n(source ─.*?)```", readme, re.DOTALL)
+    assert diagram is not None, "README shows the flow"
+    words = re.findall(r"[a-z]+(?: letters)?", diagram[1].splitlines()[0])
+    path = ["learn" if word in ("learn", "rank") else word for word in words]
+    helpers = {"shard", "unshard", "dead_letters", "scores"}
+    assert list(dict.fromkeys(path)) == [step for step in steps if step not in helpers]
+    assert diagram[1] in (ROOT / "flows" / "__init__.py").read_text()
+
+
+def test_step_ids_are_a_storage_format() -> None:
+    _, inner = built_steps()
+    for step in STATE_STEPS:
+        assert step in inner
