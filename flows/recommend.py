@@ -66,11 +66,16 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
 
 
 def flow() -> Dataflow:
-    """Build the flow from Kafka to Kafka, for `python -m bytewax.run "flows.recommend:flow()"`.
+    """Build the flow from Kafka to Kafka for the engine's command, `python -m bytewax.run "flows.recommend:flow()"`.
 
-    Settings come from `FRESHRANK_*` variables and `freshrank.toml`, as for `freshrank run`.
+    Settings come from `FRESHRANK_*` variables and `freshrank.toml`. Where the engine is given a recovery directory
+    (`-r`), `FRESHRANK_RECOVERY` must be set, too: the model's state is kept there.
     """
-    from flows.run import kafka_ends  # the engine's own command is the only one to need both
+    from flows.run import kafka_ends  # here, since that module imports this one
+    from flows.store import Store
 
     settings = Settings()
-    return build_flow(settings, kafka_ends(settings))
+    ends = kafka_ends(settings)
+    if (directory := settings.recovery) is not None:
+        ends.store = lambda step: Store(directory / "state" / step)
+    return build_flow(settings, ends)

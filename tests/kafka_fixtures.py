@@ -100,9 +100,9 @@ def write(sink: KafkaSink, messages: list[Outgoing]) -> None:
     run_flow(flow, None, epoch_seconds=0.05)
 
 
-def committed(bootstrap: str, topic: str, parts: int = 1) -> list[int]:
+def committed(bootstrap: str, topic: str, parts: int = 1, group: str = "freshrank") -> list[int]:
     """The group's offsets, a negative number where there is none."""
-    consumer = Consumer(dict(config(bootstrap)))
+    consumer = Consumer(dict(config(bootstrap, group_id=group)))
     every = [TopicPartition(topic, part) for part in range(parts)]
     offsets = ask(config(bootstrap), "asking", lambda: consumer.committed(every, timeout=10))
     consumer.close()

@@ -100,7 +100,7 @@ def test_a_new_job_in_a_used_directory_starts_empty_and_spoils_nothing(tmp_path:
     store, numbers = opened(tmp_path)
     numbers.process([1])
     old = store.save(numbers)
-    fresh_store, fresh = opened(tmp_path)
+    _, fresh = opened(tmp_path)
     assert fresh.values.sum() == 0
     assert np.array_equal(opened(tmp_path, old)[1].values, numbers.values)
 
