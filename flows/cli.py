@@ -13,7 +13,7 @@ from rich.console import Console
 from flows import sample
 from flows.engine import RecoveryError
 from flows.file_sinks import OutputFileError
-from flows.kafka_admin import KafkaTrouble
+from flows.kafka_trouble import KafkaTrouble
 from flows.log_file import LogError
 from flows.replay import ReplayResult
 from flows.replay import replay as replay_log

@@ -1,14 +1,10 @@
-"""What can be wrong between the job and its brokers, said so that one knows which setting to change.
-
-`probe` asks before a run, `ErrorWatch` listens during one, and both speak through `KafkaTrouble`. `create_topic` makes
-the topics that a run needs. Nothing here waits longer than its timeout, and no secret becomes part of a message.
+"""Ask the brokers before a run: whether they can be reached and whether the topics are there. Nothing here waits longer
+than its timeout.
 """
 
-import logging
-import re
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types forget to re-export these
@@ -19,150 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types f
     ResourceType,
 )
 
-Config = Mapping[str, str | int | float | bool]
-"""librdkafka settings by their own names: `bootstrap.servers` and what the `kafka` table passes through."""
-
-QUIET = {"log_level": 2}
-"""What librdkafka would print on stderr by itself, `ErrorWatch` says through `logging`."""
-
-T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
-
-_CREDENTIALS = (
-    "Check `sasl.username` and `sasl.mechanism` in the `kafka` table, and `kafka_password`, or `sasl.password` there."
-)
-_CONNECTION = (
-    "Is a broker running at `bootstrap`, and can it be reached from here? One that hangs up at once may want"
-    " another `security.protocol` in the `kafka` table."
-)
-_TOPIC = "Create it, or change `input_topic`, `output_topic` or `dead_letter_topic`."
-_RIGHTS = "Give this user the right, or change `sasl.username` in the `kafka` table."
-
-_HINTS: dict[int, str] = {
-    KafkaError._AUTHENTICATION: _CREDENTIALS,
-    KafkaError.SASL_AUTHENTICATION_FAILED: _CREDENTIALS,
-    KafkaError.UNSUPPORTED_SASL_MECHANISM: _CREDENTIALS,
-    KafkaError._SSL: "Check `security.protocol` and the `ssl.*` settings in the `kafka` table.",
-    KafkaError._INVALID_ARG: "Correct it in the `kafka` table.",
-    KafkaError._RESOLVE: "Correct the host name in `bootstrap`.",
-    KafkaError._TRANSPORT: _CONNECTION,
-    KafkaError._ALL_BROKERS_DOWN: _CONNECTION,
-    KafkaError._TIMED_OUT: _CONNECTION,
-    KafkaError.UNKNOWN_TOPIC_OR_PART: _TOPIC,
-    KafkaError._UNKNOWN_TOPIC: _TOPIC,
-    KafkaError._UNKNOWN_PARTITION: _TOPIC,
-    KafkaError.UNKNOWN_TOPIC_ID: _TOPIC,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: _RIGHTS,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED: _RIGHTS,
-    KafkaError.GROUP_AUTHORIZATION_FAILED: f"{_RIGHTS} It may also have a right for another `group`.",
-    KafkaError.INVALID_REPLICATION_FACTOR: "Ask for no more replicas than there are brokers.",
-}
-
-_HOPELESS = {
-    KafkaError._FATAL,
-    KafkaError._AUTHENTICATION,
-    KafkaError.SASL_AUTHENTICATION_FAILED,
-    KafkaError.UNSUPPORTED_SASL_MECHANISM,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._UNKNOWN_TOPIC,
-    KafkaError._UNKNOWN_PARTITION,
-    KafkaError.UNKNOWN_TOPIC_ID,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-}
-"""Errors that no waiting heals."""
-
-_UNREADY = {
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-}
-"""Errors of a broker that has just started, or just made a topic."""
-
-_SECRET = re.compile(r"password|secret|token|\.pem$|oauthbearer\.config")
-_LOG_PAUSE = 10.0
-"""Seconds: librdkafka's longest pause between two attempts to connect."""
-
-
-class KafkaTrouble(Exception):  # noqa: N818 - KafkaError is the client's own name
-    """Kafka cannot do what the job needs: what was expected, what came, where, and what to do."""
-
-
-def trouble(config: Config, doing: str, error: BaseException | KafkaError) -> KafkaTrouble:
-    """Make a `KafkaTrouble` of what librdkafka said.
-
-    Args:
-        config: The client's settings; its secrets are blotted out of the message.
-        doing: What was being done and where, such as `"reading events/0"`.
-        error: The error, or the exception that carries it.
-    """
-    if isinstance(error, KafkaException) and error.args and isinstance(error.args[0], KafkaError):
-        error = error.args[0]
-    hint = _HINTS.get(error.code(), "") if isinstance(error, KafkaError) else ""
-    said = (error.str() or error.name()) if isinstance(error, KafkaError) else str(error)
-    text = f"{doing} failed: {said.rstrip('.')}. {hint}".rstrip()
-    for name, value in config.items():
-        if _SECRET.search(name) and str(value):
-            text = text.replace(str(value), "***")
-    return KafkaTrouble(text)
-
-
-def ask(config: Config, doing: str, request: Callable[[], T], timeout: float = 10.0) -> T:
-    """Return the answer to a request, which is made again while the brokers are only not ready for it yet.
-
-    Args:
-        config: The client's settings.
-        doing: What the request is for, such as `"opening topic 'events'"`.
-        request: Makes it, with a timeout of its own.
-        timeout: Seconds after which it is not made again.
-
-    Raises:
-        KafkaTrouble: The request failed, or was still too early after all that time.
-    """
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            return request()
-        except KafkaException as error:
-            if error.args[0].code() not in _UNREADY or time.monotonic() >= deadline:
-                raise trouble(config, doing, error) from None
-            time.sleep(0.1)
-
-
-class ErrorWatch:
-    """Listens to the errors that a client meets in the background; its `error_cb`.
-
-    What waiting can heal is logged, at most once in ten seconds, while the client goes on trying. What it cannot heal
-    is kept until `check` raises it.
-
-    Args:
-        config: The client's settings.
-        doing: What the client is for, such as `"reading events"`.
-    """
-
-    def __init__(self, config: Config, doing: str) -> None:
-        self.config = config
-        self.doing = doing
-        self._hopeless: KafkaTrouble | None = None
-        self._silent_until = 0.0
-
-    def __call__(self, error: KafkaError) -> None:
-        """Take one error."""
-        if error.fatal() or error.code() in _HOPELESS:
-            self._hopeless = self._hopeless or trouble(self.config, self.doing, error)
-        elif time.monotonic() >= self._silent_until:
-            # A limit to how long the job waits for its brokers would be counted from here.
-            self._silent_until = time.monotonic() + _LOG_PAUSE
-            logger.warning("%s The job waits and tries again.", trouble(self.config, self.doing, error))
-
-    def check(self) -> None:
-        """Raise the `KafkaTrouble` that was met, if any was."""
-        if self._hopeless is not None:
-            raise self._hopeless
+from flows.kafka_trouble import HOPELESS, QUIET, Config, KafkaTrouble, ask, most_telling, trouble
 
 
 def probe(config: Config, topics: Mapping[str, str], timeout: float = 10.0) -> list[str]:
@@ -269,11 +122,6 @@ def _connect(config: Config, timeout: float) -> tuple[AdminClient, ClusterMetada
             return admin, admin.list_topics(timeout=max(0.1, min(1.0, deadline - time.monotonic())))
         except KafkaException as error:
             admin.poll(0)
-            told = _most_telling([*met, error.args[0]])
-            if told.code() in _HOPELESS or time.monotonic() >= deadline:
+            told = most_telling([*met, error.args[0]])
+            if told.code() in HOPELESS or time.monotonic() >= deadline:
                 raise trouble(config, doing, told) from None
-
-
-def _most_telling(errors: Iterable[KafkaError]) -> KafkaError:
-    vague = {KafkaError._ALL_BROKERS_DOWN: 2, KafkaError._TIMED_OUT: 2, KafkaError._TRANSPORT: 1}
-    return min(errors, key=lambda error: vague.get(error.code(), 0))

@@ -6,7 +6,7 @@ from typing import Any
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from flows.kafka_admin import QUIET, Config, ErrorWatch, KafkaTrouble, ask, trouble
+from flows.kafka_trouble import QUIET, Config, ErrorWatch, KafkaTrouble, ask, trouble
 from flows.messages import Outgoing
 
 logger = logging.getLogger(__name__)

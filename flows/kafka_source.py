@@ -17,7 +17,8 @@ import orjson
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from flows.kafka_admin import QUIET, Config, ErrorWatch, KafkaTrouble, ask, partitions, trouble
+from flows.kafka_admin import partitions
+from flows.kafka_trouble import QUIET, Config, ErrorWatch, KafkaTrouble, ask, trouble
 from flows.messages import Raw
 
 logger = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from bytewax.testing import TestingSink, TestingSource
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from flows.engine import run_flow
-from flows.kafka_admin import Config, ask
 from flows.kafka_sink import KafkaSink
 from flows.kafka_source import KafkaSource
+from flows.kafka_trouble import Config, ask
 from flows.messages import Outgoing, Raw
 from tests.kafka_broker import Broker, NoBrokerError, make_topic
 

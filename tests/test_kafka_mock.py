@@ -13,9 +13,10 @@ from bytewax.testing import TestingSink, run_main
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 import flows.kafka_source
-from flows.kafka_admin import ErrorWatch, KafkaTrouble, probe, trouble
+from flows.kafka_admin import probe
 from flows.kafka_sink import KafkaSink
 from flows.kafka_source import KafkaSource
+from flows.kafka_trouble import ErrorWatch, KafkaTrouble, trouble
 from flows.messages import Outgoing, Raw
 from tests.kafka_fixtures import committed, config, run, until, write
 

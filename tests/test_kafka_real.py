@@ -20,9 +20,10 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # forgotten re-export
 
 from flows.engine import run_flow
-from flows.kafka_admin import Config, KafkaTrouble, create_topic, probe
+from flows.kafka_admin import create_topic, probe
 from flows.kafka_sink import KafkaSink
 from flows.kafka_source import KafkaSource
+from flows.kafka_trouble import Config, KafkaTrouble
 from flows.messages import Outgoing, Raw
 from tests.kafka_broker import PASSWORD, USER, Broker
 from tests.kafka_fixtures import AnyBroker, NewTopic, committed, config, run, start_broker, until, write
