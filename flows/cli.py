@@ -12,6 +12,7 @@ from rich.console import Console
 
 from flows import sample
 from flows.engine import RecoveryError
+from flows.feed import feed as feed_log
 from flows.file_sinks import OutputFileError
 from flows.kafka_trouble import KafkaTrouble
 from flows.log_file import LogError
@@ -43,6 +44,9 @@ class Repeats(StrEnum):
     EXCLUDE = "exclude"
 
 
+Columns = Annotated[
+    list[str] | None, typer.Option("--map", help="Column of a field, where its name differs: user=userId.")
+]
 Config = Annotated[Path | None, typer.Option(help="TOML file of settings.", show_default="freshrank.toml, if there")]
 
 
@@ -105,6 +109,27 @@ def run(
         raise WrongUseError("\n".join(faults))
     _warm_up(settings)
     run_job(settings, stop_at_end)
+
+
+@app.command()
+def feed(
+    log: Annotated[
+        Path, typer.Argument(help="CSV or JSON Lines; plain, .gz or .zst.", show_default="the bundled log")
+    ] = sample.EVENTS,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Events per second.", show_default="as fast as they go")
+    ] = None,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Do nothing if the topic has held events.")] = False,
+    columns: Columns = None,
+    config: Config = None,
+) -> None:
+    """Write a recorded log into the input topic, for the job to read."""
+    settings = _settings(config)
+    fed = feed_log(log, settings, settings.input_topic, rate, _pairs(columns or []), if_empty=if_empty)
+    said = f"{fed.delivered:,} events are in {settings.input_topic}; {fed.rejected:,} records were no events."
+    if fed.skipped:
+        said = f"{settings.input_topic} has held events before: nothing is fed."
+    console.print(said, highlight=False)
 
 
 @app.command()

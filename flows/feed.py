@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
-from flows.kafka_admin import QUIET, ask, create_topic, partitions
+from flows.kafka_admin import create_topic, partitions
 from flows.kafka_sink import KafkaSink
+from flows.kafka_trouble import QUIET, ask
 from flows.log_file import Log, LogError, open_log
 from flows.messages import Event, Forget, Interaction, Outgoing, Rejected
 from flows.settings import Settings
@@ -74,6 +76,7 @@ def feed(
         events = [event for event in decoded if not isinstance(event, Rejected)]
         rejected += len(decoded) - len(events)
         part.write_batch([to_message(event) for event in events])
+    part.snapshot()  # waits for every delivery, and fails loudly
     part.close()
     if opened.source.damage:
         raise LogError(f"{opened.source.damage} {sink.delivered:,} events were delivered to {topic!r}.")
@@ -86,12 +89,15 @@ def to_message(event: Event) -> Outgoing:
     >>> to_message(Interaction("u1", "i9", 1382021321.5)).value.decode()
     '{"user":"u1","item":"i9","timestamp":1382021321.5,"event":"interaction","value":1.0}'
     """
+    fields: dict[str, Any]
+    optional: dict[str, Any]
     if isinstance(event, Interaction):
-        fields: dict[str, Any] = {"user": event.user, "item": event.item, "timestamp": event.timestamp}
+        fields = {"user": event.user, "item": event.item, "timestamp": event.timestamp}
         fields |= {"event": event.event, "value": event.value}
         optional = {"id": event.id, "session": event.session, "context": event.context}
     elif isinstance(event, Forget):
-        fields, optional = {"kind": "forget", "user": event.user, "timestamp": event.timestamp}, {}
+        fields = {"kind": "forget", "user": event.user, "timestamp": event.timestamp}
+        optional = {}
     else:
         fields = {"kind": "item", "item": event.item, "timestamp": event.timestamp}
         optional = {"available": event.available, "features": event.features}
@@ -127,8 +133,8 @@ def _is_empty(client: Mapping[str, Any], topic: str) -> bool:
     consumer = ask(client, doing, lambda: Consumer(settings))
     try:
         for number in partitions(client, topic):
-            where = TopicPartition(topic, number)
-            if ask(client, doing, lambda where=where: consumer.get_watermark_offsets(where, timeout=10.0))[1]:
+            request = partial(consumer.get_watermark_offsets, TopicPartition(topic, number), timeout=10.0)
+            if ask(client, doing, request)[1] > 0:
                 return False
     finally:
         consumer.close()

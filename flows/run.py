@@ -81,7 +81,7 @@ def run(settings: Settings, stop_at_end: bool = False) -> Tally:
     job = {
         "model": settings.model,
         "repeats": settings.repeats,
-        "input": f"{settings.bootstrap}/{settings.input_topic}",
+        "input": settings.input_topic,
     }
     with stopped_by_signals() as stop, recovery_in(settings.recovery, job) as recovery:
         ends = kafka_ends(settings, stop, stop_at_end)

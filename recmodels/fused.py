@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -262,9 +261,16 @@ class FusedModel(Recommender):
 
 def are_kernels_compiled() -> bool:
     """Say whether the kernels of this version have been compiled on this machine before."""
-    return any(Path(CACHE_DIRECTORY).rglob("*driver.step*.nbc"))
+    return CACHE_DIRECTORY is not None and any(CACHE_DIRECTORY.rglob("*driver.step*.nbc"))
 
 
 def warm_up() -> None:
-    """Load the kernels, compiled if need be, so that the first event does not wait for it."""
-    FusedModel(max_users=2, max_items=2, max_pairs=2).step_many([Example("user", "item")], n=1)
+    """Load every kernel, compiled if need be, so that no event waits for it."""
+    model = FusedModel(max_users=2, max_items=2, max_pairs=4)
+    model.step_many([Example("ann", "tea"), Example("bob", "jam"), Example("cat", "pie")], n=1)  # one too many
+    model.learn_item("tea", available=False)
+    model.learn_item("tea", available=True)
+    model.top("ann", n=1)
+    model.predict_one("ann", "tea")
+    model.has_seen("ann", "tea")
+    model.forget_one("cat")

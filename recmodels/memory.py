@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from recmodels.ids import RESERVED, IdTable
 from recmodels.kernels import covisitation, history, popularity
 from recmodels.kernels import state as arrays
-from recmodels.kernels.candidates import COLUMNS, HALF_LIVES
+from recmodels.kernels.candidates import CANDIDATES, COLUMNS, HALF_LIVES
 from recmodels.kernels.users import GAPS, LENGTHS
 from recmodels.tables import Table
 
-CANDIDATES = 8192
-"""Most candidates of one list."""
 TOP = 100
 """Items that each half-life of popularity proposes."""
 EVICTED = 64
@@ -91,9 +89,8 @@ class Memory:
             column=np.zeros((COLUMNS, CANDIDATES), f4),
             score=np.zeros(CANDIDATES, f4),
             share=np.zeros(CANDIDATES, f4),
-            mark=np.zeros(n_items, i8),
-            slot=np.zeros(n_items, i4),
-            seen=np.zeros(n_items, i8),
+            place=np.zeros(n_items, i8),
+            sums=np.zeros((CANDIDATES + 1, 2), f4),
             user_vector=np.zeros(k, f4),
             gradient=np.zeros(k, f4),
         )

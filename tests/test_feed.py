@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from flows.decode import JsonDecoder
 from flows.feed import Fed, feed, to_message
-from flows.kafka_admin import KafkaTrouble
 from flows.kafka_source import KafkaSource
+from flows.kafka_trouble import KafkaTrouble
 from flows.log_file import LogError, open_log
 from flows.messages import Event, Forget, Interaction, ItemEvent, Raw, Rejected
 from flows.replay import replay
@@ -24,7 +24,7 @@ WriteLog = Callable[[Iterable[str]], Path]
 
 LINES = [
     '{"user": "ann", "item": "tea", "timestamp": 1382021321.123456, "value": 0.1, "id": "e-1", "session": "s"}',
-    '{"user": "bob", "item": "jam", "timestamp": "2013-10-17T16:48:42+02:00", "context": {"n": 12345678901234567890123}}',
+    '{"user": "bob", "item": "jam", "timestamp": "2013-10-17T16:48:42+02:00", "context": {"n": [1234567890123456789]}}',
     '{"user": "bob"}',
     '{"kind": "item", "item": "jam", "timestamp": 1382021323, "available": false, "features": {"tags": ["sweet"]}}',
     '{"kind": "forget", "user": "ann", "timestamp": 1382021324}',
@@ -85,6 +85,16 @@ def test_a_topic_that_has_held_events_is_left_alone_if_so_wished(mock_broker: st
     feed(log, settings, "once")
     assert feed(log, settings, "once", if_empty=True) == Fed(0, 0, skipped=True)
     assert feed(log, settings, "once") == Fed(4, 1)
+
+
+def test_a_rate_spreads_the_events_evenly(
+    mock_broker: str, write_log: WriteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("flows.feed.time.monotonic", lambda: 100.0)
+    monkeypatch.setattr("flows.feed.time.sleep", slept.append)
+    feed(write_log(LINES), Settings(bootstrap=mock_broker, create_topics=False), "slow", rate=2.0)
+    assert slept == [0.5, 1.0, 1.5, 2.0, 2.5]
 
 
 def test_columns_of_other_names_are_mapped(mock_broker: str, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ Membership is a mark per item that holds the number of the set, so that emptying
 
 from typing import Final
 
+import numpy as np
+
 from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import Candidates
+from recmodels.kernels.state import Candidates, Int32, Items
 
 # Columns of the candidate set, member by member.
 HALF_LIVES: Final = 5
@@ -18,49 +20,76 @@ FACTORS: Final = PERSONAL + 3
 COLUMNS: Final = FACTORS + 1
 
 
+CANDIDATES: Final = 8192
+"""Most candidates of one list."""
+BARRED: Final = CANDIDATES
+"""The place of all items that are barred: sums may be added up there, and nobody reads them."""
+PLACES: Final = 2 * CANDIDATES
+
+
 @kernel
 def start(candidates: Candidates) -> None:
     """Begin a new, empty set."""
     candidates.stamp[0] += 1
     candidates.size[0] = 0
-    candidates.size[1] = candidates.item.shape[0]
+    candidates.size[1] = CANDIDATES
 
 
 @kernel
-def close(candidates: Candidates) -> None:
-    """Let no further item into the set."""
+def admit(candidates: Candidates, some: Int32) -> None:
+    """Put exactly these items into a new set, hidden ones too, and let no other in."""
+    start(candidates)
+    base = candidates.stamp[0] * PLACES
+    for k in range(some.shape[0]):
+        if candidates.place[some[k]] < base:
+            size = candidates.size[0]
+            candidates.place[some[k]] = base + size
+            candidates.item[size] = some[k]
+            candidates.sums[size] = 0.0
+            candidates.size[0] = size + 1
     candidates.size[1] = candidates.size[0]
 
 
 @kernel
 def bar(candidates: Candidates, item: int) -> None:
     """Keep an item out of the set."""
-    candidates.seen[item] = candidates.stamp[0]
+    candidates.place[item] = candidates.stamp[0] * PLACES + BARRED
 
 
 @kernel
-def has(candidates: Candidates, item: int) -> bool:
-    """Say whether an item is in the set."""
-    return candidates.mark[item] == candidates.stamp[0]
+def place_of(candidates: Candidates, item: int) -> int:
+    """Return an item's place in the set, or -1 if it is not in it."""
+    place = candidates.place[item] - candidates.stamp[0] * PLACES
+    return place if 0 <= place < BARRED else -1
 
 
 @kernel
-def add(candidates: Candidates, item: int) -> int:
-    """Put an item into the set unless it is barred or there is no room.
+def add(candidates: Candidates, items: Items, some: Int32, count: int) -> None:
+    """Put the first `count` of some items into the set while there is room, but for those barred or hidden."""
+    base = candidates.stamp[0] * PLACES
+    places, found, sums, hidden = candidates.place, candidates.item, candidates.sums, items.hidden
+    size, room = candidates.size[0], candidates.size[1]
+    for k in range(count):
+        item = some[k]
+        if places[item] < base:
+            if hidden[item] > 0 or size == room:
+                places[item] = base + BARRED
+                continue
+            places[item] = base + size
+            found[size] = item
+            sums[size, 0] = 0.0
+            sums[size, 1] = 0.0
+            size += 1
+    candidates.size[0] = size
 
-    Returns:
-        The item's place in the set, or -1 if it is not in it.
-    """
-    stamp = candidates.stamp[0]
-    if candidates.mark[item] == stamp:
-        return candidates.slot[item]
-    size = candidates.size[0]
-    if candidates.seen[item] == stamp or size == candidates.size[1]:
-        return -1
-    candidates.mark[item] = stamp
-    candidates.slot[item] = size
-    candidates.item[size] = item
-    for column in range(FOLLOWS, COLUMNS):
-        candidates.column[column, size] = 0.0
-    candidates.size[0] = size + 1
-    return size
+
+@kernel
+def fill_up(candidates: Candidates, items: Items, rows: int, least: int) -> None:
+    """Where there are fewer than `least` candidates, add items of the first `rows` rows until there are so many."""
+    one = np.zeros(1, np.int32)
+    item = 1
+    while candidates.size[0] < least and item < rows:
+        if items.first_seen[item] > 0:
+            one[0] = item
+            add(candidates, items, one, 1)
+        item += 1

@@ -1,7 +1,9 @@
 """How kernels are compiled: once per version of the source, and cached on the disk."""
 
 import hashlib
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
@@ -15,17 +17,21 @@ R = TypeVar("R")
 _FAST: Final = {"reassoc", "contract", "arcp", "nsz"}
 
 
-def _cache_directory() -> str:
-    """Name a cache for exactly this source: numba looks only at the file of the outermost function, and would
-    go on using a kernel after another that it calls has changed."""
+def _cache_directory() -> Path | None:
+    """Name a cache for exactly this source: numba looks only at the file of the outermost function, and would go on
+    using a kernel after another that it calls has changed. None: there is no place that can be written."""
     digest = hashlib.blake2b(digest_size=8)
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     base = Path(config.CACHE_DIR) if config.CACHE_DIR else Path.home() / ".cache" / "freshrank"
-    return str(base / digest.hexdigest())
+    directory = base / digest.hexdigest()
+    with suppress(OSError):
+        directory.mkdir(parents=True, exist_ok=True)
+    return directory if os.access(directory, os.W_OK) else None  # numba wants to write even where it only reads
 
 
 CACHE_DIRECTORY: Final = _cache_directory()
+"""Where compiled kernels are kept. Without one they are compiled anew by each process."""
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from recmodels.kernels import candidates as candidate_set
-from recmodels.kernels.candidates import FOLLOWS, HISTORIES
+from recmodels.kernels.candidates import BARRED, FOLLOWS, PLACES
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.state import Candidates, Covisitation, Items, Users
 
@@ -27,11 +27,7 @@ LARGEST_TOTAL: Final = np.float32(1e6)
 @kernel
 def propose(covisitation: Covisitation, users: Users, items: Items, user: int, candidates: Candidates) -> None:
     """Add the items that followed the user's recent items, and sum up how strongly."""
-    last, few, many = (
-        candidates.column[FOLLOWS],
-        candidates.column[FOLLOWS + 1],
-        candidates.column[FOLLOWS + 2],
-    )
+    sums, places, base = candidates.sums, candidates.place, candidates.stamp[0] * PLACES
     fast, slow = np.float32(1.0), np.float32(1.0)
     for p in range(users.recent.shape[1]):
         row = users.recent[user, p]
@@ -39,22 +35,19 @@ def propose(covisitation: Covisitation, users: Users, items: Items, user: int, c
             break
         if covisitation.total[row] > 0:
             share = np.float32(1.0) / covisitation.total[row]
+            fast_share, slow_share = fast * share, slow * share
             follower, weight = covisitation.item[row], covisitation.weight[row]
+            candidate_set.add(candidates, items, follower, covisitation.size[row])
             for k in range(covisitation.size[row]):
-                if items.hidden[follower[k]] == 0:
-                    s = candidate_set.add(candidates, follower[k])
-                    if s >= 0:
-                        x = weight[k] * share
-                        many[s] += slow * x
-                        few[s] += fast * x
-                        if p == 0:
-                            last[s] = x
+                s = places[follower[k]] - base
+                sums[s, 0] += fast_share * weight[k]
+                sums[s, 1] += slow_share * weight[k]
         fast *= SOON
         slow *= LATER
 
 
 @kernel
-def score(users: Users, user: int, candidates: Candidates) -> None:
+def score(covisitation: Covisitation, users: Users, user: int, candidates: Candidates) -> None:
     """Turn the sums into columns."""
     fast, slow = np.float32(1.0), np.float32(1.0)
     fast_sum, slow_sum = np.float32(0.0), np.float32(0.0)
@@ -65,15 +58,24 @@ def score(users: Users, user: int, candidates: Candidates) -> None:
         slow_sum += slow
         fast *= SOON
         slow *= LATER
-    for history in range(HISTORIES):
-        whole = np.float32(1.0)
-        if history == 1:
-            whole = max(fast_sum, whole)
-        elif history == 2:
-            whole = max(slow_sum, whole)
-        column = candidates.column[FOLLOWS + history]
-        for s in range(candidates.size[0]):
-            column[s] = np.float32(3.0) * np.sqrt(column[s] / whole)
+    fast_part, slow_part = (
+        np.float32(9.0) / max(fast_sum, np.float32(1.0)),
+        np.float32(9.0) / max(slow_sum, np.float32(1.0)),
+    )
+    size = candidates.size[0]
+    last, few, many = candidates.column[FOLLOWS], candidates.column[FOLLOWS + 1], candidates.column[FOLLOWS + 2]
+    last[:size] = 0.0
+    for s in range(size):
+        few[s] = np.sqrt(fast_part * candidates.sums[s, 0])
+        many[s] = np.sqrt(slow_part * candidates.sums[s, 1])
+    row = users.recent[user, 0]
+    if covisitation.total[row] > 0:
+        share = np.float32(9.0) / covisitation.total[row]
+        places, base = candidates.place, candidates.stamp[0] * PLACES
+        for k in range(covisitation.size[row]):
+            s = places[covisitation.item[row, k]] - base
+            if 0 <= s < BARRED:
+                last[s] = np.sqrt(share * covisitation.weight[row, k])
 
 
 @kernel

@@ -35,11 +35,7 @@ def fill(state: State, user: int, least: int) -> None:
         popularity.propose(state.popularity, state.items, candidates)
     if options.use_history and not options.exclude_seen:
         history.propose(state.history, state.users, state.items, user, candidates)
-    item = 1
-    while candidates.size[0] < least and item < state.counters[ITEM_ROWS]:
-        if state.items.first_seen[item] > 0 and state.items.hidden[item] == 0:
-            candidate_set.add(candidates, item)
-        item += 1
+    candidate_set.fill_up(candidates, state.items, state.counters[ITEM_ROWS], least)
     score_columns(state, user)
     candidates.stamp[1] = user
 
@@ -51,7 +47,9 @@ def score_columns(state: State, user: int) -> None:
     if options.use_popularity:
         popularity.score(state.popularity, state.items, candidates)
     if options.use_covisitation:
-        covisitation.score(state.users, user, candidates)
+        covisitation.score(state.covisitation, state.users, user, candidates)
+    if options.use_history:
+        history.score(state.history, state.users, user, candidates)
     if options.use_factors:
         factorization.score(
             state.item_factors, state.user_factors, state.users, user, options.history_decay, candidates
@@ -64,8 +62,8 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
     candidates, options = state.candidates, state.options
     now = state.counters[EVENTS] + 1
     if reward > 0.0:
-        if candidate_set.has(candidates, item) and (options.learn_weights or options.use_factors):
-            target = candidates.slot[item]
+        target = candidate_set.place_of(candidates, item)
+        if target >= 0 and (options.learn_weights or options.use_factors):
             weights.share(candidates)
             if options.learn_weights:
                 weights.learn(state.weights, length, gap, target, options.learning_rate, candidates)
@@ -142,9 +140,8 @@ def step(
         length, gap = users.length_context(state.users, user), users.gap_context(state.users, user, time)
         fill(state, user, least)
         weights.score(state.weights, length, gap, candidates)
-        positions[e] = NOT_THERE
-        if candidate_set.has(candidates, item):
-            positions[e] = topn.position(state.items, candidates, candidates.slot[item])
+        place = candidate_set.place_of(candidates, item)
+        positions[e] = topn.position(state.items, candidates, place) if place >= 0 else NOT_THERE
         if reward <= 0.0 or (state.options.exclude_seen and is_repeat(state, user, item)):
             positions[e] = NOT_ASKED
         learn(state, user, item, reward, time, length, gap)
@@ -179,10 +176,7 @@ def score_items(state: State, user: int, item_rows: Int32, scores: Float32) -> N
     """Score the given items for a user, whether they would be candidates or not."""
     candidates = state.candidates
     candidates.stamp[1] = 0
-    candidate_set.start(candidates)
-    for k in range(item_rows.shape[0]):
-        candidate_set.add(candidates, item_rows[k])
-    candidate_set.close(candidates)
+    candidate_set.admit(candidates, item_rows)
     if state.options.use_covisitation:
         covisitation.propose(state.covisitation, state.users, state.items, user, candidates)
     if state.options.use_history:
@@ -192,5 +186,4 @@ def score_items(state: State, user: int, item_rows: Int32, scores: Float32) -> N
     gap = users.next_gap_context(state.users, user)
     weights.score(state.weights, length, gap, candidates)
     for k in range(item_rows.shape[0]):
-        place = candidates.slot[item_rows[k]]
-        scores[k] = candidates.score[place]
+        scores[k] = candidates.score[candidate_set.place_of(candidates, item_rows[k])]

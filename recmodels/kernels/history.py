@@ -32,13 +32,31 @@ def propose(history: History, users: Users, items: Items, user: int, candidates:
     cell = users.newest[user]
     place = 0
     while cell > 0 and place < PROPOSED:
-        item = history.item[cell]
-        if items.hidden[item] == 0:
-            s = candidate_set.add(candidates, item)
-            if s >= 0:
-                candidates.column[PERSONAL, s] = np.log(1.0 + history.amount[cell])
-                candidates.column[PERSONAL + 1, s] = 1.0 / np.sqrt(1.0 + place)
-                candidates.column[PERSONAL + 2, s] = 1.0
+        candidate_set.add(candidates, items, history.item[cell:], 1)
+        cell = history.next[cell]
+        place += 1
+
+
+@kernel
+def score(history: History, users: Users, user: int, candidates: Candidates) -> None:
+    """Fill the columns."""
+    size = candidates.size[0]
+    amounts, recency, known = (
+        candidates.column[PERSONAL],
+        candidates.column[PERSONAL + 1],
+        candidates.column[PERSONAL + 2],
+    )
+    amounts[:size] = 0.0
+    recency[:size] = 0.0
+    known[:size] = 0.0
+    cell = users.newest[user]
+    place = 0
+    while cell > 0 and place < PROPOSED:
+        s = candidate_set.place_of(candidates, history.item[cell])
+        if s >= 0:
+            amounts[s] = np.log(1.0 + history.amount[cell])
+            recency[s] = 1.0 / np.sqrt(1.0 + place)
+            known[s] = 1.0
         cell = history.next[cell]
         place += 1
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from recmodels.kernels import candidates as candidate_set
-from recmodels.kernels.candidates import POPULAR
+from recmodels.kernels.candidates import HALF_LIVES, POPULAR
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.state import Candidates, Items, Popularity
 
@@ -24,22 +24,21 @@ FLOOR: Final = np.float32(-14.0)
 def propose(popularity: Popularity, items: Items, candidates: Candidates) -> None:
     """Add the top items of every half-life."""
     for h in range(popularity.top.shape[0]):
-        for k in range(popularity.size[h]):
-            item = popularity.top[h, k]
-            if items.hidden[item] == 0:
-                candidate_set.add(candidates, item)
+        candidate_set.add(candidates, items, popularity.top[h], popularity.size[h])
 
 
 @kernel
 def score(popularity: Popularity, items: Items, candidates: Candidates) -> None:
     """Fill the columns of popularity."""
-    for h in range(popularity.top.shape[0]):
-        column = candidates.column[POPULAR + h]
-        highest = popularity.level[popularity.top[h, 0], h]
-        for s in range(candidates.size[0]):
-            item = candidates.item[s]
-            below = np.float32(popularity.level[item, h] - highest)
-            column[s] = max(below, FLOOR) if items.first_seen[item] > 0 else FLOOR
+    for s in range(candidates.size[0]):
+        item = candidates.item[s]
+        if items.first_seen[item] > 0:
+            for h in range(HALF_LIVES):
+                below = popularity.level[item, h] - popularity.level[popularity.top[h, 0], h]
+                candidates.column[POPULAR + h, s] = max(np.float32(below), FLOOR)
+        else:
+            for h in range(HALF_LIVES):
+                candidates.column[POPULAR + h, s] = FLOOR
 
 
 @kernel

@@ -151,12 +151,10 @@ class Candidates(NamedTuple):
     """[N] the logits."""
     share: Float32
     """[N] their softmax."""
-    mark: Int64
-    """[I] the set that an item is in."""
-    slot: Int32
-    """[I] where in that set."""
-    seen: Int64
-    """[I] the set from which an item is barred."""
+    place: Int64
+    """[I] the set that an item was last in or barred from, times `PLACES`, plus its place there or `BARRED`."""
+    sums: Float32
+    """[N, 2] what co-visitation adds up for each candidate."""
     user_vector: Float32
     """[K] the user's factors and those of the recent items together."""
     gradient: Float32

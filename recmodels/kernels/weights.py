@@ -16,6 +16,8 @@ from recmodels.kernels.state import Candidates, Weights
 
 FIRST_STEP: Final = 0.01
 """Squared gradient that every weight starts with."""
+LOG2_E: Final = np.float32(1.44269504)
+LN_2: Final = np.float32(0.69314718)
 LARGEST: Final = 20.0
 """No weight grows beyond this, whatever comes."""
 
@@ -35,6 +37,21 @@ def score(weights: Weights, length: int, gap: int, candidates: Candidates) -> No
 
 
 @kernel
+def exp2(x: np.float32) -> np.float32:
+    """Return 2^x for x of 0 or less, right to a hundred-thousandth; unlike the library's it runs in SIMD lanes.
+
+    2^x is 2^floor(x), whose bits are put together, times a Taylor polynomial of the rest.
+    """
+    x = max(x, np.float32(-125.0))
+    whole = np.floor(x)
+    r = (x - whole) * LN_2
+    power = np.float32(1.0)
+    for n in (6, 5, 4, 3, 2, 1):
+        power = np.float32(1.0) + power * r * np.float32(1.0 / n)
+    return power * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@kernel
 def share(candidates: Candidates) -> None:
     """Fill the softmax of the scores."""
     size = candidates.size[0]
@@ -43,7 +60,7 @@ def share(candidates: Candidates) -> None:
         highest = max(highest, candidates.score[s])
     whole = np.float32(0.0)
     for s in range(size):
-        x = np.exp(candidates.score[s] - highest)
+        x = exp2((candidates.score[s] - highest) * LOG2_E)
         candidates.share[s] = x
         whole += x
     one = np.float32(1.0) / whole
