@@ -146,6 +146,10 @@ class Recommender(Ranker):
         """Say whether a user has interacted with an item; always False where repeats are allowed."""
         return item in self._seen.get(user, ())
 
+    def _unit_test_skips(self) -> set[str]:
+        """Name the checks that do not hold for the model. Say why where it is overridden."""
+        return set()
+
     def _position(self, user: str, item: str, y: float, n: int, x: Context) -> int | None:
         if y <= 0.0 or self.has_seen(user, item):
             return None

