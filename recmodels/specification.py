@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from recmodels.base import Recommender
+from recmodels.fused import FusedModel
 from recmodels.river_model import RiverModel
 
 BY_NAME = {
@@ -56,7 +57,9 @@ def build_model(specification: str, repeats: str = "allow") -> Recommender:
         raise SpecificationError(f"model {specification!r}: there is no model {name!r}; {GRAMMAR}.")
     module_name, _, class_name = path.partition(":")
     if module_name == "river":
-        return RiverModel(_call(specification, _river_class(specification, class_name), positional, named), repeats)
+        estimator = _call(specification, _river_class(specification, class_name), positional, named)
+        wrapped: RiverModel = _call(specification, RiverModel, [estimator], {"repeats": repeats})
+        return wrapped
     try:
         made = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError) as error:
@@ -64,6 +67,8 @@ def build_model(specification: str, repeats: str = "allow") -> Recommender:
     if not (inspect.isclass(made) and issubclass(made, Recommender)):
         raise SpecificationError(f"model {specification!r}: expected a subclass of recmodels.Recommender.")
     model: Recommender = _call(specification, made, positional, {"repeats": repeats, **named})
+    if isinstance(model, FusedModel):
+        _call(specification, lambda: model.memory, [], {})  # arguments that fit nothing show here
     return model
 
 
@@ -104,5 +109,5 @@ def _river_class(specification: str, path: str) -> Callable[..., Any]:
 def _call(specification: str, made: Callable[..., Any], positional: list[Any], named: dict[str, Any]) -> Any:
     try:
         return made(*positional, **named)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, MemoryError, OverflowError) as error:
         raise SpecificationError(f"model {specification!r}: {error}.") from None
