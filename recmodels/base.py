@@ -4,14 +4,24 @@ import heapq
 import pickle
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
+from math import isfinite, nan
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from river.reco.base import Ranker
 
+from recmodels.arguments import expect_choice
+from recmodels.rewards import bounded
+
 Context = Mapping[str, Any]
 """What is known of an interaction beside user, item and reward: `timestamp`, `value`, `device` and the like."""
+
+
+def time_of(x: Context | None) -> float:
+    """Return the `timestamp` of a context, or NaN if it says none that is a time."""
+    time = (x or {}).get("timestamp")
+    return float(time) if time is not None and isfinite(time) else nan
 
 
 class Example(NamedTuple):
@@ -30,8 +40,8 @@ class Step(NamedTuple):
     """What a model says of one example, in `Recommender.step_many`."""
 
     position: int | None
-    """Where the item stood, from 0, in the user's list just before the example was learned; -1 if it was not in it;
-    None if it is not scored: a repeat where repeats are excluded, or a reward of 0 or less."""
+    """Where the item stood, from 0, in the user's list of n just before the example was learned; -1 if it was not in
+    it; None if it is not scored: a repeat where repeats are excluded, or a reward of 0 or less or that is no number."""
     items: Sequence[str]
     """The user's list just after it."""
     scores: Sequence[float]
@@ -75,6 +85,7 @@ class Recommender(Ranker):
 
     def __init__(self, repeats: str = "allow", seed: int = 0) -> None:
         super().__init__(seed=seed)
+        expect_choice("repeats", repeats, ("allow", "exclude"))
         self.repeats = repeats
         self.catalogue: dict[str, Any] = {}
         self.unavailable: set[str] = set()
@@ -146,12 +157,14 @@ class Recommender(Ranker):
         """Say whether a user has interacted with an item; always False where repeats are allowed."""
         return item in self._seen.get(user, ())
 
-    def _unit_test_skips(self) -> set[str]:
-        """Name the checks that do not hold for the model. Say why where it is overridden."""
-        return set()
+    def _unit_test_skips(self) -> dict[str, str]:
+        """Return the checks that this model cannot meet, each with the reason (see `recmodels.checks`)."""
+        if type(self).dump is not Recommender.dump:
+            return {}
+        return {"check_state_is_not_pickled": "the attributes of a model in plain Python can be anything"}
 
     def _position(self, user: str, item: str, y: float, n: int, x: Context) -> int | None:
-        if y <= 0.0 or self.has_seen(user, item):
+        if bounded(y) <= 0.0 or self.has_seen(user, item):
             return None
         listed = [i for i, _ in self.top(user, n, x)]
         return listed.index(item) if item in listed else -1
@@ -169,6 +182,18 @@ class Recommender(Ranker):
         """Return what has changed since the last dump of either kind: here everything."""
         return self.dump()
 
+    def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
+        """Return a part of the state, for a store that writes all of it anew little by little.
+
+        Args:
+            place: Where the part begins: 0, or what the call before returned.
+            size: Bytes, about.
+
+        Returns:
+            The part, and the place behind it; 0 at the end. Here everything at once.
+        """
+        return self.dump(), 0
+
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `dump` or `dump_changes` gave. The caller has made sure that nobody else wrote it."""
+        """Take over what any of the dumps gave. The caller has made sure that nobody else wrote it."""
         self.__dict__.update(pickle.loads(record["pickle"].tobytes()))

@@ -1,22 +1,21 @@
 """Models whose members are kernels: the tables they work on, and River's verbs over them."""
 
 from collections.abc import Collection, Mapping, Sequence
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.base import Context, Example, Recommender, Step
+from recmodels.arguments import expect_counts, expect_numbers
+from recmodels.base import Context, Example, Recommender, Step, time_of
 from recmodels.kernels import driver, popularity
 from recmodels.kernels.candidates import HALF_LIVES
 from recmodels.kernels.compile import CACHE_DIRECTORY
 from recmodels.kernels.state import EVENTS, Options
 from recmodels.kernels.users import LENGTHS
 from recmodels.memory import Memory, Sizes
-
-LARGEST_REWARD = 10.0
-"""A single event counts for no more than so many ordinary ones, whatever value it carries."""
+from recmodels.rewards import bounded
 
 
 class FusedModel(Recommender):
@@ -52,7 +51,7 @@ class FusedModel(Recommender):
         max_history: int = 2_000,
         half_lives: tuple[float, ...] = (30.0, 300.0, 3_000.0, 30_000.0, float("inf")),
         recent: int = 20,
-        row_length: int = 128,
+        row_length: int = 64,
         learn_decay: float = 0.8,
         n_factors: int = 32,
         history_decay: float = 0.8,
@@ -76,13 +75,20 @@ class FusedModel(Recommender):
         self.l2 = l2
         self.learning_rate = learning_rate
         self._memory: Memory | None = None
+        expect_counts(max_users=self.max_users, max_items=self.max_items, max_pairs=self.max_pairs)
+        expect_counts(max_history=self.max_history, recent=self.recent)
+        expect_counts(row_length=self.row_length, n_factors=self.n_factors)
+        expect_counts(0, seed=self.seed)
+        if len(self.half_lives) != HALF_LIVES:
+            raise ValueError(f"expected {HALF_LIVES} half_lives; got {self.half_lives!r}")
+        expect_numbers(1e-3, **{f"half_lives[{h}]": half_life for h, half_life in enumerate(self.half_lives)})
+        expect_numbers(0.0, 1.0, learn_decay=self.learn_decay, history_decay=self.history_decay)
+        expect_numbers(0.0, 1e3, factor_rate=self.factor_rate, l2=self.l2, learning_rate=self.learning_rate)
 
     @property
     def memory(self) -> Memory:
         """The model's tables. They come to be when they are first asked for."""
         if self._memory is None:
-            if len(self.half_lives) != HALF_LIVES:
-                raise ValueError(f"expected {HALF_LIVES} half_lives; got {self.half_lives!r}")
             self._memory = Memory(
                 Sizes(
                     self.max_users,
@@ -93,20 +99,20 @@ class FusedModel(Recommender):
                     self.n_factors,
                 ),
                 1.0 / np.array(self.half_lives, np.float64),
-                Options(
+                Options(  # of one type each: for any other, numba would compile the kernels anew
                     exclude_seen=self.repeats == "exclude",
                     use_popularity="popularity" in self.members,
                     use_covisitation="covisitation" in self.members,
                     use_history="history" in self.members,
                     use_factors="factorization" in self.members,
                     learn_weights=self.learns_weights,
-                    learning_rate=self.learning_rate,
-                    learn_decay=self.learn_decay,
-                    history_decay=self.history_decay,
-                    factor_rate=self.factor_rate,
-                    regularization=self.l2,
-                    max_history=self.max_history,
-                    seed=self.seed,
+                    learning_rate=float(self.learning_rate),
+                    learn_decay=float(self.learn_decay),
+                    history_decay=float(self.history_decay),
+                    factor_rate=float(self.factor_rate),
+                    regularization=float(self.l2),
+                    max_history=int(self.max_history),
+                    seed=int(self.seed),
                 ),
             )
             for column, weight in self.first_weights.items():
@@ -125,8 +131,7 @@ class FusedModel(Recommender):
         """Take the examples from `start` up to the first that needs room to be made before it."""
         memory = self.memory
         room = len(examples) - start
-        if not memory.has_cells(1):
-            memory.make_cells()
+        memory.make_cells()
         while not memory.has_cells(room):
             room = (room + 1) // 2
         user_rows, item_rows = np.zeros(room, np.int32), np.zeros(room, np.int32)
@@ -141,8 +146,8 @@ class FusedModel(Recommender):
                     break  # room is made when the events before have been learned
                 user_row, item_row = memory.user_row(user), memory.item_row(item)
             user_rows[taken], item_rows[taken] = user_row, item_row
-            rewards[taken] = min(max(y, -LARGEST_REWARD), LARGEST_REWARD) if isfinite(y) else 0.0
-            times[taken] = time
+            rewards[taken] = 1.0 if y == 1.0 else bounded(y)
+            times[taken] = time if isfinite(time) else 0.0  # long ago: as if it happened when the last one did
             taken += 1
         memory.mark_used()
         positions, lengths = np.zeros(taken, np.int32), np.zeros(taken, np.int32)
@@ -179,60 +184,64 @@ class FusedModel(Recommender):
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Learn one interaction. Without a `timestamp` in `x` it happens when the last one did."""
-        time = (x or {}).get("timestamp")
-        if time is None:
-            time = self._now()
+        time = time_of(x)
+        if isnan(time):
+            time = float(self.memory.state.users.last_time[: len(self.memory.users.names)].max())
         self.step_many([Example(user, item, y, time, x)], n=0)
-
-    def _now(self) -> float:
-        users = self.memory.state.users
-        return float(users.last_time[: len(self.memory.users.names)].max())
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
         """Return the score of an item for a user, as `top` would give it."""
-        return float(self._scores(user, [item])[0])
+        return float(self._scores(user, [item], x)[0])
 
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
         """Order items by falling score; items of equal score as they were first seen, then as given."""
         given = list(items)
         first_seen = self.memory.state.items.first_seen
         age = [int(first_seen[self.memory.items.row(item)]) for item in given]
-        scores = self._scores(user, given)
+        scores = self._scores(user, given, x)
         last = int(self.memory.state.counters[EVENTS]) + 1
         order = sorted(range(len(given)), key=lambda k: (-scores[k], age[k] or last))
         return [given[k] for k in order]
 
-    def _scores(self, user: str, items: Sequence[str]) -> NDArray[np.float32]:
+    def _scores(self, user: str, items: Sequence[str], x: Context | None) -> NDArray[np.float32]:
         memory = self.memory
         rows = np.array([memory.items.row(item) for item in items], np.int32)
         scores = np.zeros(len(rows), np.float32)
         most = len(memory.state.candidates.item)
         for start in range(0, len(rows), most):
             part = slice(start, start + most)
-            driver.score_items(memory.state, memory.users.row(user), rows[part], scores[part])
+            driver.score_items(memory.state, memory.users.row(user), time_of(x), rows[part], scores[part])
         return scores
 
     def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
-        """Return the user's list: at most `n` items with their scores, the best first."""
-        memory = self.memory
-        listed, scores = np.zeros(n, np.int32), np.zeros(n, np.float32)
-        kept = driver.top(memory.state, memory.users.row(user), np.zeros(n, np.int32), listed, scores)
+        """Return the user's list: at most `n` items with their scores, the best first.
+
+        It is meant for when `x` says in its `timestamp`; without one, for some time soon.
+        """
+        memory, n = self.memory, max(n, 0)
+        places, listed, scores = np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.float32)
+        kept = driver.top(memory.state, memory.users.row(user), time_of(x), places, listed, scores)
         names = memory.items.names
         return [(str(names[row]), float(score)) for row, score in zip(listed[:kept], scores, strict=False)]
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
         """Learn whether an item may be recommended. None: as it was."""
-        memory = self.memory
-        if available is None or (available and memory.items.row(item) == 0):
+        memory, state = self.memory, self.memory.state
+        row = memory.items.row(item)
+        if available is None or bool(state.items.hidden[row]) is not available:
             return
-        row, state = memory.item_row(item), memory.state
-        memory.mark_used()
+        if row == 0:
+            row = memory.item_row(item)
+            memory.mark_used()
+            state.items.last_used[row] = state.counters[EVENTS] + 1
         state.items.hidden[row] = not available
         state.items.dirty[row] = 1
         state.candidates.stamp[1] = 0
+        if available:
+            if state.items.first_seen[row] > 0:
+                popularity.show(state.popularity, state.items, row)
         # Hidden items keep their place among the top until they take too much of it.
-        hidden = state.items.hidden[state.popularity.top].mean(axis=1).max()
-        if available or hidden > 0.25:
+        elif state.items.hidden[state.popularity.top].mean(axis=1).max() > 0.25:
             popularity.rebuild(state.popularity, state.items, len(memory.items.names))
 
     def forget_one(self, user: str) -> None:
@@ -254,9 +263,24 @@ class FusedModel(Recommender):
         """Return the rows that have changed since the last dump."""
         return self.memory.dump_changes()
 
+    def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
+        """Return about `size` bytes of the state from `place` on, and the place behind them: 0 at the end."""
+        return self.memory.dump_part(place, size)
+
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `dump` or `dump_changes` gave."""
+        """Take over what any of the dumps gave."""
         self.memory.load(record)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle needs: of the tables only the rows in use."""
+        return {**self.__dict__, "_memory": None, "record": self._memory and self._memory.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        record = state.pop("record")
+        self.__dict__.update(state)
+        if record is not None:
+            self.memory.load(record)
+            self.memory.mark_changed()
 
 
 def are_kernels_compiled() -> bool:

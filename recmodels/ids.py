@@ -37,7 +37,11 @@ class IdTable:
     @property
     def is_full(self) -> bool:
         """Whether `add` needs a row to be released first."""
-        return not self._free and len(self.names) >= self.capacity
+        return len(self.rows) + RESERVED >= self.capacity
+
+    def taken(self) -> list[int]:
+        """Return the rows that somebody has, in order."""
+        return sorted(self.rows.values())
 
     def row(self, name: str) -> int:
         """Return the row of an id, or 0 if it has none."""
@@ -49,8 +53,10 @@ class IdTable:
         Raises:
             OverflowError: There is no row left; release some first.
         """
-        if self._free:
+        if len(self.rows) + RESERVED < len(self.names):
             row = heapq.heappop(self._free)
+            while self.names[row] is not None:  # `assign` has given it to somebody
+                row = heapq.heappop(self._free)
             self.names[row] = name
         elif len(self.names) < self.capacity:
             row = len(self.names)
@@ -69,9 +75,24 @@ class IdTable:
                 self.names[row] = None
                 heapq.heappush(self._free, row)
 
-    def restore(self, names: list[str | None]) -> None:
-        """Take over a whole list of names, as `names` was when it was saved."""
-        self.names = names
-        self.rows = {name: row for row, name in enumerate(names) if name is not None}
-        # A heap, so that a restored table gives out the same rows as one that was never saved.
-        self._free = [row for row in range(RESERVED, len(names)) if names[row] is None]
+    def assign(self, row: int, name: str | None) -> None:
+        """Say whose a row is, as it was when it was saved; None: nobody's.
+
+        A table that was restored row by row gives out the same rows as one that was never saved: always the lowest.
+
+        Raises:
+            OverflowError: The table has no such row.
+        """
+        if row >= self.capacity:
+            raise OverflowError(f"expected a row below {self.capacity}, got {row}: the table was larger when saved")
+        while len(self.names) <= row:
+            heapq.heappush(self._free, len(self.names))
+            self.names.append(None)
+        before = self.names[row]
+        if before is not None and self.rows.get(before) == row:
+            del self.rows[before]
+        self.names[row] = name
+        if name is not None:
+            self.rows[name] = row
+        elif before is not None:
+            heapq.heappush(self._free, row)

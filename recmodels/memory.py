@@ -1,6 +1,5 @@
 """What a fused model remembers: tables of bounded size, and how a full table makes room."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from recmodels.kernels import covisitation, history, popularity
 from recmodels.kernels import state as arrays
 from recmodels.kernels.candidates import CANDIDATES, COLUMNS, HALF_LIVES
 from recmodels.kernels.users import GAPS, LENGTHS
-from recmodels.tables import Table
+from recmodels.tables import Table, dump_changes, dump_part
 
 TOP = 100
 """Items that each half-life of popularity proposes."""
@@ -65,8 +64,8 @@ class Memory:
         self.tables = {
             table.name: table
             for table in (
-                Table("users", n_users, **user_columns),
-                Table("items", n_items, first_seen=(i8, ()), last_used=(i8, ()), hidden=(np.uint8, ())),
+                Table("users", n_users, self.users, **user_columns),
+                Table("items", n_items, self.items, first_seen=(i8, ()), last_used=(i8, ()), hidden=(np.uint8, ())),
                 Table("history", sizes.max_pairs + RESERVED, item=(i4, ()), next=(i4, ()), amount=(f4, ())),
                 Table("popularity", n_items, level=(f8, (HALF_LIVES,)), rank=(i4, (HALF_LIVES,))),
                 Table("covisitation", n_items, **row, size=(i4, ()), total=(f4, ())),
@@ -83,8 +82,8 @@ class Memory:
             "step": np.zeros((contexts, COLUMNS), f8),
         }
         scratch = arrays.Candidates(
-            stamp=np.zeros(2, i8),
-            size=np.zeros(2, i8),
+            stamp=np.zeros(3, i8),
+            size=np.zeros(3, i8),
             item=np.zeros(CANDIDATES, i4),
             column=np.zeros((COLUMNS, CANDIDATES), f4),
             score=np.zeros(CANDIDATES, f4),
@@ -137,7 +136,7 @@ class Memory:
         row = self.users.row(name)
         if row == 0:
             if self.users.is_full:
-                self.forget_users(self._stalest(self.state.users.last_used, len(self.users.names)))
+                self.forget_users(self._stalest(self.users, self.state.users.last_used))
             row = self.users.add(name)
         return row
 
@@ -146,19 +145,21 @@ class Memory:
         row = self.items.row(name)
         if row == 0:
             if self.items.is_full:
-                self.forget_items(self._stalest(self.state.items.last_used, len(self.items.names)))
+                self.forget_items(self._stalest(self.items, self.state.items.last_used))
             row = self.items.add(name)
         return row
 
     def make_cells(self) -> None:
-        """Make room in the histories."""
-        self.forget_users(self._stalest(self.state.users.last_used, len(self.users.names)))
+        """Make room for at least one more pair in the histories."""
+        while not self.has_cells(1):  # those who go may have had none
+            self.forget_users(self._stalest(self.users, self.state.users.last_used))
 
     @staticmethod
-    def _stalest(last_used: NDArray[np.int64], used: int) -> list[int]:
-        count = max(1, (used - RESERVED) // EVICTED)
-        order = np.argsort(last_used[RESERVED:used], kind="stable")[:count]
-        return [int(row) + RESERVED for row in np.sort(order)]
+    def _stalest(ids: IdTable, last_used: NDArray[np.int64]) -> list[int]:
+        rows = np.array(ids.taken(), np.int64)
+        count = max(1, len(rows) // EVICTED)
+        order = np.argsort(last_used[rows], kind="stable")[:count]
+        return sorted(rows[order].tolist())
 
     def forget_users(self, rows: Sequence[int]) -> None:
         """Empty the rows of users and take their ids."""
@@ -176,53 +177,57 @@ class Memory:
         state.candidates.stamp[1] = 0
         gone = np.zeros(len(state.items.hidden), np.uint8)
         gone[rows] = 1
+        were_top = bool(state.popularity.rank[rows].any())
         n_users, n_items = len(self.users.names), len(self.items.names)
         covisitation.drop(state.covisitation, gone, n_items)
         history.drop(state.history, state.counters, state.users, gone, n_users)
         for name in ("items", "popularity", "covisitation", "item_factors"):
             self.tables[name].empty(np.asarray(rows, np.int64))
         self.items.release(rows)
-        popularity.rebuild(state.popularity, state.items, n_items)
+        if were_top:
+            popularity.rebuild(state.popularity, state.items, n_items)
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return all rows in use, and forget which have changed."""
+        self.mark_changed()
+        return self.dump_changes()
+
+    def mark_changed(self) -> None:
+        """Have the next `dump_changes` return all rows in use."""
         for table in self.tables.values():
             table.dirty[: table.used] = 1
-        return self.dump_changes()
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
         """Return the rows that have changed since the last dump, with their values, and forget that they have."""
-        record: dict[str, NDArray[Any]] = {f"small.{name}": array.copy() for name, array in self.small.items()}
-        for ids, table in self._identified():
-            names = [ids.names[row] if row < len(ids.names) else None for row in table.changed_rows().tolist()]
-            record[f"{table.name}.names"] = np.frombuffer(json.dumps(names).encode(), np.uint8)
+        return self._dump_small() | dump_changes(list(self.tables.values()))
+
+    def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
+        """Return about `size` bytes of the rows in use from `place` on, and the place behind them: 0 at the end."""
+        part, place = dump_part(list(self.tables.values()), place, size)
+        return (part if place else part | self._dump_small()), place
+
+    def _dump_small(self) -> dict[str, NDArray[Any]]:
+        return {f"small.{name}": array.copy() for name, array in self.small.items()}
+
+    def copy(self) -> dict[str, NDArray[Any]]:
+        """Return all rows in use, as `dump` does, and leave the marks of what has changed."""
+        record = self._dump_small()
         for table in self.tables.values():
-            rows = table.changed_rows()
-            record[f"{table.name}.rows"] = rows
-            for column, array in table.arrays.items():
-                record[f"{table.name}.{column}"] = array[rows]
-            table.dirty[rows] = 0
+            record |= table.dump_rows(np.arange(table.used))
         return record
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `dump` or `dump_changes` gave."""
-        for name, array in self.small.items():
-            array[...] = record[f"small.{name}"]
-        for ids, table in self._identified():
-            names = list(ids.names)
-            for row, name in zip(
-                record[f"{table.name}.rows"].tolist(),
-                json.loads(record[f"{table.name}.names"].tobytes()),
-                strict=True,
-            ):
-                names += [None] * (row + 1 - len(names))
-                names[row] = name
-            ids.restore(names)
+        """Take over what any of the dumps gave.
+
+        Raises:
+            ValueError: It is of a model with other arguments, and does not fit.
+        """
         for table in self.tables.values():
-            columns = {column: record[f"{table.name}.{column}"] for column in table.arrays}
-            table.write(record[f"{table.name}.rows"], columns)
+            table.expect_fit(record)
+        if "small.counters" in record:  # not in every part
+            for name, array in self.small.items():
+                array[...] = record[f"small.{name}"]
+        for table in self.tables.values():
+            table.load_rows(record)
         self.state.candidates.stamp[1] = 0
         self.mark_used()
-
-    def _identified(self) -> tuple[tuple[IdTable, Table], tuple[IdTable, Table]]:
-        return (self.users, self.tables["users"]), (self.items, self.tables["items"])

@@ -1,31 +1,42 @@
 """River's own models at work in the flow."""
 
 import random
+from collections.abc import Iterator
 from math import isfinite
+from numbers import Real
 from typing import Any
 
-from river import base, reco
+from river import base, compose, linear_model, preprocessing, reco
 
+from recmodels.arguments import expect_counts
 from recmodels.base import Context, Recommender
+from recmodels.rewards import bounded
 
 LARGEST_REWARD = 1.0
 """What is above is learned as this: squared losses of large targets diverge."""
 NOBODY = "\0nobody"
-"""A user that no event can name: how a River model sees whoever it has not met."""
+"""What no event can name: how a River model sees a user, or a word of the context, that it has not met."""
 
 
 class RiverModel(Recommender):
     """Makes a recommender of a River estimator: a ranker, a classifier, a regressor, or a pipeline that ends in one.
 
-    A ranker is taught user and item; the others are taught a dict of `user`, `item` and the context. All of them need
-    to see what was not chosen, too: with each interaction, `negatives` items drawn from the catalogue are learned with
-    a reward of 0. Asking for a list costs a prediction for each item of the catalogue.
+    A ranker is taught user and item; the others are taught a dict of `user`, `item` and what `context` names. All of
+    them need to see what was not chosen, too: with each interaction, `negatives` items drawn from the catalogue are
+    learned with a reward of 0. Asking for a list costs a prediction for each item of the catalogue.
+
+    The estimator never learns a user's id, but a word that stands for it until the user is forgotten. So an erasure
+    leaves no trace, although the weights of a classifier cannot be told apart by user.
 
     Args:
         model: The estimator.
         repeats: As for every `Recommender`.
         negatives: Items drawn per interaction.
-        max_items: So many items are in the catalogue; later ones are not recommended.
+        context: Names of what classifiers and regressors see of an interaction beside user and item, such as
+            "device". Numbers are handed on as they are, everything else is a word, and so are user and item. Most
+            estimators need a pipeline that encodes the words and scales the numbers; factorization machines do not.
+        max_users: So many are remembered. Beyond that the least recently used are forgotten.
+        max_items: So many items are in the catalogue; later ones are neither learned nor recommended.
         seed: Of the draws.
 
     >>> model = RiverModel(reco.BiasedMF(n_factors=4, seed=1), repeats="exclude")
@@ -40,77 +51,119 @@ class RiverModel(Recommender):
         model: base.Estimator,
         repeats: str = "allow",
         negatives: int = 1,
+        context: tuple[str, ...] | None = None,
+        max_users: int = 1_000_000,
         max_items: int = 100_000,
         seed: int = 0,
     ) -> None:
         super().__init__(repeats=repeats, seed=seed)
-        if not isinstance(model, reco.base.Ranker | base.Classifier | base.Regressor) and not hasattr(
-            model, "predict_one"
-        ):
-            raise ValueError(f"expected a River ranker, classifier or regressor, got {type(model).__name__}")
+        expect_counts(0, negatives=negatives)
+        expect_counts(max_users=max_users, max_items=max_items)
+        is_empty = isinstance(model, compose.Pipeline) and not model.steps
+        # To River, a pipeline is an instance of what its last step is.
+        if is_empty or not isinstance(model, reco.base.Ranker | base.Classifier | base.Regressor):
+            raise ValueError(f"expected a River ranker, classifier or regressor; got {type(model).__name__}")
         self.model = model
         self.negatives = negatives
+        self.context = context
+        self.max_users = max_users
         self.max_items = max_items
+        self._is_ranker = isinstance(model, reco.base.Ranker)
+        self._is_classifier = isinstance(model, base.Classifier)
         self._draw = random.Random(seed)
-        self._users: set[str] = set()
+        self._words: dict[str, str] = {}  # by user, the least recently used first
+        self._count = 0
         self._items: list[str] = []
+        self._met: dict[tuple[str, str | None], None] = {}
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
+        yield {"model": reco.BiasedMF(n_factors=4, seed=1)}
+        yield {
+            "model": compose.Select("user", "item") | preprocessing.OneHotEncoder() | linear_model.LogisticRegression()
+        }
+
+    def _unit_test_skips(self) -> dict[str, str]:
+        skips = super()._unit_test_skips()
+        if not self._is_ranker:
+            skips["check_memory_is_bounded"] = "a classifier's weights of users who have been forgotten stay"
+        return skips
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Learn an interaction, and some items that were not chosen."""
-        if item not in self.catalogue and len(self.catalogue) < self.max_items:
+        if item not in self.catalogue:
+            if len(self.catalogue) == self.max_items:
+                return
             self._items.append(item)
-            self.remember(user, item)
-        elif item in self.catalogue:
-            self.remember(user, item)
-        self._users.add(user)
-        reward = min(max(y, 0.0), LARGEST_REWARD) if isfinite(y) else 0.0
-        self._learn(user, item, reward, x)
+        self.remember(user, item)
+        word, reward, context = self._word(user), min(bounded(y), LARGEST_REWARD), self._context(x)
+        self._learn(word, item, max(reward, 0.0), context)
         for _ in range(self.negatives if reward > 0 else 0):
             other = self._draw.choice(self._items)
             if other != item:
-                self._learn(user, other, 0.0, x)
-        # Some rankers add whom they are asked about. So that reads never write, the stranger is added here.
-        if isinstance(self.model, reco.base.Ranker):
-            self.model.predict_one(NOBODY, item)
-
-    def _learn(self, user: str, item: str, y: float, x: Context | None) -> None:
-        if isinstance(self.model, reco.base.Ranker):
-            self.model.learn_one(user, item, y)
-        else:
-            is_classifier = hasattr(self.model, "predict_proba_one")
-            self.model.learn_one(_row(user, item, x), y > 0 if is_classifier else y)
+                self._learn(word, other, 0.0, context)
+        # Some estimators add what they are asked about. So that reads never write, the unknown is added here.
+        self._met.update(dict.fromkeys((name, _as_word(value)) for name, value in context.items()))
+        unknown = {name: NOBODY if isinstance(value, str) else value for name, value in context.items()}
+        self._met.update(dict.fromkeys((name, _as_word(value)) for name, value in unknown.items()))
+        self._predict(NOBODY, item, unknown)
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
         """Return the score: what a ranker or regressor predicts, a classifier's probability of True; 0 for an item
         that has not been seen."""
         if item not in self.catalogue:
             return 0.0
-        if isinstance(self.model, reco.base.Ranker):
-            return float(self.model.predict_one(user if user in self._users else NOBODY, item))
-        row = _row(user, item, x)
-        if hasattr(self.model, "predict_proba_one"):
-            return float(self.model.predict_proba_one(row).get(True, 0.0))
-        return float(self.model.predict_one(row))
+        context = {}
+        for name, value in self._context(x).items():
+            for known in (value, NOBODY):
+                if (name, _as_word(known)) in self._met:
+                    context[name] = known
+                    break
+        score = self._predict(self._words.get(user, NOBODY), item, context)
+        return score if isfinite(score) else 0.0
 
     def forget_one(self, user: str) -> None:
-        """Erase a user from the history and from every dict of River's model that has the user as a key. A stranger is
-        what remains; what a classifier's weights have learned cannot be told apart by user."""
+        """Erase a user from the history, and from every dict of River's model that has the user as a key. What a
+        classifier's weights have learned stays, under a word that nobody can trace."""
         super().forget_one(user)
-        self._users.discard(user)
+        word = self._words.pop(user, None)
         for value in vars(self.model).values():
             if isinstance(value, dict):
-                value.pop(user, None)
-
-    def _unit_test_skips(self) -> set[str]:
-        # The one-hot columns of a user are spread over a pipeline's steps, where they cannot be found.
-        is_ranker = isinstance(self.model, reco.base.Ranker)
-        return set() if is_ranker else {"forget_makes_a_stranger"}
+                value.pop(word, None)
 
     @property
     def version(self) -> str:
         """Names the model in every list it makes."""
         return f"river.{type(self.model).__name__}/1"
 
+    def _word(self, user: str) -> str:
+        word = self._words.pop(user, None)
+        if word is None:
+            if len(self._words) == self.max_users:
+                self.forget_one(next(iter(self._words)))
+            self._count += 1
+            word = f"\0{self._count}"
+        self._words[user] = word
+        return word
 
-def _row(user: str, item: str, x: Context | None) -> dict[str, Any]:
-    return {**(x or {}), "user": user, "item": item}
+    def _context(self, x: Context | None) -> dict[str, Any]:
+        given = {name: x[name] for name in self.context or () if x and x.get(name) is not None}
+        return {name: value if isinstance(value, Real) else str(value) for name, value in given.items()}
+
+    def _learn(self, word: str, item: str, y: float, context: Context) -> None:
+        if self._is_ranker:
+            self.model.learn_one(word, item, y)
+        else:
+            self.model.learn_one({**context, "user": word, "item": item}, y > 0 if self._is_classifier else y)
+
+    def _predict(self, word: str, item: str, context: Context) -> float:
+        if self._is_ranker:
+            return float(self.model.predict_one(word, item))
+        row = {**context, "user": word, "item": item}
+        if self._is_classifier:
+            return float(self.model.predict_proba_one(row).get(True, 0.0))
+        return float(self.model.predict_one(row))
+
+
+def _as_word(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -5,12 +5,15 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+from river import base
 
 from recmodels.base import Recommender
 from recmodels.fused import FusedModel
 from recmodels.river_model import RiverModel
 
+Made = TypeVar("Made")
 BY_NAME = {
     "blend": "recmodels:Blend",
     "popularity": "recmodels:Popularity",
@@ -19,6 +22,8 @@ BY_NAME = {
     "factorization": "recmodels:Factorization",
 }
 """Models that have a name of their own."""
+LONGEST = 2_000
+"""A specification has no more characters than this."""
 GRAMMAR = (
     "expected a name (blend, popularity, covisitation, history, factorization), river:module.Class or "
     "package.module:Class, with literal arguments in brackets if it has any, such as "
@@ -58,17 +63,16 @@ def build_model(specification: str, repeats: str = "allow") -> Recommender:
     module_name, _, class_name = path.partition(":")
     if module_name == "river":
         estimator = _call(specification, _river_class(specification, class_name), positional, named)
-        wrapped: RiverModel = _call(specification, RiverModel, [estimator], {"repeats": repeats})
-        return wrapped
+        return _call(specification, RiverModel, [estimator], {"repeats": repeats})
     try:
         made = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # a module may raise anything while it is imported
         raise SpecificationError(f"model {specification!r}: cannot import it ({error}); {GRAMMAR}.") from None
     if not (inspect.isclass(made) and issubclass(made, Recommender)):
         raise SpecificationError(f"model {specification!r}: expected a subclass of recmodels.Recommender.")
-    model: Recommender = _call(specification, made, positional, {"repeats": repeats, **named})
+    model = _call(specification, made, positional, {"repeats": repeats, **named})
     if isinstance(model, FusedModel):
-        _call(specification, lambda: model.memory, [], {})  # arguments that fit nothing show here
+        _call(specification, lambda: model.memory, [], {})  # tables too large for the machine show here
     return model
 
 
@@ -78,6 +82,8 @@ def parse(specification: str) -> tuple[str, list[Any], dict[str, Any]]:
     >>> parse("river:reco.BiasedMF(10, latent='x')")
     ('river:reco.BiasedMF', [10], {'latent': 'x'})
     """
+    if len(specification) > LONGEST:
+        raise SpecificationError(f"model {specification[:40]!r}…: it has more than {LONGEST:,} characters; {GRAMMAR}.")
     match = re.fullmatch(r"\s*([A-Za-z_][\w.]*(?::[A-Za-z_][\w.]*)?)\s*(\(.*\))?\s*", specification, re.DOTALL)
     if match is None:
         raise SpecificationError(f"model {specification!r}: {GRAMMAR}.")
@@ -86,27 +92,29 @@ def parse(specification: str) -> tuple[str, list[Any], dict[str, Any]]:
         if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
             raise ValueError("this is not one call")
         positional = [ast.literal_eval(argument) for argument in call.args]
-        named = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
-        if len(named) < len(call.keywords):
-            raise ValueError("** is not allowed")
-    except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+        named: dict[str, Any] = {}
+        for keyword in call.keywords:
+            if keyword.arg is None or keyword.arg in named:
+                raise ValueError("** is not allowed" if keyword.arg is None else f"{keyword.arg} is there twice")
+            named[keyword.arg] = ast.literal_eval(keyword.value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise SpecificationError(f"model {specification!r}: arguments must be literals ({error}); {GRAMMAR}.") from None
     return match[1], positional, named
 
 
-def _river_class(specification: str, path: str) -> Callable[..., Any]:
+def _river_class(specification: str, path: str) -> type[base.Estimator]:
     module_name, _, class_name = path.rpartition(".")
     try:
         module = importlib.import_module(f"river.{module_name}" if module_name else "river")
         found = getattr(module, class_name)
     except (ImportError, AttributeError):
         raise SpecificationError(f"model {specification!r}: River has no {path!r}; {GRAMMAR}.") from None
-    if not inspect.isclass(found):
-        raise SpecificationError(f"model {specification!r}: expected a class of River; {path!r} is none.")
+    if not (inspect.isclass(found) and issubclass(found, base.Estimator)):
+        raise SpecificationError(f"model {specification!r}: expected an estimator of River; {path!r} is none.")
     return found
 
 
-def _call(specification: str, made: Callable[..., Any], positional: list[Any], named: dict[str, Any]) -> Any:
+def _call(specification: str, made: Callable[..., Made], positional: list[Any], named: dict[str, Any]) -> Made:
     try:
         return made(*positional, **named)
     except (TypeError, ValueError, MemoryError, OverflowError) as error:

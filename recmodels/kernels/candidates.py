@@ -33,6 +33,7 @@ def start(candidates: Candidates) -> None:
     candidates.stamp[0] += 1
     candidates.size[0] = 0
     candidates.size[1] = CANDIDATES
+    candidates.size[2] = 0
 
 
 @kernel

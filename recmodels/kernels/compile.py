@@ -13,9 +13,6 @@ from numba import config
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# Sums may be reordered, so that they run in SIMD lanes; NaN and infinity keep their meaning.
-_FAST: Final = {"reassoc", "contract", "arcp", "nsz"}
-
 
 def _cache_directory() -> Path | None:
     """Name a cache for exactly this source: numba looks only at the file of the outermost function, and would go on
@@ -35,11 +32,22 @@ CACHE_DIRECTORY: Final = _cache_directory()
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function to machine code that runs without the interpreter's lock."""
+    """Compile a function to machine code that runs without the interpreter's lock, and rounds as it is written."""
+    return _compiled(function, fastmath=False)
+
+
+def sum_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that only reads, and may add up in any order; NaN and infinity keep their meaning."""
+    return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
+
+
+def _compiled(function: Callable[P, R], fastmath: bool | set[str]) -> Callable[P, R]:
     users_choice = config.CACHE_DIR
-    config.CACHE_DIR = CACHE_DIRECTORY
+    config.CACHE_DIR = str(CACHE_DIRECTORY or "")
     try:
-        compiled: Callable[P, R] = numba.njit(cache=True, nogil=True, fastmath=_FAST, error_model="numpy")(function)
+        compiled: Callable[P, R] = numba.njit(
+            cache=CACHE_DIRECTORY is not None, nogil=True, fastmath=fastmath, error_model="numpy"
+        )(function)
     finally:
         config.CACHE_DIR = users_choice
     return compiled

@@ -20,8 +20,11 @@ from recmodels.kernels.state import Candidates, Covisitation, Items, Users
 
 SOON: Final = np.float32(0.5)
 LATER: Final = np.float32(0.9)
-LARGEST_TOTAL: Final = np.float32(1e6)
-"""Where a row is halved, so that single precision still adds 1 exactly and old pairs fade."""
+LARGEST_TOTAL: Final = np.float32(400.0)
+"""Where a row is halved: it remembers what followed lately, however busy the item is, and old pairs fade."""
+
+SMALLEST_GAIN: Final = np.float32(1e-12)
+"""What is less is not worth an entry, and would not survive a division in single precision."""
 
 
 @kernel
@@ -84,7 +87,7 @@ def learn(covisitation: Covisitation, users: Users, user: int, item: int, reward
     gain = np.float32(reward)
     for p in range(users.recent.shape[1]):
         row = users.recent[user, p]
-        if row == 0:
+        if row == 0 or gain < SMALLEST_GAIN:
             break
         if row != item:
             add(covisitation, row, item, gain)

@@ -17,14 +17,14 @@ LEAST: Final = 64
 NOT_ASKED: Final = -2
 """The event is not scored: it is not positive, or a repeat where repeats are excluded."""
 NOT_THERE: Final = -1
-"""The event's item was not among the candidates."""
+"""The event's item was not in the list."""
 
 
 @kernel
 def fill(state: State, user: int, least: int) -> None:
     """Make the user's candidate set with all its columns, with `least` candidates if the catalogue has them."""
     candidates, options = state.candidates, state.options
-    if candidates.stamp[1] == user and user > 0:
+    if candidates.stamp[1] == user and user > 0 and candidates.stamp[2] == least:
         return
     candidate_set.start(candidates)
     if options.exclude_seen:
@@ -35,9 +35,15 @@ def fill(state: State, user: int, least: int) -> None:
         popularity.propose(state.popularity, state.items, candidates)
     if options.use_history and not options.exclude_seen:
         history.propose(state.history, state.users, state.items, user, candidates)
-    candidate_set.fill_up(candidates, state.items, state.counters[ITEM_ROWS], least)
+    rows = state.counters[ITEM_ROWS]
+    candidate_set.fill_up(candidates, state.items, rows, LEAST)
+    # A longer list needs more candidates, but what is learned must not depend on what is asked.
+    candidates.size[2] = candidates.size[0]
+    if least > LEAST:
+        candidate_set.fill_up(candidates, state.items, rows, least)
     score_columns(state, user)
     candidates.stamp[1] = user
+    candidates.stamp[2] = least
 
 
 @kernel
@@ -62,8 +68,9 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
     candidates, options = state.candidates, state.options
     now = state.counters[EVENTS] + 1
     if reward > 0.0:
+        candidates.size[0] = candidates.size[2]
         target = candidate_set.place_of(candidates, item)
-        if target >= 0 and (options.learn_weights or options.use_factors):
+        if 0 <= target < candidates.size[0] and (options.learn_weights or options.use_factors):
             weights.share(candidates)
             if options.learn_weights:
                 weights.learn(state.weights, length, gap, target, options.learning_rate, candidates)
@@ -87,7 +94,7 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
         if options.use_covisitation:
             covisitation.learn(state.covisitation, state.users, user, item, reward, options.learn_decay)
         if options.use_popularity:
-            popularity.learn(state.popularity, item, reward, now, is_new)
+            popularity.learn(state.popularity, state.items, item, reward, now, is_new)
         users.learn(state.users, user, item, time)
     history.learn(state.history, state.counters, state.users, user, item, reward, options.max_history)
     state.counters[EVENTS] = now
@@ -127,7 +134,8 @@ def step(
     Args:
         state: What is read and changed.
         user_rows, item_rows, rewards, times: [B] the events.
-        positions: [B] out: where the event's item stood in the user's list just before, or `NOT_THERE` or `NOT_ASKED`.
+        positions: [B] out: where the event's item stood in the user's list just before, or `NOT_THERE` or `NOT_ASKED`;
+            with n = 0, where it stood among all candidates.
         lengths: [B] out: how many items the user's new list has.
         list_items, list_scores: [B, n] out: the new list. With n = 0 none is made.
         places: [n] scratch.
@@ -141,21 +149,23 @@ def step(
         fill(state, user, least)
         weights.score(state.weights, length, gap, candidates)
         place = candidate_set.place_of(candidates, item)
-        positions[e] = topn.position(state.items, candidates, place) if place >= 0 else NOT_THERE
+        if place >= 0:
+            place = topn.position(state.items, candidates, place)
+        positions[e] = place if place >= 0 and (place < wanted or wanted == 0) else NOT_THERE
         if reward <= 0.0 or (state.options.exclude_seen and is_repeat(state, user, item)):
             positions[e] = NOT_ASKED
         learn(state, user, item, reward, time, length, gap)
         if wanted > 0:
-            lengths[e] = make_list(state, user, places, list_items[e], list_scores[e])
+            gap = users.next_gap_context(state.users, user)
+            lengths[e] = make_list(state, user, gap, places, list_items[e], list_scores[e])
 
 
 @kernel
-def make_list(state: State, user: int, places: Int32, list_items: Int32, list_scores: Float32) -> int:
-    """Write the list of a user who is there now; return how many items it has."""
+def make_list(state: State, user: int, gap: int, places: Int32, list_items: Int32, list_scores: Float32) -> int:
+    """Write the list of a user; return how many items it has."""
     candidates = state.candidates
     fill(state, user, max(places.shape[0], LEAST))
     length = users.length_context(state.users, user)
-    gap = users.next_gap_context(state.users, user)
     weights.score(state.weights, length, gap, candidates)
     kept = topn.choose(state.items, candidates, places)
     topn.write(candidates, places, kept, list_items, list_scores)
@@ -163,17 +173,18 @@ def make_list(state: State, user: int, places: Int32, list_items: Int32, list_sc
 
 
 @kernel
-def top(state: State, user: int, places: Int32, list_items: Int32, list_scores: Float32) -> int:
-    """Make a user's list without learning anything; return how many items it has."""
+def top(state: State, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float32) -> int:
+    """Make a user's list at `time` (NaN: whenever) without learning anything; return how many items it has."""
     state.candidates.stamp[1] = 0
-    kept = make_list(state, user, places, list_items, list_scores)
+    gap = users.asked_gap_context(state.users, user, time)
+    kept = make_list(state, user, gap, places, list_items, list_scores)
     state.candidates.stamp[1] = 0
     return kept
 
 
 @kernel
-def score_items(state: State, user: int, item_rows: Int32, scores: Float32) -> None:
-    """Score the given items for a user, whether they would be candidates or not."""
+def score_items(state: State, user: int, time: float, item_rows: Int32, scores: Float32) -> None:
+    """Score the given items for a user at `time` (NaN: whenever), whether they would be candidates or not."""
     candidates = state.candidates
     candidates.stamp[1] = 0
     candidate_set.admit(candidates, item_rows)
@@ -183,7 +194,7 @@ def score_items(state: State, user: int, item_rows: Int32, scores: Float32) -> N
         history.propose(state.history, state.users, state.items, user, candidates)
     score_columns(state, user)
     length = users.length_context(state.users, user)
-    gap = users.next_gap_context(state.users, user)
+    gap = users.asked_gap_context(state.users, user, time)
     weights.score(state.weights, length, gap, candidates)
     for k in range(item_rows.shape[0]):
         scores[k] = candidates.score[candidate_set.place_of(candidates, item_rows[k])]

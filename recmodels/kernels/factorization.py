@@ -21,6 +21,7 @@ import numpy as np
 from recmodels.kernels.candidates import FACTORS
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.state import Candidates, ItemFactors, UserFactors, Users
+from recmodels.kernels.sums import dot, dot_row
 
 FIRST_STEP: Final = np.float32(0.01)
 """Squared gradient that every row starts with: keeps the first steps small."""
@@ -64,10 +65,7 @@ def score(
     column = candidates.column[FACTORS]
     for s in range(candidates.size[0]):
         item = candidates.item[s]
-        product = np.float32(0.0)
-        for k in range(n_factors):
-            product += vector[k] * factors.out[item, k]
-        column[s] = product + factors.bias[item]
+        column[s] = dot_row(vector, factors.out, item) + factors.bias[item]
 
 
 @kernel
@@ -90,11 +88,8 @@ def learn(
     vector, gradient = candidates.user_vector, candidates.gradient
     n_factors = vector.shape[0]
     step, shrink = np.float32(rate), np.float32(rate * regularization)
-    squares = np.float32(0.0)
-    for k in range(n_factors):
-        gradient[k] = 0.0
-        squares += vector[k] * vector[k]
-    squares /= np.float32(n_factors)
+    gradient[:] = 0.0
+    squares = dot(vector, vector, n_factors) / np.float32(n_factors)
     for s in range(candidates.size[0]):
         item = candidates.item[s]
         error = -candidates.share[s]
@@ -110,10 +105,7 @@ def learn(
             out = factors.out[item, k]
             gradient[k] += error * out
             factors.out[item, k] = keep * out + along * vector[k]
-    squares = np.float32(0.0)
-    for k in range(n_factors):
-        squares += gradient[k] * gradient[k]
-    squares /= np.float32(n_factors)
+    squares = dot(gradient, gradient, n_factors) / np.float32(n_factors)
     own.dirty[user] = 1
     own.step[user] += squares
     along = step / np.sqrt(own.step[user] + FIRST_STEP)

@@ -32,7 +32,8 @@ def propose(history: History, users: Users, items: Items, user: int, candidates:
     cell = users.newest[user]
     place = 0
     while cell > 0 and place < PROPOSED:
-        candidate_set.add(candidates, items, history.item[cell:], 1)
+        if items.first_seen[history.item[cell]] > 0:
+            candidate_set.add(candidates, items, history.item[cell:], 1)
         cell = history.next[cell]
         place += 1
 

@@ -2,7 +2,8 @@
 
 A count that halves every h events is stored as its level, log2(count) + now / h. The level of an item stands still
 until the item is touched, so items keep their order and nothing has to be decayed: the top items of each half-life
-are exact, and an event costs a few comparisons. A half-life without end (decay 0) counts all events.
+are exact, and an event costs a few comparisons. A half-life without end (decay 0) counts all events. Of two items of
+equal level the one that was seen first comes first, as in every list.
 
 An item's column is its level minus that of the most popular item: log2 of the ratio of their counts.
 """
@@ -42,7 +43,7 @@ def score(popularity: Popularity, items: Items, candidates: Candidates) -> None:
 
 
 @kernel
-def learn(popularity: Popularity, item: int, reward: float, now: int, is_new: bool) -> None:
+def learn(popularity: Popularity, items: Items, item: int, reward: float, now: int, is_new: bool) -> None:
     """Count an interaction of weight `reward` that happens at event number `now`."""
     popularity.dirty[item] = 1
     gain = np.log2(reward)
@@ -56,26 +57,42 @@ def learn(popularity: Popularity, item: int, reward: float, now: int, is_new: bo
         else:
             level = added + np.log2(1.0 + 2.0 ** (level - added))
         popularity.level[item, h] = level
-        rise(popularity, item, h)
+        # A hidden item keeps its place in order but gets none, so that hidden items cannot crowd out the others.
+        if items.hidden[item] == 0 or popularity.rank[item, h] > 0:
+            rise(popularity, items, item, h)
 
 
 @kernel
-def rise(popularity: Popularity, item: int, h: int) -> None:
+def is_above(popularity: Popularity, items: Items, a: int, b: int, h: int) -> bool:
+    """Say whether item `a` comes before item `b`."""
+    if popularity.level[a, h] != popularity.level[b, h]:
+        return popularity.level[a, h] > popularity.level[b, h]
+    return items.first_seen[a] < items.first_seen[b]
+
+
+@kernel
+def show(popularity: Popularity, items: Items, item: int) -> None:
+    """Give an item that has become available its place among the top items."""
+    for h in range(popularity.top.shape[0]):
+        rise(popularity, items, item, h)
+
+
+@kernel
+def rise(popularity: Popularity, items: Items, item: int, h: int) -> None:
     """Move an item whose level has grown to its place among the top items."""
     top = popularity.top[h]
-    level = popularity.level[item, h]
     place = popularity.rank[item, h] - 1
     if place < 0:
         if popularity.size[h] < top.shape[0]:
             place = popularity.size[h]
             popularity.size[h] += 1
-        elif popularity.level[top[-1], h] < level:
+        elif is_above(popularity, items, item, top[-1], h):
             place = top.shape[0] - 1
             popularity.rank[top[place], h] = 0
             popularity.dirty[top[place]] = 1
         else:
             return
-    while place > 0 and popularity.level[top[place - 1], h] < level:
+    while place > 0 and is_above(popularity, items, item, top[place - 1], h):
         other = top[place - 1]
         top[place] = other
         popularity.rank[other, h] = place + 1
@@ -83,6 +100,7 @@ def rise(popularity: Popularity, item: int, h: int) -> None:
         place -= 1
     top[place] = item
     popularity.rank[item, h] = place + 1
+    popularity.dirty[item] = 1
 
 
 @kernel
@@ -90,10 +108,11 @@ def rebuild(popularity: Popularity, items: Items, used: int) -> None:
     """Find the top items anew among the first `used` rows, leaving out those that are not available."""
     for h in range(popularity.top.shape[0]):
         popularity.size[h] = 0
+        popularity.top[h] = 0
         for item in range(1, used):
             if popularity.rank[item, h] > 0:
                 popularity.rank[item, h] = 0
                 popularity.dirty[item] = 1
         for item in range(1, used):
             if items.first_seen[item] > 0 and items.hidden[item] == 0:
-                rise(popularity, item, h)
+                rise(popularity, items, item, h)

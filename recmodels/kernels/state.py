@@ -51,7 +51,7 @@ class Items(NamedTuple):
     """A row for each item."""
 
     first_seen: Int64
-    """[I] number of the item's first interaction, from 1; 0: none yet."""
+    """[I] number of the first interaction that spoke for the item, from 1; 0: none yet, and it is in no list."""
     last_used: Int64
     """[I] number of the last event, for eviction."""
     hidden: Marks
@@ -140,9 +140,10 @@ class Candidates(NamedTuple):
     """Scratch: the candidate set of one user. Not part of what is remembered."""
 
     stamp: Int64
-    """[2] number of the current set, and the user it is valid for (0: for none)."""
+    """[3] number of the current set, the user it is valid for (0: for none), and for how many wanted candidates."""
     size: Int64
-    """[2] how many candidates there are, and how many there may be."""
+    """[3] how many candidates there are, how many there may be, and how many of them, from the first, are learned
+    from."""
     item: Int32
     """[N] the candidates."""
     column: Float32

@@ -20,6 +20,8 @@ def choose(items: Items, candidates: Candidates, places: Int32) -> int:
         How many were written.
     """
     kept = 0
+    if places.shape[0] == 0:
+        return kept
     for s in range(candidates.size[0]):
         if kept == places.shape[0]:
             if not is_better(items, candidates, s, places[kept - 1]):

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import numpy as np
+
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.state import Users
 
@@ -53,12 +55,18 @@ def next_gap_context(users: Users, user: int) -> int:
 
 
 @kernel
+def asked_gap_context(users: Users, user: int, time: float) -> int:
+    """Return the context of a list that is asked for at `time`; NaN: at no time in particular."""
+    return next_gap_context(users, user) if np.isnan(time) else gap_context(users, user, time)
+
+
+@kernel
 def learn(users: Users, user: int, item: int, time: float) -> None:
     """Put an item in front of the user's recent items. The same item twice in a row counts once."""
     users.dirty[user] = 1
     users.gap[user] = gap_context(users, user, time)
+    users.last_time[user] = time if users.events[user] == 0 else max(users.last_time[user], time)
     users.events[user] += 1
-    users.last_time[user] = max(users.last_time[user], time)
     recent = users.recent[user]
     if recent[0] != item:
         for p in range(recent.shape[0] - 1, 0, -1):

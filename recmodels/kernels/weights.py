@@ -13,6 +13,7 @@ import numpy as np
 
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.state import Candidates, Weights
+from recmodels.kernels.sums import add_up, dot
 
 FIRST_STEP: Final = 0.01
 """Squared gradient that every weight starts with."""
@@ -58,12 +59,9 @@ def share(candidates: Candidates) -> None:
     highest = np.float32(-np.inf)
     for s in range(size):
         highest = max(highest, candidates.score[s])
-    whole = np.float32(0.0)
     for s in range(size):
-        x = exp2((candidates.score[s] - highest) * LOG2_E)
-        candidates.share[s] = x
-        whole += x
-    one = np.float32(1.0) / whole
+        candidates.share[s] = exp2((candidates.score[s] - highest) * LOG2_E)
+    one = np.float32(1.0) / add_up(candidates.share, size)
     for s in range(size):
         candidates.share[s] *= one
 
@@ -73,9 +71,7 @@ def learn(weights: Weights, length: int, gap: int, target: int, rate: float, can
     """Take one step towards the candidate at place `target`."""
     for c in range(weights.weight.shape[1]):
         column = candidates.column[c]
-        expected = np.float32(0.0)
-        for s in range(candidates.size[0]):
-            expected += candidates.share[s] * column[s]
+        expected = dot(candidates.share, column, candidates.size[0])
         gradient = np.float64(column[target] - expected)
         move(weights, length, c, gradient, rate)
         move(weights, gap, c, gradient, rate)

@@ -1,0 +1,73 @@
+"""The contract of `recmodels.base.Recommender` as small checks, each named for the rule that it holds a model to.
+
+A check takes a *factory*: something that makes a fresh model, with whatever arguments it is given, such as
+`repeats="exclude"`. It raises AssertionError where the rule is broken. Read them by subject:
+
+- `reading`: reads never write.
+- `listing`: what is in a list, and in which order.
+- `learning`: events in order, odd events, micro-batches.
+- `keeping`: dump and load, erasure, bounded memory.
+- `estimating`: River's conventions for estimators.
+
+`yield_models` finds every public model, `yield_checks` every check that holds for one. A model opts out of a check by
+name, with the reason, in a method `_unit_test_skips` that returns {name of the check: reason}; River's own checks
+(`river.checks`) look there, too.
+
+>>> from recmodels import Popularity
+>>> for check in yield_checks(Popularity):
+...     if check.__name__.startswith("check_top"):
+...         check(Popularity)
+"""
+
+import inspect
+from collections.abc import Iterator
+
+import recmodels
+from recmodels.base import Recommender
+from recmodels.checks import estimating, keeping, learning, listing, reading
+from recmodels.checks.events import Check, Factory
+
+__all__ = ["ALL", "Check", "Factory", "reasons_to_skip", "yield_checks", "yield_models"]
+
+ALL: tuple[Check, ...] = tuple(
+    check
+    for subject in (reading, listing, learning, keeping, estimating)
+    for name, check in vars(subject).items()
+    if name.startswith("check_")
+)
+"""Every check."""
+
+
+def reasons_to_skip(make: Factory) -> dict[str, str]:
+    """Return the checks that a model opts out of, each with the reason."""
+    return dict(make()._unit_test_skips())
+
+
+def yield_checks(make: Factory) -> Iterator[Check]:
+    """Yield the checks that a model is held to."""
+    skipped = reasons_to_skip(make)
+    for check in ALL:
+        if check.__name__ not in skipped:
+            yield check
+
+
+def yield_models() -> Iterator[tuple[str, Factory]]:
+    """Yield a name and a factory for every public model, and for each of its `_unit_test_params`."""
+    for name in recmodels.__all__:
+        found = getattr(recmodels, name)
+        if inspect.isclass(found) and issubclass(found, Recommender) and not inspect.isabstract(found):
+            for place, params in enumerate(found._unit_test_params()):
+                yield _name(name, params), _factory(found, place)
+
+
+def _name(name: str, params: dict[str, object]) -> str:
+    return "-".join([name, *(type(value).__name__ for value in params.values())])
+
+
+def _factory(model: type[Recommender], place: int) -> Factory:
+    def make(**arguments: object) -> Recommender:
+        # Anew each time: an argument may be an estimator that learns.
+        params = list(model._unit_test_params())[place]
+        return model(**{**params, **arguments})
+
+    return make

@@ -1,0 +1,148 @@
+"""What is kept: dump and load, copies, erasure, and bounded memory."""
+
+import copy
+import pickle
+
+import numpy as np
+
+from recmodels.base import Example, Recommender
+from recmodels.checks.equality import expect_same_record, expect_same_state
+from recmodels.checks.events import STRANGER, Factory, learn, learned, some_events, steps_of
+
+EVENTS = some_events()
+FORGOTTEN = "who-asked-to-be-forgotten"
+
+
+def _stir(model: Recommender, seed: int) -> None:
+    """Have a model do something of everything."""
+    learn(model, some_events(40, seed))
+    model.learn_item("i1", available=bool(seed % 2))
+    model.learn_item(f"new{seed}", {"title": "new"}, available=False)
+    model.forget_one(f"u{seed % 9}")
+    learn(model, some_events(20, seed + 1_000))
+
+
+def _expect_same_future(a: Recommender, b: Recommender) -> None:
+    expect_same_state(a, b)
+    for seed in range(50, 53):
+        assert steps_of(a, some_events(30, seed)) == steps_of(b, some_events(30, seed)), "later lists differ"
+        _stir(a, seed)
+        _stir(b, seed)
+        expect_same_state(a, b)
+
+
+def check_loaded_models_go_on_alike(make: Factory) -> None:
+    """A fresh model that loads a dump gives the same lists from then on, and remembers the same."""
+    for repeats in ("allow", "exclude"):
+        live, loaded = make(repeats=repeats), make(repeats=repeats)
+        for seed in range(3):
+            _stir(live, seed)
+        loaded.load(live.dump())
+        _expect_same_future(live, loaded)
+
+
+def check_changes_add_up(make: Factory) -> None:
+    """A dump and all changes since, loaded in order, are what the live model has."""
+    live, loaded = make(), make()
+    _stir(live, 0)
+    loaded.load(live.dump())
+    for seed in range(1, 6):
+        _stir(live, seed)
+        loaded.load(live.dump_changes())
+    _expect_same_future(live, loaded)
+
+
+def check_changes_add_up_from_nothing(make: Factory) -> None:
+    """Changes that begin with a model that has learned nothing are the whole model."""
+    live, loaded = make(), make()
+    for seed in range(4):
+        loaded.load(live.dump_changes())
+        _stir(live, seed)
+    loaded.load(live.dump_changes())
+    _expect_same_future(live, loaded)
+
+
+def check_dumps_are_copies(make: Factory) -> None:
+    """What a dump holds does not change when the model learns on."""
+    model = learned(make, EVENTS[:60])
+    dump = model.dump()
+    before = copy.deepcopy(dump)
+    learn(model, EVENTS[60:])
+    expect_same_record(before, dump)
+
+
+def check_state_is_not_pickled(make: Factory) -> None:
+    """Whoever can write a model's files cannot thereby run code: a dump is arrays of numbers."""
+    record = learned(make, EVENTS).dump()
+    assert record, "there is nothing in the dump"
+    for name, array in record.items():
+        assert isinstance(array, np.ndarray), f"{name} is no array"
+        assert array.dtype.kind in "biuf", f"{name} is of {array.dtype}"
+        assert not array.tobytes().startswith(b"\x80"), f"{name} is a pickle"
+
+
+def check_copies_go_their_own_way(make: Factory) -> None:
+    """A copy, and a model that was pickled, remember the same and share nothing with the first."""
+    live = make()
+    _stir(live, 0)
+    before = live.dump()
+    for twin in (copy.deepcopy(live), pickle.loads(pickle.dumps(live))):
+        _stir(twin, 7)
+        expect_same_record(before, live.dump())
+    twin = copy.deepcopy(live)
+    _stir(live, 8)
+    _stir(twin, 8)
+    _expect_same_future(live, twin)
+
+
+def check_forget_one_leaves_no_trace(make: Factory) -> None:
+    """After an erasure the user is a stranger, and what is kept does not hold the user's id."""
+    for repeats in ("allow", "exclude"):
+        model = make(repeats=repeats)
+        for event in EVENTS:
+            model.learn_one(event.user, event.item, event.y, {"timestamp": event.timestamp})
+            model.learn_one(FORGOTTEN, event.item, event.y, {"timestamp": event.timestamp})
+        assert FORGOTTEN.encode() in _bytes(model), "the check looks in the wrong place: the id should be there now"
+        model.forget_one(FORGOTTEN)
+        assert FORGOTTEN.encode() not in _bytes(model), "the id is still there"
+        assert model.top(FORGOTTEN, 10) == model.top(STRANGER, 10)
+        assert model.predict_one(FORGOTTEN, "i0") == model.predict_one(STRANGER, "i0")
+        assert not model.has_seen(FORGOTTEN, "i0")
+
+
+def check_forget_one_leaves_the_others(make: Factory) -> None:
+    """An erasure changes no other user's list, nor the item that has the user's id."""
+    model = learned(make, EVENTS)
+    learn(model, [Example("i0", "u1", 1.0, EVENTS[-1].timestamp)])
+    model.learn_one("u1", "u2", 1.0, {"timestamp": EVENTS[-1].timestamp})
+    before = [model.top(user, 30) for user in ("u0", "u2", STRANGER)]
+    for user in ("u1", "i0", STRANGER):
+        model.forget_one(user)
+    assert before == [model.top(user, 30) for user in ("u0", "u2", STRANGER)]
+
+
+def check_forgotten_users_may_come_back(make: Factory) -> None:
+    """Whoever comes back after an erasure begins anew."""
+    model = learned(make, EVENTS, repeats="exclude")
+    model.forget_one("u1")
+    model.learn_one("u1", "i0", 1.0, {"timestamp": EVENTS[-1].timestamp})
+    assert {item for item in ("i0", "i1", "i2", "i3") if model.has_seen("u1", item)} == {"i0"}
+    assert "i0" not in [item for item, _ in model.top("u1", 1_000)]
+
+
+def check_memory_is_bounded(make: Factory) -> None:
+    """Beyond `max_users` and `max_items` a model does not grow."""
+    model = make(max_users=20, max_items=30)
+    sizes = []
+    for part in range(4):
+        for k in range(200 * part, 200 * part + 200):
+            model.learn_one(f"user{k:06}", f"item{k:06}", 1.0, {"timestamp": float(k)})
+            model.learn_one(f"user{k:06}", f"item{k // 2:06}", 1.0, {"timestamp": float(k)})
+            model.learn_item(f"announced{k:06}", available=False)
+        sizes.append(len(_bytes(model)))
+        assert 0 < len(model.top(STRANGER, 1_000)) <= 30
+    assert max(sizes) < 1.5 * sizes[0], f"bytes kept after each 200 users and items: {sizes}"
+
+
+def _bytes(model: Recommender) -> bytes:
+    return b"".join(array.tobytes() for array in model.dump().values())

@@ -1,0 +1,148 @@
+"""What is in a list, and in which order."""
+
+from itertools import pairwise
+from math import isclose, isfinite
+
+from recmodels.base import Recommender
+from recmodels.checks.events import STRANGER, Factory, catalogue_of, learn, learned, some_events, users_of
+
+EVENTS = some_events()
+CATALOGUE = catalogue_of(EVENTS)
+USERS = [*users_of(EVENTS), STRANGER]
+
+
+def _items(model: Recommender, user: str, n: int = 1_000) -> list[str]:
+    return [item for item, _ in model.top(user, n)]
+
+
+def check_lists_are_deterministic(make: Factory) -> None:
+    """The same events give the same lists."""
+    a, b = learned(make, EVENTS), learned(make, EVENTS)
+    for user in USERS:
+        assert a.top(user, 10) == b.top(user, 10), f"{user!r} has two different lists"
+
+
+def check_equal_scores_keep_the_order_first_seen(make: Factory) -> None:
+    """Among items of equal score, that which was seen first comes first, in `top` and in `rank`."""
+    model = learned(make, EVENTS)
+    age = {item: place for place, item in enumerate(CATALOGUE)}
+    for user in USERS:
+        scores = dict(model.top(user, 1_000))
+        ranked = model.rank(user, sorted(scores))
+        scores_of_ranked = {item: model.predict_one(user, item) for item in ranked}
+        for listed, score in ((list(scores), scores), (ranked, scores_of_ranked)):
+            for first, second in pairwise(listed):
+                if score[first] == score[second]:
+                    assert age[first] < age[second], f"{second!r} was seen before {first!r}, and comes after it"
+
+
+def check_unknown_items_rank_last_as_given(make: Factory) -> None:
+    """Items that nobody has seen have one score, and keep the order in which they are given."""
+    strangers = [f"{STRANGER} {k}" for k in (3, 1, 2)]
+    model = learned(make, EVENTS)
+    for user in ("u1", STRANGER):
+        assert [item for item in model.rank(user, [*strangers, "i0"]) if item != "i0"] == strangers
+        assert len({model.predict_one(user, item) for item in strangers}) == 1
+        assert all(isfinite(model.predict_one(user, item)) for item in strangers)
+
+
+def check_excluded_repeats_are_left_out(make: Factory) -> None:
+    """With `repeats="exclude"` a user's list holds everything but what the user has interacted with."""
+    model = learned(make, EVENTS, repeats="exclude")
+    for user in USERS:
+        seen = {event.item for event in EVENTS if event.user == user}
+        assert set(_items(model, user)) & set(CATALOGUE) == set(CATALOGUE) - seen
+        assert all(model.has_seen(user, item) for item in seen)
+
+
+def check_allowed_repeats_are_listed(make: Factory) -> None:
+    """With `repeats="allow"` a user's list may hold what the user has interacted with."""
+    model = learned(make, EVENTS, repeats="allow")
+    for user in USERS:
+        assert set(CATALOGUE) <= set(_items(model, user))
+
+
+def check_top_is_sorted_by_score(make: Factory) -> None:
+    """Scores fall along a list, and are finite."""
+    model = learned(make, EVENTS)
+    for user in USERS:
+        scores = [score for _, score in model.top(user, 1_000)]
+        assert scores == sorted(scores, reverse=True)
+        assert all(map(isfinite, scores))
+
+
+def check_top_agrees_with_predict_one(make: Factory) -> None:
+    """The score of an item in a list is what `predict_one` says, to rounding; at any time that is asked for."""
+    model = learned(make, EVENTS)
+    for user in USERS:
+        for x in (None, {"timestamp": EVENTS[-1].timestamp}, {"timestamp": EVENTS[-1].timestamp + 1e6}):
+            for item, score in model.top(user, 1_000, x):
+                said = model.predict_one(user, item, x)
+                assert isclose(score, said, rel_tol=1e-5, abs_tol=1e-5), f"{item!r}: {score} in the list, else {said}"
+
+
+def check_top_agrees_with_rank(make: Factory) -> None:
+    """A list is in the order in which `rank` puts its items."""
+    model = learned(make, EVENTS)
+    for user in USERS:
+        listed = model.top(user, 1_000)
+        place = {item: k for k, item in enumerate(model.rank(user, sorted(item for item, _ in listed)))}
+        for (a, score_a), (b, score_b) in pairwise(listed):
+            assert place[a] < place[b] or isclose(score_a, score_b, rel_tol=1e-5, abs_tol=1e-5), f"{a!r} and {b!r}"
+
+
+def check_top_holds_each_item_once(make: Factory) -> None:
+    """A list longer than the catalogue is the catalogue; shorter ones are its beginning."""
+    model = learned(make, EVENTS)
+    for user in USERS:
+        whole = model.top(user, 1_000)
+        assert len({item for item, _ in whole}) == len(whole) >= len(CATALOGUE)
+        for n in (0, 1, 7, len(CATALOGUE)):
+            assert model.top(user, n) == whole[:n], f"a list of {n} is not the beginning of a longer one"
+
+
+def check_empty_catalogue_gives_empty_lists(make: Factory) -> None:
+    """A model that has learned nothing answers, with nothing."""
+    model = make()
+    assert model.top(STRANGER, 10) == []
+    assert model.rank(STRANGER, []) == []
+    assert isfinite(model.predict_one(STRANGER, STRANGER))
+    assert model.rank(STRANGER, ["b", "a"]) == ["b", "a"]
+    assert model.step_many([], 10) == []
+
+
+def check_strangers_get_a_list(make: Factory) -> None:
+    """A user whom nobody knows is recommended something, and all such users the same."""
+    model = learned(make, EVENTS)
+    assert len(model.top(STRANGER, 5)) == 5
+    assert model.top(STRANGER, 5) == model.top("another", 5)
+    assert not model.has_seen(STRANGER, "i0")
+
+
+def check_unavailable_items_are_not_listed(make: Factory) -> None:
+    """An item that is not available is in no list, whoever touches it, until it is available again."""
+    model = learned(make, EVENTS)
+    hidden = [item for item, _ in model.top(STRANGER, 4)]
+    for item in hidden:
+        model.learn_item(item, available=False)
+    learn(model, [event for event in EVENTS if event.item in hidden][:10])
+    for user in USERS:
+        assert set(CATALOGUE) - set(hidden) == set(CATALOGUE) & set(_items(model, user))
+    for item in hidden:
+        model.learn_item(item, {"title": "as it was"}, available=None)
+    assert not set(hidden) & set(_items(model, STRANGER)), "an event that says nothing of it made an item available"
+    for item in hidden:
+        model.learn_item(item, available=True)
+    for user in USERS:
+        assert set(CATALOGUE) <= set(_items(model, user))
+
+
+def check_untouched_items_are_not_listed(make: Factory) -> None:
+    """An item event alone puts no item into a list; the first interaction does, if the item is available."""
+    model = learned(make, EVENTS)
+    for item, available in (("new", True), ("old", False), ("odd", None)):
+        model.learn_item(item, {"title": item, "tags": ["x"]}, available)
+    assert not {"new", "old", "odd"} & set(_items(model, STRANGER))
+    for item in ("new", "old", "odd"):
+        model.learn_one("u1", item, 1.0, {"timestamp": EVENTS[-1].timestamp})
+    assert {"new", "old", "odd"} & set(_items(model, STRANGER)) == {"new", "odd"}

@@ -1,0 +1,45 @@
+"""Reads never write: whoever is asked for, what is remembered stays as it is, and so does what is learned later."""
+
+from collections.abc import Callable
+
+from recmodels.base import Recommender
+from recmodels.checks.equality import expect_same_record, expect_same_state
+from recmodels.checks.events import STRANGER, Factory, catalogue_of, learned, some_events, steps_of
+
+USERS = ["u1", STRANGER, ""]
+CONTEXTS = [None, {"timestamp": 1_400_000_500.0}, {"device": "never met", "timestamp": None}]
+
+
+def _expect_no_write(make: Factory, read: Callable[[Recommender], object]) -> None:
+    events = some_events()
+    first, later = events[:80], events[80:]
+    for repeats in ("allow", "exclude"):
+        silent, asked = (learned(make, first, repeats=repeats) for _ in range(2))
+        before = asked.dump()
+        read(asked)
+        expect_same_record(before, asked.dump())
+        for event in later:
+            assert steps_of(silent, [event]) == steps_of(asked, [event]), "what is learned later differs"
+            read(asked)
+        expect_same_state(silent, asked)
+
+
+def check_predict_one_never_writes(make: Factory) -> None:
+    """`predict_one` changes nothing, for known and unknown users, items and contexts."""
+    items = ["i0", "i3", STRANGER, ""]
+    _expect_no_write(
+        make, lambda model: [model.predict_one(user, item, x) for user in USERS for item in items for x in CONTEXTS]
+    )
+
+
+def check_rank_never_writes(make: Factory) -> None:
+    """`rank` changes nothing, nor the items that it is given."""
+    items = [*catalogue_of(some_events()), STRANGER]
+    _expect_no_write(make, lambda model: [model.rank(user, items, x) for user in USERS for x in CONTEXTS])
+    assert items == [*catalogue_of(some_events()), STRANGER], "rank changed the items that it was given"
+
+
+def check_top_never_writes(make: Factory) -> None:
+    """`top` changes nothing, however many items it is asked for."""
+    lengths = [0, 3, 100]
+    _expect_no_write(make, lambda model: [model.top(user, n, x) for user in USERS for n in lengths for x in CONTEXTS])

@@ -1,0 +1,20 @@
+"""Rewards that no model stumbles over: whatever value an event carries, what is learned is a number of sane size."""
+
+from math import isfinite
+from typing import Final
+
+LARGEST: Final = 10.0
+"""A single event counts for no more than so many ordinary ones, whatever value it carries."""
+SMALLEST: Final = 1e-6
+"""One that speaks for the item counts for no less than this: single precision still adds and divides it."""
+
+
+def bounded(y: float) -> float:
+    """Bring a reward between minus `LARGEST` and `LARGEST`; what is no number at all is 0, and says nothing.
+
+    >>> bounded(1.0), bounded(1e9), bounded(1e-300), bounded(-3e38), bounded(float("nan")), bounded(float("inf"))
+    (1.0, 10.0, 1e-06, -10.0, 0.0, 0.0)
+    """
+    if not isfinite(y):
+        return 0.0
+    return max(min(float(y), LARGEST), SMALLEST if y > 0 else -LARGEST)
