@@ -1,17 +1,24 @@
-"""Clean: drop events that were already seen, and count those that come late."""
+"""Clean: drop events that were already seen, and keep time: count what is late, correct what is far ahead."""
 
-import hashlib
 from collections.abc import Mapping
-from typing import Any
+from math import isfinite
+from typing import Any, Final
 
+import msgspec
 import numpy as np
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from numpy.typing import NDArray
+from typing_extensions import override
 
+from flows.digest import digest
+from flows.event_time import EventTime
 from flows.kept import Kept, StoreFor, keep
 from flows.messages import Event, Forget, Interaction
 from flows.tally import Tally
+
+SLOT_BYTES: Final = 24
+"""Of a remembered id in a dump: its number, its digest, its user's."""
 
 
 @operator
@@ -23,9 +30,12 @@ def clean(step_id: str, up: KeyedStream[Event], window: int, tally: Tally, store
 class Cleaner(Kept[Event, Event]):
     """Remembers the ids of events, as 64-bit digests in a ring: bounded, and nobody's id can be read from it.
 
+    An event that is late keeps its time; one whose time is not believed gets the newest that is (`flows.event_time`).
+    The times of item events and erasures move nothing.
+
     Args:
         window: How many ids are remembered.
-        tally: Counts what is dropped or late.
+        tally: Counts what is dropped, late or far ahead.
 
     >>> cleaner = Cleaner(100, Tally())
     >>> click = Interaction("u1", "i1", 10.0, id="e-77")
@@ -38,56 +48,106 @@ class Cleaner(Kept[Event, Event]):
     def __init__(self, window: int, tally: Tally) -> None:
         self.window = window
         self.tally = tally
+        self.time = EventTime()
         self._ids: NDArray[np.uint64] = np.zeros(window, np.uint64)
         self._users: NDArray[np.uint64] = np.zeros(window, np.uint64)
         self._next = 0
-        self._newest = 0.0
+        self._unsaved = 0
+        """How many slots before `_next` have changed since the last dump."""
         self._known: set[int] = set()
 
+    @override
     def process(self, batch: list[Event]) -> list[Event]:
-        """Return the events of a batch that are new, in order."""
-        return [event for event in batch if self._is_new(event)]
+        if len(self._ids) != self.window:
+            self._resize()
+        fresh: list[Event] = []
+        for event in batch:
+            if isinstance(event, Interaction):
+                if event.id is None or not self._is_repeat(event.id, event.user):
+                    fresh.append(self._at_its_time(event))
+                continue
+            if isinstance(event, Forget):
+                self._forget(event.user)
+            fresh.append(event)
+        if isfinite(self.time.newest):
+            self.tally.event_time = self.time.newest
+        return fresh
 
-    def _is_new(self, event: Event) -> bool:
-        if isinstance(event, Forget):
-            self._forget(event.user)
-        elif isinstance(event, Interaction) and event.id is not None and self.window:
-            digest = _digest(event.id)
-            if digest in self._known:
-                self.tally.duplicate += 1
-                return False
-            self._remember(digest, _digest(event.user))
-        if event.timestamp < self._newest:
+    def _is_repeat(self, id: str, user: str) -> bool:
+        known_as = digest(id)
+        if known_as in self._known:
+            self.tally.duplicate += 1
+            return True
+        if self.window:
+            self._remember(known_as, digest(user))
+        return False
+
+    def _at_its_time(self, event: Interaction) -> Interaction:
+        placed = self.time.place(event.timestamp, event.user)
+        if placed < self.time.newest:
             self.tally.late += 1
-        else:
-            self._newest = event.timestamp
-        return True
+        elif placed < event.timestamp:
+            self.tally.ahead += 1
+            return msgspec.structs.replace(event, timestamp=placed)
+        return event
 
-    def _remember(self, digest: int, user: int) -> None:
+    def _remember(self, known_as: int, user: int) -> None:
         self._known.discard(int(self._ids[self._next]))
-        self._ids[self._next], self._users[self._next] = digest, user
-        self._known.add(digest)
+        self._ids[self._next], self._users[self._next] = known_as, user
+        self._known.add(known_as)
         self._next = (self._next + 1) % self.window
+        self._unsaved += 1
 
     def _forget(self, user: str) -> None:
-        theirs = self._users == np.uint64(_digest(user))
+        self.time.forget(user)
+        theirs = self._users == np.uint64(digest(user))
+        if not theirs.any():
+            return
         self._known.difference_update(self._ids[theirs].tolist())
         self._ids[theirs] = 0
         self._users[theirs] = 0
+        self._unsaved = self.window
 
+    def _resize(self) -> None:
+        """Keep the newest ids in a ring of the size that is set now."""
+        size = len(self._ids)
+        slots = (self._next + np.arange(size)) % max(size, 1)
+        slots = slots[self._ids[slots] != 0]
+        slots = slots[max(0, len(slots) - self.window) :]
+        ids, users = np.zeros(self.window, np.uint64), np.zeros(self.window, np.uint64)
+        ids[: len(slots)], users[: len(slots)] = self._ids[slots], self._users[slots]
+        self._ids, self._users, self._known = ids, users, set(ids[: len(slots)].tolist())
+        self._next = len(slots) % max(self.window, 1)
+        self._unsaved = self.window
+
+    @override
     def dump(self) -> dict[str, NDArray[Any]]:
-        """Return the whole state as arrays."""
-        place = np.array([self._next], np.int64)
-        return {"ids": self._ids, "users": self._users, "next": place, "newest": np.array([self._newest])}
+        self._unsaved = len(self._ids)
+        return self.dump_changes()
 
+    @override
+    def dump_changes(self) -> dict[str, NDArray[Any]]:
+        count = min(self._unsaved, len(self._ids))
+        self._unsaved = 0
+        return self._record((self._next - count + np.arange(count)) % max(len(self._ids), 1))
+
+    @override
+    def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
+        end = min(place + max(1, size // SLOT_BYTES), len(self._ids))
+        return self._record(np.arange(place, end)), end % max(len(self._ids), 1)
+
+    def _record(self, slots: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        ring = {"ring": np.array([len(self._ids), self._next], np.int64), "slots": slots}
+        return {**ring, "ids": self._ids[slots], "users": self._users[slots], **self.time.dump()}
+
+    @override
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `dump` gave."""
-        self.window = len(record["ids"])
-        self._ids, self._users = record["ids"].copy(), record["users"].copy()
-        self._next, self._newest = int(record["next"][0]), float(record["newest"][0])
-        self._known = set(self._ids[self._ids != 0].tolist())
-
-
-def _digest(text: str) -> int:
-    """Digest an id to 64 bits, never 0."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") or 1
+        size, self._next = record["ring"].tolist()
+        if size != len(self._ids):  # then the record is a whole dump, or the first part of one
+            self._ids, self._users = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
+            self._known.clear()
+        slots = record["slots"]
+        self._known.difference_update(self._ids[slots].tolist())
+        self._ids[slots], self._users[slots] = record["ids"], record["users"]
+        self._known.update(record["ids"][record["ids"] != 0].tolist())
+        self.time.load(record)

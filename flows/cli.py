@@ -14,15 +14,17 @@ from flows import sample
 from flows.engine import RecoveryError
 from flows.feed import feed as feed_log
 from flows.file_sinks import OutputFileError
-from flows.kafka_trouble import KafkaTrouble
+from flows.kafka_trouble import KafkaTrouble, secrets_in
 from flows.log_file import LogError
+from flows.logs import are_logs_json, set_up_logging
+from flows.records import StoreError, WriteError
 from flows.replay import ReplayResult
 from flows.replay import replay as replay_log
 from flows.run import find_faults
 from flows.run import run as run_job
 from flows.screen import progress_of, read_titles, show_lists, show_result
 from flows.settings import Settings, SettingsError, load_settings
-from flows.store import StoreError
+from flows.watch import TooManyRejectsError
 from recmodels.fused import FusedModel, are_kernels_compiled, warm_up
 
 FAILED, WRONG = 1, 2
@@ -35,6 +37,7 @@ app = typer.Typer(
     help="Learn from every event; put each user's refreshed list on a topic.",
 )
 console = Console(stderr=True)
+logger = logging.getLogger(__name__)
 
 
 class Repeats(StrEnum):
@@ -102,8 +105,8 @@ def run(
     stop_at_end: Annotated[bool, typer.Option(help="Stop where the input topic ends now.")] = False,
 ) -> None:
     """Run the job: Kafka in, Kafka out, until stopped."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     settings = _settings(config)
+    set_up_logging(settings.log_format, secrets_in(settings.client()))
     faults = find_faults(settings)
     if faults:
         raise WrongUseError("\n".join(faults))
@@ -144,18 +147,24 @@ def check(config: Config = None) -> None:
 
 def main() -> None:
     """Run the command, and turn what is expected to go wrong into one clear message and an exit status."""
+    sys.path.append(str(Path.cwd()))  # where a model of one's own is looked for, as `python -m` would
     try:
         app()
     except (WrongUseError, LogError, OutputFileError, RecoveryError, StoreError, ValueError) as error:
         _end(error, WRONG)
-    except KafkaTrouble as error:
+    except (KafkaTrouble, TooManyRejectsError, WriteError) as error:
         _end(error, FAILED)
+    except OSError as error:  # a full disk, most likely: what can be foreseen has a message of its own
+        _end(f"expected to read and write files; {error}. Make room, or mend that, and start the job again.", FAILED)
     except KeyboardInterrupt:
         _end("stopped.", FAILED)
 
 
 def _end(message: object, status: int) -> None:
-    console.print(f"freshrank: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+    if are_logs_json():
+        logger.critical("%s", message)
+    else:
+        console.print(f"freshrank: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(status)
 
 
@@ -178,7 +187,8 @@ def _warm_up(settings: Settings) -> None:
     if not isinstance(settings.build_model(), FusedModel):
         return
     if not are_kernels_compiled():
-        console.print("Compiling the kernels, once for this version: this takes about 20 seconds.")
+        said = "Compiling the kernels, once for this version: this takes about 20 seconds."
+        logger.info(said) if are_logs_json() else console.print(said)
     warm_up()
 
 

@@ -1,4 +1,6 @@
-"""A rejected record as it is kept: a line of a file, or a message on the dead-letter topic."""
+"""A rejected record as it is kept: a line of a file, or a message on the dead-letter topic. A list that the output
+topic does not take is kept there, too.
+"""
 
 import base64
 from collections.abc import Callable
@@ -17,6 +19,8 @@ X = TypeVar("X")
 MAX_RAW_BYTES: Final = 512 * 1024
 """How much of the raw bytes is kept. Brokers refuse messages over 1 MB by default: a bad record just below
 that would be above it together with its headers, and stop the flow for good."""
+_LENGTH_BYTES: Final = 5
+"""The most that Kafka takes to say how long a name or a value is."""
 
 
 @operator
@@ -83,3 +87,26 @@ def to_kafka(rejected: Rejected) -> Outgoing:
         headers = (*headers, ("raw_bytes", b"%d" % len(raw)))
         raw = raw[:MAX_RAW_BYTES]
     return Outgoing(None, raw, headers)
+
+
+def of_large_list(message: Outgoing) -> Outgoing:
+    """Make a dead letter of a list that is too large for its topic, with the position of the event it answers.
+
+    >>> of_large_list(Outgoing(b"u1", b'{"user":"u1","source":"events/0/7"}')).headers
+    (('source', b'events/0/7'), ('reason', b'list too large'), ('field', b''))
+    """
+    source = "" if message.value is None else str(orjson.loads(message.value).get("source", ""))
+    return to_kafka(Rejected(source, "list too large", "", message.value))
+
+
+def shorten(letter: Outgoing, max_bytes: int) -> Outgoing:
+    """Cut a dead letter's raw bytes until all of it has at most so many bytes; `raw_bytes` says how long they were.
+
+    >>> shorten(to_kafka(Rejected("events/0/7", "not JSON", "", b"{" * 1000)), 100).headers[-1]
+    ('raw_bytes', b'1000')
+    """
+    raw, headers = letter.value or b"", letter.headers
+    if "raw_bytes" not in dict(headers):
+        headers = (*headers, ("raw_bytes", b"%d" % len(raw)))
+    used = sum(len(name) + len(value) + 2 * _LENGTH_BYTES for name, value in headers)
+    return Outgoing(letter.key, raw[: max(0, max_bytes - used)], headers)

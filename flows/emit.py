@@ -2,18 +2,21 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
-import orjson
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from flows.kept import Kept, Record, StoreFor, keep
 from flows.messages import Decided, Ranked
 from flows.tally import Tally
+from recmodels.ids import RESERVED, IdTable
+from recmodels.tables import Table, dump_changes, dump_part
+
+GIVEN_UP: Final = 64
+"""When all users' rows are taken, one in so many is given up at a time."""
 
 Policy: TypeAlias = Literal["every", "changed"]
 """Emit a list after every event, or only if its items are others, or in another order, than those last emitted."""
@@ -39,7 +42,7 @@ class Emitter(Kept[Ranked, Decided]):
     Args:
         policy: "every" or "changed".
         interval: Seconds, by the events' time, between two lists of one user; 0: no limit.
-        max_users: So many users are known. The one whose list is the oldest is given up for a new one.
+        max_users: So many users are known. Those whose lists are the oldest are given up for new ones.
         tally: Counts lists.
 
     >>> from flows.messages import Interaction
@@ -52,9 +55,11 @@ class Emitter(Kept[Ranked, Decided]):
     def __init__(self, policy: Policy, interval: float, max_users: int, tally: Tally) -> None:
         self.policy = policy
         self.interval = interval
-        self.max_users = max_users
         self.tally = tally
-        self._last: dict[str, tuple[int, float]] = {}
+        self._users = IdTable(max_users + RESERVED)
+        columns: dict[str, Any] = {"digest": (np.int64, ()), "time": (np.float64, ()), "turn": (np.int64, ())}
+        self._last = Table("lists", max_users + RESERVED, self._users, **columns)
+        self._turn = 0
 
     @override
     def process(self, batch: list[Ranked]) -> list[Decided]:
@@ -65,37 +70,59 @@ class Emitter(Kept[Ranked, Decided]):
 
     def _decide(self, ranked: Ranked) -> bool:
         user, time = ranked.event.user, ranked.event.timestamp
+        row, last = self._users.row(user), self._last.arrays
         if ranked.items is None:
-            self._last.pop(user, None)
+            self._forget([row] if row else [])
             self.tally.emitted += 1
             return True
-        digest, last_digest, last_time = 0, None, -np.inf
-        if user in self._last:
-            last_digest, last_time = self._last[user]
-        if self.policy == "changed":
-            digest = _digest(ranked.items)
-        if (self.policy == "changed" and digest == last_digest) or time - last_time < self.interval:
-            self.tally.suppressed += 1
-            return False
-        self._last.pop(user, None)  # to the end of the dict: the first is the user whose list is the oldest
-        self._last[user] = digest, max(time, last_time)
-        if len(self._last) > self.max_users:
-            del self._last[next(iter(self._last))]
+        digest = _digest(ranked.items) if self.policy == "changed" else 0
+        if row:
+            is_same = self.policy == "changed" and digest == last["digest"][row]
+            if is_same or abs(time - last["time"][row]) < self.interval:  # a clock that falls back silences nobody
+                self.tally.suppressed += 1
+                return False
+            time = max(time, float(last["time"][row]))
+        else:
+            row = self._new_row(user)
+        self._turn += 1
+        last["digest"][row], last["time"][row], last["turn"][row] = digest, time, self._turn
+        self._last.dirty[row] = 1
         self.tally.emitted += 1
         return True
 
+    def _new_row(self, user: str) -> int:
+        if self._users.is_full:
+            turns = self._last.arrays["turn"][RESERVED : self._last.used]
+            count = max(1, len(turns) // GIVEN_UP)
+            oldest = np.argpartition(turns, count - 1)[:count] + RESERVED
+            self._forget(sorted(oldest.tolist()))
+        row = self._users.add(user)
+        self._last.used = len(self._users.names)
+        return row
+
+    def _forget(self, rows: list[int]) -> None:
+        self._last.empty(np.array(rows, np.int64))
+        self._users.release(rows)
+
     @override
     def dump(self) -> Record:
-        names = orjson.dumps(list(self._last))
-        rows: NDArray[np.int64] = np.array([digest for digest, _ in self._last.values()], np.int64)
-        times: NDArray[np.float64] = np.array([time for _, time in self._last.values()], np.float64)
-        return {"users": np.frombuffer(names, np.uint8), "digests": rows, "times": times}
+        self._last.dirty[: self._last.used] = 1
+        return self.dump_changes()
+
+    @override
+    def dump_changes(self) -> Record:
+        changes = dump_changes([self._last])
+        return changes and changes | {"turn": np.array([self._turn])}
+
+    @override
+    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+        part, place = dump_part([self._last], place, size)
+        return part | {"turn": np.array([self._turn])}, place
 
     @override
     def load(self, record: Record) -> None:
-        users: list[str] = orjson.loads(record["users"].tobytes())
-        values = zip(record["digests"].tolist(), record["times"].tolist(), strict=True)
-        self._last = dict(zip(users, values, strict=True))
+        self._turn = int(record["turn"][0])
+        self._last.load_rows(record)
 
 
 def _digest(items: Sequence[str]) -> int:

@@ -9,13 +9,21 @@ from bytewax.operators import KeyedStream
 
 from flows.latency import LatencyHistogram
 from flows.messages import Decided, Outgoing, Ranked
+from flows.tally import Tally
 
 
 @operator
-def encode(step_id: str, up: Stream[Decided], model: str, latency: LatencyHistogram) -> KeyedStream[Outgoing]:
-    """Encode every list that goes out, and note how long it took since its event arrived."""
+def encode(
+    step_id: str, up: Stream[Decided], model: str, top: int, tally: Tally, latency: LatencyHistogram
+) -> KeyedStream[Outgoing]:
+    """Encode every list that goes out, note how long it took since its event arrived, and count the hits."""
 
     def encode_batch(batch: list[Decided]) -> list[tuple[str, Outgoing]]:
+        positions = [ranked.position for ranked, _ in batch if ranked.position is not None]
+        tally.scored += len(positions)
+        tally.hits += sum(0 <= position < top for position in positions)  # a model may look further than its lists
+        if tally.held:
+            tally.redelivered += sum(tally.is_redelivered(ranked.event.source) for ranked, out in batch if out)
         messages = [(ranked.event.user, to_message(ranked, model)) for ranked, is_emitted in batch if is_emitted]
         now = time.perf_counter()
         for ranked, is_emitted in batch:

@@ -2,7 +2,8 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,8 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import run_main
 
-from flows.store import Store, sync_directory
+from flows.records import sync_directory
+from flows.store import Store
 
 JOB_FORMAT: Final = 1
 """Version of the layout of a recovery directory."""
@@ -44,8 +46,7 @@ class Recovery:
             self._check()
             engine = directory / "engine"
             if not engine.exists():
-                engine.mkdir()
-                init_db_dir(engine, 1)
+                _whole(engine, _make_engine_directory)
         except OSError as error:
             raise RecoveryError(
                 f"{directory}: expected a directory to write; {error.strerror}. Set `recovery` to one of yours."
@@ -76,8 +77,7 @@ class Recovery:
     def _check(self) -> None:
         path = self.directory / "job.json"
         if not path.exists():
-            path.write_bytes(orjson.dumps(self._job, option=orjson.OPT_INDENT_2))
-            sync_directory(self.directory)
+            _whole(path, lambda new: new.write_bytes(orjson.dumps(self._job, option=orjson.OPT_INDENT_2)))
             return
         try:
             found = orjson.loads(path.read_bytes())
@@ -90,6 +90,21 @@ class Recovery:
                     f"{path}: expected the state of a job with {name} {value!r}; found {found.get(name)!r}. Change "
                     f"the setting back, or set `recovery` to another directory to start anew."
                 )
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write something under another name and then rename it: killed at any time, it is there whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    if new.is_dir():
+        shutil.rmtree(new)
+    write(new)
+    new.rename(path)
+    sync_directory(path.parent)
+
+
+def _make_engine_directory(path: Path) -> None:
+    path.mkdir()
+    init_db_dir(path, 1)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types f
     ResourceType,
 )
 
+from flows.kafka_patience import ErrorWatch
 from flows.kafka_trouble import HOPELESS, QUIET, Config, KafkaTrouble, ask, most_telling, trouble
 
 
@@ -95,6 +96,18 @@ def create_topic(
             return None
         time.sleep(0.05)
     raise KafkaTrouble(f"{doing} failed: it was accepted, but has no leader after {timeout:.0f} s.")
+
+
+def max_message_bytes(config: Config, topic: str, timeout: float = 5.0) -> int | None:
+    """Return how large a message (rather: a batch of them) may be on a topic; None if the brokers do not say."""
+    resource = ConfigResource(ResourceType.TOPIC, topic)
+    try:
+        settings: dict[str, Any] = {**QUIET, **config, "error_cb": ErrorWatch(config, f"asking about topic {topic!r}")}
+        admin = AdminClient(settings)
+        asked = admin.describe_configs([resource], request_timeout=timeout)[resource]
+        return int(asked.result(timeout)["max.message.bytes"].value)
+    except (KafkaException, TimeoutError):  # no such topic, no right to know
+        return None
 
 
 def _compaction_warning(admin: AdminClient, topic: str, timeout: float) -> str | None:

@@ -1,9 +1,9 @@
 """What goes wrong between the job and its brokers, said so that one knows which setting to change.
 
-Clients speak through `KafkaTrouble`, and `ErrorWatch` listens while one runs. No secret becomes part of a message.
+Clients speak through `KafkaTrouble`; what they do while they wait is in `kafka_patience`. No secret becomes part of a
+message.
 """
 
-import logging
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,11 +15,9 @@ Config = Mapping[str, str | int | float | bool]
 """librdkafka settings by their own names: `bootstrap.servers` and what the `kafka` table passes through."""
 
 QUIET = {"log_level": 2}
-"""What librdkafka would print on stderr by itself, `ErrorWatch` says through `logging`."""
+"""What librdkafka would print on stderr by itself, `kafka_patience.ErrorWatch` says through `logging`."""
 
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 
 _CREDENTIALS = (
     "Check `sasl.username` and `sasl.mechanism` in the `kafka` table, and `kafka_password`, or `sasl.password` there."
@@ -29,18 +27,33 @@ _CONNECTION = (
     " another `security.protocol` in the `kafka` table."
 )
 _TOPIC = "Create it, or change `input_topic`, `output_topic` or `dead_letter_topic`."
+_CERTIFICATES = (
+    "Check `security.protocol` and the `ssl.*` settings in the `kafka` table: `ssl.ca.location` is the authority that"
+    " signed the brokers' certificates."
+)
+_LATE = (
+    "Nothing after the last snapshot counts as delivered; the job goes on from there when it is started again."
+    " `broker_patience` is how many seconds it waits."
+)
+_LARGE = (
+    "Raise the topic's max.message.bytes, make lists shorter with `top`, or set `too_large` to dead-letter. If that is"
+    " set: the topic's limit is read at the start, which needs the right DescribeConfigs; else set `message.max.bytes`"
+    " in the `kafka` table to it."
+)
 _RIGHTS = "Give this user the right, or change `sasl.username` in the `kafka` table."
 
 _HINTS: dict[int, str] = {
     KafkaError._AUTHENTICATION: _CREDENTIALS,
     KafkaError.SASL_AUTHENTICATION_FAILED: _CREDENTIALS,
     KafkaError.UNSUPPORTED_SASL_MECHANISM: _CREDENTIALS,
-    KafkaError._SSL: "Check `security.protocol` and the `ssl.*` settings in the `kafka` table.",
+    KafkaError._SSL: _CERTIFICATES,
     KafkaError._INVALID_ARG: "Correct it in the `kafka` table.",
     KafkaError._RESOLVE: "Correct the host name in `bootstrap`.",
     KafkaError._TRANSPORT: _CONNECTION,
     KafkaError._ALL_BROKERS_DOWN: _CONNECTION,
     KafkaError._TIMED_OUT: _CONNECTION,
+    KafkaError._MSG_TIMED_OUT: _LATE,
+    KafkaError.MSG_SIZE_TOO_LARGE: _LARGE,
     KafkaError.UNKNOWN_TOPIC_OR_PART: _TOPIC,
     KafkaError._UNKNOWN_TOPIC: _TOPIC,
     KafkaError._UNKNOWN_PARTITION: _TOPIC,
@@ -76,8 +89,6 @@ _UNREADY = {
 """Errors of a broker that has just started, or just made a topic."""
 
 _SECRET = re.compile(r"password|secret|token|\.pem$|oauthbearer\.config")
-_LOG_PAUSE = 10.0
-"""Seconds: librdkafka's longest pause between two attempts to connect."""
 
 
 class KafkaTrouble(Exception):  # noqa: N818 - KafkaError is the client's own name
@@ -97,10 +108,14 @@ def trouble(config: Config, doing: str, error: BaseException | KafkaError) -> Ka
     hint = _HINTS.get(error.code(), "") if isinstance(error, KafkaError) else ""
     said = (error.str() or error.name()) if isinstance(error, KafkaError) else str(error)
     text = f"{doing} failed: {said.rstrip('.')}. {hint}".rstrip()
-    for name, value in config.items():
-        if _SECRET.search(name) and str(value):
-            text = text.replace(str(value), "***")
+    for secret in secrets_in(config):
+        text = text.replace(secret, "***")
     return KafkaTrouble(text)
+
+
+def secrets_in(config: Config) -> list[str]:
+    """Return the values of a client's settings that must never be shown."""
+    return [str(value) for name, value in config.items() if _SECRET.search(name) and str(value)]
 
 
 def ask(config: Config, doing: str, request: Callable[[], T], timeout: float = 10.0) -> T:
@@ -123,38 +138,6 @@ def ask(config: Config, doing: str, request: Callable[[], T], timeout: float = 1
             if error.args[0].code() not in _UNREADY or time.monotonic() >= deadline:
                 raise trouble(config, doing, error) from None
             time.sleep(0.1)
-
-
-class ErrorWatch:
-    """Listens to the errors that a client meets in the background; its `error_cb`.
-
-    What waiting can heal is logged, at most once in ten seconds, while the client goes on trying. What it cannot heal
-    is kept until `check` raises it.
-
-    Args:
-        config: The client's settings.
-        doing: What the client is for, such as `"reading events"`.
-    """
-
-    def __init__(self, config: Config, doing: str) -> None:
-        self.config = config
-        self.doing = doing
-        self._hopeless: KafkaTrouble | None = None
-        self._silent_until = 0.0
-
-    def __call__(self, error: KafkaError) -> None:
-        """Take one error."""
-        if error.fatal() or error.code() in HOPELESS:
-            self._hopeless = self._hopeless or trouble(self.config, self.doing, error)
-        elif time.monotonic() >= self._silent_until:
-            # A limit to how long the job waits for its brokers would be counted from here.
-            self._silent_until = time.monotonic() + _LOG_PAUSE
-            logger.warning("%s The job waits and tries again.", trouble(self.config, self.doing, error))
-
-    def check(self) -> None:
-        """Raise the `KafkaTrouble` that was met, if any was."""
-        if self._hopeless is not None:
-            raise self._hopeless
 
 
 def most_telling(errors: Iterable[KafkaError]) -> KafkaError:

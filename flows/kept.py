@@ -40,16 +40,30 @@ class Kept(ABC, Generic[In, Out]):
         """Return what has changed since the last dump of either kind, with absolute values."""
         return self.dump()
 
+    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+        """Return a part of the state as it is now; all parts from 0 to the end, with the changes made meanwhile, are
+        the whole state.
+
+        Args:
+            place: Where the part begins: 0, or what the call before returned.
+            size: Bytes, about.
+
+        Returns:
+            The part, to be written before the next event is processed, and the place behind it; 0 at the end. Here
+            everything at once.
+        """
+        return self.dump(), 0
+
     @abstractmethod
     def load(self, record: Record) -> None:
-        """Take over what `dump` or `dump_changes` gave."""
+        """Take over what any of the dumps gave: of two that disagree, the later is right."""
 
 
 class StateStore(Protocol):
     """Keeps the state of one step of one shard."""
 
-    def save(self, state: Kept[Any, Any]) -> Pointer:
-        """Make the state durable and return where it ends."""
+    def save(self, state: Kept[Any, Any]) -> Pointer | None:
+        """Make the state durable and return where it ends; None: nothing has happened to it yet."""
 
     def load(self, state: Kept[Any, Any], pointer: Pointer | None) -> None:
         """Bring a fresh state to where `pointer` says; None: to the beginning."""

@@ -1,37 +1,47 @@
-"""How long lists take: a histogram of bounded size whose quantiles are right to 2 %."""
+"""How long things take: a histogram of bounded size whose quantiles are right to 2 %."""
 
-from math import ceil, exp
+import threading
+from math import ceil
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-LOWEST: Final = 1e-6
-"""Seconds: whatever is faster counts as this fast."""
-PER_E: Final = 50.0
-"""Buckets for each factor of e."""
-BUCKETS: Final = 1_200
+PER_DOUBLING: Final = 36
+"""Buckets for each factor of 2: each is 2 % wider than the one before."""
+LOWEST: Final = 50e-6 / 2**6
+"""Seconds, 0.8 µs: whatever is faster counts as this fast. From 50 µs on every doubling is the edge of a bucket."""
+DOUBLINGS: Final = 36
+BUCKETS: Final = PER_DOUBLING * DOUBLINGS
+_PENDING: Final = 4_096
 
 
 class LatencyHistogram:
-    """Counts durations in buckets that grow by 2 % each, from 1 µs to seven hours.
+    """Counts durations in buckets that grow by 2 % each, from 0.8 µs to fifteen hours.
+
+    One thread adds; another may ask for `cumulative`.
 
     >>> histogram = LatencyHistogram()
     >>> for milliseconds in range(1, 101):
     ...     histogram.add(milliseconds / 1_000)
     >>> round(histogram.quantile(0.5), 2), round(histogram.quantile(0.99), 2), histogram.highest
     (0.05, 0.1, 0.1)
+    >>> [count for edge, count in histogram.cumulative([0.0032, 0.0128])[0]]
+    [3, 12]
     """
 
     def __init__(self) -> None:
         self.counts: NDArray[np.int64] = np.zeros(BUCKETS, np.int64)
         self.highest = 0.0
+        self.sum = 0.0
+        """Seconds, all durations together; those that wait to be counted are not in it."""
         self._pending: list[float] = []
+        self._lock = threading.Lock()
 
     def add(self, seconds: float) -> None:
         """Count one duration."""
         self._pending.append(seconds)
-        if len(self._pending) >= 4096:
+        if len(self._pending) >= _PENDING:
             self._settle()
 
     def quantile(self, q: float) -> float:
@@ -41,12 +51,36 @@ class LatencyHistogram:
         if total == 0:
             return 0.0
         bucket = int(np.searchsorted(np.cumsum(self.counts), ceil(q * total)))
-        return min(LOWEST * exp((bucket + 0.5) / PER_E), self.highest)
+        return min(float(LOWEST * 2.0 ** ((bucket + 0.5) / PER_DOUBLING)), self.highest)
+
+    def cumulative(self, edges: list[float]) -> tuple[list[tuple[float, int]], int, float]:
+        """Return what a metrics system wants, and change nothing.
+
+        Args:
+            edges: Durations in seconds, each 50 µs doubled some number of times, halved too: others are rounded to
+                2 %.
+
+        Returns:
+            For each edge how many durations were no longer; how many there were; the sum of all, in seconds.
+        """
+        with self._lock:
+            counts, sum_, pending = self.counts.copy(), self.sum, np.array(self._pending)
+        counts += np.bincount(_buckets(pending), minlength=BUCKETS)
+        up_to = np.cumsum(counts)
+        last = np.clip(np.rint(np.log2(np.array(edges) / LOWEST) * PER_DOUBLING).astype(int) - 1, 0, BUCKETS - 1)
+        return list(zip(edges, up_to[last].tolist(), strict=True)), int(up_to[-1]), sum_ + float(pending.sum())
 
     def _settle(self) -> None:
-        if self._pending:
-            seconds = np.maximum(np.array(self._pending), LOWEST)
-            self.highest = max(self.highest, float(seconds.max()))
-            buckets = (np.log(seconds / LOWEST) * PER_E).astype(np.int64)
-            np.add.at(self.counts, np.minimum(buckets, BUCKETS - 1), 1)
-            self._pending.clear()
+        with self._lock:
+            if self._pending:
+                seconds = np.array(self._pending)
+                self.highest = max(self.highest, float(seconds.max()))
+                self.sum += float(seconds.sum())
+                self.counts += np.bincount(_buckets(seconds), minlength=BUCKETS)
+                self._pending.clear()
+
+
+def _buckets(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bucket of each duration. Its upper edge belongs to a bucket, its lower edge to the one before."""
+    places: NDArray[np.int64] = np.ceil(np.log2(np.maximum(seconds, LOWEST) / LOWEST) * PER_DOUBLING).astype(np.int64)
+    return np.minimum(np.maximum(places - 1, 0), BUCKETS - 1)

@@ -83,5 +83,9 @@ class Learner(Kept[Prepared, Ranked]):
         return self.model.dump_changes()
 
     @override
+    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+        return self.model.dump_part(place, size)
+
+    @override
     def load(self, record: Record) -> None:
         self.model.load(record)

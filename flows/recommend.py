@@ -58,7 +58,7 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
     ranked = learn("learn", examples, s.build_model, s.top, ends.scores is not None, tally, store)
     decided = op.key_rm("unshard", emit("emit", ranked, s.emit, s.emit_interval, s.max_users, tally, store))
 
-    messages = encode("encode", decided, s.model_version, ends.latency)
+    messages = encode("encode", decided, s.model_version, s.top, tally, ends.latency)
     op.output("sink", messages, ends.lists)
     if ends.scores is not None:
         op.output("scores", decided, ends.scores)

@@ -6,18 +6,26 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 from typing import Any
 
-from flows.dead_letters import to_kafka
+from flows.dead_letters import of_large_list, shorten, to_kafka
 from flows.decode import JsonDecoder
 from flows.engine import recovery_in, run_flow
+from flows.health import served
 from flows.kafka_admin import create_topic, probe
-from flows.kafka_sink import KafkaSink
+from flows.kafka_held import last_answered
+from flows.kafka_lag import Lag
+from flows.kafka_patience import Patience
+from flows.kafka_sink import Instead, KafkaSink
 from flows.kafka_source import KafkaSource
+from flows.metrics import Gathered, registry_of
 from flows.recommend import Ends, build_flow
 from flows.settings import Settings
 from flows.tally import Tally
+from flows.watch import Watched
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +33,16 @@ SAY_SECONDS = 30.0
 """Time between two lines that say how far the job is."""
 
 
-def kafka_ends(settings: Settings, stop: threading.Event | None = None, stop_at_end: bool = False) -> Ends:
+@dataclass(kw_only=True)
+class KafkaEnds(Ends):
+    """The ends of a flow between Kafka topics, by what they are."""
+
+    reader: KafkaSource
+    watched: Watched
+    writers: dict[str, KafkaSink]
+
+
+def kafka_ends(settings: Settings, stop: threading.Event | None = None, stop_at_end: bool = False) -> KafkaEnds:
     """Connect a flow to Kafka topics.
 
     Args:
@@ -35,14 +52,53 @@ def kafka_ends(settings: Settings, stop: threading.Event | None = None, stop_at_
     """
     client = settings.client()
     reading = {**client, "group.id": settings.group, "auto.offset.reset": settings.start}
-    source = KafkaSource(reading, settings.input_topic, batch_size=settings.batch, stop=stop, stop_at_end=stop_at_end)
-    return Ends(
-        source=source,
-        decoder=JsonDecoder(),
-        lists=KafkaSink(client, settings.output_topic),
-        dead_letters=KafkaSink(client, settings.dead_letter_topic),
-        dead_letter=to_kafka,
+    patience = Patience(settings.broker_patience, stop)
+    reader = KafkaSource(
+        reading,
+        settings.input_topic,
+        batch_size=settings.batch,
+        stop=stop,
+        stop_at_end=stop_at_end,
+        patience=patience,
+        lost=settings.lost_offsets,
     )
+    tally = Tally()
+    watched = Watched(reader, tally, settings.max_reject_rate)
+    rejects = KafkaSink(client, settings.dead_letter_topic, patience=patience, shorten=shorten)
+    instead = Instead(rejects, of_large_list) if settings.too_large == "dead-letter" else None
+    lists = KafkaSink(client, settings.output_topic, patience=patience, instead=instead)
+    return KafkaEnds(
+        source=watched,
+        decoder=JsonDecoder(),
+        lists=lists,
+        dead_letters=rejects,
+        dead_letter=to_kafka,
+        tally=tally,
+        reader=reader,
+        watched=watched,
+        writers={"lists": lists, "dead_letters": rejects},
+    )
+
+
+def gather(settings: Settings, ends: KafkaEnds) -> Gathered:
+    """Say where the numbers of a job are found."""
+    return Gathered(
+        tally=ends.tally,
+        latency=ends.latency,
+        watched=ends.watched,
+        info={"version": _version(), "model": settings.model_version, "input_topic": settings.input_topic},
+        lags=Lag(settings.client(), settings.input_topic, ends.watched.positions),
+        writers=ends.writers,
+        skipped=ends.reader.skipped,
+        state=None if settings.recovery is None else settings.recovery / "state",
+    )
+
+
+def _version() -> str:
+    try:
+        return version("freshrank")
+    except PackageNotFoundError:  # run from a checkout
+        return "unknown"
 
 
 def find_faults(settings: Settings) -> list[str]:
@@ -74,7 +130,9 @@ def run(settings: Settings, stop_at_end: bool = False) -> Tally:
 
     Raises:
         KafkaTrouble: What it needs of Kafka is not there.
+        PortError: Metrics cannot be served where the settings say.
         RecoveryError: The recovery directory cannot be used.
+        TooManyRejectsError: More records are rejected than the settings allow.
     """
     for warning in make_topics(settings):
         logger.warning(warning)
@@ -97,10 +155,11 @@ def run(settings: Settings, stop_at_end: bool = False) -> Tally:
             settings.output_topic,
             settings.bootstrap,
         )
-        with _told_regularly(ends.tally):
+        ends.tally.held = last_answered(settings.client(), settings.output_topic)
+        with _served(settings, ends), _told_regularly(ends.tally):
             run_flow(flow, recovery, settings.epoch_seconds)
-        ends.source.close()  # type: ignore[attr-defined]  # a KafkaSource, see kafka_ends
-        logger.info("stopped: %s", ends.tally.sentence())
+        ends.reader.close()
+        logger.info("stopped: %s", ends.tally.sentence(), extra=ends.tally.counts())
     return ends.tally
 
 
@@ -110,7 +169,8 @@ def stopped_by_signals() -> Iterator[threading.Event]:
     stop = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
         logger.info("%s: finishing; once more to end at once", signal.Signals(number).name)
         stop.set()
 
@@ -125,6 +185,16 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
+def _served(settings: Settings, ends: KafkaEnds) -> Iterator[None]:
+    registry = registry_of(gather(settings, ends))
+    host, port = settings.metrics_host, settings.metrics_port
+    with served(host, port, registry, ends.watched, settings.stalled_seconds) as where:
+        if where is not None:
+            logger.info("serving %s/metrics and %s/healthz", where, where)
+        yield
+
+
+@contextmanager
 def _told_regularly(tally: Tally) -> Iterator[None]:
     done = threading.Event()
 
@@ -132,7 +202,9 @@ def _told_regularly(tally: Tally) -> Iterator[None]:
         last, then = tally.read, time.monotonic()
         while not done.wait(SAY_SECONDS):
             read, now = tally.read, time.monotonic()
-            logger.info("%.0f events/s; so far %s", (read - last) / (now - then), tally.sentence())
+            rate = (read - last) / (now - then)
+            counts = {"events_per_second": round(rate, 1), **tally.counts()}
+            logger.info("%.0f events/s; so far %s", rate, tally.sentence(), extra=counts)
             last, then = read, now
 
     thread = threading.Thread(target=tell, name="progress", daemon=True)

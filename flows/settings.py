@@ -16,6 +16,7 @@ from pydantic_settings import SettingsError as SourceError
 from typing_extensions import override
 
 from flows.emit import Policy
+from flows.logs import LogFormat
 from recmodels.base import Recommender
 from recmodels.specification import build_model
 
@@ -70,11 +71,28 @@ class Settings(BaseSettings):
     """A file that holds `sasl.password`."""
     batch: Annotated[int, Field(ge=1)] = 64
     """Most records taken at once."""
+    broker_patience: Annotated[float, Field(gt=0.0, le=2_000_000.0)] = 300.0
+    """So many seconds the job waits for brokers that are away, then it ends."""
+    too_large: Literal["stop", "dead-letter"] = "stop"
+    """What happens with a list that is larger than the output topic allows."""
+    lost_offsets: Literal["stop", "continue"] = "stop"
+    """Where retention has removed records before they were read: stop, or continue at the first that is there."""
 
     recovery: Path | None = None
     """Directory of the state from which a stopped or killed job resumes. Without one it starts anew."""
     epoch_seconds: Annotated[float, Field(gt=0.0)] = 5.0
     """Time between two snapshots."""
+
+    max_reject_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
+    """Stop when more than this share of 1,000 records is rejected; 1: never."""
+    log_format: LogFormat = "text"
+    """`text` for people, or `json`: one object a line."""
+    metrics_host: str = "127.0.0.1"
+    """The address on which `/metrics` and `/healthz` are served. They need no password: think before you open it."""
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    """The port of these; 0: they are not served."""
+    stalled_seconds: Annotated[float, Field(gt=0.0)] = 300.0
+    """Time without progress after which `/healthz` says that the job is not alive."""
 
     @field_validator("model")
     @classmethod

@@ -1,36 +1,33 @@
-"""The store: state in files of its own, written in whole once and then by what has changed.
+"""The store: state in files of its own, to which each snapshot appends what has changed.
 
-A directory for each step holds generations. Generation 7 is a base file `7.base` with the whole state, and a log file
-`7.log` to which each snapshot appends the rows that have changed, with absolute values. What a snapshot returns, and
-the engine keeps, is a pointer: the generation and the length of its log. When the log has grown as long as the base,
-the next snapshot begins a new generation; an old one goes when the engine can no longer ask for it.
+A directory for each step holds segments, `1.log`, `2.log` and so on. Each snapshot appends to the newest the rows that
+have changed, with absolute values, and a part of all rows, changed or not, twice as large. Part by part the newest
+segment comes to hold the whole state; then the one before it has no more to say and is deleted, and another begins.
+So compaction needs no thread and no pause, no snapshot writes the whole state, and what was erased is gone from the
+files when the state has been written anew twice. The files are together about three times as large as the state at
+most; a small state has 4 MiB and what one snapshot adds.
 
-Both files are sequences of records. A record is a header line of JSON (arrays' names, types and shapes), the arrays'
-bytes, and a checksum of both. Nothing is pickled, and nothing is believed before its checksum is right.
+What a snapshot returns, and the engine keeps, is a pointer: where the newest segment ends, how much of the one before
+still counts, and where in the state the next part begins. The format of the files is in `flows.records`.
 """
 
 import os
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import orjson
-from numpy.typing import NDArray
-
 from flows.kept import Kept, Pointer, Record
+from flows.records import ADVICE, FORMAT, StoreError, append, read_records, sync_directory
 
-FORMAT: Final = 1
-"""Version of the file format. A file of another version is refused."""
-MAGIC: Final = b"freshrank"
-LEAST_LOG: Final = 1 << 22
-"""Bytes: a log shorter than this is never worth a new generation."""
-
-
-class StoreError(Exception):
-    """Stored state cannot be used. The message says what was expected, what came, where and what to do."""
+LEAST_PART: Final = 1 << 20
+"""Bytes: so much of the state is written anew with a snapshot, even if nearly nothing has changed."""
+PART: Final = 2
+"""Bytes of the state written anew for each byte of changes."""
+LEAST_SEGMENT: Final = 1 << 22
+"""Bytes: a shorter segment goes on, although it holds the whole state, ..."""
+MOST_SNAPSHOTS: Final = 64
+"""... but not for more than so many snapshots, so that erasures reach the files of a small state, too."""
 
 
 class Store:
@@ -42,142 +39,104 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._generation = 0
-        self._base_size = 0
-        self._log_size: int | None = None  # None: there is no base yet to which a log would belong
+        self._segment = 0
+        self._length = 0
+        self._before = 0  # bytes of the segment before that still count; 0: this one holds the whole state
+        self._place = 0  # where in the state the next part begins
+        self._snapshots = 0
 
-    def save(self, state: Kept[Any, Any]) -> Pointer:
-        """Make a state durable and return where it ends.
+    def save(self, state: Kept[Any, Any]) -> Pointer | None:
+        """Make a state durable and return where it ends; None while nothing has ever changed.
 
-        The engine asks for a snapshot only when the one before is durable on its side: so whatever is older than the
-        generation of the last pointer can go.
+        The engine asks for a snapshot only when the one before is durable on its side: so whatever that one does not
+        need can go.
+
+        Raises:
+            WriteError: The disk is full or gone.
         """
-        self._remove(lambda generation: generation < self._generation)
-        if self._log_size is None or self._log_size > max(self._base_size, LEAST_LOG):
-            self._begin(state)
-        else:
-            self._log_size = append(self._path("log"), state.dump_changes())
-        return {"format": FORMAT, "generation": self._generation, "log": self._log_size or 0}
+        changes = state.dump_changes()
+        if not changes and not self._length:
+            return None
+        if self._length:
+            self._remove_all_but(self._needed())
+        is_new = not self._length or (
+            not self._before and (self._length >= LEAST_SEGMENT or self._snapshots >= MOST_SNAPSHOTS)
+        )
+        if is_new:
+            self._segment += 1
+            self._length, self._before, self._place, self._snapshots = 0, self._length, 0, 0
+        records = [changes]
+        if self._before:
+            part, self._place = state.dump_part(self._place, max(LEAST_PART, PART * _size(changes)))
+            records = [part] if is_new and not self._place else [changes, part]
+            if not self._place:
+                self._before = 0
+        self._length = append(self._path(self._segment), self._length, filter(None, records))
+        if is_new:
+            sync_directory(self.directory)
+        self._snapshots += 1
+        return {
+            "format": FORMAT,
+            "segment": self._segment,
+            "length": self._length,
+            "before": self._before,
+            "place": self._place,
+        }
 
     def load(self, state: Kept[Any, Any], pointer: Pointer | None) -> None:
         """Bring a fresh state to where a pointer says; None: a new beginning, whatever the directory holds.
 
         Raises:
-            StoreError: A file is missing, damaged, or of another version.
+            StoreError: A file is missing, damaged, of another version, or of another state.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{self.directory}: expected a directory to write; {error.strerror}. Set `recovery` to one of yours."
+            ) from None
         if pointer is None:
-            self._generation = max(self._generations(), default=0)
+            self._segment = max(self._segments(), default=0)
             return
         if pointer.get("format") != FORMAT:
             raise StoreError(
                 f"{self.directory}: expected state of format {FORMAT}, got {pointer.get('format')}. Resume with the "
                 "version of freshrank that wrote it, or start with an empty recovery directory."
             )
-        self._generation = pointer["generation"]
-        base = self._path("base")
-        for record in read_records(base, base.stat().st_size if base.exists() else 0):
-            state.load(record)
-        self._base_size = base.stat().st_size
-        log = self._path("log")
-        for record in read_records(log, pointer["log"]):
-            state.load(record)
-        os.truncate(log, pointer["log"])  # what is behind it belongs to an epoch that was not finished
-        self._log_size = pointer["log"]
-        self._remove(lambda generation: generation != self._generation)
+        self._segment, self._length = pointer["segment"], pointer["length"]
+        self._before, self._place = pointer["before"], pointer["place"]
+        if self._before:
+            self._replay(state, self._segment - 1, self._before)
+        self._replay(state, self._segment, self._length)
+        os.truncate(self._path(self._segment), self._length)  # what is behind belongs to an unfinished epoch
+        self._remove_all_but(self._needed())
 
-    def _begin(self, state: Kept[Any, Any]) -> None:
-        self._generation += 1
-        for kind in ("base", "log"):
-            self._path(kind).unlink(missing_ok=True)  # of a run that was killed before the engine knew of them
-        self._base_size = append(self._path("base"), state.dump())
-        self._path("log").touch()
-        self._log_size = 0
-        sync_directory(self.directory)
+    def _replay(self, state: Kept[Any, Any], segment: int, end: int) -> None:
+        path = self._path(segment)
+        for offset, record in read_records(path, end):
+            try:
+                state.load(record)
+            except Exception as error:
+                raise StoreError(
+                    f"{path}: the record at byte {offset:,} does not fit this job: {error}. Resume with the version "
+                    f"and the settings that wrote it. {ADVICE}"
+                ) from None
 
-    def _path(self, kind: str) -> Path:
-        return self.directory / f"{self._generation}.{kind}"
+    def _path(self, segment: int) -> Path:
+        return self.directory / f"{segment}.log"
 
-    def _generations(self) -> Iterator[int]:
+    def _needed(self) -> set[int]:
+        return {self._segment, self._segment - 1} if self._before else {self._segment}
+
+    def _segments(self) -> Iterator[int]:
         for path in self.directory.iterdir():
-            if match := re.fullmatch(r"(\d+)\.(base|log)", path.name):
+            if match := re.fullmatch(r"(\d+)\.log", path.name):
                 yield int(match[1])
 
-    def _remove(self, is_old: Any) -> None:
-        for generation in sorted(set(filter(is_old, self._generations()))):
-            for kind in ("base", "log"):
-                (self.directory / f"{generation}.{kind}").unlink(missing_ok=True)
+    def _remove_all_but(self, needed: set[int]) -> None:
+        for segment in set(self._segments()) - needed:
+            self._path(segment).unlink(missing_ok=True)
 
 
-def append(path: Path, record: Record) -> int:
-    """Append a record to a file, wait until it is on the disk, and return the length of the file.
-
-    A record is the magic and format, the header's and the body's length, both of these, and a checksum of all.
-    """
-    arrays = {name: np.ascontiguousarray(array) for name, array in record.items()}
-    header = orjson.dumps([[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()])
-    size = sum(array.nbytes for array in arrays.values())
-    start = MAGIC + bytes([FORMAT]) + len(header).to_bytes(4, "little") + size.to_bytes(8, "little") + header
-    checksum = zlib.crc32(start)
-    with path.open("ab") as file:
-        file.write(start)
-        for array in arrays.values():
-            body = array.reshape(-1).view(np.uint8).data
-            checksum = zlib.crc32(body, checksum)
-            file.write(body)
-        file.write(checksum.to_bytes(4, "little"))
-        file.flush()
-        os.fsync(file.fileno())
-        return file.tell()
-
-
-def read_records(path: Path, end: int) -> Iterator[dict[str, NDArray[Any]]]:
-    """Read the records of a file up to the byte `end`, where one must end.
-
-    Raises:
-        StoreError: The file is missing, shorter, damaged, or of another version.
-    """
-    advice = "Restore the recovery directory from a copy, or start with an empty one."
-    if not path.exists():
-        raise StoreError(f"{path}: expected a state file; there is none. {advice}")
-    if path.stat().st_size < end:
-        raise StoreError(f"{path}: expected {end:,} bytes; found {path.stat().st_size:,}. {advice}")
-    fixed = len(MAGIC) + 13
-    with path.open("rb") as file:
-        while (offset := file.tell()) < end:
-            damaged = StoreError(f"{path}: the record at byte {offset:,} is damaged. {advice}")
-            start = file.read(fixed)
-            if len(start) < fixed or not start.startswith(MAGIC):
-                raise damaged
-            if start[len(MAGIC)] != FORMAT:
-                raise StoreError(
-                    f"{path}: expected format {FORMAT}, found {start[len(MAGIC)]}. Resume with the version of "
-                    "freshrank that wrote it, or start with an empty recovery directory."
-                )
-            header_size = int.from_bytes(start[-12:-8], "little")
-            size = int.from_bytes(start[-8:], "little")
-            if offset + fixed + header_size + size + 4 > end:
-                raise damaged
-            header, body = file.read(header_size), file.read(size)
-            if zlib.crc32(body, zlib.crc32(start + header)) != int.from_bytes(file.read(4), "little"):
-                raise damaged
-            yield _arrays(header, body)
-
-
-def _arrays(header: bytes, body: bytes) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {}
-    place = 0
-    for name, dtype, shape in orjson.loads(header):
-        count = int(np.prod(shape, dtype=np.int64))
-        arrays[name] = np.frombuffer(body, np.dtype(dtype), count, place).reshape(shape)
-        place += arrays[name].nbytes
-    return arrays
-
-
-def sync_directory(directory: Path) -> None:
-    """Wait until the names of new files are on the disk."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _size(record: Record) -> int:
+    return sum(array.nbytes for array in record.values())

@@ -1,4 +1,7 @@
-"""Counts of what happened to events, for progress, logs and the report."""
+"""Counts of what happened to events, for progress, logs, metrics and the report.
+
+The flow's thread writes these plain numbers, which costs nanoseconds; other threads only read them.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,6 +12,8 @@ class Tally:
     """What has happened since the process started. Every event that was read is in exactly one of: learned,
     rejected, duplicate, or it was an item event or an erasure."""
 
+    received: int = 0
+    """Records that the source handed over, counted where it is watched (`flows.watch`)."""
     learned: int = 0
     item_events: int = 0
     forgotten: int = 0
@@ -17,25 +22,55 @@ class Tally:
     duplicate: int = 0
     late: int = 0
     """Counted, but learned all the same."""
+    ahead: int = 0
+    """Events with a time far ahead of all others: learned as of the newest time that is believed."""
     emitted: int = 0
     suppressed: int = 0
     """Lists that the emission policy held back."""
+    redelivered: int = 0
+    """Lists, among the emitted, that the output topic held already when the job resumed."""
+    held: dict[str, int] = field(default_factory=dict)
+    """Offset of the last event that the output topic had a list for when the job resumed, by `topic/partition`."""
+    scored: int = 0
+    """Events whose user's list just before was known."""
+    hits: int = 0
+    """Events whose item was in that list."""
+    event_time: float | None = None
+    """The newest time of an event that is believed, in Unix seconds."""
 
     @property
     def read(self) -> int:
         """How many records came in."""
         return self.learned + self.item_events + self.forgotten + self.rejected.total() + self.duplicate
 
+    def is_redelivered(self, source: str) -> bool:
+        """Say whether the output topic held the list that answers an event already when the job resumed.
+
+        >>> tally = Tally(held={"events/0": 7})
+        >>> [tally.is_redelivered(f"events/0/{offset}") for offset in (6, 7, 8)], tally.held
+        ([True, True, False], {})
+        """
+        partition, _, offset = source.rpartition("/")
+        last = self.held.get(partition)
+        if last is None:
+            return False
+        if int(offset) > last:
+            del self.held[partition]  # passed: it is not asked about again
+            return False
+        return True
+
     def sentence(self) -> str:
         """Say it in one line, leaving out what did not happen."""
         parts = [f"{self.learned:,} events learned", f"{self.emitted:,} lists emitted"]
         rejected = self.rejected.total()
         for count, what in (
+            (self.redelivered, "of them a second time"),
             (self.item_events, "item events"),
             (self.forgotten, "users forgotten"),
             (self.suppressed, "lists held back"),
             (self.duplicate, "repeats of an event id dropped"),
             (self.late, "late events"),
+            (self.ahead, "events with a time far ahead"),
         ):
             if count:
                 parts.append(f"{count:,} {what}")
@@ -43,3 +78,8 @@ class Tally:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.rejected.most_common())
             parts.append(f"{rejected:,} rejected ({reasons})")
         return ", ".join(parts)
+
+    def counts(self) -> dict[str, int | dict[str, int]]:
+        """Return all counts by their names, for a structured log."""
+        numbers = {name: value for name, value in vars(self).items() if type(value) is int}
+        return {**numbers, "rejected": dict(self.rejected)}

@@ -1,6 +1,7 @@
 """A real Apache Kafka broker for tests: one Java process on 127.0.0.1 that a test can end and start again.
 
-The jars come from Maven once (`tests/broker/pom.xml`) and are kept in the project's `.cache`.
+It has a listener of every kind: open, with a password, with TLS, and with both. The jars come from Maven once
+(`tests/broker/pom.xml`) and are kept in the project's `.cache`.
 """
 
 import os
@@ -18,9 +19,9 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 PROJECT = Path(__file__).resolve().parent.parent
 POM = PROJECT / "tests" / "broker" / "pom.xml"
 
-USER = "alice"
+USER, GUEST = "alice", "bob"
 PASSWORD = "correct-horse"
-"""The one account of the SASL/PLAIN listener."""
+"""The accounts of the SASL listeners. `GUEST` has no rights but those that a test gives it."""
 
 CLUSTER_ID = "ZnJlc2hyYW5rLXRlc3RzMQ"
 """Any 16 bytes in URL-safe base64 would do."""
@@ -31,11 +32,20 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},CONTROLLER://127.0.0.1:{controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
-listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN
-listener.name.sasl_plaintext.plain.sasl.jaas.config=\
-org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
+listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://127.0.0.1:{tls},\
+SASL_SSL://127.0.0.1:{sasl_tls},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,\
+CONTROLLER:PLAINTEXT
+listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl_plaintext.plain.sasl.jaas.config={plain_login}
+listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config={plain_login}
+ssl.keystore.location={keystore}
+ssl.keystore.password={password}
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:{user}
 log.dirs={logs}
 auto.create.topics.enable=false
 num.partitions=1
@@ -72,19 +82,30 @@ class Broker:
         self._classpath = f"{kafka_jars()}/*"
         self._properties = directory / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
-        plain, sasl, controller = _free_ports(3)
+        plain, sasl, tls, sasl_tls, controller = _free_ports(5)
         self.bootstrap = f"127.0.0.1:{plain}"
         """Address of the open listener."""
         self.sasl_bootstrap = f"127.0.0.1:{sasl}"
-        """Address of the listener that asks for `USER` and `PASSWORD` (SASL_PLAINTEXT, PLAIN)."""
+        """Address of the listener that asks for `USER` or `GUEST` and `PASSWORD` (SASL_PLAINTEXT, PLAIN or SCRAM)."""
+        self.tls_bootstrap = f"127.0.0.1:{tls}"
+        """Address of the listener with TLS (SSL)."""
+        self.sasl_tls_bootstrap = f"127.0.0.1:{sasl_tls}"
+        """Address of the listener with both (SASL_SSL, PLAIN)."""
         directory.mkdir(parents=True, exist_ok=True)
+        keystore, self.certificate = make_certificate(directory)
+        """The certificate by which a client knows the broker, a PEM file."""
         self._properties.write_text(
             PROPERTIES.format(
                 plain=plain,
                 sasl=sasl,
+                tls=tls,
+                sasl_tls=sasl_tls,
                 controller=controller,
                 user=USER,
                 password=PASSWORD,
+                plain_login=f"org.apache.kafka.common.security.plain.PlainLoginModule required"
+                f' user_{USER}="{PASSWORD}" user_{GUEST}="{PASSWORD}";',
+                keystore=keystore,
                 logs=directory / "segments",
             )
         )
@@ -120,6 +141,11 @@ class Broker:
             self.kill()
         self._process = None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not ended."""
+        return self._process is not None
+
     def kill(self) -> None:
         """End it as a crash would, with SIGKILL."""
         if self._process is not None:
@@ -140,6 +166,18 @@ class Broker:
         done = subprocess.run([*self._java(), *command], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise NoBrokerError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+def make_certificate(directory: Path) -> tuple[Path, Path]:
+    """Make a key for 127.0.0.1 and a certificate that it has signed itself; return the key store and the PEM file."""
+    store, pem = directory / "broker.p12", directory / "broker.pem"
+    shared = ["-keystore", str(store), "-storetype", "PKCS12", "-storepass", PASSWORD, "-alias", "broker"]
+    key = ["-keyalg", "EC", "-groupname", "secp256r1", "-dname", "CN=broker", "-ext", "san=ip:127.0.0.1"]
+    for command in (["-genkeypair", *key], ["-exportcert", "-rfc", "-file", str(pem)]):
+        done = subprocess.run(["keytool", *command, *shared], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise NoBrokerError(f"keytool {command[0]} failed:\n{done.stdout}{done.stderr}")
+    return store, pem
 
 
 def kafka_jars() -> Path:

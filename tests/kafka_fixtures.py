@@ -11,6 +11,7 @@ import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, TestingSource
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
 
 from flows.engine import run_flow
 from flows.kafka_sink import KafkaSink
@@ -68,8 +69,9 @@ def new_topic(broker: AnyBroker) -> NewTopic:
 
 
 @pytest.fixture
-def mock_broker() -> Iterator[str]:
+def mock_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of librdkafka's own mock cluster. A topic that is written to appears, with four partitions."""
+    monkeypatch.setattr("flows.kafka_sink.max_message_bytes", lambda *asked: None)  # a question it never answers
     owner = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none", "log_level": 2})
     brokers = owner.list_topics(timeout=10).brokers
     yield ",".join(f"{each.host}:{each.port}" for each in brokers.values())
@@ -98,6 +100,20 @@ def write(sink: KafkaSink, messages: list[Outgoing]) -> None:
     pairs: list[tuple[str, Outgoing]] = [("", message) for message in messages]
     op.output("out", op.input("in", flow, TestingSource(pairs, batch_size=100)), sink)
     run_flow(flow, None, epoch_seconds=0.05)
+
+
+def fill(bootstrap: str, topic: str, count: int, parts: int = 1, size: int = 0) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap})
+    for number in range(count):
+        producer.produce(topic, b"%d" % number + bytes(size), partition=number % parts)
+    assert producer.flush(20) == 0
+
+
+def delete_before(bootstrap: str, topic: str, offset: int) -> None:
+    """What retention does, at once."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for done in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
+        done.result(20)
 
 
 def committed(bootstrap: str, topic: str, parts: int = 1, group: str = "freshrank") -> list[int]:

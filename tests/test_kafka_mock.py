@@ -12,11 +12,12 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, run_main
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
-import flows.kafka_source
+import flows.kafka_reader
 from flows.kafka_admin import probe
+from flows.kafka_patience import ErrorWatch, Patience
 from flows.kafka_sink import KafkaSink
 from flows.kafka_source import KafkaSource
-from flows.kafka_trouble import ErrorWatch, KafkaTrouble, trouble
+from flows.kafka_trouble import KafkaTrouble, trouble
 from flows.messages import Outgoing, Raw
 from tests.kafka_fixtures import committed, config, run, until, write
 
@@ -61,7 +62,7 @@ def test_one_consumer_serves_all_partitions(bootstrap: str, monkeypatch: pytest.
         made.append(Consumer(settings))
         return made[-1]
 
-    monkeypatch.setattr(flows.kafka_source, "Consumer", counted)
+    monkeypatch.setattr(flows.kafka_reader, "Consumer", counted)
     run(KafkaSource(config(bootstrap), TOPIC, stop_at_end=True))
     assert len(made) == 1
 
@@ -221,7 +222,7 @@ def test_secrets_are_blotted_out() -> None:
 
 
 def test_watch_logs_what_may_heal_once_and_raises_what_will_not(caplog: pytest.LogCaptureFixture) -> None:
-    watch = ErrorWatch(config("b:9092"), "reading events")
+    watch = ErrorWatch(config("b:9092"), "reading events", Patience())
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
             watch(KafkaError(KafkaError._TRANSPORT, "connection refused"))

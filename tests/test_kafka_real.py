@@ -1,32 +1,30 @@
 """The Kafka source and sink on a real broker: crashes, security, retention, and topics that change."""
 
-import logging
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import bytewax.operators as op
 import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, run_main
-from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]  # forgotten re-export
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
 
-from flows.engine import run_flow
 from flows.kafka_admin import create_topic, probe
 from flows.kafka_sink import KafkaSink
 from flows.kafka_source import KafkaSource
+from flows.kafka_start import LostOffsets
 from flows.kafka_trouble import Config, KafkaTrouble
 from flows.messages import Outgoing, Raw
-from tests.kafka_broker import PASSWORD, USER, Broker
-from tests.kafka_fixtures import AnyBroker, NewTopic, committed, config, run, start_broker, until, write
+from tests.kafka_fixtures import AnyBroker, NewTopic, committed, config, delete_before, fill, run, until, write
 
 pytestmark = pytest.mark.kafka
 
@@ -57,36 +55,9 @@ source.close()
 """
 
 
-def sasl(broker: AnyBroker, password: str) -> Config:
-    if broker.sasl_bootstrap is None:
-        pytest.skip("the given broker has no SASL listener that the tests know of")
-    return {
-        **config(broker.sasl_bootstrap),
-        "security.protocol": "SASL_PLAINTEXT",
-        "sasl.mechanism": "PLAIN",
-        "sasl.username": USER,
-        "sasl.password": password,
-    }
-
-
-def fill(bootstrap: str, topic: str, count: int, parts: int = 1, size: int = 0) -> None:
-    producer = Producer({"bootstrap.servers": bootstrap})
-    for number in range(count):
-        producer.produce(topic, b"%d" % number + bytes(size), partition=number % parts)
-    assert producer.flush(20) == 0
-
-
 def read(bootstrap: str, topic: str) -> list[Raw]:
     """All that is on a topic of one partition."""
     return run(KafkaSource(config(bootstrap, group_id="reader"), topic, stop_at_end=True))
-
-
-@pytest.fixture
-def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker that the test may kill."""
-    broker = start_broker(tmp_path_factory)
-    yield broker
-    broker.stop()
 
 
 @pytest.mark.parametrize("repeat", range(2))
@@ -134,56 +105,6 @@ def test_a_clean_stop_repeats_nothing(broker: AnyBroker, new_topic: NewTopic, tm
     assert len(got) == len(set(got)) == 1000
 
 
-def test_the_job_waits_for_a_broker_that_is_gone(own_broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
-    address, stop, got = own_broker.bootstrap, threading.Event(), list[Raw]()
-    for topic in ("events", "lists"):
-        create_topic(config(address), topic, compacted=False, partitions=1, replication=1)
-    fill(address, "events", 100)
-    eager = config(address, reconnect_backoff_max_ms=500)
-    source = KafkaSource(eager, "events", stop=stop)
-    sink = KafkaSink({"bootstrap.servers": address, "reconnect.backoff.max.ms": 500}, "lists")
-    flow = Dataflow("test")
-    raws = op.inspect("see", op.input("in", flow, source), lambda _, raw: got.append(raw))
-    op.output("out", op.map("answer", raws, lambda raw: ("", Outgoing(None, raw.value))), sink)
-
-    def disturb() -> None:
-        try:
-            until(lambda: len(got) == 100)
-            own_broker.kill()
-            time.sleep(2)
-            own_broker.start()
-            fill(address, "events", 100)
-            until(lambda: len(got) == 200)
-        finally:
-            stop.set()
-
-    other = threading.Thread(target=disturb)
-    other.start()
-    with caplog.at_level(logging.WARNING):
-        run_flow(flow, None, epoch_seconds=0.5)
-    other.join()
-    source.close()
-    assert [raw.offset for raw in got] == list(range(200))
-    assert len(read(address, "lists")) >= 200  # a broker's death may leave a list twice
-    assert "The job waits and tries again." in caplog.text
-
-
-def test_security_settings_reach_source_and_sink(broker: AnyBroker, new_topic: NewTopic) -> None:
-    secured = sasl(broker, PASSWORD)
-    topic = new_topic()
-    assert probe(secured, {"input_topic": topic}) == []
-    write(KafkaSink(secured, topic), [Outgoing(b"u1", b"list")])
-    assert [raw.value for raw in run(KafkaSource(secured, topic, stop_at_end=True))] == [b"list"]
-
-
-def test_probe_names_a_wrong_password_and_keeps_it_secret(broker: AnyBroker) -> None:
-    started = time.monotonic()
-    [said] = probe(sasl(broker, "battery-staple"), {})
-    assert time.monotonic() - started < 15  # it is a promise
-    assert "`sasl.password`" in said
-    assert "battery-staple" not in said
-
-
 def test_probe_names_the_missing_topic(broker: AnyBroker) -> None:
     [said] = probe(config(broker.bootstrap), {"output_topic": "nowhere"})
     assert "'nowhere'" in said
@@ -224,40 +145,51 @@ def test_records_lost_to_retention_stop_a_start(broker: AnyBroker, new_topic: Ne
     assert source.build_part("in", "0", None).snapshot() == 7
 
 
-def test_records_lost_to_retention_while_running_stop_the_source(broker: AnyBroker, new_topic: NewTopic) -> None:
-    topic, count = new_topic(), 200
-    for _ in range(count):  # so that each is a batch of its own, and none comes with its neighbours
+def test_records_lost_to_retention_are_passed_over_and_counted_if_so_set(
+    broker: AnyBroker, new_topic: NewTopic, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = new_topic()
+    fill(broker.bootstrap, topic, 10)
+    delete_before(broker.bootstrap, topic, 7)
+    source = KafkaSource(config(broker.bootstrap), topic, lost="continue")
+    part = source.build_part("in", "0", 5)
+    assert part.snapshot() == 7
+    assert source.skipped == {0: 2}
+    assert f"{topic}/0: 2 records are gone" in caplog.text
+    with pytest.raises(KafkaTrouble, match=r"it is shorter than it was"):
+        source.build_part("in", "0", 11)
+
+
+def slowly_read(broker: AnyBroker, topic: str, lost: LostOffsets) -> tuple[KafkaSource, Any]:
+    """A source that has begun with a topic of 200 records, and has not fetched all of them; then they are removed."""
+    for _ in range(200):  # so that each is a batch of its own, and none comes with its neighbours
         fill(broker.bootstrap, topic, 1, size=1000)
     slow = config(broker.bootstrap, fetch_message_max_bytes=1000, queued_min_messages=1)
-    part = KafkaSource(slow, topic, batch_size=1).build_part("in", "0", None)
+    source = KafkaSource(slow, topic, batch_size=1, lost=lost)
+    part = source.build_part("in", "0", None)
     until(part.next_batch)
-    delete_before(broker.bootstrap, topic, count)
+    delete_before(broker.bootstrap, topic, 200)
+    return source, part
+
+
+def test_records_lost_to_retention_while_running_stop_the_source(broker: AnyBroker, new_topic: NewTopic) -> None:
+    topic = new_topic()
+    _, part = slowly_read(broker, topic, "stop")
     with pytest.raises(KafkaTrouble, match=rf"{topic}/0: expected .* holds 200 to 200: \d+ records are gone"):
         until(lambda: part.next_batch() and False)
 
 
-def test_new_partitions_are_told_of_and_read_from_their_start_after_a_restart(
-    broker: AnyBroker, new_topic: NewTopic, caplog: pytest.LogCaptureFixture
+def test_records_lost_to_retention_while_running_are_passed_over_if_so_set(
+    broker: AnyBroker, new_topic: NewTopic
 ) -> None:
-    topic = new_topic()
-    quick = config(
-        broker.bootstrap,
-        auto_offset_reset="latest",
-        statistics_interval_ms=100,
-        topic_metadata_refresh_interval_ms=100,
-    )
-    source = KafkaSource(quick, topic)
-    assert source.list_parts() == ["0"]
-    part = source.build_part("in", "0", None)
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    admin.create_partitions([NewPartitions(topic, 3)])[topic].result(20)
-    until(lambda: part.next_batch() or "new partitions: 1, 2" in caplog.text)
-    part.snapshot()
-    part.next_batch()
-    until(lambda: committed(broker.bootstrap, topic) == [0])
-    fill(broker.bootstrap, topic, 9, parts=3)
-    got = run(KafkaSource(quick, topic, stop_at_end=True))
-    assert Counter(raw.partition for raw in got) == {0: 3, 1: 3, 2: 3}
+    topic, got = new_topic(), list[Raw]()
+    source, part = slowly_read(broker, topic, "continue")
+    until(lambda: got.extend(part.next_batch()) or source.skipped)
+    assert part.snapshot() == 200
+    fill(broker.bootstrap, topic, 3)
+    until(lambda: got.extend(part.next_batch()) or part.snapshot() == 203)
+    assert [raw.offset for raw in got[-3:]] == [200, 201, 202]
+    assert 1 + len(got) - 3 + source.skipped[0] == 200
 
 
 def test_ends_at_offsets_that_transactions_have_taken(broker: AnyBroker, new_topic: NewTopic) -> None:
@@ -290,10 +222,3 @@ def test_create_topic_makes_it_compacted_once_and_warns_of_one_that_is_not(
 def test_create_topic_says_why_it_cannot(broker: AnyBroker) -> None:
     with pytest.raises(KafkaTrouble, match=r"'nowhere' failed: .*replica"):
         create_topic(config(broker.bootstrap), "nowhere", compacted=True, partitions=1, replication=9)
-
-
-def delete_before(bootstrap: str, topic: str, offset: int) -> None:
-    """What retention does, at once."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    for done in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
-        done.result(20)

@@ -1,6 +1,7 @@
 """Kill a replay with SIGKILL and start it again: nothing is lost, nothing is written twice, nothing differs."""
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -9,21 +10,24 @@ from pathlib import Path
 import orjson
 import pytest
 
-from flows.cli import WRONG
+from flows.cli import FAILED, WRONG
 from flows.sample import EVENTS
 
 ROOT = Path(__file__).parent.parent
 
 
-def start(out: Path, recovery: Path, *more: str) -> subprocess.Popen[str]:
+def start(out: Path, recovery: Path, *more: str, file_bytes: int = -1) -> subprocess.Popen[str]:
+    """Start a replay; of files longer than `file_bytes` the kernel takes no more, as of a full disk."""
     command = [sys.executable, "-m", "flows.cli", "replay", str(EVENTS), "--repeats", "exclude", "--out", str(out)]
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*command, "--recovery", str(recovery), *more],
         cwd=ROOT,
         env={**os.environ, "FRESHRANK_EPOCH_SECONDS": "0.1"},
         stderr=subprocess.PIPE,
         text=True,
     )
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    return process
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -89,15 +93,51 @@ def test_a_recovery_directory_belongs_to_one_job_at_a_time(tmp_path: Path, unbro
 def test_damaged_state_is_refused_in_one_line(tmp_path: Path) -> None:
     out, state = tmp_path / "lists.jsonl", tmp_path / "state"
     finish(start(out, state, "--limit", "2000"))
-    (base,) = (state / "state" / "learn").glob("*.base")
-    data = bytearray(base.read_bytes())
-    data[len(data) // 2] ^= 1
-    base.write_bytes(data)
-    again = start(out, state)
-    said = again.communicate(timeout=60)[1]
-    assert again.returncode == WRONG
-    assert f"{base.name}: the record at byte 0 is damaged. Restore the recovery directory" in said
+    path = max((state / "state" / "learn").glob("*.log"), key=lambda path: int(path.stem))
+    data = bytearray(path.read_bytes())
+    data[50] ^= 1
+    path.write_bytes(data)
+    said = refused(start(out, state), WRONG)
+    assert f"{path.name}: the record at byte 0 is damaged. Restore the recovery directory" in said
+
+
+def refused(process: subprocess.Popen[str], status: int) -> str:
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == status, said
     assert "Traceback" not in said
+    return said
+
+
+def test_a_full_disk_stops_the_job_and_damages_nothing(tmp_path: Path, unbroken: bytes) -> None:
+    out, state = tmp_path / "lists.jsonl", tmp_path / "state"
+    room = 5_000_000
+    assert len(unbroken) > room
+    process = start(out, state, file_bytes=room)
+    said = refused(process, FAILED)
+    assert "File too large" in said  # for the state or for the lists, whichever came first
+    assert "Make room" in said
+    assert 0 < size_of(out) < len(unbroken)
+    finish(start(out, state))
+    assert out.read_bytes() == unbroken
+
+
+@pytest.mark.parametrize("kind", ["a file", "a file above it", "a file system that takes nothing"])
+def test_a_recovery_directory_that_cannot_be_written_is_named(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "file").touch()
+    directory = {"a file": tmp_path / "file", "a file above it": tmp_path / "file" / "state"}.get(
+        kind, Path("/sys/state")
+    )
+    said = refused(start(tmp_path / "lists.jsonl", directory), WRONG)
+    assert f"freshrank: {directory}: expected a directory to write; " in said
+    assert "Set `recovery` to one of yours." in said
+
+
+def test_killed_while_the_directory_is_made_it_is_made_by_the_next(tmp_path: Path, unbroken: bytes) -> None:
+    out, state = tmp_path / "lists.jsonl", tmp_path / "state"
+    (state / "engine.new").mkdir(parents=True)
+    (state / "job.json.new").write_bytes(b"{")
+    finish(start(out, state))
+    assert out.read_bytes() == unbroken
 
 
 def test_the_job_says_what_it_is(tmp_path: Path) -> None:

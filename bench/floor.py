@@ -1,0 +1,22 @@
+"""The floor: a model that does nothing, so that what is left is the flow."""
+
+from collections.abc import Sequence
+
+from recmodels import Example, Recommender, Step
+from recmodels.base import Context
+
+
+class Constant(Recommender):
+    """Gives everybody the same list, made once."""
+
+    def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
+        """Learn nothing."""
+
+    def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
+        """Score everything alike."""
+        return 0.0
+
+    def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
+        """Give the same list to each."""
+        step = Step(-1, [str(place) for place in range(n)], [0.5] * n)
+        return [step] * len(examples)

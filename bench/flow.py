@@ -1,0 +1,53 @@
+"""Run generated events through the flow as the Kafka job does: no scoring, and lists that nobody keeps."""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+from bench.streams import Generated
+from flows.decode import JsonDecoder
+from flows.engine import run_flow
+from flows.messages import Outgoing
+from flows.recommend import Ends, build_flow
+from flows.scoring import Discard
+from flows.settings import Settings
+from recmodels import Recommender, build_model
+
+
+class Given(Settings):
+    """Settings whose model is made once, so that it can be looked into while it works."""
+
+    def build_model(self) -> Recommender:
+        """Return the one model."""
+        return made(self.model, self.repeats)
+
+
+@cache
+def made(specification: str, repeats: str) -> Recommender:
+    """Make a model, the first time."""
+    return build_model(specification, repeats)
+
+
+def run_through(
+    records: Iterator[bytes],
+    count: int,
+    settings: Settings,
+    *,
+    batch: int = 8,
+    told: Callable[[int], Any] = lambda taken: None,
+) -> Ends:
+    """Take so many records through the whole flow, and return its ends with their counts.
+
+    Raises:
+        AssertionError: Not every record was learned and answered with a list.
+    """
+    ends = Ends(
+        source=Generated(records, count, batch, told),
+        decoder=JsonDecoder(),
+        lists=Discard(),
+        dead_letters=Discard(),
+        dead_letter=lambda rejected: Outgoing(None, rejected.raw),
+    )
+    run_flow(build_flow(settings, ends), None, epoch_seconds=5.0)
+    assert ends.tally.learned == ends.tally.emitted == count, ends.tally.sentence()
+    return ends

@@ -1,0 +1,198 @@
+"""What each part of the inner loop takes, in the order in which an event meets it."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.process import answer, child, real_log
+from bench.report import Section, main, shown, table
+from flows.log_file import open_log
+from flows.messages import Interaction
+from recmodels import Blend, Example
+from recmodels.kernels import candidates as candidate_set
+from recmodels.kernels import covisitation, factorization, history, popularity, topn, users, weights
+from recmodels.kernels.compile import kernel
+from recmodels.kernels.driver import LEAST
+from recmodels.kernels.state import EVENTS, ITEM_ROWS, Int32, State
+
+STAGES = (
+    "bar what the user has had",
+    "co-visitation proposes",
+    "popularity proposes",
+    "history proposes, fill up",
+    "popularity scores",
+    "co-visitation scores",
+    "history scores",
+    "factorisation scores",
+    "weights unite the columns",
+    "choose the list",
+    "softmax",
+    "weights learn",
+    "factorisation learns",
+    "co-visitation, popularity, history learn",
+)
+READS = 10
+"""So many of the stages change nothing."""
+
+
+def measure(quick: bool) -> Section:
+    """Time the stages on a model that has learned a log."""
+    section = Section("The kernels: µs for each part of an event, ml-100k", "python -m bench.kernels")
+    log = real_log("ml-100k")
+    if log is None:
+        section.notes.append("Skipped: the log ml-100k is not here; set FRESHRANK_DATA to the folder that holds it.")
+        return section
+    found = child("bench.kernels", "child", log, 10_000 if quick else 50_000)
+    section.notes = [
+        stage_table({"ml-100k": found["stages"]}),
+        f"CPU time over the users of the last 2,000 of {found['events']:,} events, the best of five rounds, each stage "
+        "being the difference between running up to it and up to the one before; so caches are as the driver finds "
+        f"them. A list is chosen from {found['candidates']:.0f} candidates, and is the one that `top` gives. An event "
+        "goes through all of it once, and through the first ten lines a second time for the new list, unless the next "
+        "event is the same user's, who then has a candidate set already.",
+        table(
+            ("events in one call of `step_many`", "µs an event"),
+            [(batch, shown(us)) for batch, us in found["batches"].items()],
+        ),
+        "What a larger call saves is handing some sixty arrays to compiled code.",
+    ]
+    return section
+
+
+def stage_table(columns: dict[str, Sequence[float]]) -> str:
+    """Show the stages of one or more models beside each other, in µs."""
+    sums = [("sum", *(shown(sum(values)) for values in columns.values()))]
+    rows = [(stage, *(shown(values[k]) for values in columns.values())) for k, stage in enumerate(STAGES)]
+    return table(("µs", *columns), [*rows, *sums])
+
+
+def time_stages(model: Blend, user_rows: Int32, item_rows: Int32) -> list[float]:
+    """Time every stage over these users; the items are what they are made to learn in the last stages."""
+    state, places = model.memory.state, np.zeros(10, np.int32)
+    best = []
+    for upto in range(1, len(STAGES) + 1):
+        run_stages(state, user_rows[:1], item_rows[:1], places, upto)
+        seconds = []
+        for _ in range(5):
+            start = time.process_time()
+            run_stages(state, user_rows, item_rows, places, upto)
+            seconds.append(time.process_time() - start)
+        best.append(min(seconds) / len(user_rows) * 1e6)
+    state.candidates.stamp[1] = 0
+    return [max(b - a, 0.0) for a, b in zip([0.0, *best], best, strict=False)]
+
+
+def check_lists(model: Blend, user_rows: Int32, item_rows: Int32) -> float:
+    """Hold the lists of the stages against those of `top`; return how many candidates there are on average."""
+    state, places = model.memory.state, np.zeros(10, np.int32)
+    names, sizes = model.memory.items.names, []
+    for row, item in zip(user_rows[:200], item_rows, strict=False):
+        run_stages(state, np.array([row]), np.array([item]), places, READS)
+        listed = [names[state.candidates.item[place]] for place in places]
+        sizes.append(int(state.candidates.size[0]))
+        state.candidates.stamp[1] = 0
+        assert listed == [name for name, _ in model.top(str(model.memory.users.names[row]), 10)]
+    return float(np.mean(sizes))
+
+
+@kernel
+def run_stages(state: State, user_rows: Int32, item_rows: Int32, places: Int32, upto: int) -> None:
+    """Run the first `upto` stages for each user, as `driver.step` does."""
+    candidates, options = state.candidates, state.options
+    for e in range(user_rows.shape[0]):
+        user, item = user_rows[e], item_rows[e]
+        candidate_set.start(candidates)
+        if options.exclude_seen:
+            history.exclude(state.history, state.users, user, candidates)
+        if upto >= 2:
+            covisitation.propose(state.covisitation, state.users, state.items, user, candidates)
+        if upto >= 3:
+            popularity.propose(state.popularity, state.items, candidates)
+        if upto >= 4:
+            if not options.exclude_seen:
+                history.propose(state.history, state.users, state.items, user, candidates)
+            candidate_set.fill_up(candidates, state.items, state.counters[ITEM_ROWS], LEAST)
+        if upto >= 5:
+            popularity.score(state.popularity, state.items, candidates)
+        if upto >= 6:
+            covisitation.score(state.covisitation, state.users, user, candidates)
+        if upto >= 7:
+            history.score(state.history, state.users, user, candidates)
+        if upto >= 8:
+            factorization.score(
+                state.item_factors, state.user_factors, state.users, user, options.history_decay, candidates
+            )
+        length, gap = users.length_context(state.users, user), users.next_gap_context(state.users, user)
+        if upto >= 9:
+            weights.score(state.weights, length, gap, candidates)
+        if upto >= 10:
+            topn.choose(state.items, candidates, places)
+        if upto >= 11:
+            weights.share(candidates)
+        if upto >= 12:
+            weights.learn(state.weights, length, gap, places[0], 0.0, candidates)
+        if upto >= 13:
+            factorization.learn(
+                state.item_factors,
+                state.user_factors,
+                state.users,
+                user,
+                places[0],
+                0.0,
+                options.history_decay,
+                0.0,
+                candidates,
+            )
+        if upto >= 14:
+            covisitation.learn(state.covisitation, state.users, user, item, 1.0, options.learn_decay)
+            popularity.learn(state.popularity, state.items, item, 1.0, state.counters[EVENTS], False)
+            history.learn(state.history, state.counters, state.users, user, item, 1.0, options.max_history)
+
+
+def learn_log(log: str, count: int) -> tuple[Blend, list[Example]]:
+    """Learn so many events; return the model, and the next 2,000 events."""
+    source, decoder = open_log(log, limit=count + 2_000)
+    part = source.build_part("bench", "log", None)
+    examples: list[Example] = []
+    while len(examples) < count + 2_000:
+        for raw in part.next_batch():
+            event = decoder(raw, 0.0)
+            assert isinstance(event, Interaction)
+            examples.append(Example(event.user, event.item, 1.0, event.timestamp))
+    model = Blend(repeats="exclude")
+    for start in range(0, count, 1_000):
+        model.step_many(examples[start : min(start + 1_000, count)])
+    return model, examples[count:]
+
+
+def time_batches(model: Blend, examples: list[Example]) -> dict[str, float]:
+    """Time `step_many` by the size of the call, on the same events one after the other."""
+    found = {}
+    for batch in (1, 8, 64, 1_000):
+        start = time.process_time()
+        lists = sum(len(model.step_many(examples[k : k + batch])) for k in range(0, len(examples), batch))
+        assert lists == len(examples)
+        found[str(batch)] = (time.process_time() - start) / len(examples) * 1e6
+    return found
+
+
+def count_all(log: str, events: int) -> dict[str, object]:
+    """Measure everything on one model."""
+    model, following = learn_log(log, events)
+    batches = time_batches(model, following)
+    rows = model.memory.users.rows, model.memory.items.rows
+    user_rows = np.array([rows[0][example.user] for example in following], np.int32)
+    item_rows = np.array([rows[1][example.item] for example in following], np.int32)
+    candidates = check_lists(model, user_rows, item_rows)
+    stages = time_stages(model, user_rows, item_rows)
+    return {"stages": stages, "candidates": candidates, "events": events, "batches": batches}
+
+
+if __name__ == "__main__":
+    import sys
+
+    if sys.argv[1:2] == ["child"]:
+        answer(count_all(sys.argv[2], int(sys.argv[3])))
+    else:
+        main(measure)

@@ -1,0 +1,112 @@
+"""Run every measure, and write `bench/results.md`: `python -m bench.run [--quick] [--only kafka,soak]`."""
+
+import argparse
+import importlib
+import os
+import platform
+import subprocess
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.report import Number, Section, shown, table
+
+MEASURES = (
+    "replay_speed",
+    "latency",
+    "kernels",
+    "catalogue",
+    "memory",
+    "soak",
+    "cold_start",
+    "kafka",
+    "plain_models",
+)
+LIBRARIES = ("bytewax", "river", "numba", "numpy", "orjson", "msgspec", "confluent-kafka")
+HERE = Path(__file__).parent
+
+
+def main() -> int:
+    """Run the measures that are asked for; return 1 if one of them failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="smaller and fewer runs; results go to the screen only")
+    parser.add_argument("--only", default=",".join(MEASURES), help="names of measures, with commas between them")
+    asked = parser.parse_args()
+    sections, failed = [], 0
+    for name in asked.only.split(","):
+        start = time.perf_counter()
+        sys.stderr.write(f"{name} … ")
+        sys.stderr.flush()
+        try:
+            section: Section = importlib.import_module(f"bench.{name}").measure(asked.quick)
+        except Exception:
+            failed += 1
+            section = Section(f"{name}: failed", f"python -m bench.{name}", notes=[fault()])
+        sections.append(section)
+        if not asked.quick:  # after each, as a full run takes long
+            (HERE / "results.md").write_text(to_markdown(sections, quick=False), encoding="utf-8")
+        sys.stderr.write(f"{time.perf_counter() - start:.0f} s\n")
+    if asked.quick:
+        sys.stdout.write(to_markdown(sections, quick=True))
+    return 1 if failed else 0
+
+
+def to_markdown(sections: list[Section], quick: bool) -> str:
+    """Put the sections together, the targets first."""
+    numbers = [number for section in sections for number in section.numbers if number.least is not None]
+    rows = [(n.what, f"{shown(n.value)} {n.unit}", bounds(n), n.verdict) for n in numbers]
+    head = [
+        "# Results of the bench",
+        "",
+        "Written by `make bench`" + (", and quick: too few events and runs to be quoted." if quick else "."),
+        "",
+        machine(),
+        "",
+        table(("what", "measured", "at least / aim", "verdict"), rows),
+        "",
+    ]
+    lessons = HERE / "lessons.md"
+    tail = [lessons.read_text(encoding="utf-8")] if lessons.exists() else []
+    return "\n".join([*head, *(section.to_markdown() for section in sections), *tail])
+
+
+def machine() -> str:
+    """Say where, when and with what."""
+    processor = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
+    )
+    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    revision, load = commit.stdout.strip() or "unknown", os.getloadavg()[2]
+    return (
+        f"{processor}, {len(os.sched_getaffinity(0))} shared cores, {pages / 2**30:.0f} GB; Linux "
+        f"{platform.release()}; Python {platform.python_version()}, {versions}; commit {revision}; "
+        f"{datetime.now(UTC):%Y-%m-%d}; load average at the end {load:.1f}."
+    )
+
+
+def bounds(number: Number) -> str:
+    """Show both targets."""
+    sign = "≤" if number.is_cost else "≥"
+    return " / ".join(f"{sign} {shown(value)}" for value in (number.least, number.aim) if value is not None)
+
+
+def fault() -> str:
+    """Say why a measure failed, without naming folders of this machine."""
+    text = traceback.format_exc().replace(str(HERE.parent), ".").replace(sys.prefix, "venv")
+    return f"```\n{text[-2_500:]}\n```"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
