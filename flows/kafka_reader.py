@@ -24,7 +24,7 @@ _CLOSE_SECONDS = 2.0
 _DEFAULTS: dict[str, Any] = {
     **QUIET,
     "topic.metadata.refresh.interval.ms": 30_000,
-    "session.timeout.ms": 6_000,  # there is no session; this is how long a commit seeks its coordinator
+    "session.timeout.ms": 3_000,  # there is no session; this is how long a commit seeks its coordinator
 }
 
 

@@ -1,4 +1,4 @@
-"""Runs replays in children that kill themselves where they are told to. Not a test: `test_kill_points` talks to it.
+"""Runs jobs in children that kill themselves where they are told to. Not a test: `test_kill_points` talks to it.
 
     python -m tests.kill_driver
 
@@ -19,8 +19,11 @@ import orjson
 
 import flows.engine
 import flows.records
+import flows.run
 import flows.store
 from flows.file_sinks import _LinePartition
+from flows.kafka_sink import _Part
+from flows.kafka_source import _Partition
 from flows.kept import _KeptLogic
 from flows.learn import Learner
 from flows.log_reader import _LogPartition
@@ -91,11 +94,19 @@ POINTS: dict[str, tuple[object, str, Wrapper]] = {
     "the engine's directory is made": (flows.engine, "_whole", after),
     "a state was loaded": (Store, "load", after),
 }
+ON_KAFKA: dict[str, tuple[object, str, Wrapper]] = {
+    **{name: POINTS[name] for name in ("events are learned", "the store is synced, the engine not")},
+    **{name: POINTS[name] for name in ("a record is half written", "a new segment was written")},
+    "lists are handed to the client": (_Part, "write_batch", after),
+    "deliveries are to be awaited": (_Part, "snapshot", before),
+    "deliveries are awaited": (_Part, "snapshot", after),
+    "offsets are to be committed": (_Partition, "next_batch", before),
+}
 
 
 def arm(point: str, call: int) -> None:
     """Make this process die at the given call, from 1, of a point."""
-    owner, name, strike = POINTS[point]
+    owner, name, strike = (POINTS | ON_KAFKA)[point]
     real, left = getattr(owner, name), call
 
     def wrapper(*arguments: Any) -> Any:
@@ -107,7 +118,8 @@ def arm(point: str, call: int) -> None:
 
 
 def run(request: dict[str, Any]) -> None:
-    """Replay, and write what all states are in the end, as checksums of their arrays."""
+    """Replay a log, or if there is none run between Kafka's topics to the end of what they hold, and write what all
+    states are in the end, as checksums of their arrays."""
     flows.store.LEAST_PART, flows.store.LEAST_SEGMENT = 1 << 17, 1 << 19  # so that a short log sees many segments
     states: dict[str, Any] = {}
     start = _KeptLogic.__init__
@@ -121,7 +133,10 @@ def run(request: dict[str, Any]) -> None:
         arm(*request["kill"])
     directory = Path(request["directory"])
     settings = Settings.model_validate({**request["settings"], "recovery": directory / "state"})
-    replay(request["log"], settings, out=directory / "lists.jsonl")
+    if request["log"] is None:
+        flows.run.run(settings, stop_at_end=True)
+    else:
+        replay(request["log"], settings, out=directory / "lists.jsonl")
     sums = {
         name: {key: hashlib.sha256(array.tobytes()).hexdigest() for key, array in kept.dump().items()}
         for name, kept in states.items()

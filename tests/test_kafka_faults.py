@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
 
 from flows.sample import EVENTS
@@ -18,7 +19,7 @@ from tests.kafka_jobs import Job, consume, produce, records_of, replayed
 pytestmark = pytest.mark.kafka
 
 OUTAGE_SECONDS = float(os.environ.get("FRESHRANK_TEST_OUTAGE", "8"))
-COUNT = 10_000
+COUNT = 20_000
 RECORDS = records_of(EVENTS, COUNT)
 
 NewJob = Callable[..., Job]
@@ -43,8 +44,20 @@ def broker(own_broker: Broker) -> Broker:
 def at_work(job: Job) -> subprocess.Popen[str]:
     """A job in the middle of its events."""
     produce(job.broker, job.events, RECORDS)
+    job.variables["BATCH"] = 1  # the slowest, which changes no list
     process = job.start()
-    until(lambda: job.emitted() > 1_000 or process.poll() is not None)
+    looker = Consumer({"bootstrap.servers": job.broker.bootstrap, "group.id": "looker"})
+    where = TopicPartition(job.lists, 0)
+
+    def is_at_work() -> bool:
+        try:
+            return looker.get_watermark_offsets(where, timeout=5)[1] > 1_000
+        except KafkaException:  # the topic is not there yet
+            return process.poll() is not None
+
+    until(is_at_work)
+    looker.close()
+    del job.variables["BATCH"]
     return process
 
 
@@ -79,20 +92,23 @@ def test_a_broker_that_comes_back_is_waited_for(broker: Broker, new_job: NewJob,
     check_nothing_is_lost(job, tmp_path)
 
 
-def test_brokers_that_are_gone_for_good_end_a_job_at_work(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
-    impatient, stopped = new_job(REPEATS="exclude", BROKER_PATIENCE=5), new_job(REPEATS="exclude")
-    one, other = at_work(impatient), at_work(stopped)
+@pytest.mark.parametrize(
+    ("patience", "number", "reason"),
+    [(5, 0, "`broker_patience`"), (300, signal.SIGTERM, "They do not count as delivered")],
+    ids=["patience", "signal"],
+)
+def test_brokers_that_are_gone_for_good_end_a_job_at_work(
+    broker: Broker, new_job: NewJob, tmp_path: Path, patience: int, number: int, reason: str
+) -> None:
+    job = new_job(REPEATS="exclude", BROKER_PATIENCE=patience)
+    process = at_work(job)
     broker.kill()
-    other.send_signal(signal.SIGTERM)
-    said = ended(other)
-    assert other.returncode == 1, said
-    assert "They do not count as delivered" in said
-    said = ended(one)
-    assert one.returncode == 1, said
-    assert "`broker_patience`" in said
+    process.send_signal(number)
+    said = ended(process)
+    assert process.returncode == 1, said
+    assert reason in said
     broker.start()
-    check_nothing_is_lost(impatient, tmp_path)
-    check_nothing_is_lost(stopped, tmp_path)
+    check_nothing_is_lost(job, tmp_path)
 
 
 def test_brokers_that_are_gone_for_good_end_an_idle_job(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 import flows.kafka_reader
 from flows.kafka_admin import probe
 from flows.kafka_patience import ErrorWatch, Patience
-from flows.kafka_sink import KafkaSink
+from flows.kafka_sink import Instead, KafkaSink
 from flows.kafka_source import KafkaSource
 from flows.kafka_trouble import KafkaTrouble, trouble
 from flows.messages import Outgoing, Raw
@@ -177,12 +177,42 @@ def test_sink_is_loud_about_a_message_that_is_too_large(mock_broker: str) -> Non
 
 
 def test_sink_is_loud_about_a_dead_broker_before_the_epoch_is_durable() -> None:
-    sink = KafkaSink({"bootstrap.servers": closed_port(), "message.timeout.ms": 300}, "lists")
+    sink = KafkaSink({"bootstrap.servers": closed_port()}, "lists", patience=Patience(0.3))
     part = sink.build_part("out", "0", None)
     part.write_batch([Outgoing(b"u1", b"list")])
     with pytest.raises(KafkaTrouble, match=r"key b'u1' to topic 'lists' failed: .*timed out"):
         part.snapshot()
     assert sink.delivered == 0
+
+
+def test_what_went_elsewhere_is_awaited_before_the_epoch_is_durable(mock_broker: str) -> None:
+    nobody = KafkaSink({"bootstrap.servers": closed_port()}, "rejects", patience=Patience(0.3))
+    small = {"bootstrap.servers": mock_broker, "message.max.bytes": 2000}
+    sink = KafkaSink(small, "lists", instead=Instead(nobody, lambda message: message._replace(value=b"letter")))
+    part = sink.build_part("out", "0", None)
+    part.write_batch([Outgoing(b"u1", bytes(3000))])
+    with pytest.raises(KafkaTrouble, match=r"key b'u1' to topic 'rejects' failed: .*timed out"):
+        part.snapshot()
+    assert sink.too_large == 1
+
+
+def test_a_source_without_records_knows_that_its_broker_is_back(
+    bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[ErrorWatch] = []
+
+    class Noted(ErrorWatch):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    monkeypatch.setattr(flows.kafka_reader, "ErrorWatch", Noted)
+    source = KafkaSource(config(bootstrap, auto_offset_reset="latest"), TOPIC, patience=Patience(1.0))
+    part = source.build_part("in", "0", None)
+    made[0](KafkaError(KafkaError._TRANSPORT, "it was away"))
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        assert part.next_batch() == []
 
 
 def test_probe_is_content_with_a_broker_that_has_the_topics(bootstrap: str) -> None:

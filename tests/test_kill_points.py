@@ -4,7 +4,7 @@ import gzip
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from flows.sample import EVENTS
-from tests.kill_driver import POINTS
+from tests.kafka_jobs import Job, produce, records_of, replayed
+from tests.kill_driver import ON_KAFKA, POINTS
 
 ROOT = Path(__file__).parent.parent
 KILLED = -9
@@ -38,8 +39,7 @@ def seeded() -> list[tuple[str, int]]:
 class Driver:
     """The process whose children are killed; see `tests.kill_driver`."""
 
-    def __init__(self, log: Path) -> None:
-        self.log = log
+    def __init__(self) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.kill_driver"],
             cwd=ROOT,
@@ -48,14 +48,10 @@ class Driver:
             text=True,
         )
 
-    def run(self, directory: Path, kill: tuple[str, int] | None = None) -> int:
-        settings = {
-            "repeats": "exclude",
-            "emit": "changed",
-            "dedup_window": 500,
-            "epoch_seconds": 0.02 if kill else 0.5,
-        }
-        request = {"log": str(self.log), "directory": str(directory), "settings": settings, "kill": kill}
+    def run(self, directory: Path, log: Path | None, settings: dict[str, Any], kill: tuple[str, int] | None) -> int:
+        """Run a job in a child; return its exit status."""
+        given = {"repeats": "exclude", "epoch_seconds": 0.02 if kill else 0.5, **settings}
+        request = {"log": log and str(log), "directory": str(directory), "settings": given, "kill": kill}
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(orjson.dumps(request).decode() + "\n")
@@ -81,8 +77,8 @@ def write_events(path: Path, count: int) -> Path:
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    driver = Driver(write_events(tmp_path_factory.mktemp("log") / "events.jsonl", 4_000))
+def driver() -> Iterator[Driver]:
+    driver = Driver()
     yield driver
     assert driver.process.stdin is not None
     assert driver.process.stdout is not None
@@ -91,17 +87,33 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     assert driver.process.wait(60) == 0
 
 
-Outcome = tuple[bytes, dict[str, dict[str, str]]]
-
-
-def outcome(directory: Path) -> Outcome:
-    return (directory / "lists.jsonl").read_bytes(), orjson.loads((directory / "sums.json").read_bytes())
+Replay = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def unbroken(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def replay(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Replay:
+    """Replays a log of every kind of event into a directory: `replay(directory, (point, call))`."""
+    log = write_events(tmp_path_factory.mktemp("log") / "events.jsonl", 4_000)
+    settings = {"emit": "changed", "dedup_window": 500}
+    return lambda directory, kill=None: driver.run(directory, log, settings, kill)
+
+
+Sums = dict[str, dict[str, str]]
+
+
+def sums_of(directory: Path) -> Sums:
+    sums: Sums = orjson.loads((directory / "sums.json").read_bytes())
+    return sums
+
+
+def outcome(directory: Path) -> tuple[bytes, Sums]:
+    return (directory / "lists.jsonl").read_bytes(), sums_of(directory)
+
+
+@pytest.fixture(scope="module")
+def unbroken(replay: Replay, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Sums]:
     directory = tmp_path_factory.mktemp("unbroken")
-    assert driver.run(directory) == 0
+    assert replay(directory) == 0
     lists, sums = outcome(directory)
     assert set(sums) == {"Cleaner", "Learner", "Emitter"}
     assert 1_000 < lists.count(b"\n") < 4_100
@@ -111,22 +123,45 @@ def unbroken(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Outcom
 
 @pytest.mark.parametrize(("point", "call"), seeded())
 def test_killed_anywhere_and_resumed_equals_never_stopped(
-    driver: Driver, unbroken: Outcome, tmp_path: Path, point: str, call: int
+    replay: Replay, unbroken: tuple[bytes, Sums], tmp_path: Path, point: str, call: int
 ) -> None:
-    assert driver.run(tmp_path, (point, call)) == KILLED
-    assert driver.run(tmp_path) == 0
+    assert replay(tmp_path, (point, call)) == KILLED
+    assert replay(tmp_path) == 0
     assert outcome(tmp_path) == unbroken
 
 
-def test_killed_again_and_again(driver: Driver, unbroken: Outcome, tmp_path: Path) -> None:
+def test_killed_again_and_again(replay: Replay, unbroken: tuple[bytes, Sums], tmp_path: Path) -> None:
     draw = random.Random(7)
     kills = 0
-    while kills < 12:
+    for _ in range(12):
         point = draw.choice([point for point in POINTS if "directory" not in point])
-        kills += driver.run(tmp_path, (point, draw.randint(1, min(3, CALLS.get(point, 3))))) == KILLED
+        kills += replay(tmp_path, (point, draw.randint(1, min(3, CALLS.get(point, 3))))) == KILLED
         if (tmp_path / "sums.json").exists():
             break  # it has come to the end in between
     assert kills >= 3
-    assert driver.run(tmp_path) == 0
-    assert outcome(tmp_path)[0] == unbroken[0]
-    assert outcome(tmp_path)[1]["Learner"] == unbroken[1]["Learner"]
+    assert replay(tmp_path) == 0
+    assert outcome(tmp_path) == unbroken
+
+
+def on_kafka(driver: Driver, job: Job, kill: tuple[str, int] | None = None) -> int:
+    names = ("bootstrap", "input_topic", "output_topic", "dead_letter_topic", "group")
+    settings = {name: job.variables[name.upper()] for name in names}
+    return driver.run(job.state.parent, None, settings, kill)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("point", ON_KAFKA)
+def test_killed_between_topics_and_resumed_equals_never_stopped(
+    driver: Driver, new_job: Callable[..., Job], tmp_path: Path, point: str
+) -> None:
+    job = new_job()
+    records = records_of(EVENTS, 4_000)
+    produce(job.broker, job.events, records)
+    assert on_kafka(driver, job, (point, 4)) == KILLED
+    assert on_kafka(driver, job) == 0
+    assert list(job.answered().values()) == replayed(job, records, tmp_path, "exclude")
+
+    log, plain = tmp_path / f"{job.events}.jsonl", tmp_path / "plain"
+    plain.mkdir()
+    assert driver.run(plain, log, {}, None) == 0
+    assert sums_of(tmp_path)["Learner"] == sums_of(plain)["Learner"]
