@@ -183,6 +183,7 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._sink.delivered += 1
+            self._watch.answered()
         elif self._failure is None:
             self._failure = self._undelivered(message.key(), error)
 
