@@ -12,6 +12,7 @@ from flows.file_sinks import ListFile, RejectFile
 from flows.latency import LatencyHistogram
 from flows.log_file import open_log
 from flows.log_reader import Progress
+from flows.outcomes import Outcomes
 from flows.recommend import Ends, build_flow
 from flows.scoring import Discard, Scores
 from flows.settings import Settings
@@ -33,6 +34,7 @@ class ReplayResult:
     items: int
     fresh: RankingMetrics
     served: RankingMetrics
+    outcomes: Outcomes
     latency: LatencyHistogram
     seconds: float
     last_lists: Mapping[str, Sequence[str]]
@@ -141,10 +143,11 @@ def replay(
         path=str(log),
         settings=settings,
         tally=tally,
-        users=scores.users,
+        users=len(scores.users),
         items=len(scores.items),
         fresh=scores.fresh,
         served=scores.served,
+        outcomes=scores.outcomes,
         latency=latency,
         seconds=seconds,
         last_lists=scores.last_lists(3),

@@ -8,6 +8,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
 from flows.messages import Decided
+from flows.outcomes import Outcomes
 from recmodels.evaluate import RankingMetrics
 
 
@@ -20,20 +21,19 @@ class Scores(DynamicSink[Decided]):
     Attributes:
         fresh: Of the list the model would have given at the time of the event.
         served: Of the list that was last emitted for the user. What it lacks is the price of staleness.
-        users, items: How many there were.
+        outcomes: What came of each scored event.
+        users, items: Events so far, by id; 0 for a user who was erased since.
+        events: Interactions so far, scored or not.
     """
 
     def __init__(self, k: int = 10) -> None:
         self.fresh = RankingMetrics(k)
         self.served = RankingMetrics(k)
-        self.items: set[str] = set()
+        self.outcomes = Outcomes()
+        self.users: dict[str, int] = {}
+        self.items: dict[str, int] = {}
+        self.events = 0
         self._held: dict[str, Sequence[str]] = {}
-        self._users: set[str] = set()
-
-    @property
-    def users(self) -> int:
-        """How many users there were."""
-        return len(self._users)
 
     def add(self, decided: Decided) -> None:
         """Score one event, then note the list that goes out after it."""
@@ -41,14 +41,20 @@ class Scores(DynamicSink[Decided]):
         user = event.user
         if items is None:
             self._held.pop(user, None)
+            if user in self.users:
+                self.users[user] = 0
             return
-        self._users.add(user)
         item = event.item  # type: ignore[union-attr]  # only an erasure has none
-        self.items.add(item)
+        user_events, item_events = self.users.get(user, 0), self.items.get(item, 0)
         if position is not None:
-            self.fresh.update(position)
             held = self._held.get(user, ())
-            self.served.update(held.index(item) if item in held else -1)
+            served = held.index(item) if item in held else -1
+            self.fresh.update(position)
+            self.served.update(served)
+            self.outcomes.append(self.events, event.timestamp, position, served, user_events, item_events)
+        self.events += 1
+        self.users[user] = user_events + 1
+        self.items[item] = item_events + 1
         if decided.is_emitted:
             self._held.pop(user, None)  # to the end of the dict
             self._held[user] = items
