@@ -38,6 +38,7 @@ from flows.run import find_faults
 from flows.run import run as run_job
 from flows.screen import progress_of, read_titles, show_lists, show_result
 from flows.settings import Settings
+from flows.tune_command import tune_settings
 from flows.watch import TooManyRejectsError
 
 FAILED, WRONG = 1, 2
@@ -136,6 +137,7 @@ def check(config: Config = None) -> None:
 
 
 app.command("compare")(compare_models)
+app.command("tune")(tune_settings)
 
 
 def main() -> None:
