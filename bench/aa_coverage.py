@@ -1,21 +1,18 @@
 """Whether the intervals of `freshrank compare` are honest: a model against itself must not be told apart."""
 
-import tempfile
-from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from itertools import combinations
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.process import real_log
 from bench.report import Number, Section, main, table
-from flows.compare import replay_all
 from flows.compare_command import core_count
-from flows.measures import event_values
-from flows.replay_cache import ReplayCache
-from flows.replay_job import Job, job_settings
+from flows.measures import Columns, event_values
+from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
 from recmodels.bootstrap import Interval, block_length, mean_interval
@@ -85,19 +82,20 @@ def measure(quick: bool) -> Section:
     return section
 
 
-def replays(log: Path, seeds: int, limit: int | None) -> list[Mapping[str, NDArray[Any]]]:
+def replays(log: Path, seeds: int, limit: int | None) -> list[Columns]:
     """Replay a log with each seed; return the outcomes."""
-    settings = Settings(repeats="exclude")
-    jobs = {
-        f"seed {seed}": Job(log=str(log), settings=job_settings(settings, model=f"blend(seed={seed})"), limit=limit)
-        for seed in range(seeds)
-    }
-    with tempfile.TemporaryDirectory() as directory:
-        found = replay_all(jobs, ReplayCache(Path(directory)), processes=core_count(), tell=lambda name, told: None)
-    return [replayed.outcomes for replayed, _ in found.values()]
+    asked = [(log, seed, limit) for seed in range(seeds)]
+    with ProcessPoolExecutor(core_count(), mp_context=get_context("spawn")) as pool:
+        return list(pool.map(one_replay, asked))
 
 
-def compared(metric: str, outcomes: list[Mapping[str, NDArray[Any]]], comparisons: int) -> Found:
+def one_replay(asked: tuple[Path, int, int | None]) -> Columns:
+    """Replay a log with one seed."""
+    log, seed, limit = asked
+    return replay(log, Settings(model=f"blend(seed={seed})", repeats="exclude"), limit=limit).outcomes.arrays()
+
+
+def compared(metric: str, outcomes: list[Columns], comparisons: int) -> Found:
     """Compare pairs, each on a part of its own."""
     values = [event_values(metric, columns)[1] for columns in outcomes]
     random = np.random.default_rng(1)
