@@ -171,7 +171,7 @@ def compare(
     jobs = {model: msgspec.structs.replace(job, settings={**job.settings, "model": model}) for model in models}
     found = replay_all(jobs, cache, processes=processes, tell=tell, anew=anew)
     first = models[0]
-    names = measure_names(min(10, job.settings["top"]))
+    names = measure_names([min(10, job.settings["top"])])
     return Comparison(
         [
             Contender(

@@ -54,7 +54,7 @@ def compare_models(
     settings = settings_of(config, model=model[0], top=top, repeats=repeats)
     k = min(10, settings.top)
     measure = metric or f"hit_rate@{k}"
-    check_measure(measure, k)
+    check_measure(measure, [k])
     if json is not None and str(json) != "-":
         check_writable(json)
     for other in model:

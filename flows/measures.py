@@ -1,6 +1,6 @@
 """Measures of quality by name, event by event, so that means, differences and intervals can be made of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -37,23 +37,24 @@ MEASURES: Final[Mapping[str, Measure]] = {
 }
 
 
-def measure_names(k: int) -> list[str]:
-    """Name all measures for lists of length k.
+def measure_names(ks: Sequence[int]) -> list[str]:
+    """Name all measures for lists of these lengths.
 
-    >>> measure_names(5)[:3]
-    ['hit_rate@5', 'ndcg@5', 'mrr@5']
+    >>> measure_names([5, 10])[:4]
+    ['hit_rate@5', 'ndcg@5', 'mrr@5', 'served_hit_rate@5']
     """
-    return [f"{name}@{k}" for name in MEASURES]
+    return [f"{name}@{k}" for k in ks for name in MEASURES]
 
 
-def check_measure(name: str, k: int) -> None:
+def check_measure(name: str, ks: Sequence[int]) -> None:
     """Say whether a measure can be asked for.
 
     Raises:
-        ValueError: There is no such measure of lists of length k.
+        ValueError: There is no such measure of lists of these lengths.
     """
-    if name not in measure_names(k):
-        raise ValueError(f"metric {name!r}: there is no such metric. There are: {', '.join(measure_names(k))}.")
+    names = measure_names(ks)
+    if name not in names:
+        raise ValueError(f"metric {name!r}: there is no such metric. There are: {', '.join(names)}.")
 
 
 def event_values(name: str, outcomes: Columns) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

@@ -176,4 +176,4 @@ def read_replayed(path: Path) -> Replayed:
 def _environment(here: Mapping[str, str]) -> dict[str, str]:
     """The settings come with the job: nothing that is set on the machine may add to them."""
     kept = {name: value for name, value in here.items() if not name.startswith("FRESHRANK_")}
-    return {**kept, "FRESHRANK_CONFIG": os.devnull, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return {**kept, "FRESHRANK_CONFIG": os.devnull, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}

@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 from flows.replay_job import job_settings
 from flows.settings import Settings, load_settings
 from flows.settings import SettingsError as WrongSettingError
+from recmodels.specification import SpecificationError, parse
 
 NOT_TUNED: Final = {"model", "top", "repeats", "rewards"}
 """Settings that decide what is scored, so that values of a metric could not be compared; and the model."""
@@ -93,6 +94,12 @@ class Space:
         said = ", ".join(f"{argument}={_literal(value)}" for argument, value in arguments.items())
         return {"model": f"{name}({said})" if said else name, **drawn}
 
+    @property
+    def longest_choice(self) -> int:
+        """The most values that a parameter chooses from; a range counts as its two ends."""
+        parameters = [*self.settings.values(), *(one for many in self.models.values() for one in many.values())]
+        return max([2, *(len(one.values) for one in parameters if isinstance(one, Choice))])
+
     def described(self) -> str:
         """Say all of it, to be compared."""
         return repr((self.models, self.settings))
@@ -106,28 +113,28 @@ def _literal(value: Any) -> str:
 
 
 class Corner:
-    """Chooses the lowest, or the highest, of everything, and a model that was named before.
+    """Chooses of a model that was named before one end of every range, and of every choice the one at a place.
 
-    >>> space = Space({"blend": {"recent": Range(5, 40), "l2": Range(1e-5, 1e-2, log=True)}}, {})
-    >>> space.draw(Corner("blend", is_high=True))
-    {'model': 'blend(recent=40, l2=0.01)'}
+    >>> space = Space({"blend": {"recent": Range(5, 40), "row_length": Choice((16, 32, 64))}}, {})
+    >>> [space.draw(Corner("blend", place))["model"] for place in range(3)]
+    ['blend(recent=5, row_length=16)', 'blend(recent=40, row_length=32)', 'blend(recent=40, row_length=64)']
     """
 
-    def __init__(self, model: str, is_high: bool) -> None:
+    def __init__(self, model: str, place: int) -> None:
         self.model = model
-        self.is_high = is_high
+        self.place = place
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
         """Return the end of the range."""
-        return high if self.is_high else low
+        return high if self.place else low
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         """Return the end of the range."""
-        return high if self.is_high else low
+        return high if self.place else low
 
     def suggest_categorical(self, name: str, choices: Sequence[str]) -> Any:
-        """Return the model, or the first or the last choice."""
-        return repr(self.model) if name == "model" else choices[-1 if self.is_high else 0]
+        """Return the model, or the choice at the place."""
+        return repr(self.model) if name == "model" else choices[min(self.place, len(choices) - 1)]
 
 
 def read_space(path: Path, settings: Settings) -> Space:
@@ -151,19 +158,32 @@ def read_space(path: Path, settings: Settings) -> Space:
     tables = tables if isinstance(tables, list) else [tables]
     models: dict[str, Mapping[str, Parameter]] = {}
     for table in tables:
-        name = table.pop("name", settings.model) if isinstance(table, dict) else None
-        if not isinstance(name, str) or name in models:
-            raise SpaceError(f"{path}: model: expected tables with a name each, every name once; found {name!r}.")
-        models[name] = _parameters(path, "model", table)
+        parameters = _parameters(path, "model", table)
+        name = parameters.pop("name", Choice((settings.model,)))
+        if not (isinstance(name, Choice) and len(name.values) == 1 and isinstance(name.values[0], str)):
+            raise SpaceError(f"{path}: model.name: expected one name; several models are tables [[model]].")
+        bare, positional, named = _model(path, name.values[0])
+        if positional or bare in models:
+            raise SpaceError(
+                f"{path}: model.name: expected each model once, its arguments named; found {name.values[0]!r}."
+            )
+        models[bare] = {argument: Choice((value,)) for argument, value in named.items()} | parameters
     space = Space(models, _parameters(path, "settings", found.get("settings", {})))
     may = sorted(set(job_settings(settings)) - NOT_TUNED)
     for setting in space.settings:
         if setting not in may:
             raise SpaceError(f"{path}: settings.{setting}: cannot be tuned. There are: {', '.join(may)}.")
-    for name in models:
-        for is_high in (False, True):
-            _check(path, space.draw(Corner(name, is_high)))
+    for model in models:
+        for place in range(space.longest_choice):
+            _check(path, space.draw(Corner(model, place)))
     return space
+
+
+def _model(path: Path, specification: str) -> tuple[str, list[Any], dict[str, Any]]:
+    try:
+        return parse(specification)
+    except SpecificationError as error:
+        raise SpaceError(f"{path}: model.name: {error}") from None
 
 
 def _check(path: Path, drawn: dict[str, Any]) -> None:

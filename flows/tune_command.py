@@ -55,7 +55,7 @@ def tune_settings(
     settings = settings_of(config, top=top, repeats=repeats)
     k = min(10, settings.top)
     measure = metric or f"hit_rate@{k}"
-    check_measure(measure, k)
+    check_measure(measure, [k])
     found_space = read_space(space, settings)
     path = study or out.with_suffix(".study")
     for file in (out, path):

@@ -137,12 +137,19 @@ def test_a_space_is_read(tmp_path: Path) -> None:
         '[settings]\nemit = ["every", "changed"]\nemit_interval = 2.5\n'
     )
     space = read_space(path, Settings())
-    assert space.draw(Corner("blend", is_high=False)) == {
+    assert space.draw(Corner("blend", 0)) == {
         "model": "blend(recent=5, l2=1e-05, half_lives=(10.0, 100.0, 1000.0, 10000.0, 1e999,))",
         "emit": "every",
         "emit_interval": 2.5,
     }
-    assert space.draw(Corner("covisitation", is_high=True))["model"] == "covisitation(row_length=64)"
+    assert space.draw(Corner("covisitation", 1))["model"] == "covisitation(row_length=64)"
+
+
+def test_arguments_of_the_settings_stay_where_they_are_not_tuned(tmp_path: Path) -> None:
+    path = tmp_path / "space.toml"
+    path.write_text("[model]\nrecent = { low = 5, high = 40 }\n")
+    space = read_space(path, Settings(model="blend(l2=0.01, recent=10)"))
+    assert space.draw(Corner("blend", 1)) == {"model": "blend(l2=0.01, recent=40)"}
 
 
 BAD: list[tuple[str, str, str]] = [
@@ -157,9 +164,15 @@ BAD: list[tuple[str, str, str]] = [
     ("unknown argument", "[model]\nresent = [1, 2]", "unexpected keyword argument 'resent'"),
     ("argument out of bounds", "[model]\nlearn_decay = { low = 0.5, high = 1.5 }", "learn_decay"),
     ("unknown model", '[model]\nname = "nope"', "there is no model 'nope'"),
-    ("twice a model", '[[model]]\nname = "blend"\n[[model]]\nname = "blend"', "every name once; found 'blend'"),
+    (
+        "twice a model",
+        '[[model]]\nname = "blend"\n[[model]]\nname = "blend"',
+        "expected each model once, its arguments named; found 'blend'",
+    ),
     ("decides what is scored", "[settings]\ntop = [5, 10]", "settings.top: cannot be tuned. There are: dedup_window"),
-    ("wrong setting", '[settings]\nemit = ["never", "every"]', "setting emit"),
+    ("wrong setting", '[settings]\nemit = ["every", "never", "changed"]', "setting emit"),
+    ("several names", '[model]\nname = ["blend", "history"]', "several models are tables [[model]]"),
+    ("half a model", '[model]\nname = "blend("', "model.name: model 'blend('"),
 ]
 
 
