@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -122,7 +121,9 @@ def replay_all(
 
     def run(name: str, job: Job) -> tuple[Replayed, bool]:
         kept = None if anew else cache.find(job)
-        found = kept or _run(job, cache.path(job), lambda told: tell(name, told), stopped.is_set)
+        if kept is None:
+            run_job(job, cache.path(job), lambda told: tell(name, told), stopped.is_set)
+        found = read_replayed(cache.path(job)) if kept is None else kept
         tell(name, Told(share=1.0, events=found.report["log"]["events"]))
         return found, kept is not None
 
@@ -137,11 +138,6 @@ def replay_all(
         finally:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _run(job: Job, path: Path, tell: Callable[[Told], object], is_stopped: Callable[[], bool]) -> Replayed:
-    run_job(job, path, tell, is_stopped)
-    return read_replayed(path)
 
 
 def compare(

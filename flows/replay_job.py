@@ -155,10 +155,10 @@ def run_job(job: Job, target: Path, tell: Callable[[Told], object], is_stopped: 
 
 def write_replayed(replayed: Replayed, path: Path) -> None:
     """Write a result, whole or not at all."""
-    new = path.with_suffix(".new")
+    new = path.with_suffix(f".{os.getpid()}.new")  # another process may be at the same job
     report = np.frombuffer(msgspec.json.encode(replayed.report), np.uint8)
     with new.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, report=report, **replayed.outcomes)
+        np.savez_compressed(file, report=report, **replayed.outcomes)  # type: ignore[arg-type]  # no name is NumPy's own
     new.rename(path)
 
 

@@ -27,7 +27,7 @@ from flows.space import read_space
 from flows.study import Study
 from flows.tune import tune
 from flows.tune_view import progress_of_trials, show_tuned
-from flows.tuned_file import tuned_toml
+from flows.tuned_file import toml_writer, tuned_toml
 
 
 def tune_settings(
@@ -70,6 +70,7 @@ def tune_settings(
         "space": found_space.described(),
         "settings": job.settings,
     }
+    toml_writer()  # says now, not at the end, that it is missing
     kept = Study(path, asked, seed)
     for model in (settings.model, *found_space.models):
         warm_up_kernels(settings_of(config, model=model))

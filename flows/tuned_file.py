@@ -1,5 +1,6 @@
 """Write tuned settings as a configuration that `freshrank run --config` accepts."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,23 @@ from flows.tune import Tuned
 from flows.tune_view import conclusion
 
 
-def tuned_toml(tuned: Tuned, log: Path) -> str:
-    """Return the file: what was found as comments, then the settings that are not what they are without it.
+def toml_writer() -> Callable[[Mapping[str, Any]], str]:
+    """Return what writes TOML.
 
     Raises:
-        ValueError: What writes TOML is not installed.
+        ValueError: It is not installed.
     """
     try:
         import tomli_w
     except ImportError:
         raise ValueError("tuning needs a writer of TOML: pip install 'freshrank[tune]'.") from None
+    return tomli_w.dumps
+
+
+def tuned_toml(tuned: Tuned, log: Path) -> str:
+    """Return the file: what was found as comments, then the model and the settings that are not the usual ones."""
     usual = {name: field.get_default() for name, field in Settings.model_fields.items()}
     others: dict[str, Any] = {name: value for name, value in tuned.settings.items() if value != usual[name]}
     said = [f"Tuned by freshrank on {log.name}, {len(tuned.trials)} trials.", *conclusion(tuned)]
     comments = "".join(f"# {sentence}\n" for sentence in said)
-    return f"{comments}\n{tomli_w.dumps({'model': tuned.settings['model'], **others})}"
+    return f"{comments}\n{toml_writer()({'model': tuned.settings['model'], **others})}"
