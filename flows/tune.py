@@ -12,7 +12,7 @@ import numpy as np
 from flows.compare import Difference, Tell, difference, replay_all
 from flows.measures import Columns, mean_value
 from flows.replay_cache import ReplayCache
-from flows.replay_job import Job, ReplayFailedError, StoppedError, Told, read_replayed, run_job
+from flows.replay_job import Job, Replayed, ReplayFailedError, StoppedError, Told, read_replayed, run_job
 from flows.space import Space
 from flows.study import Study, Trial
 
@@ -76,31 +76,30 @@ def tune(
         ValueError: The log or a setting cannot be used, or the first part or the rest has no event that is scored.
         ReplayFailedError: A replay of the settings as they were failed, or every trial did.
     """
-    before, _ = replay_all({BEFORE: job}, cache, processes=1, tell=tell)[BEFORE]
+    before = _replayed(BEFORE, job, cache, tell)
     log = before.report["log"]
     first_job = msgspec.structs.replace(job, limit=int(share * (log["events"] + log["rejected"])))
-    split = replay_all({FIRST: first_job}, cache, processes=1, tell=tell)[FIRST][0].report["interactions"]
-    first, rest = _parts(before.outcomes, split)
-    if not (len(first["number"]) and len(rest["number"])):
+    first = _replayed(FIRST, first_job, cache, tell)
+    split = first.report["interactions"]
+    rest = _rest(before.outcomes, split)
+    if not (len(first.outcomes["number"]) and len(rest["number"])):
         raise ValueError(
             f"--share {share:g}: expected scored events in both parts of the log; the first has "
-            f"{len(first['number'])}, the rest {len(rest['number'])}. Choose another share, or a longer log."
+            f"{len(first.outcomes['number'])}, the rest {len(rest['number'])}. Choose another share, or a longer log."
         )
     looked_at = msgspec.structs.replace(first_job, interim=metric, interim_every=max(1, split // STEPS))
     run_trials(looked_at, space, study, cache, metric, trials, processes, tell, ended)
-    best = study.best()
-    value_before = mean_value(metric, first)
+    best, value_before = study.best(), mean_value(metric, first.outcomes)
     is_other = best is not None and best.value > value_before
     settings = {**job.settings, **best.settings} if best is not None and is_other else job.settings
-    winner = msgspec.structs.replace(job, settings=settings)
-    after, _ = replay_all({TUNED: winner}, cache, processes=1, tell=tell)[TUNED]
-    tuned_first, tuned_rest = _parts(after.outcomes, split)
+    after = _replayed(TUNED, msgspec.structs.replace(job, settings=settings), cache, tell)
+    tuned_rest = _rest(after.outcomes, split)
     return Tuned(
         settings=settings,
         is_other=is_other,
         metric=metric,
         split=split,
-        first={BEFORE: value_before, TUNED: mean_value(metric, tuned_first)},
+        first={BEFORE: value_before, TUNED: best.value if best is not None and is_other else value_before},
         rest={BEFORE: mean_value(metric, rest), TUNED: mean_value(metric, tuned_rest)},
         difference=Difference(TUNED, BEFORE, metric, *difference(metric, rest, tuned_rest)),
         trials=study.trials(),
@@ -168,9 +167,10 @@ def _run_trial(
     return study.end(number, "finished", mean_value(metric, found.outcomes))
 
 
-def _parts(outcomes: Columns, split: int) -> tuple[Columns, Columns]:
+def _replayed(name: str, job: Job, cache: ReplayCache, tell: Tell) -> Replayed:
+    return replay_all({name: job}, cache, processes=1, tell=tell)[name][0]
+
+
+def _rest(outcomes: Columns, split: int) -> Columns:
     row = int(np.searchsorted(outcomes["number"], split))
-    return (
-        {name: column[:row] for name, column in outcomes.items()},
-        {name: column[row:] for name, column in outcomes.items()},
-    )
+    return {name: column[row:] for name, column in outcomes.items()}
