@@ -12,6 +12,7 @@ from flows.file_sinks import ListFile, RejectFile
 from flows.latency import LatencyHistogram
 from flows.log_file import open_log
 from flows.log_reader import Progress
+from flows.outcomes import Outcomes
 from flows.recommend import Ends, build_flow
 from flows.scoring import Discard, Scores
 from flows.settings import Settings
@@ -33,8 +34,11 @@ class ReplayResult:
     items: int
     fresh: RankingMetrics
     served: RankingMetrics
+    outcomes: Outcomes
     latency: LatencyHistogram
     seconds: float
+    cpu_seconds: float
+    """Of all threads of the process, while the flow ran."""
     last_lists: Mapping[str, Sequence[str]]
     """The lists of the users who came last, the newest first."""
     damage: str | None
@@ -71,6 +75,7 @@ class ReplayResult:
             "metrics": self.metrics,
             "seconds": self.seconds,
             "events_per_second": events / self.seconds if self.seconds else 0.0,
+            "cpu_seconds": self.cpu_seconds,
             "latency_us": {
                 "p50": self.latency.quantile(0.5) * to_us,
                 "p99": self.latency.quantile(0.99) * to_us,
@@ -90,6 +95,7 @@ def replay(
     rejects: str | Path | None = None,
     progress: Progress | None = None,
     batch: int = BATCH,
+    scores: Scores | None = None,
 ) -> ReplayResult:
     """Run a recorded log through the flow: for each event ask for the list, score it, learn the event, emit the list.
 
@@ -102,6 +108,7 @@ def replay(
         rejects: Where rejected records go; None: they are only counted.
         progress: Told how far the reading is.
         batch: Records taken at once; it never changes a list.
+        scores: Measures here: who keeps hold of it can look in while the replay runs. None: at k 10, or `top` if less.
 
     Raises:
         LogError: The log cannot be read.
@@ -115,7 +122,8 @@ def replay(
     """
     settings = settings or Settings()
     opened = open_log(log, columns, batch_size=batch, limit=limit, progress=progress)
-    scores, tally, latency = Scores(k=min(10, settings.top)), Tally(), LatencyHistogram()
+    scores = scores or Scores(k=min(10, settings.top))
+    tally, latency = Tally(), LatencyHistogram()
     for path in (out, rejects):
         if path is not None:
             ListFile(path).check()
@@ -134,19 +142,21 @@ def replay(
         if recovery is not None:
             ends.store = recovery.store
         flow = build_flow(settings, ends)
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)
-        seconds = time.perf_counter() - started
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     return ReplayResult(
         path=str(log),
         settings=settings,
         tally=tally,
-        users=scores.users,
+        users=len(scores.users),
         items=len(scores.items),
         fresh=scores.fresh,
         served=scores.served,
+        outcomes=scores.outcomes,
         latency=latency,
         seconds=seconds,
+        cpu_seconds=cpu_seconds,
         last_lists=scores.last_lists(3),
         damage=opened.source.damage,
     )
