@@ -12,6 +12,7 @@ from flows.file_sinks import ListFile, RejectFile
 from flows.latency import LatencyHistogram
 from flows.log_file import open_log
 from flows.log_reader import Progress
+from flows.model_watch import ModelWatch
 from flows.outcomes import Outcomes
 from flows.recommend import Ends, build_flow
 from flows.scoring import Discard, Scores
@@ -37,6 +38,8 @@ class ReplayResult:
     outcomes: Outcomes
     latency: LatencyHistogram
     seconds: float
+    cpu_seconds: float
+    """Of all threads of the process, which is what a machine has to give."""
     last_lists: Mapping[str, Sequence[str]]
     """The lists of the users who came last, the newest first."""
     damage: str | None
@@ -72,6 +75,7 @@ class ReplayResult:
             "scored": self.fresh.scored,
             "metrics": self.metrics,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "events_per_second": events / self.seconds if self.seconds else 0.0,
             "latency_us": {
                 "p50": self.latency.quantile(0.5) * to_us,
@@ -92,6 +96,7 @@ def replay(
     rejects: str | Path | None = None,
     progress: Progress | None = None,
     batch: int = BATCH,
+    watch: ModelWatch | None = None,
 ) -> ReplayResult:
     """Run a recorded log through the flow: for each event ask for the list, score it, learn the event, emit the list.
 
@@ -104,6 +109,7 @@ def replay(
         rejects: Where rejected records go; None: they are only counted.
         progress: Told how far the reading is.
         batch: Records taken at once; it never changes a list.
+        watch: Looks at the model as it learns, for a report; None: nobody does.
 
     Raises:
         LogError: The log cannot be read.
@@ -132,13 +138,14 @@ def replay(
             scores=scores,
             tally=tally,
             latency=latency,
+            watch=watch,
         )
         if recovery is not None:
             ends.store = recovery.store
         flow = build_flow(settings, ends)
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)
-        seconds = time.perf_counter() - started
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     return ReplayResult(
         path=str(log),
         settings=settings,
@@ -150,6 +157,7 @@ def replay(
         outcomes=scores.outcomes,
         latency=latency,
         seconds=seconds,
+        cpu_seconds=cpu_seconds,
         last_lists=scores.last_lists(3),
         damage=opened.source.damage,
     )
