@@ -10,19 +10,22 @@ import orjson
 import typer
 from rich.console import Console
 
-from flows import sample
+from flows import cli_show, sample
 from flows.engine import RecoveryError
 from flows.feed import feed as feed_log
 from flows.file_sinks import OutputFileError
+from flows.html_report import expect_libraries, write_html
 from flows.kafka_trouble import KafkaTrouble, secrets_in
 from flows.log_file import LogError
 from flows.logs import are_logs_json, set_up_logging
+from flows.model_watch import ModelWatch
 from flows.records import StoreError, WriteError
 from flows.replay import ReplayResult
 from flows.replay import replay as replay_log
+from flows.report.measured import measured
 from flows.run import find_faults
 from flows.run import run as run_job
-from flows.screen import progress_of, read_titles, show_lists, show_result
+from flows.screen import command_line, progress_of, read_titles, show_lists, show_result
 from flows.settings import Settings, SettingsError, load_settings
 from flows.watch import TooManyRejectsError
 from recmodels.fused import FusedModel, are_kernels_compiled, warm_up
@@ -77,6 +80,7 @@ def replay(
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with figures here; needs freshrank[report].")] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
     columns: Annotated[
         list[str] | None,
@@ -87,14 +91,22 @@ def replay(
 ) -> None:
     """Run a recorded log through the flow, and measure by test-then-learn."""
     titles = {} if items is None else read_titles(items)
-    if report is not None:
-        _check_writable(report)
+    for written in (report, html):
+        if written is not None:
+            _check_writable(written)
+    watch = None
+    if html is not None:
+        expect_libraries()
+        watch = ModelWatch()
     settings = _settings(config, model=model, top=top, repeats=repeats, recovery=recovery)
-    result = _replay(log, settings, columns=_pairs(columns or []), limit=limit, out=out, rejects=rejects)
+    result = _replay(log, settings, columns=_pairs(columns or []), limit=limit, out=out, rejects=rejects, watch=watch)
     if titles:
         show_lists(result, titles, console)
     if report is not None:
         report.write_bytes(orjson.dumps(result.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if html is not None and watch is not None:
+        write_html(html, [measured(result, watch)], command_line(), titles=titles)
+        console.print(f"{html} shows it.", highlight=False, markup=False)
     if result.damage:
         raise WrongUseError(result.damage)
 
@@ -143,6 +155,10 @@ def check(config: Config = None) -> None:
     if faults:
         raise WrongUseError("\n".join(faults))
     console.print(f"All is well: {settings.bootstrap} has what the job needs.", highlight=False)
+
+
+app.command()(cli_show.show)
+app.command()(cli_show.top)
 
 
 def main() -> None:

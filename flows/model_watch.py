@@ -61,7 +61,7 @@ class ModelWatch:
             self._look(model)
 
     def _look(self, model: Recommender) -> None:
-        weights: Mapping[str, float] = getattr(model, "member_weights", dict)()
+        weights = model.member_weights()
         if weights:
             self.looks.append(Look(self._learned, weights))
         if len(self.looks) >= MOST_LOOKS:

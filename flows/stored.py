@@ -4,10 +4,11 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,10 @@ from flows.features import Prepared
 from flows.kept import Kept, Pointer, StateStore
 from flows.learn import Learner, learn
 from flows.scoring import Discard
-from flows.settings import Settings
 from flows.store import Store
 from flows.tally import Tally
 from recmodels.base import Recommender
+from recmodels.specification import build_model
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def read_stored(directory: str | Path) -> Stored:
 
     >>> from flows.replay import replay
     >>> from flows.sample import EVENTS
+    >>> from flows.settings import Settings
     >>> kept = Settings(model="popularity", recovery=Path(tempfile.mkdtemp()))
     >>> result = replay(EVENTS, kept, limit=500)
     >>> stored = read_stored(kept.recovery)
@@ -65,12 +67,12 @@ def read_stored(directory: str | Path) -> Stored:
     directory = Path(directory)
     with _undisturbed(directory):
         job = _job_of(directory)
-        settings = Settings(model=job["model"], repeats=job["repeats"], recovery=None)
+        build = partial(build_model, job["model"], repeats=job["repeats"])
         store = _Reading(Store(directory / "state" / "learn"))
         with tempfile.TemporaryDirectory() as scratch:  # the engine writes whenever it resumes
             engine = Path(scratch) / "engine"
             shutil.copytree(directory / "engine", engine)
-            _resume(settings, store, engine)
+            _resume(build, store, engine)
     if store.model is None:
         raise RecoveryError(f"{directory}: expected the state of a model; the job has not taken a snapshot yet.")
     return Stored(job, store.model)
@@ -95,11 +97,11 @@ class _Reading(StateStore):
         return self._pointer
 
 
-def _resume(settings: Settings, store: StateStore, engine: Path) -> None:
+def _resume(build: Callable[[], Recommender], store: StateStore, engine: Path) -> None:
     """Let the engine resume the one step that holds the model, with nothing to read: only it knows its files."""
     flow = Dataflow("freshrank")
     nothing: KeyedStream[Prepared] = op.input("nothing", flow, TestingSource([]))
-    ranked = learn("learn", nothing, settings.build_model, settings.top, False, Tally(), lambda step: store)
+    ranked = learn("learn", nothing, build, 0, False, Tally(), lambda step: store)
     op.output("nowhere", ranked, Discard())
     try:
         run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(engine)))

@@ -47,6 +47,15 @@ class Step(NamedTuple):
     scores: Sequence[float]
 
 
+class Why(NamedTuple):
+    """An item of a list, and what its score is the sum of."""
+
+    item: str
+    score: float
+    parts: Mapping[str, float]
+    """Member or column -> its share of the score; the shares add up to the score; largest first."""
+
+
 class Recommender(Ranker):
     """A model that recommends. Subclass it, write `learn_one` and `predict_one`, and the flow can run it.
 
@@ -114,6 +123,14 @@ class Recommender(Ranker):
             if item not in barred and item not in self.unavailable
         )
         return heapq.nsmallest(n, scored, key=lambda pair: -pair[1])
+
+    def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
+        """Return the user's list with what each score is the sum of."""
+        return [Why(item, score, {"model": score}) for item, score in self.top(user, n, x)]
+
+    def member_weights(self) -> dict[str, float]:
+        """Return how much each column counts: nothing for a model that unites none."""
+        return {}
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
         """Learn what an item is (`x`: title, tags, price) and whether it may be recommended. None: as it was."""

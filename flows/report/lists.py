@@ -51,5 +51,7 @@ def why(listed: Listed) -> str:
     >>> why(Listed("i9", 1.5, {"covisitation": 1.2, "popularity": 0.5, "factors": -0.2, "history": 0.0}))
     'covisitation +1.20, popularity +0.50, factors −0.20'
     """
+    if listed.parts.keys() == {"model"}:  # one that does not say more
+        return ""
     parts = sorted(listed.parts.items(), key=lambda part: -abs(part[1]))[:PARTS]
     return ", ".join(f"{name} {share:+.2f}".replace("-", "−") for name, share in parts if share)

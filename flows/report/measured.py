@@ -116,12 +116,7 @@ def _samples(result: ReplayResult, watch: ModelWatch) -> tuple[Sample, ...]:
         return ()
     samples = []
     for user in list(result.last_lists)[:SAMPLES]:
-        explain = getattr(watch.model, "explain", None)
-        why = (
-            explain(user, result.settings.top)
-            if explain
-            else [(item, score, {}) for item, score in watch.model.top(user, result.settings.top)]
-        )
+        why = watch.model.explain(user, result.settings.top)
         recent = know(watch.model, user).recent[:RECENT]
         samples.append(Sample(user, recent, [Listed(*each) for each in why]))
     return tuple(samples)
