@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,9 +80,7 @@ def render(
     window: int | None,
 ) -> str:
     """Return the page."""
-    import altair
     import jinja2
-    import vl_convert
 
     from flows.report.lists import lists
     from flows.report.summary import summary
@@ -91,11 +90,7 @@ def render(
     figures = _figures(named, window)
     specs = {figure.name: spec_of(figure.chart) for figure in figures if figure.chart is not None}
     folder = Path(__file__).parent / "report"
-    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    scripts = [
-        vl_convert.javascript_bundle(SNIPPET, vl_version=version),
-        (folder / "page.js").read_text(encoding="utf-8"),
-    ]
+    scripts = [_vega(), (folder / "page.js").read_text(encoding="utf-8")]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
@@ -113,6 +108,16 @@ def render(
         lists=lists(named, titles),
         command=command,
     )
+
+
+@cache
+def _vega() -> str:
+    """Return the scripts that draw figures, of the version that Altair writes for."""
+    import altair
+    import vl_convert
+
+    version = ".".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+    return vl_convert.javascript_bundle(SNIPPET, vl_version=version)
 
 
 def _figures(results: Sequence["Measured"], window: int | None) -> "list[Figure]":

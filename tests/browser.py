@@ -5,11 +5,12 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 """What the browser is called on one machine or another."""
@@ -29,8 +30,8 @@ class Page:
         requests: Every address that the page asked for.
     """
 
-    def __init__(self, to_browser: int, from_browser: int) -> None:
-        self._out, self._in = os.fdopen(to_browser, "wb"), os.fdopen(from_browser, "rb")
+    def __init__(self, to_browser: BinaryIO, from_browser: BinaryIO) -> None:
+        self._out, self._in = to_browser, from_browser
         self._buffer, self._number, self._session = b"", 0, ""
         self.complaints: list[str] = []
         self.requests: list[str] = []
@@ -80,7 +81,7 @@ class Page:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            read = self._in.read1(1 << 20)
+            read = os.read(self._in.fileno(), 1 << 20)
             if not read:
                 raise RuntimeError("the browser is gone")
             self._buffer += read
@@ -97,20 +98,28 @@ class Page:
             self.requests.append(told["request"]["url"])
         return message
 
-    def close(self) -> None:
-        """Close the pipes: the browser ends."""
-        self._out.close()
-        self._in.close()
+
+STARTER = """
+import fcntl, os, sys
+read, write = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(read, 3)
+os.dup2(write, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Puts the pipes where the browser looks for them: it reads at 3 and writes at 4."""
 
 
 @contextmanager
 def browse(browser: str) -> Iterator[Page]:
     """Start a browser, give its page, and end it."""
     (read_there, write_here), (read_here, write_there) = os.pipe(), os.pipe()
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+        os.fdopen(write_here, "wb") as to_browser,
+        os.fdopen(read_here, "rb") as from_browser,
+    ):
         process = subprocess.Popen(
-            # The browser reads at 3 and writes at 4.
-            ["/bin/sh", "-c", f'exec "$0" "$@" 3<&{read_there} 4>&{write_there}', browser, *_flags(profile)],
+            [sys.executable, "-c", STARTER, str(read_there), str(write_there), browser, *_flags(profile)],
             pass_fds=(read_there, write_there),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -118,9 +127,9 @@ def browse(browser: str) -> Iterator[Page]:
         os.close(read_there)
         os.close(write_there)
         try:
-            page = Page(write_here, read_here)
+            page = Page(to_browser, from_browser)
             yield page
-            page.close()
+            page.call("Browser.close")
             process.wait(timeout=20)
         finally:
             process.kill()

@@ -37,8 +37,9 @@ def _curve(results: Sequence[Measured], name: str, title: str, of_whom: str, sai
         x=alt.X("earlier:O", title=f"earlier events of the {of_whom}", sort=names, axis=alt.Axis(labelAngle=0)),
         color=colours(of),
     )
-    y = alt.Y("rate:Q", title=f"hit rate @{results[0].k}", axis=alt.Axis(format=".0%"))
-    bars = base.mark_rule(strokeWidth=2, opacity=0.5).encode(y=alt.Y("low:Q", title=None), y2="high:Q")
+    rate = f"hit rate @{results[0].k}"
+    y = alt.Y("rate:Q", title=rate, axis=alt.Axis(format=".0%"))
+    bars = base.mark_rule(strokeWidth=2, opacity=0.5).encode(y=alt.Y("low:Q", title=rate), y2="high:Q")
     line = base.mark_line(strokeWidth=2).encode(y=y)
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(
         y=y, tooltip=["series:N", tip("earlier:O"), tip("rate:Q", ".2%"), tip("scored:Q", ",")]
