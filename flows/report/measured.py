@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.latency import BUCKETS
 from flows.model_watch import Look, ModelWatch
 from flows.replay import ReplayResult
 from recmodels.known import know
 
-SAMPLES = 3
+SAMPLES: Final = 3
 """So many users' lists are shown."""
-RECENT = 5
+RECENT: Final = 5
 """So many of the items that a user had last."""
 
 
@@ -45,8 +46,9 @@ class Measured:
         k: Length of the list that counts.
         outcomes: One row for each scored event, see `flows.outcomes`.
         latency: Counts of durations, see `flows.latency.LatencyHistogram.counts`.
+        touched, listed: (items,) how often each item was interacted with, and was in a list, those first that were
+            interacted with most.
         looks: The model's weights over time.
-        listed, touched: How often each item was in a list, and was interacted with.
         samples: Some lists.
     """
 
@@ -55,9 +57,9 @@ class Measured:
     k: int
     outcomes: Mapping[str, NDArray[Any]]
     latency: NDArray[np.int64]
+    touched: NDArray[np.int64]
+    listed: NDArray[np.int64]
     looks: Sequence[Look] = ()
-    listed: Mapping[str, int] | None = None
-    touched: Mapping[str, int] | None = None
     samples: Sequence[Sample] = ()
 
     @property
@@ -74,6 +76,54 @@ class Measured:
     def hit_rate(self) -> float:
         """Share of hits; 0 if nothing was scored."""
         return float(self.hits.mean()) if len(self.hits) else 0.0
+
+    def extras(self) -> dict[str, Any]:
+        """Return what neither `numbers` nor `outcomes` holds, as JSON can say it."""
+        some = np.flatnonzero(self.latency)
+        return {
+            "k": self.k,
+            "latency": [some.tolist(), self.latency[some].tolist()],
+            "looks": [[look.learned, dict(look.weights)] for look in self.looks],
+            "touched": self.touched.tolist(),
+            "listed": self.listed.tolist(),
+            "samples": [
+                [sample.user, list(sample.recent), [[each.item, each.score, dict(each.parts)] for each in sample.items]]
+                for sample in self.samples
+            ],
+        }
+
+    @classmethod
+    def kept(
+        cls,
+        name: str,
+        numbers: Mapping[str, Any],
+        outcomes: Mapping[str, NDArray[Any]],
+        extras: Mapping[str, Any],
+    ) -> "Measured":
+        """Put together again what another process or an earlier command has kept.
+
+        Args:
+            name: What to call it.
+            numbers: What `ReplayResult.report` said.
+            outcomes: The columns of its outcomes.
+            extras: What `extras` returned.
+        """
+        latency = np.zeros(BUCKETS, np.int64)
+        buckets, counts = extras["latency"]
+        latency[buckets] = counts
+        return cls(
+            name=name,
+            numbers=numbers,
+            k=extras["k"],
+            outcomes=outcomes,
+            latency=latency,
+            looks=tuple(Look(learned, weights) for learned, weights in extras["looks"]),
+            touched=np.array(extras["touched"], np.int64),
+            listed=np.array(extras["listed"], np.int64),
+            samples=tuple(
+                Sample(user, recent, [Listed(*each) for each in items]) for user, recent, items in extras["samples"]
+            ),
+        )
 
 
 def _within(positions: NDArray[Any], k: int) -> NDArray[np.bool_]:
@@ -98,6 +148,8 @@ def measured(result: ReplayResult, watch: ModelWatch, name: str | None = None) -
     ('popularity', 500, True, 3)
     """
     result.latency.quantile(0.5)  # counts what still waits to be counted
+    items = [item for item, _ in watch.touched.most_common()]
+    items += [item for item in watch.listed if item not in watch.touched]
     return Measured(
         name=name or result.settings.model,
         numbers=result.report(),
@@ -105,8 +157,8 @@ def measured(result: ReplayResult, watch: ModelWatch, name: str | None = None) -
         outcomes=result.outcomes.arrays(),
         latency=result.latency.counts.copy(),
         looks=tuple(watch.looks),
-        listed=dict(watch.listed),
-        touched=dict(watch.touched),
+        touched=np.array([watch.touched[item] for item in items], np.int64),
+        listed=np.array([watch.listed[item] for item in items], np.int64),
         samples=_samples(result, watch),
     )
 
