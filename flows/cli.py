@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from flows import sample
+from flows import sample, show_command
 from flows.command_line import (
     Columns,
     Config,
@@ -27,16 +27,19 @@ from flows.compare_command import compare_models
 from flows.engine import RecoveryError
 from flows.feed import feed as feed_log
 from flows.file_sinks import OutputFileError
+from flows.html_report import expect_libraries, write_html
 from flows.kafka_trouble import KafkaTrouble, secrets_in
 from flows.log_file import LogError
 from flows.logs import are_logs_json, set_up_logging
+from flows.model_watch import ModelWatch
 from flows.records import StoreError, WriteError
 from flows.replay import ReplayResult
 from flows.replay import replay as replay_log
 from flows.replay_job import ReplayFailedError
+from flows.report.measured import measured
 from flows.run import find_faults
 from flows.run import run as run_job
-from flows.screen import progress_of, read_titles, show_lists, show_result
+from flows.screen import command_line, progress_of, read_titles, show_lists, show_result
 from flows.settings import Settings
 from flows.tune_command import tune_settings
 from flows.watch import TooManyRejectsError
@@ -71,6 +74,7 @@ def replay(
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with figures here; needs freshrank[report].")] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
     columns: Columns = None,
     recovery: Annotated[Path | None, typer.Option(help="Directory from which a killed replay resumes.")] = None,
@@ -78,14 +82,22 @@ def replay(
 ) -> None:
     """Run a recorded log through the flow, and measure by test-then-learn."""
     titles = {} if items is None else read_titles(items)
-    if report is not None:
-        check_writable(report)
+    for written in (report, html):
+        if written is not None:
+            check_writable(written)
+    watch = None
+    if html is not None:
+        expect_libraries()
+        watch = ModelWatch()
     settings = settings_of(config, model=model, top=top, repeats=repeats, recovery=recovery)
-    result = _replay(log, settings, columns=pairs_of(columns), limit=limit, out=out, rejects=rejects)
+    result = _replay(log, settings, columns=pairs_of(columns), limit=limit, out=out, rejects=rejects, watch=watch)
     if titles:
         show_lists(result, titles, console)
     if report is not None:
         report.write_bytes(orjson.dumps(result.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if html is not None and watch is not None:
+        write_html(html, [measured(result, watch)], command_line(), titles=titles)
+        console.print(f"{html} shows it.", highlight=False, markup=False)
     if result.damage:
         raise WrongUseError(result.damage)
 
@@ -138,6 +150,8 @@ def check(config: Config = None) -> None:
 
 app.command("compare")(compare_models)
 app.command("tune")(tune_settings)
+app.command()(show_command.show)
+app.command()(show_command.top)
 
 
 def main() -> None:

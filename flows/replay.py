@@ -5,19 +5,23 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.engine import recovery_in, run_flow
 from flows.file_sinks import ListFile, RejectFile
 from flows.latency import LatencyHistogram
 from flows.log_file import open_log
 from flows.log_reader import Progress
+from flows.model_watch import ModelWatch
 from flows.outcomes import Outcomes
 from flows.recommend import Ends, build_flow
 from flows.scoring import Discard, Scores
 from flows.settings import Settings
 from flows.tally import Tally
 from recmodels.evaluate import RankingMetrics
+
+if TYPE_CHECKING:
+    import pandas
 
 BATCH = 8
 """Records taken at once: a list waits for its whole batch, so that a small one is fresh and a large one fast."""
@@ -54,6 +58,34 @@ class ReplayResult:
             f"mrr@{fresh.k}": fresh.mrr,
             f"served_hit_rate@{fresh.k}": served.hit_rate,
         }
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return a row for each scored event: the columns of `outcomes`, and whether it was a hit.
+
+        `hit` says so of the list just before the event, `served_hit` of the one the output topic held; `time` is in
+        Unix seconds.
+
+        Raises:
+            ImportError: pandas is not installed.
+
+        >>> from flows.sample import EVENTS
+        >>> result = replay(EVENTS, Settings(repeats="exclude", model="popularity"), limit=1_000)
+        >>> frame = result.to_pandas()
+        >>> len(frame), bool(frame.hit.mean() == result.fresh.hit_rate)
+        (1000, True)
+        >>> round(float(frame[frame.user_events == 0].hit.mean()), 3)  # strangers
+        0.196
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError(
+                "to_pandas: expected pandas to be installed. Install it with: pip install 'freshrank[pandas]'"
+            ) from None
+        frame = pandas.DataFrame(self.outcomes.arrays())
+        for column, positions in (("hit", frame["position"]), ("served_hit", frame["served"])):
+            frame[column] = (positions >= 0) & (positions < self.fresh.k)
+        return frame
 
     def report(self) -> dict[str, Any]:
         """Return everything as the report file says it."""
@@ -96,6 +128,7 @@ def replay(
     progress: Progress | None = None,
     batch: int = BATCH,
     scores: Scores | None = None,
+    watch: ModelWatch | None = None,
 ) -> ReplayResult:
     """Run a recorded log through the flow: for each event ask for the list, score it, learn the event, emit the list.
 
@@ -109,6 +142,7 @@ def replay(
         progress: Told how far the reading is.
         batch: Records taken at once; it never changes a list.
         scores: Measures here: who keeps hold of it can look in while the replay runs. None: at k 10, or `top` if less.
+        watch: Looks at the model as it learns, for a report; None: nobody does.
 
     Raises:
         LogError: The log cannot be read.
@@ -138,6 +172,7 @@ def replay(
             scores=scores,
             tally=tally,
             latency=latency,
+            watch=watch,
         )
         if recovery is not None:
             ends.store = recovery.store

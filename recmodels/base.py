@@ -185,6 +185,10 @@ class Recommender(Ranker):
         """Say whether a user has interacted with an item; always False where repeats are allowed."""
         return item in self._seen.get(user, ())
 
+    def seen_by(self, user: str) -> list[str]:
+        """Return what a user has interacted with, the first first; nothing where repeats are allowed."""
+        return list(self._seen.get(user, ()))
+
     def _unit_test_skips(self) -> dict[str, str]:
         """Return the checks that this model cannot meet, each with the reason (see `recmodels.checks`)."""
         if type(self).dump is not Recommender.dump:
