@@ -9,6 +9,7 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
 
+from flows.asking import Asker
 from flows.features import Prepared
 from flows.kept import Kept, Record, StoreFor, keep
 from flows.messages import Forget, Interaction, ItemEvent, Ranked
@@ -25,9 +26,10 @@ def learn(
     score: bool,
     tally: Tally,
     store: StoreFor,
+    asker: Asker | None = None,
 ) -> KeyedStream[Ranked]:
     """Learn every event; interactions and erasures come out with the user's new list."""
-    return keep("model", up, lambda: Learner(model(), top, score, tally), store)
+    return keep("model", up, lambda: Learner(model(), top, score, tally, asker), store)
 
 
 class Learner(Kept[Prepared, Ranked]):
@@ -38,13 +40,15 @@ class Learner(Kept[Prepared, Ranked]):
         top: Length of the lists.
         score: Whether each event is scored against the list just before it.
         tally: Counts what was learned.
+        asker: Scores by a protocol of its own; None: every event against the list of `top` items.
     """
 
-    def __init__(self, model: Recommender, top: int, score: bool, tally: Tally) -> None:
+    def __init__(self, model: Recommender, top: int, score: bool, tally: Tally, asker: Asker | None = None) -> None:
         self.model = model
         self.top = top
         self.score = score
         self.tally = tally
+        self.asker = asker
 
     @override
     def process(self, batch: list[Prepared]) -> list[Ranked]:
@@ -61,16 +65,23 @@ class Learner(Kept[Prepared, Ranked]):
             if isinstance(event, ItemEvent):
                 self.model.learn_item(event.item, event.features, event.available)
                 self.tally.item_events += 1
+                if self.asker is not None:
+                    self.asker.learn_item(event.item, event.available)
             elif isinstance(event, Forget):
                 self.model.forget_one(event.user)
                 self.tally.forgotten += 1
+                if self.asker is not None:
+                    self.asker.forget_one(event.user)
                 ranked.append(Ranked(event, None, None, None))
         self._learn(events, examples, ranked)
         return ranked
 
     def _learn(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Ranked]) -> None:
         if events:
-            steps = self.model.step_many(examples, self.top, self.score)
+            if self.asker is None:
+                steps = self.model.step_many(examples, self.top, self.score)
+            else:
+                steps = self.asker.step_many(self.model, examples)
             ranked.extend(Ranked(event, *step) for event, step in zip(events, steps, strict=True))
             self.tally.learned += len(events)
 
