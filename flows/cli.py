@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,9 +15,12 @@ from flows import sample
 from flows.engine import RecoveryError
 from flows.feed import feed as feed_log
 from flows.file_sinks import OutputFileError
+from flows.kafka_range import Range
 from flows.kafka_trouble import KafkaTrouble, secrets_in
-from flows.log_file import LogError
+from flows.log_error import LogError
+from flows.log_options import GivenLog, moment, record_topic, with_log
 from flows.logs import are_logs_json, set_up_logging
+from flows.protocol_options import ProtocolOf, with_protocol
 from flows.records import StoreError, WriteError
 from flows.replay import ReplayResult
 from flows.replay import replay as replay_log
@@ -66,22 +70,20 @@ def demo() -> None:
 
 
 @app.command()
+@with_log
+@with_protocol
 def replay(
-    log: Annotated[Path, typer.Argument(help="CSV or JSON Lines; plain, .gz or .zst.")],
+    log: GivenLog,
+    protocol: ProtocolOf,
     model: Annotated[str | None, typer.Option(help="Such as blend or river:reco.BiasedMF(n_factors=32).")] = None,
     top: Annotated[int | None, typer.Option(help="Items of a list.")] = None,
     repeats: Annotated[
         Repeats | None, typer.Option(help="Whether lists may hold what the user has interacted with.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Read only so many records.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
-    columns: Annotated[
-        list[str] | None,
-        typer.Option("--map", help="Column of a field, where its name differs: user=userId."),
-    ] = None,
     recovery: Annotated[Path | None, typer.Option(help="Directory from which a killed replay resumes.")] = None,
     config: Config = None,
 ) -> None:
@@ -90,13 +92,39 @@ def replay(
     if report is not None:
         _check_writable(report)
     settings = _settings(config, model=model, top=top, repeats=repeats, recovery=recovery)
-    result = _replay(log, settings, columns=_pairs(columns or []), limit=limit, out=out, rejects=rejects)
+    asked = protocol(settings.top)
+    result = _replay(
+        log.find(settings, _say),
+        settings,
+        columns=log.columns,
+        limit=log.limit,
+        sort=log.sort,
+        protocol=asked,
+        out=out,
+        rejects=rejects,
+    )
     if titles:
         show_lists(result, titles, console)
     if report is not None:
         report.write_bytes(orjson.dumps(result.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if result.damage:
         raise WrongUseError(result.damage)
+
+
+@app.command()
+def record(
+    recording: Annotated[Path, typer.Argument(help="A file to make: .jsonl, .jsonl.gz or .jsonl.zst.")],
+    topic: Annotated[str | None, typer.Option(help="The topic.", show_default="the input topic")] = None,
+    since: Annotated[str | None, typer.Option(help="From 2026-11-01, or a time with an offset.")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to, and without.", show_default="now")] = None,
+    first: Annotated[int | None, typer.Option("--from-offset", min=0, help="From this offset on.")] = None,
+    end: Annotated[int | None, typer.Option("--to-offset", min=0, help="Up to this offset, and without.")] = None,
+    config: Config = None,
+) -> None:
+    """Write what a topic holds to a file, a record a line, to be replayed."""
+    settings = _settings(config)
+    wanted = Range(moment("--since", since), moment("--until", until), first, end)
+    _say(record_topic(settings, topic or settings.input_topic, wanted, recording))
 
 
 @app.command()
@@ -168,6 +196,10 @@ def _end(message: object, status: int) -> None:
     sys.exit(status)
 
 
+def _say(text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 def _settings(config: Path | None = None, **flags: Any) -> Settings:
     try:
         return load_settings(config, **{name: value for name, value in flags.items() if value is not None})
@@ -175,9 +207,10 @@ def _settings(config: Path | None = None, **flags: Any) -> Settings:
         raise WrongUseError(str(error)) from None
 
 
-def _replay(log: Path, settings: Settings, **arguments: Any) -> ReplayResult:
+def _replay(log: Path | Sequence[str], settings: Settings, **arguments: Any) -> ReplayResult:
     _warm_up(settings)
-    with progress_of(log.name, console) as progress:
+    name = log.name if isinstance(log, Path) else Path(log[0]).name
+    with progress_of(name, console) as progress:
         result = replay_log(log, settings, progress=progress, **arguments)
     show_result(result, console)
     return result
