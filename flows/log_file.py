@@ -65,24 +65,24 @@ def open_log(
         if pieces.damage:
             raise LogError(f"{path}: {EXPECTED}; {pieces.damage}. Get a whole copy of it.")
         raise LogError(f"{path}: {EXPECTED}; the file is empty. Check how it was written.")
-    first = block[0].removeprefix(codecs.BOM_UTF8).strip()
-    if not first.startswith(b"{") and not _is_text(first):
+    first, positions = block[0].removeprefix(codecs.BOM_UTF8).strip(), positions_of(path)
+    if positions is None and not first.startswith(b"{") and not _is_text(first):
         raise LogError(
             f"{path}: {EXPECTED}; it begins with {first[:20]!r}: a binary file, or text that is not UTF-8. "
             "Export it as UTF-8 text."
         )
-    is_json = _is_json(path, first)
+    is_json = positions is not None or _is_json(path, first)  # a recording may begin with anything
     lines = LogSource(
         path,
         header=not is_json,
         partition=partition,
-        positions=positions_of(path) if is_json else None,
+        positions=positions,
         batch_size=batch_size,
         limit=limit,
         progress=progress,
     )
     if is_json:
-        if first.startswith(b"["):
+        if positions is None and first.startswith(b"["):
             raise LogError(
                 f"{path}:1: expected one JSON object a line; this is a JSON array. "
                 f"Convert it: jq -c '.[]' {shlex.quote(str(path))} > events.jsonl"
