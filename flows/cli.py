@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +13,6 @@ from flows import sample, show_command
 from flows.command_line import (
     Columns,
     Config,
-    Limit,
-    Log,
     RepeatsOption,
     Top,
     WrongUseError,
@@ -28,10 +27,13 @@ from flows.engine import RecoveryError
 from flows.feed import feed as feed_log
 from flows.file_sinks import OutputFileError
 from flows.html_report import expect_libraries, write_html
+from flows.kafka_range import Range
 from flows.kafka_trouble import KafkaTrouble, secrets_in
-from flows.log_file import LogError
+from flows.log_error import LogError
+from flows.log_options import GivenLog, moment, record_topic, with_log
 from flows.logs import are_logs_json, set_up_logging
 from flows.model_watch import ModelWatch
+from flows.protocol_options import ProtocolOf, with_protocol
 from flows.records import StoreError, WriteError
 from flows.replay import ReplayResult
 from flows.replay import replay as replay_log
@@ -65,18 +67,19 @@ def demo() -> None:
 
 
 @app.command()
+@with_log
+@with_protocol
 def replay(
-    log: Log,
+    log: GivenLog,
+    protocol: ProtocolOf,
     model: Annotated[str | None, typer.Option(help="Such as blend or river:reco.BiasedMF(n_factors=32).")] = None,
     top: Top = None,
     repeats: RepeatsOption = None,
-    limit: Limit = None,
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with figures here; needs freshrank[report].")] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
-    columns: Columns = None,
     recovery: Annotated[Path | None, typer.Option(help="Directory from which a killed replay resumes.")] = None,
     config: Config = None,
 ) -> None:
@@ -90,7 +93,18 @@ def replay(
         expect_libraries()
         watch = ModelWatch()
     settings = settings_of(config, model=model, top=top, repeats=repeats, recovery=recovery)
-    result = _replay(log, settings, columns=pairs_of(columns), limit=limit, out=out, rejects=rejects, watch=watch)
+    asked = protocol(settings.top)
+    result = _replay(
+        log.find(settings, _say),
+        settings,
+        columns=log.columns,
+        limit=log.limit,
+        sort=log.sort,
+        protocol=asked,
+        out=out,
+        rejects=rejects,
+        watch=watch,
+    )
     if titles:
         show_lists(result, titles, console)
     if report is not None:
@@ -100,6 +114,22 @@ def replay(
         console.print(f"{html} shows it.", highlight=False, markup=False)
     if result.damage:
         raise WrongUseError(result.damage)
+
+
+@app.command()
+def record(
+    recording: Annotated[Path, typer.Argument(help="A file to make: .jsonl, .jsonl.gz or .jsonl.zst.")],
+    topic: Annotated[str | None, typer.Option(help="The topic.", show_default="the input topic")] = None,
+    since: Annotated[str | None, typer.Option(help="From 2026-11-01, or a time with an offset.")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to, and without.", show_default="now")] = None,
+    first: Annotated[int | None, typer.Option("--from-offset", min=0, help="From this offset on.")] = None,
+    end: Annotated[int | None, typer.Option("--to-offset", min=0, help="Up to this offset, and without.")] = None,
+    config: Config = None,
+) -> None:
+    """Write what a topic holds to a file, a record a line, to be replayed."""
+    settings = settings_of(config)
+    wanted = Range(moment("--since", since), moment("--until", until), first, end)
+    _say(record_topic(settings, topic or settings.input_topic, wanted, recording))
 
 
 @app.command()
@@ -177,9 +207,14 @@ def _end(message: object, status: int) -> None:
     sys.exit(status)
 
 
-def _replay(log: Path, settings: Settings, **arguments: Any) -> ReplayResult:
+def _say(text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _replay(log: Path | Sequence[str], settings: Settings, **arguments: Any) -> ReplayResult:
     warm_up_kernels(settings)
-    with progress_of(log.name, console) as progress:
+    name = log.name if isinstance(log, Path) else Path(log[0]).name
+    with progress_of(name, console) as progress:
         result = replay_log(log, settings, progress=progress, **arguments)
     show_result(result, console)
     return result

@@ -1,6 +1,6 @@
 """Scores lists as they pass: what the model would have said, and what the output topic really held."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import Any
 
@@ -26,6 +26,7 @@ class Scores(DynamicSink[Decided]):
         outcomes: What came of each scored event.
         users, items: Events so far, by id; 0 for a user who was erased since.
         events: Interactions so far, scored or not.
+        targets: Given the number of an interaction and its item, says which items are a hit; None: its item alone.
     """
 
     def __init__(self, k: int = 10, lists: ListMetrics | None = None) -> None:
@@ -36,6 +37,7 @@ class Scores(DynamicSink[Decided]):
         self.users: dict[str, int] = {}
         self.items: dict[str, int] = {}
         self.events = 0
+        self.targets: Callable[[int, str], Collection[str]] | None = None
         self._held: dict[str, Sequence[str]] = {}
 
     def add(self, decided: Decided) -> None:
@@ -51,7 +53,8 @@ class Scores(DynamicSink[Decided]):
         user_events, item_events = self.users.get(user, 0), self.items.get(item, 0)
         if position is not None:
             held = self._held.get(user, ())
-            served = held.index(item) if item in held else -1
+            targets = (item,) if self.targets is None else self.targets(self.events, item)
+            served = next((place for place, listed in enumerate(held) if listed in targets), -1)
             self.fresh.update(position)
             self.served.update(served)
             self.outcomes.append(self.events, event.timestamp, position, served, user_events, item_events)
