@@ -43,6 +43,7 @@ from flows.run import find_faults
 from flows.run import run as run_job
 from flows.screen import command_line, progress_of, read_titles, show_lists, show_result
 from flows.settings import Settings
+from flows.show import known_of, print_known
 from flows.tune_command import tune_settings
 from flows.watch import TooManyRejectsError
 
@@ -80,6 +81,7 @@ def replay(
     report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with figures here; needs freshrank[report].")] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
+    explain: Annotated[str | None, typer.Option(metavar="USER", help="At the end, show a user's list and why.")] = None,
     recovery: Annotated[Path | None, typer.Option(help="Directory from which a killed replay resumes.")] = None,
     config: Config = None,
 ) -> None:
@@ -88,10 +90,9 @@ def replay(
     for written in (report, html):
         if written is not None:
             check_writable(written)
-    watch = None
     if html is not None:
         expect_libraries()
-        watch = ModelWatch()
+    watch = None if html is None and explain is None else ModelWatch()
     settings = settings_of(config, model=model, top=top, repeats=repeats, recovery=recovery)
     asked = protocol(settings.top)
     result = _replay(
@@ -107,6 +108,8 @@ def replay(
     )
     if titles:
         show_lists(result, titles, console)
+    if explain is not None and watch is not None and watch.model is not None:
+        print_known(known_of(watch.model, explain, settings.top, titles), console)
     if report is not None:
         report.write_bytes(orjson.dumps(result.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if html is not None and watch is not None:

@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """Emit a list after `every` event, or only if it has `changed`."""
     emit_interval: Annotated[float, Field(ge=0.0)] = 0.0
     """Least seconds, by the events' time, between two lists of one user."""
+    why: bool = False
+    """Say with each item of a list what speaks for it most. It takes about as long as the list itself, and more."""
     max_users: Annotated[int, Field(ge=1)] = 1_000_000
     """So many users are known to the emission policy."""
 

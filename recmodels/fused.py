@@ -181,6 +181,8 @@ class FusedModel(FusedTables):
     def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
         """Return the user's list, and how far each column lifts each item's logit above the average candidate's."""
         listed, places = self._list(user, n, x)
+        if not listed:
+            return []
         memory, state = self.memory, self.memory.state
         row = memory.users.row(user)
         contexts = [
