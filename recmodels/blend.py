@@ -20,7 +20,7 @@ class Blend(FusedModel):
     ['jam', 'pie']
     """
 
-    members = frozenset({"popularity", "covisitation", "history", "factorization"})
+    members = frozenset({"popularity", "covisitation", "history", "factorization", "content"})
     learns_weights = True
     # What it believes before it has seen anything: what is popular and what follows is good.
     first_weights = {  # noqa: RUF012

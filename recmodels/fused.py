@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from recmodels.arguments import expect_counts, expect_numbers
 from recmodels.base import Context, Example, Recommender, Step, time_of
-from recmodels.kernels import driver, popularity
+from recmodels.item_events import learn_item
+from recmodels.kernels import driver
 from recmodels.kernels.candidates import HALF_LIVES
 from recmodels.kernels.compile import CACHE_DIRECTORY
-from recmodels.kernels.state import EVENTS, Options
+from recmodels.kernels.content import ITEM_TAGS
+from recmodels.kernels.state import ANNOUNCED, EVENTS, Options
 from recmodels.kernels.users import LENGTHS
 from recmodels.memory import Memory, Sizes
 from recmodels.rewards import bounded
@@ -26,6 +28,7 @@ class FusedModel(Recommender):
         max_users, max_items: So many are remembered. Beyond that the least recently used are forgotten.
         max_pairs: So many pairs of a user and an item are remembered in histories.
         max_history: So many items of one user's history.
+        max_tags: So many tags of items are remembered.
         half_lives: Of popularity, in events; `inf` never forgets. Always five.
         recent: So many of a user's last items ask co-visitation and factorisation.
         row_length: Entries of a co-visitation row.
@@ -49,6 +52,7 @@ class FusedModel(Recommender):
         max_items: int = 1_000_000,
         max_pairs: int = 20_000_000,
         max_history: int = 2_000,
+        max_tags: int = 100_000,
         half_lives: tuple[float, ...] = (30.0, 300.0, 3_000.0, 30_000.0, float("inf")),
         recent: int = 20,
         row_length: int = 64,
@@ -65,6 +69,7 @@ class FusedModel(Recommender):
         self.max_items = max_items
         self.max_pairs = max_pairs
         self.max_history = max_history
+        self.max_tags = max_tags
         self.half_lives = half_lives
         self.recent = recent
         self.row_length = row_length
@@ -78,6 +83,7 @@ class FusedModel(Recommender):
         expect_counts(max_users=self.max_users, max_items=self.max_items, max_pairs=self.max_pairs)
         expect_counts(max_history=self.max_history, recent=self.recent)
         expect_counts(row_length=self.row_length, n_factors=self.n_factors)
+        expect_counts(ITEM_TAGS, max_tags=self.max_tags)
         expect_counts(0, seed=self.seed)
         if len(self.half_lives) != HALF_LIVES:
             raise ValueError(f"expected {HALF_LIVES} half_lives; got {self.half_lives!r}")
@@ -97,6 +103,7 @@ class FusedModel(Recommender):
                     self.recent,
                     self.row_length,
                     self.n_factors,
+                    self.max_tags,
                 ),
                 1.0 / np.array(self.half_lives, np.float64),
                 Options(  # of one type each: for any other, numba would compile the kernels anew
@@ -105,6 +112,7 @@ class FusedModel(Recommender):
                     use_covisitation="covisitation" in self.members,
                     use_history="history" in self.members,
                     use_factors="factorization" in self.members,
+                    use_content="content" in self.members,
                     learn_weights=self.learns_weights,
                     learning_rate=float(self.learning_rate),
                     learn_decay=float(self.learn_decay),
@@ -199,7 +207,7 @@ class FusedModel(Recommender):
         first_seen = self.memory.state.items.first_seen
         age = [int(first_seen[self.memory.items.row(item)]) for item in given]
         scores = self._scores(user, given, x)
-        last = int(self.memory.state.counters[EVENTS]) + 1
+        last = int(self.memory.state.counters[[EVENTS, ANNOUNCED]].sum()) + 1
         order = sorted(range(len(given)), key=lambda k: (-scores[k], age[k] or last))
         return [given[k] for k in order]
 
@@ -225,24 +233,8 @@ class FusedModel(Recommender):
         return [(str(names[row]), float(score)) for row, score in zip(listed[:kept], scores, strict=False)]
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
-        """Learn whether an item may be recommended. None: as it was."""
-        memory, state = self.memory, self.memory.state
-        row = memory.items.row(item)
-        if available is None or bool(state.items.hidden[row]) is not available:
-            return
-        if row == 0:
-            row = memory.item_row(item)
-            memory.mark_used()
-            state.items.last_used[row] = state.counters[EVENTS] + 1
-        state.items.hidden[row] = not available
-        state.items.dirty[row] = 1
-        state.candidates.stamp[1] = 0
-        if available:
-            if state.items.first_seen[row] > 0:
-                popularity.show(state.popularity, state.items, row)
-        # Hidden items keep their place among the top until they take too much of it.
-        elif state.items.hidden[state.popularity.top].mean(axis=1).max() > 0.25:
-            popularity.rebuild(state.popularity, state.items, len(memory.items.names))
+        """Learn what an item is, and whether it may be recommended (None: as it was); see `recmodels.item_events`."""
+        learn_item(self.memory, item, x, available)
 
     def forget_one(self, user: str) -> None:
         """Erase a user: afterwards the user is a stranger. What others' items gained from them stays."""
