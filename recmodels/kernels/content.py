@@ -7,7 +7,7 @@ are
     interest = sum over t in T of w(t) * rarity(t), divided by |w * rarity| * sqrt(|T|)
     lift     = mean over t in T of log2(interactions for each carrier of t / for each item with any tag), lately
     newness  = 1 / (1 + interactions) of an item that was announced before the first
-    age      = newness / log2(1 + events since then)
+    and newness * interest
 
 where rarity(t) = log2(1 + items with any tag / carriers(t)): what everything has tells little.
 
@@ -22,7 +22,7 @@ import numpy as np
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.candidates import COLUMNS, CONTENT
 from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import ANNOUNCED, EVENTS, TAG_ROWS, TAGGED, Candidates, Content, Int32, Int64, Items
+from recmodels.kernels.state import ANNOUNCED, TAG_ROWS, TAGGED, Candidates, Content, Int32, Int64, Items
 
 ITEM_TAGS: Final = 8
 """Most tags of an item."""
@@ -90,7 +90,7 @@ def score(content: Content, counters: Int64, user: int, candidates: Candidates) 
         squares += wish[tag] * wish[tag]
     part = np.float32(1.0) / np.sqrt(squares) if squares > 0 else np.float32(0.0)
     interest, lift = candidates.column[CONTENT], candidates.column[CONTENT + 1]
-    newness, age = candidates.column[CONTENT + 2], candidates.column[CONTENT + 3]
+    newness, wanted_new = candidates.column[CONTENT + 2], candidates.column[CONTENT + 3]
     for s in range(candidates.size[0]):
         item = candidates.item[s]
         tags = content.items.tag[item]
@@ -102,9 +102,7 @@ def score(content: Content, counters: Int64, user: int, candidates: Candidates) 
         interest[s] = wished * part / np.sqrt(np.float32(max(size, 1)))
         lift[s] = min(max(worth / max(size, 1), -LARGEST_LIFT), LARGEST_LIFT)
         newness[s] = content.items.newness[item]
-        age[s] = 0.0
-        if newness[s] > 0:
-            age[s] = newness[s] / np.log2(2.0 + counters[EVENTS] + 1 - content.items.announced[item])
+        wanted_new[s] = newness[s] * interest[s]
     for k in range(count):
         wish[interests.tag[user, k]] = 0.0
 
