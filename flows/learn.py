@@ -12,6 +12,7 @@ from typing_extensions import override
 from flows.features import Prepared
 from flows.kept import Kept, Record, StoreFor, keep
 from flows.messages import Forget, Interaction, ItemEvent, Ranked
+from flows.model_watch import ModelWatch
 from flows.tally import Tally
 from recmodels.base import Example, Recommender
 
@@ -25,9 +26,10 @@ def learn(
     score: bool,
     tally: Tally,
     store: StoreFor,
+    watch: ModelWatch | None = None,
 ) -> KeyedStream[Ranked]:
     """Learn every event; interactions and erasures come out with the user's new list."""
-    return keep("model", up, lambda: Learner(model(), top, score, tally), store)
+    return keep("model", up, lambda: Learner(model(), top, score, tally, watch), store)
 
 
 class Learner(Kept[Prepared, Ranked]):
@@ -38,13 +40,17 @@ class Learner(Kept[Prepared, Ranked]):
         top: Length of the lists.
         score: Whether each event is scored against the list just before it.
         tally: Counts what was learned.
+        watch: Looks at the model as it learns; None: nobody does.
     """
 
-    def __init__(self, model: Recommender, top: int, score: bool, tally: Tally) -> None:
+    def __init__(
+        self, model: Recommender, top: int, score: bool, tally: Tally, watch: ModelWatch | None = None
+    ) -> None:
         self.model = model
         self.top = top
         self.score = score
         self.tally = tally
+        self.watch = watch
 
     @override
     def process(self, batch: list[Prepared]) -> list[Ranked]:
@@ -73,6 +79,8 @@ class Learner(Kept[Prepared, Ranked]):
             steps = self.model.step_many(examples, self.top, self.score)
             ranked.extend(Ranked(event, *step) for event, step in zip(events, steps, strict=True))
             self.tally.learned += len(events)
+            if self.watch is not None:
+                self.watch.after(self.model, examples, steps)
 
     @override
     def dump(self) -> Record:

@@ -5,18 +5,23 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.engine import recovery_in, run_flow
 from flows.file_sinks import ListFile, RejectFile
 from flows.latency import LatencyHistogram
 from flows.log_file import open_log
 from flows.log_reader import Progress
+from flows.model_watch import ModelWatch
+from flows.outcomes import Outcomes
 from flows.recommend import Ends, build_flow
 from flows.scoring import Discard, Scores
 from flows.settings import Settings
 from flows.tally import Tally
 from recmodels.evaluate import RankingMetrics
+
+if TYPE_CHECKING:
+    import pandas
 
 BATCH = 8
 """Records taken at once: a list waits for its whole batch, so that a small one is fresh and a large one fast."""
@@ -33,8 +38,11 @@ class ReplayResult:
     items: int
     fresh: RankingMetrics
     served: RankingMetrics
+    outcomes: Outcomes
     latency: LatencyHistogram
     seconds: float
+    cpu_seconds: float
+    """Of all threads of the process, while the flow ran."""
     last_lists: Mapping[str, Sequence[str]]
     """The lists of the users who came last, the newest first."""
     damage: str | None
@@ -50,6 +58,34 @@ class ReplayResult:
             f"mrr@{fresh.k}": fresh.mrr,
             f"served_hit_rate@{fresh.k}": served.hit_rate,
         }
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return a row for each scored event: the columns of `outcomes`, and whether it was a hit.
+
+        `hit` says so of the list just before the event, `served_hit` of the one the output topic held; `time` is in
+        Unix seconds.
+
+        Raises:
+            ImportError: pandas is not installed.
+
+        >>> from flows.sample import EVENTS
+        >>> result = replay(EVENTS, Settings(repeats="exclude", model="popularity"), limit=1_000)
+        >>> frame = result.to_pandas()
+        >>> len(frame), bool(frame.hit.mean() == result.fresh.hit_rate)
+        (1000, True)
+        >>> round(float(frame[frame.user_events == 0].hit.mean()), 3)  # strangers
+        0.196
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError(
+                "to_pandas: expected pandas to be installed. Install it with: pip install 'freshrank[pandas]'"
+            ) from None
+        frame = pandas.DataFrame(self.outcomes.arrays())
+        for column, positions in (("hit", frame["position"]), ("served_hit", frame["served"])):
+            frame[column] = (positions >= 0) & (positions < self.fresh.k)
+        return frame
 
     def report(self) -> dict[str, Any]:
         """Return everything as the report file says it."""
@@ -71,6 +107,7 @@ class ReplayResult:
             "metrics": self.metrics,
             "seconds": self.seconds,
             "events_per_second": events / self.seconds if self.seconds else 0.0,
+            "cpu_seconds": self.cpu_seconds,
             "latency_us": {
                 "p50": self.latency.quantile(0.5) * to_us,
                 "p99": self.latency.quantile(0.99) * to_us,
@@ -90,6 +127,8 @@ def replay(
     rejects: str | Path | None = None,
     progress: Progress | None = None,
     batch: int = BATCH,
+    scores: Scores | None = None,
+    watch: ModelWatch | None = None,
 ) -> ReplayResult:
     """Run a recorded log through the flow: for each event ask for the list, score it, learn the event, emit the list.
 
@@ -102,6 +141,8 @@ def replay(
         rejects: Where rejected records go; None: they are only counted.
         progress: Told how far the reading is.
         batch: Records taken at once; it never changes a list.
+        scores: Measures here: who keeps hold of it can look in while the replay runs. None: at k 10, or `top` if less.
+        watch: Looks at the model as it learns, for a report; None: nobody does.
 
     Raises:
         LogError: The log cannot be read.
@@ -115,7 +156,8 @@ def replay(
     """
     settings = settings or Settings()
     opened = open_log(log, columns, batch_size=batch, limit=limit, progress=progress)
-    scores, tally, latency = Scores(k=min(10, settings.top)), Tally(), LatencyHistogram()
+    scores = scores or Scores(k=min(10, settings.top))
+    tally, latency = Tally(), LatencyHistogram()
     for path in (out, rejects):
         if path is not None:
             ListFile(path).check()
@@ -130,23 +172,26 @@ def replay(
             scores=scores,
             tally=tally,
             latency=latency,
+            watch=watch,
         )
         if recovery is not None:
             ends.store = recovery.store
         flow = build_flow(settings, ends)
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)
-        seconds = time.perf_counter() - started
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     return ReplayResult(
         path=str(log),
         settings=settings,
         tally=tally,
-        users=scores.users,
+        users=len(scores.users),
         items=len(scores.items),
         fresh=scores.fresh,
         served=scores.served,
+        outcomes=scores.outcomes,
         latency=latency,
         seconds=seconds,
+        cpu_seconds=cpu_seconds,
         last_lists=scores.last_lists(3),
         damage=opened.source.damage,
     )

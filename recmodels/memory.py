@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from recmodels.ids import RESERVED, IdTable
 from recmodels.kernels import announce, covisitation, history, popularity
 from recmodels.kernels import state as arrays
+from recmodels.kernels.calibration import LISTED
 from recmodels.kernels.candidates import CANDIDATES, COLUMNS, HALF_LIVES
 from recmodels.kernels.content import ITEM_TAGS, NEWEST, TAG_NEWEST, TAG_POPULAR, USER_TAGS
 from recmodels.kernels.users import GAPS, LENGTHS
@@ -30,6 +31,7 @@ class Sizes(NamedTuple):
     row_length: int
     n_factors: int
     max_tags: int
+    n_outside: int
 
 
 class Memory:
@@ -67,28 +69,31 @@ class Memory:
         rings: dict[str, Any] = {"newest": (i4, (TAG_NEWEST,)), "popular": (i4, (TAG_POPULAR,))}
         tag_columns: dict[str, Any] = {"carriers": (i4, ()), "worth": (f8, ()), "last_used": (i8, ()), **rings}
         interest: dict[str, Any] = {"tag": (i4, (USER_TAGS,)), "weight": (f4, (USER_TAGS,))}
+        marks: dict[str, Any] = {"hidden": (np.uint8, ()), "newness": (f4, ())}
         self.tables = {
             table.name: table
             for table in (
                 Table("users", n_users, self.users, **user_columns),
-                Table("items", n_items, self.items, first_seen=(i8, ()), last_used=(i8, ()), hidden=(np.uint8, ())),
+                Table("items", n_items, self.items, first_seen=(i8, ()), last_used=(i8, ()), **marks),
                 Table("history", sizes.max_pairs + RESERVED, item=(i4, ()), next=(i4, ()), amount=(f4, ())),
                 Table("popularity", n_items, level=(f8, (HALF_LIVES,)), rank=(i4, (HALF_LIVES,))),
                 Table("covisitation", n_items, **row, size=(i4, ()), total=(f4, ())),
                 Table("item_factors", n_items, **factors, **steps),
                 Table("user_factors", n_users, own=(f4, (k,)), step=(f4, ())),
                 Table("tags", n_tags, self.tags, **tag_columns, level=(f8, (TAG_POPULAR,))),
-                Table("item_tags", n_items, tag=(i4, (ITEM_TAGS,)), announced=(i8, ()), newness=(f4, ())),
+                Table("item_tags", n_items, tag=(i4, (ITEM_TAGS,)), announced=(i8, ())),
                 Table("interests", n_users, **interest),
             )
         }
-        contexts = LENGTHS + GAPS
+        contexts, columns = LENGTHS + GAPS, COLUMNS + sizes.n_outside
         self.small: dict[str, NDArray[Any]] = {
             "counters": np.zeros(arrays.COUNTERS, i8),
             "top": np.zeros((HALF_LIVES, TOP), i4),
             "size": np.zeros(HALF_LIVES, i4),
-            "weight": np.zeros((contexts, COLUMNS), f8),
-            "step": np.zeros((contexts, COLUMNS), f8),
+            "weight": np.zeros((contexts, columns), f8),
+            "step": np.zeros((contexts, columns), f8),
+            "line": np.tile(np.array([1.0, 0.0]), (LENGTHS, 1)),
+            "line_step": np.zeros((LENGTHS, 2), f8),
             "newest": np.zeros(NEWEST, i4),
             "worth": np.zeros(1, f8),
         }
@@ -96,14 +101,15 @@ class Memory:
             stamp=np.zeros(3, i8),
             size=np.zeros(3, i8),
             item=np.zeros(CANDIDATES, i4),
-            column=np.zeros((COLUMNS, CANDIDATES), f4),
-            silent=np.zeros(COLUMNS, np.uint8),
+            column=np.zeros((columns, CANDIDATES), f4),
+            silent=np.zeros(columns, np.uint8),
             score=np.zeros(CANDIDATES, f4),
             share=np.zeros(CANDIDATES, f4),
             place=np.zeros(n_items, i8),
             sums=np.zeros((CANDIDATES + 1, 2), f4),
             user_vector=np.zeros(k, f4),
             gradient=np.zeros(k, f4),
+            listed=np.zeros(LISTED, i4),
         )
         small = self.small
         self.state = arrays.State(
@@ -126,6 +132,7 @@ class Memory:
                 wish=np.zeros(n_tags, f4),
             ),
             weights=arrays.Weights(small["weight"], small["step"]),
+            calibration=arrays.Calibration(small["line"], small["line_step"]),
             candidates=scratch,
             options=options,
         )
@@ -272,7 +279,7 @@ class Memory:
             table.expect_fit(record)
         if "small.counters" in record:  # not in every part
             for name, array in self.small.items():
-                array[...] = record[f"small.{name}"]
+                array[...] = record.get(f"small.{name}", array)  # an older version's state has no calibration
         for table in self.tables.values():
             table.load_rows(record)
         self.state.candidates.stamp[1] = 0

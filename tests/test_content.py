@@ -30,7 +30,7 @@ def teach(model: FusedModel, pairs: str) -> None:
     model.step_many([Example(user, item, 1.0, 60.0 * k) for k, (user, _, item) in enumerate(events, start)], n=0)
 
 
-def painted(model: FusedModel, turns: int = 40, users: int = 40) -> FusedModel:
+def painted(model: FusedModel, turns: int = 80, users: int = 40) -> FusedModel:
     """Even users take red items and odd users blue ones, each of the newest; then one more of each is announced."""
     draw = random.Random(4)
     for turn in range(turns):
@@ -99,7 +99,7 @@ def test_an_announcement_that_is_repeated_changes_nothing() -> None:
         often.learn_item("red 0", {"tags": ["red"]})
     assert listed(once, "u0", 100) == listed(often, "u0", 100)
     tags = often.memory.state.content.tags
-    assert int(tags.carriers[often.memory.tags.row("red")]) == 41
+    assert int(tags.carriers[often.memory.tags.row("red")]) == 81
     expect_whole(often)
 
 
@@ -113,9 +113,9 @@ def test_changed_tags_take_the_place_of_those_before() -> None:
     newest, carriers = model.memory.state.content.tags.newest, model.memory.state.content.tags.carriers
     assert row not in newest[red]
     assert row in newest[blue]
-    assert (int(carriers[red]), int(carriers[blue])) == (40, 42)
+    assert (int(carriers[red]), int(carriers[blue])) == (80, 82)
     model.learn_item("new red", {"stock": 4})
-    assert int(carriers[blue]) == 42, "features without a tag change nothing"
+    assert int(carriers[blue]) == 82, "features without a tag change nothing"
     expect_whole(model)
 
 
@@ -123,7 +123,7 @@ def test_items_that_were_known_before_their_tags_are_not_new() -> None:
     model = Content()
     teach(model, "ann:tea bob:tea")
     model.learn_item("tea", {"tags": ["hot"]})
-    assert not model.memory.state.content.items.newness.any()
+    assert not model.memory.state.items.newness.any()
     assert not model.memory.state.content.newest.any()
     assert listed(model, "eve") == ["tea"]
 
@@ -147,7 +147,7 @@ def test_columns_by_hand() -> None:
     assert column["c"][2:] == [1.0, column["c"][0]]
     assert column["d"][2:] == [1.0, 0.0]
     teach(model, "bob:c")
-    assert state.content.items.newness[model.memory.items.row("c")] == 0.5
+    assert state.items.newness[model.memory.items.row("c")] == 0.5
     # lift: what y has of the events, for each of its two items, against all, for each of the four.
     decay = 2 ** (1 / 3_000)
     whole = 1 + sum(decay**k for k in (1, 2, 3)) / 4

@@ -92,7 +92,7 @@ def _expect_popularity(memory: Memory) -> None:
         assert [int(popularity.rank[row, h]) for row in top] == list(range(1, size + 1))
         assert np.count_nonzero(popularity.rank[:, h]) == size, "an item that is not in the list has a rank in it"
         assert set(top) <= _live(memory.items)
-        touched = [row for row in _live(memory.items) if is_touched(popularity, items, row)]
+        touched = [row for row in _live(memory.items) if is_touched(items, row)]
         order = sorted(touched, key=lambda row: (-popularity.level[row, h], items.first_seen[row]))
         assert top == [row for row in order if row in set(top)], f"the list of half-life {h} is not in order"
         shown = [row for row in order if not items.hidden[row]]
@@ -138,7 +138,7 @@ def _expect_tags(memory: Memory) -> None:
         assert not content.tags.level[tag, len(popular) :].any()
     _filled(content.newest, live, "the new items")
     assert not content.wish.any()
-    assert all(0.0 <= content.items.newness[row] <= 1.0 for row in live)
+    assert all(0.0 <= memory.state.items.newness[row] <= 1.0 for row in live)
 
 
 def _expect_interests(memory: Memory) -> None:

@@ -9,22 +9,22 @@ import numpy as np
 from recmodels.kernels import factorization, popularity
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.content import filled, holds
-from recmodels.kernels.state import ANNOUNCED, EVENTS, TAGGED, Content, Int32, Int64, State
+from recmodels.kernels.state import ANNOUNCED, EVENTS, TAGGED, Content, Int32, Int64, Items, State
 
 
 @kernel
 def announce(state: State, item: int, tags: Int32) -> None:
     """Learn the tags of an item, one at least. They take the place of those it had."""
     is_new = state.items.first_seen[item] == 0
-    describe(state.content, state.counters, item, tags)
+    describe(state.content, state.items, state.counters, item, tags)
     if is_new:
         state.items.first_seen[item] = state.counters[EVENTS] + state.counters[ANNOUNCED]
         state.items.dirty[item] = 1
-        state.content.items.newness[item] = 1.0
-        popularity.announce(state.popularity, item)
+        state.items.newness[item] = 1.0
+        popularity.announce(state.popularity, item, state.counters[EVENTS])
         factorization.begin(state.item_factors, item, state.options.seed)
     if state.items.hidden[item] == 0:
-        introduce(state.content, state.counters, item)
+        introduce(state.content, state.items, state.counters, item)
 
 
 @kernel
@@ -33,7 +33,7 @@ def show(state: State, item: int) -> None:
     state.items.hidden[item] = 0
     state.items.dirty[item] = 1
     popularity.show(state.popularity, state.items, item)
-    introduce(state.content, state.counters, item)
+    introduce(state.content, state.items, state.counters, item)
 
 
 @kernel
@@ -44,7 +44,7 @@ def hide(state: State, item: int) -> None:
 
 
 @kernel
-def describe(content: Content, counters: Int64, item: int, tags: Int32) -> None:
+def describe(content: Content, items: Items, counters: Int64, item: int, tags: Int32) -> None:
     """Give an item its tags, instead of those it had."""
     counters[ANNOUNCED] += 1
     now = counters[EVENTS] + counters[ANNOUNCED]
@@ -63,16 +63,16 @@ def describe(content: Content, counters: Int64, item: int, tags: Int32) -> None:
             content.tags.carriers[tag] += 1
             if content.tags.worth[tag] == 0.0:
                 content.tags.worth[tag] = content.worth[0]
-            if content.items.newness[item] > 0.0 and content.items.announced[item] > 0:
+            if items.newness[item] > 0.0 and content.items.announced[item] > 0:
                 put_first(content.tags.newest[tag], item)
     own[:] = 0
     own[: tags.shape[0]] = tags
 
 
 @kernel
-def introduce(content: Content, counters: Int64, item: int) -> None:
+def introduce(content: Content, items: Items, counters: Int64, item: int) -> None:
     """Put an item that was announced before anybody touched it in front of the new ones, once."""
-    if content.items.newness[item] == 0.0 or content.items.announced[item] > 0:
+    if items.newness[item] == 0.0 or content.items.announced[item] > 0:
         return
     content.items.announced[item] = counters[EVENTS] + 1
     content.items.dirty[item] = 1

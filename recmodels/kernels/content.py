@@ -74,7 +74,7 @@ def propose(content: Content, items: Items, counters: Int64, user: int, candidat
 
 
 @kernel
-def score(content: Content, counters: Int64, user: int, candidates: Candidates) -> None:
+def score(content: Content, items: Items, counters: Int64, user: int, candidates: Candidates) -> None:
     """Fill the columns, or silence them."""
     silent = is_silent(counters)
     candidates.silent[CONTENT:COLUMNS] = silent
@@ -101,19 +101,17 @@ def score(content: Content, counters: Int64, user: int, candidates: Candidates) 
             size += 1
         interest[s] = wished * part / np.sqrt(np.float32(max(size, 1)))
         lift[s] = min(max(worth / max(size, 1), -LARGEST_LIFT), LARGEST_LIFT)
-        newness[s] = content.items.newness[item]
+        newness[s] = items.newness[item]
         wanted_new[s] = newness[s] * interest[s]
     for k in range(count):
         wish[interests.tag[user, k]] = 0.0
 
 
 @kernel
-def learn(content: Content, counters: Int64, user: int, item: int, reward: float, now: int) -> None:
+def learn(content: Content, items: Items, counters: Int64, user: int, item: int, reward: float, now: int) -> None:
     """Add an item's tags to the user's interest, and the interaction to the popularity of the tags."""
+    items.newness[item] /= np.float32(1.0) + items.newness[item]
     count = filled(content.items.tag[item])
-    if content.items.newness[item] > 0.0:
-        content.items.newness[item] /= np.float32(1.0) + content.items.newness[item]
-        content.items.dirty[item] = 1
     if count == 0:
         return
     added = np.log2(reward) + now * DECAY

@@ -19,8 +19,6 @@ from recmodels.kernels.state import Candidates, Items, Popularity
 
 FLOOR: Final = np.float32(-14.0)
 """Lowest value of a column: an item 16,000 times rarer than the first is as good as unheard of."""
-UNHEARD: Final = -1e30
-"""The level of an item that was announced and that nobody has touched: a count of zero, as good as."""
 
 
 @kernel
@@ -73,26 +71,28 @@ def is_above(popularity: Popularity, items: Items, a: int, b: int, h: int) -> bo
 
 
 @kernel
-def is_touched(popularity: Popularity, items: Items, item: int) -> bool:
-    """Say whether an interaction has spoken for the item, rather than only an announcement."""
-    return items.first_seen[item] > 0 and popularity.level[item, 0] > UNHEARD
+def announce(popularity: Popularity, item: int, now: int) -> None:
+    """Begin the row of an item that nobody has touched: as one interaction before event number `now` would.
 
-
-@kernel
-def announce(popularity: Popularity, item: int) -> None:
-    """Begin the row of an item that nobody has touched."""
+    It has no place among the top items, lest many announcements at once drive out what is popular.
+    """
     popularity.dirty[item] = 1
     for h in range(popularity.top.shape[0]):
-        popularity.level[item, h] = UNHEARD
+        popularity.level[item, h] = now * popularity.decay[h]
 
 
 @kernel
 def show(popularity: Popularity, items: Items, item: int) -> None:
     """Give an item that has become available its place among the top items, if anybody has touched it."""
-    if not is_touched(popularity, items, item):
-        return
-    for h in range(popularity.top.shape[0]):
-        rise(popularity, items, item, h)
+    if is_touched(items, item):
+        for h in range(popularity.top.shape[0]):
+            rise(popularity, items, item, h)
+
+
+@kernel
+def is_touched(items: Items, item: int) -> bool:
+    """Say whether an interaction has spoken for the item, rather than an announcement alone."""
+    return items.first_seen[item] > 0 and items.newness[item] < 1.0
 
 
 @kernel
@@ -132,5 +132,5 @@ def rebuild(popularity: Popularity, items: Items, used: int) -> None:
                 popularity.rank[item, h] = 0
                 popularity.dirty[item] = 1
         for item in range(1, used):
-            if is_touched(popularity, items, item) and items.hidden[item] == 0:
+            if is_touched(items, item) and items.hidden[item] == 0:
                 rise(popularity, items, item, h)

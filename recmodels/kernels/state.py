@@ -1,8 +1,8 @@
 """What a fused model remembers: one named tuple of arrays per table, and one of them all.
 
 `U` users, `I` items, `L` recent items of a user, `R` entries of a co-visitation row, `H` half-lives, `K` factors,
-`M` columns of the candidate set, `T` tags, `A` tags of an item, `B` tags of a user, `N` new and `P` popular items of a
-tag, `W` new items of all.
+`M` columns of the candidate set, those that are filled from outside included, `T` tags, `A` tags of an item, `B` tags
+of a user, `N` new and `P` popular items of a tag, `W` new items of all.
 """
 
 from typing import Final, NamedTuple
@@ -64,6 +64,8 @@ class Items(NamedTuple):
     """[I] number of the last event, for eviction."""
     hidden: Marks
     """[I] 1: not available."""
+    newness: Float32
+    """[I] 1 / (1 + interactions) of an item that was announced before the first; 0 for any other."""
     dirty: Marks
 
 
@@ -160,8 +162,6 @@ class ItemTags(NamedTuple):
     """[I, A] the item's tags; they have no gap."""
     announced: Int64
     """[I] number of the event before which the item was announced and shown, from 1; 0: never."""
-    newness: Float32
-    """[I] 1 / (1 + interactions) of an item that was announced before the first; 0 for any other."""
     dirty: Marks
 
 
@@ -198,6 +198,15 @@ class Weights(NamedTuple):
     """[contexts, M] sum of squared gradients, as AdaGrad needs it."""
 
 
+class Calibration(NamedTuple):
+    """How shares of the softmax become probabilities, by length of history."""
+
+    line: Float64
+    """[lengths, 2] slope and offset."""
+    step: Float64
+    """[lengths, 2] sum of squared gradients, as AdaGrad needs it."""
+
+
 class Candidates(NamedTuple):
     """Scratch: the candidate set of one user. Not part of what is remembered."""
 
@@ -224,6 +233,8 @@ class Candidates(NamedTuple):
     """[K] the user's factors and those of the recent items together."""
     gradient: Float32
     """[K]"""
+    listed: Int32
+    """[10] places of the list that is learned from."""
 
 
 class Options(NamedTuple):
@@ -263,5 +274,6 @@ class State(NamedTuple):
     user_factors: UserFactors
     content: Content
     weights: Weights
+    calibration: Calibration
     candidates: Candidates
     options: Options
