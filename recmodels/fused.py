@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from recmodels.base import Context, Example, Step, Why, time_of
 from recmodels.fused_tables import FusedTables
-from recmodels.kernels import driver, popularity, users
+from recmodels.item_events import learn_item
+from recmodels.kernels import driver, users
 from recmodels.kernels.candidates import COLUMN_NAMES, HALF_LIVES
-from recmodels.kernels.state import EVENTS
+from recmodels.kernels.state import ANNOUNCED, EVENTS
 from recmodels.kernels.users import LENGTHS
 from recmodels.rewards import bounded
 
@@ -147,7 +148,7 @@ class FusedModel(FusedTables):
         first_seen = self.memory.state.items.first_seen
         age = [int(first_seen[self.memory.items.row(item)]) for item in given]
         scores = self._scores(user, given, x)
-        last = int(self.memory.state.counters[EVENTS]) + 1
+        last = int(self.memory.state.counters[[EVENTS, ANNOUNCED]].sum()) + 1
         order = sorted(range(len(given)), key=lambda k: (-scores[k], age[k] or last))
         return [given[k] for k in order]
 
@@ -235,26 +236,10 @@ class FusedModel(FusedTables):
         return pairs, places[:kept]
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
-        """Learn whether an item may be recommended. None: as it was."""
+        """Learn what an item is, and whether it may be recommended (None: as it was); see `recmodels.item_events`."""
         for model in self.outside_members.models:
             model.learn_item(item, x, available)
-        memory, state = self.memory, self.memory.state
-        row = memory.items.row(item)
-        if available is None or bool(state.items.hidden[row]) is not available:
-            return
-        if row == 0:
-            row = memory.item_row(item)
-            memory.mark_used()
-            state.items.last_used[row] = state.counters[EVENTS] + 1
-        state.items.hidden[row] = not available
-        state.items.dirty[row] = 1
-        state.candidates.stamp[1] = 0
-        if available:
-            if state.items.first_seen[row] > 0:
-                popularity.show(state.popularity, state.items, row)
-        # Hidden items keep their place among the top until they take too much of it.
-        elif state.items.hidden[state.popularity.top].mean(axis=1).max() > 0.25:
-            popularity.rebuild(state.popularity, state.items, len(memory.items.names))
+        learn_item(self.memory, item, x, available)
 
     def forget_one(self, user: str) -> None:
         """Erase a user: afterwards the user is a stranger. What others' items gained from them stays."""
