@@ -25,7 +25,7 @@ from flows.run import run as run_job
 from flows.screen import progress_of, read_titles, show_lists, show_result
 from flows.settings import Settings, SettingsError, load_settings
 from flows.watch import TooManyRejectsError
-from recmodels.fused import FusedModel, are_kernels_compiled, warm_up
+from recmodels.warm_up import are_kernels_compiled, warm_up
 
 FAILED, WRONG = 1, 2
 """Exit statuses: a failure while running; a wrong command, configuration or input file."""
@@ -50,6 +50,9 @@ class Repeats(StrEnum):
 Columns = Annotated[
     list[str] | None, typer.Option("--map", help="Column of a field, where its name differs: user=userId.")
 ]
+Explore = Annotated[
+    float | None, typer.Option(help="Share of the lists whose last slot goes to an item on trial, such as 0.05.")
+]
 Config = Annotated[Path | None, typer.Option(help="TOML file of settings.", show_default="freshrank.toml, if there")]
 
 
@@ -73,6 +76,7 @@ def replay(
     repeats: Annotated[
         Repeats | None, typer.Option(help="Whether lists may hold what the user has interacted with.")
     ] = None,
+    explore: Explore = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only so many records.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
@@ -89,7 +93,7 @@ def replay(
     titles = {} if items is None else read_titles(items)
     if report is not None:
         _check_writable(report)
-    settings = _settings(config, model=model, top=top, repeats=repeats, recovery=recovery)
+    settings = _settings(config, model=model, top=top, repeats=repeats, explore=explore, recovery=recovery)
     result = _replay(log, settings, columns=_pairs(columns or []), limit=limit, out=out, rejects=rejects)
     if titles:
         show_lists(result, titles, console)
@@ -101,11 +105,12 @@ def replay(
 
 @app.command()
 def run(
+    explore: Explore = None,
     config: Config = None,
     stop_at_end: Annotated[bool, typer.Option(help="Stop where the input topic ends now.")] = False,
 ) -> None:
     """Run the job: Kafka in, Kafka out, until stopped."""
-    settings = _settings(config)
+    settings = _settings(config, explore=explore)
     set_up_logging(settings.log_format, secrets_in(settings.client()))
     faults = find_faults(settings)
     if faults:
@@ -184,7 +189,7 @@ def _replay(log: Path, settings: Settings, **arguments: Any) -> ReplayResult:
 
 
 def _warm_up(settings: Settings) -> None:
-    if not isinstance(settings.build_model(), FusedModel):
+    if not settings.build_model().uses_kernels:
         return
     if not are_kernels_compiled():
         said = "Compiling the kernels, once for this version: this takes about 20 seconds."

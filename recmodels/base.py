@@ -83,6 +83,9 @@ class Recommender(Ranker):
     [('pie', 3), ('tea', 1)]
     """
 
+    uses_kernels: bool = False
+    """Whether it runs in compiled kernels, which are to be made ready before the first event (see `warm_up`)."""
+
     def __init__(self, repeats: str = "allow", seed: int = 0) -> None:
         super().__init__(seed=seed)
         expect_choice("repeats", repeats, ("allow", "exclude"))
@@ -156,6 +159,14 @@ class Recommender(Ranker):
     def has_seen(self, user: str, item: str) -> bool:
         """Say whether a user has interacted with an item; always False where repeats are allowed."""
         return item in self._seen.get(user, ())
+
+    def knows(self, item: str) -> bool:
+        """Say whether an item has been learned, so that it may be in lists; an item event alone does not count."""
+        return item in self.catalogue
+
+    def is_available(self, item: str) -> bool:
+        """Say whether an item may be recommended: always, unless an item event has said otherwise."""
+        return item not in self.unavailable
 
     def _unit_test_skips(self) -> dict[str, str]:
         """Return the checks that this model cannot meet, each with the reason (see `recmodels.checks`)."""

@@ -11,7 +11,6 @@ from recmodels.arguments import expect_counts, expect_numbers
 from recmodels.base import Context, Example, Recommender, Step, time_of
 from recmodels.kernels import driver, popularity
 from recmodels.kernels.candidates import HALF_LIVES
-from recmodels.kernels.compile import CACHE_DIRECTORY
 from recmodels.kernels.state import EVENTS, Options
 from recmodels.kernels.users import LENGTHS
 from recmodels.memory import Memory, Sizes
@@ -41,6 +40,7 @@ class FusedModel(Recommender):
     members: ClassVar[frozenset[str]] = frozenset()
     learns_weights: ClassVar[bool] = False
     first_weights: ClassVar[dict[int, float]] = {}
+    uses_kernels = True
 
     def __init__(
         self,
@@ -255,6 +255,14 @@ class FusedModel(Recommender):
         memory = self.memory
         return bool(driver.is_repeat(memory.state, memory.users.row(user), memory.items.row(item)))
 
+    def knows(self, item: str) -> bool:
+        """Say whether somebody was for an item."""
+        return bool(self.memory.state.items.first_seen[self.memory.items.row(item)] > 0)
+
+    def is_available(self, item: str) -> bool:
+        """Say whether an item may be recommended."""
+        return not self.memory.state.items.hidden[self.memory.items.row(item)]
+
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return the whole state as arrays."""
         return self.memory.dump()
@@ -281,20 +289,3 @@ class FusedModel(Recommender):
         if record is not None:
             self.memory.load(record)
             self.memory.mark_changed()
-
-
-def are_kernels_compiled() -> bool:
-    """Say whether the kernels of this version have been compiled on this machine before."""
-    return CACHE_DIRECTORY is not None and any(CACHE_DIRECTORY.rglob("*driver.step*.nbc"))
-
-
-def warm_up() -> None:
-    """Load every kernel, compiled if need be, so that no event waits for it."""
-    model = FusedModel(max_users=2, max_items=2, max_pairs=4)
-    model.step_many([Example("ann", "tea"), Example("bob", "jam"), Example("cat", "pie")], n=1)  # one too many
-    model.learn_item("tea", available=False)
-    model.learn_item("tea", available=True)
-    model.top("ann", n=1)
-    model.predict_one("ann", "tea")
-    model.has_seen("ann", "tea")
-    model.forget_one("cat")
