@@ -18,6 +18,7 @@ own models to work, `specification` makes a model of a line of text, `checks` ho
 
 from recmodels.base import Example, Recommender, Step
 from recmodels.blend import Blend
+from recmodels.contextual import Contextual
 from recmodels.river_model import RiverModel
 from recmodels.single import CoVisitation, Factorization, History, Popularity
 from recmodels.specification import SpecificationError, build_model
@@ -25,6 +26,7 @@ from recmodels.specification import SpecificationError, build_model
 __all__ = [
     "Blend",
     "CoVisitation",
+    "Contextual",
     "Example",
     "Factorization",
     "History",
