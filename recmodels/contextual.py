@@ -101,7 +101,7 @@ class Contextual(Recommender):
         self.offers = Offers(repeats=repeats, max_users=max_users, max_items=max_items, seed=seed)
         self.facts = Facts(max_items)
         self.classifier = classifier
-        self._scaled = PlattScaling(make_pipeline(n_features) if classifier is None else classifier.clone())
+        self._scaled = PlattScaling(make_pipeline(n_features, negatives) if classifier is None else classifier.clone())
         self._clock = np.zeros(2)  # events learned, and the time of the last
 
     @classmethod
@@ -267,9 +267,10 @@ def _utf8(word: str) -> str:
     return word if word.isascii() else word.encode("utf-8", "backslashreplace").decode()
 
 
-def make_pipeline(n_features: int) -> base.Classifier:
+def make_pipeline(n_features: int, negatives: int) -> base.Classifier:
     """Return the classifier: floats are scaled, words (whose values are the whole number 1) are hashed, and a logistic
-    regression takes both."""
+    regression takes both. It begins with what would be so if one candidate were always chosen: 1 in 1 + `negatives`."""
     numbers = compose.SelectType(float) | preprocessing.StandardScaler()
     words = compose.SelectType(int) | preprocessing.FeatureHasher(n_features, seed=0)
-    return (numbers + words) | linear_model.LogisticRegression(optim.SGD(0.02), intercept_lr=0.02)
+    regression = linear_model.LogisticRegression(optim.SGD(0.02), intercept_lr=0.02, intercept_init=-log(negatives))
+    return (numbers + words) | regression
