@@ -2,8 +2,8 @@
 
 import pickle
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from math import exp, isnan, log
-from typing import Any, Final
+from math import isnan, log
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,43 +11,20 @@ from river import base, compose, linear_model, optim, preprocessing
 
 from recmodels.arguments import expect_counts
 from recmodels.base import Context, Example, Recommender, Step, time_of
+from recmodels.context_features import features_of
 from recmodels.facts import Facts
-from recmodels.fused import FusedModel
-from recmodels.kernels.candidates import FOLLOWS, HALF_LIVES, HISTORIES, POPULAR
+from recmodels.offers import Offers
 from recmodels.platt import PlattScaling, shifted
 from recmodels.rewards import bounded
-
-INTEREST_DECAY: Final = 0.8
-"""How much less the tags of each older of the user's recent items count."""
-HOURS: Final = 3
-"""Of the day, UTC, that are one word."""
-
-
-class Offers(FusedModel):
-    """What `Contextual` chooses from: what is popular, what follows, and what the user had before."""
-
-    members = frozenset({"popularity", "covisitation", "history"})
-    learns_weights = True
-    first_weights = {  # noqa: RUF012
-        **dict.fromkeys(range(POPULAR, POPULAR + HALF_LIVES), 0.2),
-        **dict.fromkeys(range(FOLLOWS, FOLLOWS + HISTORIES), 0.3),
-    }
 
 
 class Contextual(Recommender):
     """Gives each of some candidates the probability that the user's next interaction is with it.
 
-    The candidates are the first of a cheap compiled model (`Offers`), so that a list costs a hundred predictions
-    however large the catalogue is. The features of a candidate are
-
-    - `offered`: the logarithm of its share in the softmax of the candidates' scores,
-    - `interest`: the cosine between its tags and those of the user's recent items,
-    - `price`, and `price_gap`: how far it is from the prices of the user's recent items, both as logarithms,
-    - words: the item, each of its tags, and both together with the time of day and with what `context` names. They
-      are hashed, so that they take `n_features` weights at most.
-
-    Tags and prices come from item events (`learn_item`). The classifier is a logistic regression on the scaled
-    numbers and the hashed words, made a probability by Platt scaling.
+    The candidates are the first of a cheap compiled model (`offers`), so that a list costs a hundred predictions
+    however large the catalogue is. The features of a candidate, of user, item and context, are in `context_features`;
+    tags and prices come from item events (`learn_item`). The classifier is a logistic regression on the scaled
+    numbers and the hashed words, made a probability by Platt scaling (`platt`).
 
     It learns from every interaction what was chosen among the candidates, and what was not: of the latter each is
     taken with a chance of `negatives` in `candidates`. They are the candidates, not items drawn from the catalogue,
@@ -61,7 +38,7 @@ class Contextual(Recommender):
             interaction is known only when it has happened.
         candidates: So many, or as many as the list is long.
         negatives: So many of them are learned from per interaction, on average.
-        n_features: Weights of words.
+        n_features: So many weights the words share, by hashing.
         classifier: Another binary classifier of River, or a pipeline that ends in one; None: `make_pipeline`. Numbers
             reach it as floats, words as keys with the whole number 1.
         max_users, max_items: As of `Offers`.
@@ -218,53 +195,10 @@ class Contextual(Recommender):
     def _features(
         self, user: str, some: Sequence[tuple[str, float]], offered: Sequence[tuple[str, float]], x: Context | None
     ) -> list[dict[str, Any]]:
-        """Return the features of some items with their scores, given all that is offered to the user."""
-        highest = max((score for _, score in offered), default=0.0)
-        total = highest + log(sum((exp(score - highest) for _, score in offered), 1e-12))
-        interest, usual_price = self._interest(user)
         time = time_of(x)
+        context = {name: x[name] for name in self.context if x and x.get(name) is not None}
         time = float(self._clock[1]) if isnan(time) else time
-        known = [f"h{int(time % 86_400 // 3_600) // HOURS}"]
-        known += [_utf8(f"{name}={x[name]}") for name in self.context if x and x.get(name) is not None]
-        rows = []
-        for item, score in some:
-            tags, price = self.facts.tags(item), self.facts.price(item)
-            row: dict[str, Any] = {"offered": max(score - total, -20.0)}
-            if tags and interest:
-                row["interest"] = sum(interest.get(tag, 0.0) for tag in tags) / len(tags) ** 0.5
-            if price is not None:
-                row["price"] = price
-                if usual_price is not None:
-                    row["price_gap"] = abs(price - usual_price)
-            words = [f"t {tag}" for tag in tags]
-            if self.knows(item):  # else its word could only collide with those of others
-                words.append(_utf8(f"i {item}"))
-            for word in words:
-                row[word] = 1
-                for also in known:
-                    row[f"{word} {also}"] = 1
-            rows.append(row)
-        return rows
-
-    def _interest(self, user: str) -> tuple[dict[int, float], float | None]:
-        """Return the tags of the user's recent items, as a vector of length 1, and the mean of their prices."""
-        memory = self.offers.memory
-        recent = memory.state.users.recent[memory.users.row(user)].tolist()
-        interest: dict[int, float] = {}
-        prices = []
-        for place, row in enumerate(row for row in recent if row):
-            name = memory.items.names[row] or ""
-            for tag in self.facts.tags(name):
-                interest[tag] = interest.get(tag, 0.0) + INTEREST_DECAY**place
-            if (price := self.facts.price(name)) is not None:
-                prices.append(price)
-        length = sum(weight * weight for weight in interest.values()) ** 0.5
-        usual = sum(prices) / len(prices) if prices else None
-        return {tag: weight / length for tag, weight in interest.items()}, usual
-
-
-def _utf8(word: str) -> str:
-    return word if word.isascii() else word.encode("utf-8", "backslashreplace").decode()
+        return features_of(self.offers, self.facts, user, some, offered, time, context)
 
 
 def make_pipeline(n_features: int, negatives: int) -> base.Classifier:

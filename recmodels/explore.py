@@ -204,7 +204,7 @@ class Explorer(Recommender):
         if item is None:
             return step
         self._trial.show(example.user, item, self._learned)
-        score = round(float(self.model.predict_one(example.user, item, example.x)), 4)
+        score = round(float(self.model.predict_one(example.user, item, example.x)), 6)
         return step._replace(items=[*step.items[: n - 1], item], scores=[*step.scores[: n - 1], score])
 
 

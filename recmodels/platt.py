@@ -57,7 +57,8 @@ class PlattScaling(base.Wrapper, base.Classifier):
 
     def predict_proba_one(self, x: dict[str, Any]) -> dict[bool, float]:
         """Return the scaled probabilities of False and True."""
-        p = self._scaling.predict_proba_one({"logit": self._logit(x)})[True]
+        a, b = self._scaling.weights.get("logit", 1.0), self._scaling.intercept
+        p = sigmoid(a * self._logit(x) + b)
         return {False: 1.0 - p, True: p}
 
     def _logit(self, x: dict[str, Any]) -> float:
@@ -77,4 +78,9 @@ def shifted(p: float, by: float) -> float:
     >>> round(shifted(0.5, log(1 / 9)), 6)
     0.1
     """
-    return 1.0 / (1.0 + exp(-logit(p) - by))
+    return sigmoid(logit(p) + by)
+
+
+def sigmoid(z: float) -> float:
+    """Return 1 / (1 + exp(-z)), of a `z` between minus and plus 40: beyond that the probability is 0 or 1 anyhow."""
+    return 1.0 / (1.0 + exp(-max(min(z, 2 * LARGEST_LOGIT), -2 * LARGEST_LOGIT)))
