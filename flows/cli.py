@@ -13,6 +13,7 @@ from flows import sample, show_command
 from flows.command_line import (
     Columns,
     Config,
+    Explore,
     RepeatsOption,
     Top,
     WrongUseError,
@@ -76,6 +77,7 @@ def replay(
     model: Annotated[str | None, typer.Option(help="Such as blend or river:reco.BiasedMF(n_factors=32).")] = None,
     top: Top = None,
     repeats: RepeatsOption = None,
+    explore: Explore = None,
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
@@ -93,7 +95,7 @@ def replay(
     if html is not None:
         expect_libraries()
     watch = None if html is None and explain is None else ModelWatch()
-    settings = settings_of(config, model=model, top=top, repeats=repeats, recovery=recovery)
+    settings = settings_of(config, model=model, top=top, repeats=repeats, explore=explore, recovery=recovery)
     asked = protocol(settings.top)
     result = _replay(
         log.find(settings, _say),
@@ -137,11 +139,12 @@ def record(
 
 @app.command()
 def run(
+    explore: Explore = None,
     config: Config = None,
     stop_at_end: Annotated[bool, typer.Option(help="Stop where the input topic ends now.")] = False,
 ) -> None:
     """Run the job: Kafka in, Kafka out, until stopped."""
-    settings = settings_of(config)
+    settings = settings_of(config, explore=explore)
     set_up_logging(settings.log_format, secrets_in(settings.client()))
     faults = find_faults(settings)
     if faults:

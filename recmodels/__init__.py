@@ -19,6 +19,7 @@ measures lists.
 
 from recmodels.base import Example, Recommender, Step
 from recmodels.blend import Blend
+from recmodels.contextual import Contextual
 from recmodels.river_model import RiverModel
 from recmodels.single import Content, CoVisitation, Factorization, History, Popularity
 from recmodels.specification import SpecificationError, build_model
@@ -27,6 +28,7 @@ __all__ = [
     "Blend",
     "CoVisitation",
     "Content",
+    "Contextual",
     "Example",
     "Factorization",
     "History",

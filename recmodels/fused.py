@@ -26,6 +26,8 @@ class FusedModel(FusedTables):
     Its arguments are those of `recmodels.fused_tables.FusedTables`.
     """
 
+    uses_kernels = True
+
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = True) -> list[Step]:
         """Take examples one after the other, in one call of the kernel. `score` is always met: it costs nothing."""
         if self.outside:
@@ -253,6 +255,14 @@ class FusedModel(FusedTables):
         """Say whether an item is in a user's history."""
         memory = self.memory
         return bool(driver.is_repeat(memory.state, memory.users.row(user), memory.items.row(item)))
+
+    def knows(self, item: str) -> bool:
+        """Say whether somebody was for an item."""
+        return bool(self.memory.state.items.first_seen[self.memory.items.row(item)] > 0)
+
+    def is_available(self, item: str) -> bool:
+        """Say whether an item may be recommended."""
+        return not self.memory.state.items.hidden[self.memory.items.row(item)]
 
 
 def rounded(scores: NDArray[np.float32]) -> list[Any]:
