@@ -82,6 +82,12 @@ def replay(
         list[str] | None,
         typer.Option("--map", help="Column of a field, where its name differs: user=userId."),
     ] = None,
+    refresh: Annotated[
+        float | None, typer.Option(help="Make a list anew when its user has been away for so many seconds.")
+    ] = None,
+    strangers: Annotated[
+        bool | None, typer.Option("--strangers", help="Keep a list for whoever has none, under the empty key.")
+    ] = None,
     recovery: Annotated[Path | None, typer.Option(help="Directory from which a killed replay resumes.")] = None,
     config: Config = None,
 ) -> None:
@@ -89,7 +95,9 @@ def replay(
     titles = {} if items is None else read_titles(items)
     if report is not None:
         _check_writable(report)
-    settings = _settings(config, model=model, top=top, repeats=repeats, recovery=recovery)
+    settings = _settings(
+        config, model=model, top=top, repeats=repeats, refresh=refresh, strangers=strangers, recovery=recovery
+    )
     result = _replay(log, settings, columns=_pairs(columns or []), limit=limit, out=out, rejects=rejects)
     if titles:
         show_lists(result, titles, console)

@@ -10,7 +10,7 @@ from bytewax.operators import KeyedStream
 from typing_extensions import override
 
 from flows.kept import Kept, Record, StoreFor, keep
-from flows.messages import Decided, Ranked
+from flows.messages import STRANGERS, Decided, Ranked, Refresh
 from flows.tally import Tally
 from recmodels.ids import RESERVED, IdTable
 from recmodels.tables import Table, dump_changes, dump_part
@@ -19,7 +19,8 @@ GIVEN_UP: Final = 64
 """When all users' rows are taken, one in so many is given up at a time."""
 
 Policy: TypeAlias = Literal["every", "changed"]
-"""Emit a list after every event, or only if its items are others, or in another order, than those last emitted."""
+"""Emit a list after every event, or only if its items are others, or in another order, than those last emitted. The
+list for strangers is only ever emitted if it has changed."""
 
 
 @operator
@@ -60,26 +61,35 @@ class Emitter(Kept[Ranked, Decided]):
         columns: dict[str, Any] = {"digest": (np.int64, ()), "time": (np.float64, ()), "turn": (np.int64, ())}
         self._last = Table("lists", max_users + RESERVED, self._users, **columns)
         self._turn = 0
+        self._lets_all_out = policy == "every" and not interval
 
     @override
     def process(self, batch: list[Ranked]) -> list[Decided]:
-        if self.policy == "every" and not self.interval:
-            self.tally.emitted += len(batch)
-            return [Decided(ranked, True) for ranked in batch]
         return [Decided(ranked, self._decide(ranked)) for ranked in batch]
 
     def _decide(self, ranked: Ranked) -> bool:
+        is_out = (self._lets_all_out and ranked.event.user != STRANGERS) or self._remember(ranked)
+        if not is_out:
+            self.tally.suppressed += 1
+            return False
+        self.tally.emitted += 1
+        if isinstance(ranked.event, Refresh):
+            self.tally.refreshed += ranked.items is not None
+            self.tally.withdrawn += ranked.items is None
+        return True
+
+    def _remember(self, ranked: Ranked) -> bool:
+        """Say whether a list goes out, and if so, remember it."""
         user, time = ranked.event.user, ranked.event.timestamp
         row, last = self._users.row(user), self._last.arrays
         if ranked.items is None:
             self._forget([row] if row else [])
-            self.tally.emitted += 1
             return True
-        digest = _digest(ranked.items) if self.policy == "changed" else 0
+        by_change = self.policy == "changed" or user == STRANGERS
+        digest = _digest(ranked.items) if by_change else 0
         if row:
-            is_same = self.policy == "changed" and digest == last["digest"][row]
+            is_same = by_change and digest == last["digest"][row]
             if is_same or abs(time - last["time"][row]) < self.interval:  # a clock that falls back silences nobody
-                self.tally.suppressed += 1
                 return False
             time = max(time, float(last["time"][row]))
         else:
@@ -87,7 +97,6 @@ class Emitter(Kept[Ranked, Decided]):
         self._turn += 1
         last["digest"][row], last["time"][row], last["turn"][row] = digest, time, self._turn
         self._last.dirty[row] = 1
-        self.tally.emitted += 1
         return True
 
     def _new_row(self, user: str) -> int:

@@ -4,6 +4,7 @@ Nothing but the order of the events decides what comes out.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
@@ -11,9 +12,12 @@ from typing_extensions import override
 
 from flows.features import Prepared
 from flows.kept import Kept, Record, StoreFor, keep
-from flows.messages import Forget, Interaction, ItemEvent, Ranked
+from flows.messages import Forget, Interaction, ItemEvent, Ranked, Refresh
 from flows.tally import Tally
 from recmodels.base import Example, Recommender
+
+DIGITS: Final = 4
+"""Decimal places of a refreshed list's scores: as many as those of other lists have."""
 
 
 @operator
@@ -26,7 +30,7 @@ def learn(
     tally: Tally,
     store: StoreFor,
 ) -> KeyedStream[Ranked]:
-    """Learn every event; interactions and erasures come out with the user's new list."""
+    """Learn every event; interactions, erasures and requests come out with the user's new list."""
     return keep("model", up, lambda: Learner(model(), top, score, tally), store)
 
 
@@ -65,6 +69,8 @@ class Learner(Kept[Prepared, Ranked]):
                 self.model.forget_one(event.user)
                 self.tally.forgotten += 1
                 ranked.append(Ranked(event, None, None, None))
+            elif isinstance(event, Refresh):
+                ranked.append(self._refresh(event))
         self._learn(events, examples, ranked)
         return ranked
 
@@ -73,6 +79,12 @@ class Learner(Kept[Prepared, Ranked]):
             steps = self.model.step_many(examples, self.top, self.score)
             ranked.extend(Ranked(event, *step) for event, step in zip(events, steps, strict=True))
             self.tally.learned += len(events)
+
+    def _refresh(self, request: Refresh) -> Ranked:
+        if request.withdraw:
+            return Ranked(request, None, None, None)
+        listed = self.model.top(request.user, self.top, {"timestamp": request.timestamp})
+        return Ranked(request, None, [item for item, _ in listed], [round(score, DIGITS) for _, score in listed])
 
     @override
     def dump(self) -> Record:

@@ -19,6 +19,7 @@ from flows.kept import StoreFor
 from flows.latency import LatencyHistogram
 from flows.learn import learn
 from flows.messages import Decided, Outgoing, Raw, Rejected
+from flows.refresh import refresh
 from flows.settings import Settings
 from flows.tally import Tally
 
@@ -55,7 +56,8 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
     events = op.key_on("shard", decoded.events, lambda event: SHARD)
     fresh = clean("clean", events, s.dedup_window, tally, store)
     examples = features("features", fresh, s.rewards)
-    ranked = learn("learn", examples, s.build_model, s.top, ends.scores is not None, tally, store)
+    asked = refresh("refresh", examples, s.refresh, s.refreshes, s.strangers, s.max_users, store)
+    ranked = learn("learn", asked, s.build_model, s.top, ends.scores is not None, tally, store)
     decided = op.key_rm("unshard", emit("emit", ranked, s.emit, s.emit_interval, s.max_users, tally, store))
 
     messages = encode("encode", decided, s.model_version, s.top, tally, ends.latency)

@@ -7,7 +7,7 @@ from typing import Any
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
-from flows.messages import Decided
+from flows.messages import STRANGERS, Decided, Interaction
 from recmodels.evaluate import RankingMetrics
 
 
@@ -19,7 +19,8 @@ class Scores(DynamicSink[Decided]):
 
     Attributes:
         fresh: Of the list the model would have given at the time of the event.
-        served: Of the list that was last emitted for the user. What it lacks is the price of staleness.
+        served: Of the list that was last emitted for the user, or else for strangers. What it lacks is the price of
+            staleness.
         users, items: How many there were.
     """
 
@@ -42,20 +43,21 @@ class Scores(DynamicSink[Decided]):
         if items is None:
             self._held.pop(user, None)
             return
-        self._users.add(user)
-        item = event.item  # type: ignore[union-attr]  # only an erasure has none
-        self.items.add(item)
-        if position is not None:
-            self.fresh.update(position)
-            held = self._held.get(user, ())
-            self.served.update(held.index(item) if item in held else -1)
+        if isinstance(event, Interaction):
+            self._users.add(user)
+            self.items.add(event.item)
+            if position is not None:
+                self.fresh.update(position)
+                held = self._held.get(user, self._held.get(STRANGERS, ()))
+                self.served.update(held.index(event.item) if event.item in held else -1)
         if decided.is_emitted:
             self._held.pop(user, None)  # to the end of the dict
             self._held[user] = items
 
     def last_lists(self, count: int) -> dict[str, Sequence[str]]:
         """Return the lists that were emitted last, one for each user, the newest first."""
-        return dict(islice(reversed(self._held.items()), count))
+        users = ((user, items) for user, items in reversed(self._held.items()) if user != STRANGERS)
+        return dict(islice(users, count))
 
     @override
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "_ScoresPart":
