@@ -82,6 +82,7 @@ def replay(
         list[str] | None,
         typer.Option("--map", help="Column of a field, where its name differs: user=userId."),
     ] = None,
+    min_score: Annotated[float | None, typer.Option(help="Leave out of lists what has a lower score.")] = None,
     refresh: Annotated[
         float | None, typer.Option(help="Make a list anew when its user has been away for so many seconds.")
     ] = None,
@@ -96,7 +97,14 @@ def replay(
     if report is not None:
         _check_writable(report)
     settings = _settings(
-        config, model=model, top=top, repeats=repeats, refresh=refresh, strangers=strangers, recovery=recovery
+        config,
+        model=model,
+        top=top,
+        repeats=repeats,
+        min_score=min_score,
+        refresh=refresh,
+        strangers=strangers,
+        recovery=recovery,
     )
     result = _replay(log, settings, columns=_pairs(columns or []), limit=limit, out=out, rejects=rejects)
     if titles:

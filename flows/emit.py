@@ -30,11 +30,12 @@ def emit(
     policy: Policy,
     interval: float,
     max_users: int,
+    min_score: float | None,
     tally: Tally,
     store: StoreFor,
 ) -> KeyedStream[Decided]:
-    """Decide for each list whether it goes out."""
-    return keep("lists", up, lambda: Emitter(policy, interval, max_users, tally), store)
+    """Decide for each list whether it goes out, and with which items."""
+    return keep("lists", up, lambda: Emitter(policy, interval, max_users, tally, min_score), store)
 
 
 class Emitter(Kept[Ranked, Decided]):
@@ -45,6 +46,7 @@ class Emitter(Kept[Ranked, Decided]):
         interval: Seconds, by the events' time, between two lists of one user; 0: no limit.
         max_users: So many users are known. Those whose lists are the oldest are given up for new ones.
         tally: Counts lists.
+        min_score: Items below this score are left out, and a list may be left empty; None: all stay.
 
     >>> from flows.messages import Interaction
     >>> emitter = Emitter("changed", 0.0, 1_000, Tally())
@@ -53,10 +55,13 @@ class Emitter(Kept[Ranked, Decided]):
     [True, False, True]
     """
 
-    def __init__(self, policy: Policy, interval: float, max_users: int, tally: Tally) -> None:
+    def __init__(
+        self, policy: Policy, interval: float, max_users: int, tally: Tally, min_score: float | None = None
+    ) -> None:
         self.policy = policy
         self.interval = interval
         self.tally = tally
+        self.min_score = min_score
         self._users = IdTable(max_users + RESERVED)
         columns: dict[str, Any] = {"digest": (np.int64, ()), "time": (np.float64, ()), "turn": (np.int64, ())}
         self._last = Table("lists", max_users + RESERVED, self._users, **columns)
@@ -65,6 +70,8 @@ class Emitter(Kept[Ranked, Decided]):
 
     @override
     def process(self, batch: list[Ranked]) -> list[Decided]:
+        if self.min_score is not None:
+            batch = [above(ranked, self.min_score) for ranked in batch]
         return [Decided(ranked, self._decide(ranked)) for ranked in batch]
 
     def _decide(self, ranked: Ranked) -> bool:
@@ -132,6 +139,18 @@ class Emitter(Kept[Ranked, Decided]):
     def load(self, record: Record) -> None:
         self._turn = int(record["turn"][0])
         self._last.load_rows(record)
+
+
+def above(ranked: Ranked, min_score: float) -> Ranked:
+    """Leave out of a list what has a lower score, or one that is no number.
+
+    >>> above(Ranked(Refresh("u1", 5.0), None, ["tea", "jam", "pie"], [0.5, 0.2, 0.1]), 0.2)[2:]
+    (['tea', 'jam'], [0.5, 0.2])
+    """
+    if ranked.items is None or ranked.scores is None:
+        return ranked
+    kept = [(item, score) for item, score in zip(ranked.items, ranked.scores, strict=True) if score >= min_score]
+    return ranked._replace(items=[item for item, _ in kept], scores=[score for _, score in kept])
 
 
 def _digest(items: Sequence[str]) -> int:

@@ -16,8 +16,8 @@ from flows.messages import Forget, Interaction, ItemEvent, Ranked, Refresh
 from flows.tally import Tally
 from recmodels.base import Example, Recommender
 
-DIGITS: Final = 4
-"""Decimal places of a refreshed list's scores: as many as those of other lists have."""
+DIGITS: Final = 6
+"""Decimal places of a refreshed list's scores: more say nothing, and make every list longer."""
 
 
 @operator

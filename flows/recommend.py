@@ -58,7 +58,8 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
     examples = features("features", fresh, s.rewards)
     asked = refresh("refresh", examples, s.refresh, s.refreshes, s.strangers, s.max_users, store)
     ranked = learn("learn", asked, s.build_model, s.top, ends.scores is not None, tally, store)
-    decided = op.key_rm("unshard", emit("emit", ranked, s.emit, s.emit_interval, s.max_users, tally, store))
+    lists = emit("emit", ranked, s.emit, s.emit_interval, s.max_users, s.min_score, tally, store)
+    decided = op.key_rm("unshard", lists)
 
     messages = encode("encode", decided, s.model_version, s.top, tally, ends.latency)
     op.output("sink", messages, ends.lists)

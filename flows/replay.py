@@ -13,10 +13,11 @@ from flows.latency import LatencyHistogram
 from flows.log_file import open_log
 from flows.log_reader import Progress
 from flows.recommend import Ends, build_flow
+from flows.reliability import Reliability
 from flows.scoring import Discard, Scores
 from flows.settings import Settings
 from flows.tally import Tally
-from recmodels.evaluate import RankingMetrics
+from recmodels.evaluate import Calibration, RankingMetrics
 
 BATCH = 8
 """Records taken at once: a list waits for its whole batch, so that a small one is fresh and a large one fast."""
@@ -39,6 +40,8 @@ class ReplayResult:
     """The lists of the users who came last, the newest first."""
     damage: str | None
     """What was wrong with the log's file, if it broke off."""
+    calibration: Calibration | None = None
+    """How far the scores of lists can be believed, if the model says that they are probabilities."""
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -49,6 +52,7 @@ class ReplayResult:
             f"ndcg@{fresh.k}": fresh.ndcg,
             f"mrr@{fresh.k}": fresh.mrr,
             f"served_hit_rate@{fresh.k}": served.hit_rate,
+            **({} if self.calibration is None else {"ece": self.calibration.error}),
         }
 
     def report(self) -> dict[str, Any]:
@@ -77,6 +81,7 @@ class ReplayResult:
                 "max": self.latency.highest * to_us,
             },
             "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
         }
 
 
@@ -115,7 +120,8 @@ def replay(
     """
     settings = settings or Settings()
     opened = open_log(log, columns, batch_size=batch, limit=limit, progress=progress)
-    scores, tally, latency = Scores(k=min(10, settings.top)), Tally(), LatencyHistogram()
+    reliability = Reliability() if settings.build_model().scores_are_probabilities else None
+    scores, tally, latency = Scores(min(10, settings.top), reliability), Tally(), LatencyHistogram()
     for path in (out, rejects):
         if path is not None:
             ListFile(path).check()
@@ -149,4 +155,5 @@ def replay(
         seconds=seconds,
         last_lists=scores.last_lists(3),
         damage=opened.source.damage,
+        calibration=None if reliability is None else reliability.calibration,
     )

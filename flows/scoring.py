@@ -7,7 +7,8 @@ from typing import Any
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
-from flows.messages import STRANGERS, Decided, Interaction
+from flows.messages import STRANGERS, Decided, Refresh
+from flows.reliability import Reliability
 from recmodels.evaluate import RankingMetrics
 
 
@@ -16,6 +17,7 @@ class Scores(DynamicSink[Decided]):
 
     Args:
         k: Length of the list that counts.
+        reliability: Told of everything, too, if the scores of lists are probabilities.
 
     Attributes:
         fresh: Of the list the model would have given at the time of the event.
@@ -24,7 +26,8 @@ class Scores(DynamicSink[Decided]):
         users, items: How many there were.
     """
 
-    def __init__(self, k: int = 10) -> None:
+    def __init__(self, k: int = 10, reliability: Reliability | None = None) -> None:
+        self.reliability = reliability
         self.fresh = RankingMetrics(k)
         self.served = RankingMetrics(k)
         self.items: set[str] = set()
@@ -38,18 +41,24 @@ class Scores(DynamicSink[Decided]):
 
     def add(self, decided: Decided) -> None:
         """Score one event, then note the list that goes out after it."""
+        if self.reliability is not None:
+            self.reliability.add(decided)
         event, position, items, _ = decided.ranked
         user = event.user
         if items is None:
             self._held.pop(user, None)
             return
-        if isinstance(event, Interaction):
-            self._users.add(user)
-            self.items.add(event.item)
-            if position is not None:
-                self.fresh.update(position)
-                held = self._held.get(user, self._held.get(STRANGERS, ()))
-                self.served.update(held.index(event.item) if event.item in held else -1)
+        if isinstance(event, Refresh):
+            if decided.is_emitted:
+                self._held[user] = items
+            return
+        self._users.add(user)
+        item = event.item  # type: ignore[union-attr]  # only an erasure has none
+        self.items.add(item)
+        if position is not None:
+            self.fresh.update(position)
+            held = self._held.get(user, self._held.get(STRANGERS, ()))
+            self.served.update(held.index(item) if item in held else -1)
         if decided.is_emitted:
             self._held.pop(user, None)  # to the end of the dict
             self._held[user] = items

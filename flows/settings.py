@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     """Emit a list after `every` event, or only if it has `changed`."""
     emit_interval: Annotated[float, Field(ge=0.0)] = 0.0
     """Least seconds, by the events' time, between two lists of one user."""
+    min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """Lists leave out items whose score is lower, and may be empty; not set: all stay."""
     max_users: Annotated[int, Field(ge=1)] = 1_000_000
     """So many users are known to the emission policy, and to `refresh`."""
     refresh: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0

@@ -5,7 +5,7 @@ import pickle
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite, nan
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +82,9 @@ class Recommender(Ranker):
     >>> model.top("bob", n=2)
     [('pie', 3), ('tea', 1)]
     """
+
+    scores_are_probabilities: ClassVar[bool] = False
+    """Whether the score of an item says how likely it is that the user's next interaction is with that item."""
 
     def __init__(self, repeats: str = "allow", seed: int = 0) -> None:
         super().__init__(seed=seed)
