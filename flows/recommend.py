@@ -53,7 +53,7 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
     dead_letters("dead_letters", decoded.rejected, tally, ends.dead_letter, ends.dead_letters)
 
     events = op.key_on("shard", decoded.events, lambda event: SHARD)
-    fresh = clean("clean", events, s.dedup_window, tally, store)
+    fresh = clean("clean", events, s.dedup_window, s.hold_back, tally, store)
     examples = features("features", fresh, s.rewards)
     ranked = learn("learn", examples, s.build_model, s.top, ends.scores is not None, tally, store)
     decided = op.key_rm("unshard", emit("emit", ranked, s.emit, s.emit_interval, s.max_users, tally, store))

@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     """Reward by type of event, 1 for any other. At 0 or below the event speaks against the item."""
     dedup_window: Annotated[int, Field(ge=0)] = 10_000
     """So many event ids are remembered, to drop repeats."""
+    hold_back: Annotated[float, Field(ge=0.0)] = 3.0
+    """A user is held back who is this far above what others do, in widths of their middle half; 0: nobody is."""
     emit: Policy = "every"
     """Emit a list after `every` event, or only if it has `changed`."""
     emit_interval: Annotated[float, Field(ge=0.0)] = 0.0
