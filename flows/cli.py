@@ -150,7 +150,7 @@ def main() -> None:
     sys.path.append(str(Path.cwd()))  # where a model of one's own is looked for, as `python -m` would
     try:
         app()
-    except (WrongUseError, LogError, OutputFileError, RecoveryError, StoreError, ValueError) as error:
+    except (WrongUseError, LogError, OutputFileError, RecoveryError, SettingsError, StoreError, ValueError) as error:
         _end(error, WRONG)
     except (KafkaTrouble, TooManyRejectsError, WriteError) as error:
         _end(error, FAILED)

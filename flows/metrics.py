@@ -48,9 +48,10 @@ COUNTERS: Final = {
 
 
 class Writer(Protocol):
-    """A sink that knows how many messages have arrived."""
+    """A sink that knows how many messages have arrived, and how many were too large."""
 
     delivered: int
+    too_large: int
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,10 @@ class JobCollector(Collector):
         for to, writer in self._gathered.writers.items():
             delivered.add_metric([to], writer.delivered)
         yield delivered
+        large = CounterMetricFamily("freshrank_too_large", "Messages too large for their topic.", labels=["to"])
+        for to, writer in self._gathered.writers.items():
+            large.add_metric([to], writer.too_large)
+        yield large
         skipped = CounterMetricFamily("freshrank_skipped", "Records gone before they were read.", labels=["partition"])
         for number, count in dict(self._gathered.skipped).items():
             skipped.add_metric([str(number)], count)

@@ -69,13 +69,10 @@ def flow() -> Dataflow:
     """Build the flow from Kafka to Kafka for the engine's command, `python -m bytewax.run "flows.recommend:flow()"`.
 
     Settings come from `FRESHRANK_*` variables and `freshrank.toml`. Where the engine is given a recovery directory
-    (`-r`), `FRESHRANK_RECOVERY` must be set, too: the model's state is kept there.
+    (`-r`), `FRESHRANK_RECOVERY` must be set, too: the model's state is kept there. Logs, metrics and health are those
+    of `freshrank run`; signals are the engine's own.
     """
-    from flows.run import kafka_ends  # here, since that module imports this one
-    from flows.store import Store
+    from flows.run import ends_for_the_engine  # here, since that module imports this one
 
     settings = Settings()
-    ends = kafka_ends(settings)
-    if (directory := settings.recovery) is not None:
-        ends.store = lambda step: Store(directory / "state" / step)
-    return build_flow(settings, ends)
+    return build_flow(settings, ends_for_the_engine(settings))

@@ -16,6 +16,7 @@ from flows.recommend import Ends, build_flow
 from flows.scoring import Discard, Scores
 from flows.settings import Settings
 from flows.tally import Tally
+from flows.watch import Watched
 from recmodels.evaluate import RankingMetrics
 
 BATCH = 8
@@ -107,6 +108,7 @@ def replay(
         LogError: The log cannot be read.
         OutputFileError: `out` or `rejects` cannot be written.
         RecoveryError: The recovery directory cannot be used.
+        TooManyRejectsError: More records are rejected than the settings allow.
 
     >>> from flows.sample import EVENTS
     >>> result = replay(EVENTS, Settings(repeats="exclude", model="popularity"), limit=2_000)
@@ -122,7 +124,7 @@ def replay(
     job = {"model": settings.model, "repeats": settings.repeats, "input": str(Path(log).resolve())}
     with recovery_in(settings.recovery, job) as recovery:
         ends = Ends(
-            source=opened.source,
+            source=Watched(opened.source, tally, settings.max_reject_rate),
             decoder=opened.decoder,
             lists=Discard() if out is None else ListFile(out),
             dead_letters=Discard() if rejects is None else RejectFile(rejects),

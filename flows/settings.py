@@ -128,11 +128,15 @@ class Settings(BaseSettings):
         return self.build_model().version
 
     def client(self) -> dict[str, Any]:
-        """Return the librdkafka settings that every Kafka client of the job shares."""
+        """Return the librdkafka settings that every Kafka client of the job shares.
+
+        Raises:
+            SettingsError: `kafka_password_file` cannot be read.
+        """
         config: dict[str, Any] = {**self.kafka, "bootstrap.servers": self.bootstrap}
         password = self.kafka_password.get_secret_value() if self.kafka_password else None
         if self.kafka_password_file is not None:
-            password = self.kafka_password_file.read_text(encoding="utf-8").rstrip("\n")
+            password = _secret_of(self.kafka_password_file)
         if password is not None:
             config["sasl.password"] = password
         return config
@@ -165,6 +169,17 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
 
 def _usual_file() -> Path:
     return Path(os.environ.get("FRESHRANK_CONFIG", "freshrank.toml"))
+
+
+def _secret_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:  # ValueError: bytes that are not UTF-8, which must not be shown
+        said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(
+            f"setting kafka_password_file: expected a file that holds the password; {path}: {said}. Correct the path, "
+            "or let this user read it."
+        ) from None
 
 
 def _fault(found: dict[str, Any]) -> str:
