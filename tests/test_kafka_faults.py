@@ -111,6 +111,32 @@ def test_brokers_that_are_gone_for_good_end_a_job_at_work(
     check_nothing_is_lost(job, tmp_path)
 
 
+def test_a_broker_that_hangs_is_waited_for(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
+    """Its connections stay open, and nothing is answered."""
+    job = new_job(REPEATS="exclude")
+    process = at_work(job)
+    broker.freeze()
+    time.sleep(OUTAGE_SECONDS)
+    assert process.poll() is None
+    broker.thaw()
+    until(lambda: job.emitted() >= COUNT)
+    process.send_signal(signal.SIGTERM)
+    said = ended(process)
+    assert process.returncode == 0, said
+    check_nothing_is_lost(job, tmp_path)
+
+
+def test_a_broker_that_hangs_for_good_ends_a_job_at_work(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
+    job = new_job(REPEATS="exclude", BROKER_PATIENCE=5)
+    process = at_work(job)
+    broker.freeze()
+    said = ended(process)
+    broker.thaw()
+    assert process.returncode == 1, said
+    assert "`broker_patience`" in said
+    check_nothing_is_lost(job, tmp_path)
+
+
 def test_brokers_that_are_gone_for_good_end_an_idle_job(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
     impatient, stopped = new_job(REPEATS="exclude", BROKER_PATIENCE=5), new_job(REPEATS="exclude")
     one, other = at_work(impatient), at_work(stopped)
