@@ -9,9 +9,8 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
 
-from flows.features import Prepared
 from flows.kept import Kept, Record, StoreFor, keep
-from flows.messages import Forget, Interaction, ItemEvent, Ranked
+from flows.messages import Forget, Interaction, ItemEvent, Prepared, Ranked
 from flows.tally import Tally
 from recmodels.base import Example, Recommender
 

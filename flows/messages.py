@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from recmodels.base import Example
+
 
 class Raw(NamedTuple):
     """One undecoded record and where it stands.
@@ -44,6 +46,8 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     source: str = ""
     arrived: float = 0.0
     """`time.perf_counter()` when the event was decoded: for measuring latency, never for learning."""
+    has_value: bool = True
+    """Whether the event said a value; where it did not, `value` is 1."""
 
 
 class ItemEvent(msgspec.Struct, frozen=True, gc=False):
@@ -67,6 +71,13 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
 
 
 Event = Interaction | ItemEvent | Forget
+
+
+class Prepared(NamedTuple):
+    """An event, and what a model learns from it: None for an event that is no interaction."""
+
+    event: Event
+    example: Example | None
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):

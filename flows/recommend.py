@@ -54,7 +54,7 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
 
     events = op.key_on("shard", decoded.events, lambda event: SHARD)
     fresh = clean("clean", events, s.dedup_window, s.hold_back, tally, store)
-    examples = features("features", fresh, s.rewards)
+    examples = features("features", fresh, s.rewards, s.fill, store)
     ranked = learn("learn", examples, s.build_model, s.top, ends.scores is not None, tally, store)
     decided = op.key_rm("unshard", emit("emit", ranked, s.emit, s.emit_interval, s.max_users, tally, store))
 

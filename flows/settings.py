@@ -16,6 +16,7 @@ from pydantic_settings import SettingsError as SourceError
 from typing_extensions import override
 
 from flows.emit import Policy
+from flows.fill import Filling
 from flows.logs import LogFormat
 from recmodels.base import Recommender
 from recmodels.specification import build_model
@@ -39,6 +40,8 @@ class Settings(BaseSettings):
     """Whether a list may hold items that its user has interacted with."""
     rewards: dict[str, float] = {"return": -1.0}
     """Reward by type of event, 1 for any other. At 0 or below the event speaks against the item."""
+    fill: dict[str, Filling] = {}
+    """How a `value` or a field of the context that an event does not say is filled: `mean`, or `mode`."""
     dedup_window: Annotated[int, Field(ge=0)] = 10_000
     """So many event ids are remembered, to drop repeats."""
     hold_back: Annotated[float, Field(ge=0.0)] = 3.0
