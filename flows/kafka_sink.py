@@ -210,4 +210,4 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
                 " writes them then."
             )
         if seconds > _LONG_SECONDS:
-            self._patience.say(f"{left:,} messages wait to be delivered to topic {self._sink.topic!r}")
+            self._patience.say(f"messages wait to be delivered to topic {self._sink.topic!r}: {left:,}")
