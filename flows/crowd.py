@@ -18,6 +18,8 @@ RECENT: Final = 8
 """Items of a user that are remembered, to see repeats."""
 RATE_HALF_LIFE, REPEATS_HALF_LIFE = 60.0, 3_600.0
 """Seconds: a person is fast for a moment, and comes back within the hour."""
+CLOCK_SKEW: Final = 3_600.0
+"""Seconds: an event that is late by no more counts as of its user's newest; else that one's clock was wrong."""
 WINDOW: Final = 1_000
 """Visits of others that a user is compared with."""
 LEAST_VISITS: Final = 200
@@ -97,7 +99,7 @@ class Crowd:
         slot = who % SLOTS
         owner, counts, recent = self._who.item(slot), self._counts[slot], self._recent[slot]
         rate, repeats, last = counts.tolist()
-        if time > last:  # a late event counts as of now
+        if time > last:
             rate *= exp2((last - time) / RATE_HALF_LIFE)
             repeats *= exp2((last - time) / REPEATS_HALF_LIFE)
         if owner != who:
@@ -107,13 +109,15 @@ class Crowd:
             self._who[slot] = who
             recent[:] = 0
         rate += 1.0
-        known = crc32(item.encode())
+        known = crc32(item.encode()) or 1  # 0: no item yet
         if known in recent.tolist():
             repeats += 1.0
         else:
             turn = self._turn.item(slot)
             recent[turn], self._turn[slot] = known, (turn + 1) % RECENT
-        counts[0], counts[1], counts[2] = rate, repeats, max(time, last)
+        if time < last <= time + CLOCK_SKEW:
+            time = last
+        counts[0], counts[1], counts[2] = rate, repeats, time
         self.users.dirty[slot] = 1
         return log2(1.0 + rate), log2(1.0 + repeats)
 

@@ -1,7 +1,6 @@
 """Fill: what an interaction does not say of its value and context, from what others said."""
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -23,6 +22,7 @@ WORDS: Final = 100
 LONGEST_WORD: Final = 256
 LARGEST_NUMBER: Final = 1e30
 """A number beyond it is none of the world's, and would spoil the mean for good."""
+LARGEST_WHOLE: Final = 2**63 - 1
 
 
 @operator
@@ -79,9 +79,10 @@ class Filler(Kept[Prepared, Prepared]):
 
     def _fits(self, name: str, value: object) -> bool:
         if self.fields[name] == "mean":
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            return is_number and isfinite(value) and abs(value) <= LARGEST_NUMBER  # type: ignore[arg-type]
-        return isinstance(value, bool | int) or (isinstance(value, str) and len(value) <= LONGEST_WORD)
+            return isinstance(value, int | float) and type(value) is not bool and abs(value) <= LARGEST_NUMBER
+        if isinstance(value, str):
+            return len(value) <= LONGEST_WORD
+        return isinstance(value, int) and abs(value) <= LARGEST_WHOLE
 
     def _is_known(self, name: str) -> bool:
         statistic = self._imputer.stats[name]

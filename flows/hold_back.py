@@ -1,7 +1,5 @@
 """Hold back: users who act like bots are not learned from."""
 
-from typing import Final
-
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
@@ -10,9 +8,6 @@ from flows.crowd import Crowd
 from flows.kept import Kept, Record, StoreFor, keep
 from flows.messages import Event, Forget, Interaction
 from flows.tally import Tally
-
-NOBODY: Final = 0.0
-"""The setting `hold_back` that holds nobody back."""
 
 
 @operator

@@ -73,12 +73,14 @@ def test_an_empty_column_is_missing(row: bytes, has_value: bool) -> None:
 
 def test_values_of_the_wrong_type_are_neither_learned_nor_replaced() -> None:
     filler = Filler({"price": "mean", "device": "mode"})
-    odd = ["dear", True, [1], {"a": 1}, 1e300]
+    odd = ["dear", True, [1], {"a": 1}, 1e300, -(10**400)]
     told = filled(filler, {"price": 7, "device": "desk"}, *({"price": each} for each in odd), {"price": None})
     assert [each["price"] for each in told] == [7, *odd, 7.0]
-    devices = [[1], {"a": 1}, 0.5, "x" * 1_000]
+    assert filler.dump(), "what was learned can be written down"
+    devices = [[1], {"a": 1}, 0.5, "x" * 1_000, 2**70]
     told = filled(filler, *({"device": each} for each in devices), {"device": None})
     assert [each["device"] for each in told] == [*devices, "desk"]
+    assert filler.dump(), "what was learned can be written down"
 
 
 def test_memory_is_bounded_whatever_comes() -> None:

@@ -88,6 +88,13 @@ def test_clocks_that_fall_back_do_no_harm() -> None:
     assert sum(held(crowd, rows)) == 0
 
 
+def test_a_clock_that_was_days_ahead_once_holds_nobody_back_afterwards() -> None:
+    crowd = Crowd(3.0)
+    held(crowd, people(3_000))
+    later = [("ann", f"i{n}", NOW + 180_000 + 300.0 * n) for n in range(600)]
+    assert sum(held(crowd, [("ann", "tea", NOW + 180_000 + 6 * 86_400), *later])) == 0
+
+
 def test_memory_is_bounded_and_slots_go_to_those_who_are_active() -> None:
     crowd = Crowd(3.0)
     size = sum(array.nbytes for array in crowd.users.arrays.values())
