@@ -43,7 +43,7 @@ from flows.report.measured import measured
 from flows.run import find_faults
 from flows.run import run as run_job
 from flows.screen import command_line, progress_of, read_titles, show_lists, show_result
-from flows.settings import Settings
+from flows.settings import Settings, SettingsError
 from flows.show import known_of, print_known
 from flows.tune_command import tune_settings
 from flows.watch import TooManyRejectsError
@@ -212,7 +212,7 @@ def main() -> None:
     sys.path.append(str(Path.cwd()))  # where a model of one's own is looked for, as `python -m` would
     try:
         app()
-    except (WrongUseError, LogError, OutputFileError, RecoveryError, StoreError, ValueError) as error:
+    except (WrongUseError, LogError, OutputFileError, RecoveryError, SettingsError, StoreError, ValueError) as error:
         _end(error, WRONG)
     except (KafkaTrouble, TooManyRejectsError, WriteError, ReplayFailedError) as error:
         _end(error, FAILED)

@@ -12,9 +12,8 @@ from bytewax.operators import KeyedStream
 from typing_extensions import override
 
 from flows.asking import Asker
-from flows.features import Prepared
 from flows.kept import Kept, Record, StoreFor, keep
-from flows.messages import Forget, Interaction, ItemEvent, Ranked, Refresh
+from flows.messages import Forget, Interaction, ItemEvent, Prepared, Ranked, Refresh
 from flows.model_watch import ModelWatch
 from flows.tally import Tally
 from recmodels.base import Example, Recommender, Step

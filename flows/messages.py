@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from recmodels.base import Example
+
 
 class Raw(NamedTuple):
     """One undecoded record and where it stands.
@@ -44,6 +46,8 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     source: str = ""
     arrived: float = 0.0
     """`time.perf_counter()` when the event was decoded: for measuring latency, never for learning."""
+    has_value: bool = True
+    """Whether the event said a value; where it did not, `value` is 1."""
 
 
 class ItemEvent(msgspec.Struct, frozen=True, gc=False):
@@ -83,6 +87,13 @@ class Refresh(msgspec.Struct, frozen=True, gc=False):
     arrived: float = 0.0
     withdraw: bool = False
     """The list is to go, and the one for strangers stands in."""
+
+
+class Prepared(NamedTuple):
+    """An event or a request, and what a model learns from it: None for what is no interaction."""
+
+    event: Event | Refresh
+    example: Example | None
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):

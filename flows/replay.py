@@ -22,6 +22,7 @@ from flows.scoring import Discard, Scores
 from flows.settings import Settings
 from flows.survey import survey
 from flows.tally import Tally
+from flows.watch import Watched
 from flows.windows import metrics_at, series
 from recmodels.evaluate import Calibration, RankingMetrics
 
@@ -165,6 +166,7 @@ def replay(
         OutputFileError: `out` or `rejects` cannot be written.
         RecoveryError: The recovery directory cannot be used.
         ValueError: There is a recovery directory, and a protocol of which it would have to keep account.
+        TooManyRejectsError: More records are rejected than the settings allow.
 
     >>> from flows.sample import EVENTS
     >>> result = replay(EVENTS, Settings(repeats="exclude", model="popularity"), limit=2_000)
@@ -198,7 +200,7 @@ def replay(
     }
     with recovery_in(settings.recovery, job) as recovery:
         ends = Ends(
-            source=opened.source,
+            source=Watched(opened.source, tally, settings.max_reject_rate),
             decoder=opened.decoder,
             lists=Discard() if out is None else ListFile(out),
             dead_letters=Discard() if rejects is None else RejectFile(rejects),

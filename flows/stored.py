@@ -21,9 +21,9 @@ from bytewax.testing import TestingSource, run_main
 from typing_extensions import override
 
 from flows.engine import JOB_FORMAT, RecoveryError, first_cause
-from flows.features import Prepared
 from flows.kept import Kept, Pointer, StateStore
 from flows.learn import Learner, learn
+from flows.messages import Prepared
 from flows.scoring import Discard
 from flows.store import Store
 from flows.tally import Tally

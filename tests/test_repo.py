@@ -16,8 +16,13 @@ from flows.settings import Settings
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("flows/**/*.py"), *ROOT.glob("recmodels/**/*.py")])
 
-STATE_STEPS = ["freshrank.clean.ids.state", "freshrank.emit.lists.state", "freshrank.learn.model.state"]
-STATE_STEPS += ["freshrank.refresh.due.state"]
+STATE_STEPS = [
+    "freshrank.clean.hold_back.crowd.state",
+    "freshrank.clean.ids.state",
+    "freshrank.emit.lists.state",
+    "freshrank.learn.model.state",
+    "freshrank.refresh.due.state",
+]
 """Step ids under which state is stored: a change of one is a change of the recovery format."""
 
 
