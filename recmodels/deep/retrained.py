@@ -74,13 +74,30 @@ class RetrainedModel(Recommender):
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Learn one interaction: at once for the inputs, and for the weights when they are trained next."""
+        self.note_one(user, item, y)
+        self.train_if_due()
+
+    def note_one(self, user: str, item: str, y: float = 1.0) -> None:
+        """Take an interaction into the inputs, and leave the weights as they are, even if they are due."""
+        self._changed(self._live.add(user, item, bounded(y)))
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last event noted makes it time to train the weights."""
         live = self._live
-        self._changed(live.add(user, item, bounded(y)))
-        if live.events % self.retrain_every == 0 and live.first_seen.any():
-            self._weights = self._trained(np.random.default_rng([self.seed, live.events]))
-            live.counters[TRAINED] = live.events
-            self._is_trained_anew = True
-            self._changed(None)
+        is_time = live.events % self.retrain_every == 0 and live.events > live.counters[TRAINED]
+        return is_time and bool(live.first_seen.any())
+
+    def train_if_due(self) -> bool:
+        """Train the weights if it is time; say whether it was."""
+        live = self._live
+        if not self.is_due:
+            return False
+        self._weights = self._trained(np.random.default_rng([self.seed, live.events]))
+        live.counters[TRAINED] = live.events
+        self._is_trained_anew = True
+        self._changed(None)
+        return True
 
     def _begin(self, first: Weights) -> Weights:
         """Return what a training begins with: the weights of the last one; the first ones for whoever and whatever has
