@@ -128,6 +128,30 @@ def test_an_erased_users_weights_are_gone(walked: Any) -> None:
     assert not model.dump_changes()["weights.users/embeddings"][row].any()
 
 
+def test_what_does_not_fit_is_refused(walked: Any) -> None:
+    record = walked[SASRec].dump()
+    with pytest.raises(ValueError, match=r"items/embeddings: expected the shape \(1024, 8\); got \(1024, 16\)"):
+        walked[SASRec].clone({"width": 8}).load(record)
+    with pytest.raises(ValueError, match="history/embeddings"):
+        MLP().load(record)
+
+
+def test_vectors_that_are_kept_do_not_outlive_an_item() -> None:
+    """A full catalogue forgets an item, and so it is gone from what the transformer reads: at once, too."""
+    model = SASRec(retrain_every=20, epochs=1, max_items=CIRCLE, **{**SMALL[SASRec], "least_steps": 1})
+    learn(model, circle(users=2, steps=10))
+    model.learn_one("keeper", "i3")
+    before = model.user_vector("keeper")
+    learn(model, [Example("other", f"i{(4 + k) % CIRCLE}") for k in range(CIRCLE - 1)])
+    assert np.array_equal(model.user_vector("keeper"), before)
+    learn(model, [Example("other", "new")])
+    loaded = model.clone()
+    loaded.load(model.dump())
+    assert not model.has_seen("keeper", "i3")
+    assert np.array_equal(model.user_vector("keeper"), model.user_vector("stranger"))
+    assert np.array_equal(model.user_vector("keeper"), loaded.user_vector("keeper"))
+
+
 def test_the_names_of_weights_do_not_depend_on_what_was_made_before() -> None:
     first, second = SASRec(length=5, width=4, heads=1), SASRec(length=6, width=4, heads=1)
     names = [model._network(1_024).names for model in (first, second)]

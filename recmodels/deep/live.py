@@ -71,8 +71,12 @@ class Live:
         """Rows of the users who were there when the weights were last trained, the reserved row first."""
         return _old(self.since[: len(self.users.names)], self.counters[TRAINED])
 
-    def add(self, user: str, item: str, reward: float) -> int:
-        """Note an event, and return the row of its user."""
+    def is_old_user(self, row: int) -> bool:
+        """Say whether a user was there when the weights were last trained."""
+        return bool(0 < self.since[row] <= self.counters[TRAINED])
+
+    def add(self, user: str, item: str, reward: float) -> None:
+        """Note an event."""
         user_row, item_row = self._user_row(user), self.item_row(item)
         self.counters[EVENTS] += 1
         self.histories.add(user_row, item_row, self.events, reward)
@@ -81,7 +85,6 @@ class Live:
         self.last_used[item_row] = self.events
         self._item_table.dirty[item_row] = 1
         self._count(item_row if reward > 0.0 else 0)
-        return user_row
 
     def item_row(self, name: str) -> int:
         """Return the row of an item; a new one gets one, at the cost of the least recently used if need be."""

@@ -83,10 +83,13 @@ class MLP(RetrainedModel):
             Shape(users, items, self.recent, self.width, self.units, self.dropout, self.learning_rate, self.seed)
         )
 
+    def _network_of(self, weights: Weights) -> Perceptron:
+        return self._network(len(weights[USERS]), len(weights[ITEMS]))
+
     def _said(self, user: int) -> NDArray[np.float32]:
         weights = self._weights
-        network = self._network(len(weights[USERS]), len(weights[ITEMS]))
-        return np.asarray(network.probability(weights, self._asked(user, len(weights[ITEMS])))[0])
+        asked = self._asked(user, len(weights[ITEMS]))
+        return np.asarray(self._network_of(weights).probability(weights, asked)[0])
 
     def _asked(self, user: int, rows: int) -> Asked:
         """Return what is known just now of a user's row and the first so many rows of items."""
@@ -97,7 +100,7 @@ class MLP(RetrainedModel):
         item = np.zeros((1, rows), np.int32)
         item[0, live.old_items] = live.old_items
         return Asked(
-            np.array([user if user in live.old_users else 0], np.int32),
+            np.array([user if live.is_old_user(user) else 0], np.int32),
             history,
             np.log1p(np.array([[len(live.histories.items(user))]]), dtype=np.float32),
             item,

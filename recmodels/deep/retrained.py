@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recmodels.arguments import expect_counts
 from recmodels.base import Context, Recommender
 from recmodels.deep.live import TRAINED, Live
-from recmodels.deep.network import Weights
+from recmodels.deep.network import Network, Weights
 from recmodels.rewards import bounded
 
 UNTRAINED = -100.0
@@ -69,8 +69,9 @@ class RetrainedModel(Recommender):
     def _said(self, user: int) -> NDArray[np.float32]:
         """Return what the weights say of each item's row for a user's row; 0 is a stranger's."""
 
-    def _changed(self, user: int | None) -> None:
-        """Told when the history of a user's row has changed; None: everything has."""
+    @abstractmethod
+    def _network_of(self, weights: Weights) -> Network:
+        """Return the network that weights are of, by how many rows they have."""
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Learn one interaction: at once for the inputs, and for the weights when they are trained next."""
@@ -79,7 +80,7 @@ class RetrainedModel(Recommender):
 
     def note_one(self, user: str, item: str, y: float = 1.0) -> None:
         """Take an interaction into the inputs, and leave the weights as they are, even if they are due."""
-        self._changed(self._live.add(user, item, bounded(y)))
+        self._live.add(user, item, bounded(y))
 
     @property
     def is_due(self) -> bool:
@@ -96,7 +97,6 @@ class RetrainedModel(Recommender):
         self._weights = self._trained(np.random.default_rng([self.seed, live.events]))
         live.counters[TRAINED] = live.events
         self._is_trained_anew = True
-        self._changed(None)
         return True
 
     def _begin(self, first: Weights) -> Weights:
@@ -160,7 +160,6 @@ class RetrainedModel(Recommender):
         if not row:
             return
         self._live.forget_users([row])
-        self._changed(row)
         for name in self.by_user & self._weights.keys():
             if row < len(self._weights[name]):
                 self._weights[name][row] = 0.0
@@ -192,12 +191,19 @@ class RetrainedModel(Recommender):
         Raises:
             ValueError: It is of a model with other arguments, and does not fit.
         """
-        weights = {name.removeprefix("weights."): a for name, a in record.items() if name.startswith("weights.")}
-        self._live.load(record)
+        prefix = "weights."
+        weights = {name.removeprefix(prefix): a.copy() for name, a in record.items() if name.startswith(prefix)}
         if weights:
-            self._weights = {name: np.array(array, np.float32) for name, array in weights.items()}
-        self._changed(None)
+            self._expect_fit(weights)
+        self._live.load(record)
+        self._weights = weights or self._weights
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy or a pickle needs."""
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("_cached")}
+    def _expect_fit(self, weights: Weights) -> None:
+        advice = "give the model the arguments that it had when the state was saved"
+        lacking = sorted((self.by_item | self.by_user) - weights.keys())
+        if lacking:
+            raise ValueError(f"expected the weights {', '.join(lacking)}; got {', '.join(weights)}; {advice}")
+        for name, fresh in self._network_of(weights).first.items():
+            got = weights[name].shape if name in weights else "none"
+            if got != fresh.shape:
+                raise ValueError(f"weights {name}: expected the shape {fresh.shape}; got {got}; {advice}")

@@ -77,23 +77,22 @@ class SASRec(RetrainedModel):
         self.batch_size = batch_size
         self.least_steps = least_steps
         self.negatives = negatives
-        self._vectors: dict[int, NDArray[np.float32]] = {}  # of users asked for since they changed: no state
+        # No state: vectors that were asked for, by the user's row, with the history and the weights that they are of.
+        self._vectors: dict[int, tuple[list[int], NDArray[np.float32]]] = {}
+        self._vectors_weights: Weights | None = None
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         small = {"width": 8, "length": 8, "blocks": 1, "negatives": 64, "batch_size": 8}
         yield {"retrain_every": 30, "least_steps": 30, "learning_rate": 0.02, **small}
 
-    def _changed(self, user: int | None) -> None:
-        if user is None:
-            self._vectors.clear()
-        else:
-            self._vectors.pop(user, None)
-
     def _network(self, rows: int) -> Transformer:
         return transformer(
             Shape(rows, self.length, self.width, self.blocks, self.heads, self.dropout, self.learning_rate, self.seed)
         )
+
+    def _network_of(self, weights: Weights) -> Transformer:
+        return self._network(len(weights[BIAS]))
 
     def _said(self, user: int) -> NDArray[np.float32]:
         return self._weights[ITEMS] @ self._vector(user) + self._weights[BIAS]
@@ -120,10 +119,14 @@ class SASRec(RetrainedModel):
         return vectors
 
     def _vector(self, user: int) -> NDArray[np.float32]:
-        if user not in self._vectors:
-            recent = self._live.histories.recent(user, self.length - 1)
-            self._vectors[user] = self._network(len(self._weights[BIAS])).vector(self._weights, recent)
-        return self._vectors[user]
+        if self._vectors_weights is not self._weights:
+            self._vectors, self._vectors_weights = {}, self._weights
+        recent = self._live.histories.recent(user, self.length - 1)
+        known, vector = self._vectors.get(user, (None, None))
+        if vector is None or known != recent:
+            vector = self._network_of(self._weights).vector(self._weights, recent)
+            self._vectors[user] = recent, vector
+        return vector
 
     def _trained(self, draw: np.random.Generator) -> Weights:
         network = self._network(capacity(self._live.rows, self.max_items + RESERVED))
@@ -150,7 +153,7 @@ class SASRec(RetrainedModel):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle needs."""
-        return {**self.__dict__, "_vectors": {}}
+        return {**self.__dict__, "_vectors": {}, "_vectors_weights": None}
 
 
 def _filled(array: NDArray[Any], rows: int) -> NDArray[Any]:

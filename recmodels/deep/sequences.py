@@ -19,7 +19,7 @@ def cut(
 
     Returns:
         [N, L] rows of items, 0 where a sequence has ended; and [N, L] what each counts as a target: 0 at the begin of a
-        sequence that does not begin with the user's first item, as nothing to the left of it says so.
+        sequence that does not begin with the first item of a history, as it did not follow on nothing.
 
     >>> entries = Entries(*np.array([[1, 1, 1, 1, 2], [5, 6, 7, 8, 9], [1, 2, 3, 5, 4], [1, -1, 1, 1, 1]]))
     >>> items, weight = cut(entries, since=1, length=2, draw=np.random.default_rng(1))
