@@ -5,7 +5,7 @@ import pickle
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite, nan
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,7 +95,7 @@ class Recommender(Ranker):
     [('pie', 3), ('tea', 1)]
     """
 
-    scores_are_probabilities: ClassVar[bool] = False
+    scores_are_probabilities: bool = False
     """Whether the score of an item says how likely it is that the user's next interaction is with that item."""
     uses_kernels: bool = False
     """Whether it runs in compiled kernels, which are to be made ready before the first event (see `recmodels.warm`)."""

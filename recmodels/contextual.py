@@ -53,6 +53,7 @@ class Contextual(Recommender):
     """
 
     uses_kernels = True
+    scores_are_probabilities = True
 
     def __init__(
         self,
@@ -111,6 +112,10 @@ class Contextual(Recommender):
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
         """Return the probability that the user's next interaction is with the item."""
         return self._scores(user, [item], x)[0]
+
+    def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
+        """Return the probabilities of many items at once."""
+        return self._scores(user, items, x)
 
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
         """Order items by falling probability; items of equal probability as they were first seen, then as given."""

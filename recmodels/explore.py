@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recmodels.arguments import expect_counts, expect_numbers
 from recmodels.arms import Arms
-from recmodels.base import Context, Example, Recommender, Step
+from recmodels.base import Context, Example, Recommender, Step, Why
 from recmodels.rewards import bounded
 
 WORD: Final = (1 << 64) - 1
@@ -61,6 +61,7 @@ class Explorer(Recommender):
         self.share = share
         self.arms = arms
         self.uses_kernels = model.uses_kernels
+        self.scores_are_probabilities = model.scores_are_probabilities
         self._trial = Arms(arms, MOST_SLOTS)
         self._learned = 0
 
@@ -77,6 +78,10 @@ class Explorer(Recommender):
         """Return what the model says."""
         return self.model.predict_one(user, item, x)
 
+    def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
+        """Return what the model says."""
+        return self.model.predict_many(user, items, x)
+
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
         """Order items as the model does."""
         return self.model.rank(user, items, x)
@@ -86,6 +91,19 @@ class Explorer(Recommender):
         listed = self.model.top(user, n, x)
         item = self._item_for(user, [known for known, _ in listed], n)
         return listed if item is None else [*listed[: n - 1], (item, self.model.predict_one(user, item, x))]
+
+    def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
+        """Return the user's list and what the model says of it; of an item on trial, that it is there to be tried."""
+        listed = self.model.explain(user, n, x)
+        item = self._item_for(user, [why.item for why in listed], n)
+        if item is None:
+            return listed
+        score = self.model.predict_one(user, item, x)
+        return [*listed[: n - 1], Why(item, score, {"explore": score})]
+
+    def member_weights(self) -> dict[str, float]:
+        """Return the model's."""
+        return self.model.member_weights()
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
         """Take examples one after the other, in one call of the model from slot to slot and from new item to new item.

@@ -175,6 +175,29 @@ def test_a_specification_makes_it() -> None:
     assert (model.candidates, model.context, model.repeats) == (50, ("device", "country"), "exclude")
 
 
+def test_many_are_predicted_as_each_is() -> None:
+    model = Contextual()
+    for k in range(100):
+        model.learn_one(f"u{k % 9}", f"i{k * k % 23}", 1.0, {"timestamp": float(k)})
+    items = ["i0", "nothing", "i4"]
+    assert model.predict_many("u1", items) == [model.predict_one("u1", item) for item in items]
+
+
+def test_it_is_a_member_of_the_blend() -> None:
+    """And is trusted where it alone knows: the device decides."""
+    model, without = build_model("blend+contextual(candidates=20)"), build_model("blend")
+    draw = random.Random(0)
+    hits = {True: 0, False: 0}
+    for k in range(500):
+        device = draw.choice(["phone", "desk"])
+        example = Example(f"u{k % 60}", f"{device} {draw.randrange(3)}", 1.0, 60.0 * k, {"device": device})
+        for is_with, each in ((True, model), (False, without)):
+            (step,) = each.step_many([example], 3, score=True)
+            hits[is_with] += k > 250 and step.position not in (None, -1)
+    assert hits[True] > 1.4 * hits[False], hits
+    assert model.member_weights()["contextual"] > 0.3
+
+
 @pytest.mark.parametrize(
     "wrong", [{"candidates": 0}, {"negatives": 101}, {"negatives": 0}, {"n_features": 0}, {"max_items": -1}]
 )

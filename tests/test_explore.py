@@ -16,6 +16,7 @@ from recmodels.base import Recommender
 from recmodels.checks.consistency import expect_whole
 from recmodels.checks.events import some_events, steps_of
 from recmodels.explore import Explorer, _chance
+from tests.test_flow import Flow, event
 
 
 def explorer(kind: type[Recommender], share: float) -> checks.Factory:
@@ -254,6 +255,25 @@ def test_state_of_more_arms_is_refused() -> None:
 def test_arguments_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong)) + ".* got "):
         Explorer(**{"model": Popularity(), **wrong})  # type: ignore[arg-type]
+
+
+def test_reasons_and_weights_are_the_models_and_a_slot_says_that_it_is_one() -> None:
+    model = Explorer(Blend(), share=1.0)
+    learn(model, POPULAR)
+    model.learn_item("new", {"title": "New"})
+    whys = model.explain("a", 2)
+    assert [(why.item, why.score) for why in whys] == model.top("a", 2)
+    assert set(whys[-1].parts) == {"explore"}
+    assert whys[:1] == model.model.explain("a", 2)[:1]
+    assert model.member_weights() == model.model.member_weights() != {}
+    assert model.scores_are_probabilities
+    assert model.predict_many("a", ["tea", "new"]) == [model.predict_one("a", item) for item in ("tea", "new")]
+
+
+def test_lists_that_say_why_name_the_slot() -> None:
+    records = [event(f"u{k % 5}", f"i{k % 12}", k) for k in range(60)]
+    said = [entry["why"] for out in Flow(records, explore=1.0, why=True, top=3).lists for entry in out["items"]]
+    assert sum(set(why) == {"explore"} for why in said) > 30
 
 
 def test_rivers_models_are_explored_too() -> None:
