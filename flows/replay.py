@@ -1,6 +1,5 @@
 """Replay: run a recorded log through the flow, and measure."""
 
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from flows.latency import LatencyHistogram
 from flows.log_file import open_log
 from flows.log_reader import Progress
 from flows.outcomes import Outcomes
+from flows.peak_memory import peak_rss_mb
 from flows.recommend import Ends, build_flow
 from flows.scoring import Discard, Scores
 from flows.settings import Settings
@@ -81,7 +81,7 @@ class ReplayResult:
                 "p99": self.latency.quantile(0.99) * to_us,
                 "max": self.latency.highest * to_us,
             },
-            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_rss_mb": peak_rss_mb(),
         }
 
 
