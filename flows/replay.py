@@ -1,6 +1,5 @@
 """Replay: run a recorded log through the flow, and measure."""
 
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ from flows.latency import LatencyHistogram
 from flows.log_reader import Progress
 from flows.model_watch import ModelWatch
 from flows.outcomes import Outcomes
+from flows.peak_memory import peak_rss_mb
 from flows.protocol import Protocol
 from flows.recommend import Ends, build_flow
 from flows.reliability import Reliability
@@ -119,7 +119,7 @@ class ReplayResult:
                 "p99": self.latency.quantile(0.99) * to_us,
                 "max": self.latency.highest * to_us,
             },
-            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_rss_mb": peak_rss_mb(),
             "late": self.tally.late,
             "left_out": self.tally.left_out,
             "protocol": asdict(protocol),
