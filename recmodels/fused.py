@@ -195,18 +195,18 @@ class FusedModel(Recommender):
 
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
         """Order items by falling score; items of equal score as they were first seen, then as given."""
-        given = list(items)
-        first_seen = self.memory.state.items.first_seen
-        age = [int(first_seen[self.memory.items.row(item)]) for item in given]
-        scores = self._scores(user, given, x)
-        last = int(self.memory.state.counters[EVENTS]) + 1
-        order = sorted(range(len(given)), key=lambda k: (-scores[k], age[k] or last))
-        return [given[k] for k in order]
+        given, memory = list(items), self.memory
+        rows = np.array([memory.items.row(item) for item in given], np.int32)
+        age = memory.state.items.first_seen[rows]
+        age[age == 0] = memory.state.counters[EVENTS] + 1
+        order = np.lexsort((age, -self._scores_of_rows(user, rows, x)))  # stable: as given where both are equal
+        return [given[k] for k in order.tolist()]
 
     def _scores(self, user: str, items: Sequence[str], x: Context | None) -> NDArray[np.float32]:
-        memory = self.memory
-        rows = np.array([memory.items.row(item) for item in items], np.int32)
-        scores = np.zeros(len(rows), np.float32)
+        return self._scores_of_rows(user, np.array([self.memory.items.row(item) for item in items], np.int32), x)
+
+    def _scores_of_rows(self, user: str, rows: NDArray[np.int32], x: Context | None) -> NDArray[np.float32]:
+        memory, scores = self.memory, np.zeros(len(rows), np.float32)
         most = len(memory.state.candidates.item)
         for start in range(0, len(rows), most):
             part = slice(start, start + most)
