@@ -13,6 +13,7 @@ from flows.asking import Asker
 from flows.features import Prepared
 from flows.kept import Kept, Record, StoreFor, keep
 from flows.messages import Forget, Interaction, ItemEvent, Ranked
+from flows.model_watch import ModelWatch
 from flows.tally import Tally
 from recmodels.base import Example, Recommender
 
@@ -26,10 +27,11 @@ def learn(
     score: bool,
     tally: Tally,
     store: StoreFor,
+    watch: ModelWatch | None = None,
     asker: Asker | None = None,
 ) -> KeyedStream[Ranked]:
     """Learn every event; interactions and erasures come out with the user's new list."""
-    return keep("model", up, lambda: Learner(model(), top, score, tally, asker), store)
+    return keep("model", up, lambda: Learner(model(), top, score, tally, watch, asker), store)
 
 
 class Learner(Kept[Prepared, Ranked]):
@@ -40,14 +42,24 @@ class Learner(Kept[Prepared, Ranked]):
         top: Length of the lists.
         score: Whether each event is scored against the list just before it.
         tally: Counts what was learned.
+        watch: Looks at the model as it learns; None: nobody does.
         asker: Scores by a protocol of its own; None: every event against the list of `top` items.
     """
 
-    def __init__(self, model: Recommender, top: int, score: bool, tally: Tally, asker: Asker | None = None) -> None:
+    def __init__(
+        self,
+        model: Recommender,
+        top: int,
+        score: bool,
+        tally: Tally,
+        watch: ModelWatch | None = None,
+        asker: Asker | None = None,
+    ) -> None:
         self.model = model
         self.top = top
         self.score = score
         self.tally = tally
+        self.watch = watch
         self.asker = asker
 
     @override
@@ -84,6 +96,8 @@ class Learner(Kept[Prepared, Ranked]):
                 steps = self.asker.step_many(self.model, examples)
             ranked.extend(Ranked(event, *step) for event, step in zip(events, steps, strict=True))
             self.tally.learned += len(events)
+            if self.watch is not None:
+                self.watch.after(self.model, examples, steps)
 
     @override
     def dump(self) -> Record:

@@ -21,6 +21,7 @@ from flows.kept import StoreFor
 from flows.latency import LatencyHistogram
 from flows.learn import learn
 from flows.messages import Decided, Outgoing, Raw, Rejected
+from flows.model_watch import ModelWatch
 from flows.settings import Settings
 from flows.tally import Tally
 from flows.where import where
@@ -50,6 +51,8 @@ class Ends:
     store: StoreFor = lambda step: None
     tally: Tally = field(default_factory=Tally)
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+    watch: ModelWatch | None = None
+    """Looks at the model as it learns; None: nobody does."""
 
 
 def build_flow(settings: Settings, ends: Ends) -> Dataflow:
@@ -65,7 +68,8 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
     events = op.key_on("shard", existing, lambda event: SHARD)
     fresh = clean("clean", events, s.dedup_window, tally, store)
     examples = features("features", fresh, s.rewards, ends.is_positive)
-    ranked = learn("learn", examples, s.build_model, s.top, ends.scores is not None, tally, store, ends.asker)
+    is_scored = ends.scores is not None
+    ranked = learn("learn", examples, s.build_model, s.top, is_scored, tally, store, ends.watch, ends.asker)
     decided = op.key_rm("unshard", emit("emit", ranked, s.emit, s.emit_interval, s.max_users, tally, store))
 
     messages = encode("encode", decided, s.model_version, s.top, tally, ends.latency)

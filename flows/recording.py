@@ -90,6 +90,8 @@ def positions_of(path: Path) -> Positions | None:
         LogError: The file of positions belongs to another log or another version.
     """
     beside = _positions_path(path)
+    if not path.name.endswith(ENDINGS):
+        return None
     try:
         with beside.open("rb") as file:
             header = orjson.loads(file.read(HEADER_BYTES))

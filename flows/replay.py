@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.asking import Asker
 from flows.engine import recovery_in, run_flow
@@ -13,6 +13,7 @@ from flows.file_sinks import ListFile, RejectFile
 from flows.inputs import find_files, open_logs
 from flows.latency import LatencyHistogram
 from flows.log_reader import Progress
+from flows.model_watch import ModelWatch
 from flows.outcomes import Outcomes
 from flows.protocol import Protocol
 from flows.recommend import Ends, build_flow
@@ -22,6 +23,9 @@ from flows.survey import survey
 from flows.tally import Tally
 from flows.windows import metrics_at, series
 from recmodels.evaluate import RankingMetrics
+
+if TYPE_CHECKING:
+    import pandas
 
 BATCH = 8
 """Records taken at once: a list waits for its whole batch, so that a small one is fresh and a large one fast."""
@@ -41,6 +45,8 @@ class ReplayResult:
     outcomes: Outcomes
     latency: LatencyHistogram
     seconds: float
+    cpu_seconds: float
+    """Of all threads of the process, while the flow ran."""
     last_lists: Mapping[str, Sequence[str]]
     """The lists of the users who came last, the newest first."""
     damage: str | None
@@ -53,6 +59,34 @@ class ReplayResult:
         """The measures of quality, by their names."""
         outcomes = self.outcomes.arrays()
         return metrics_at(self.protocol.ks, outcomes["position"], outcomes["served"])
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return a row for each scored event: the columns of `outcomes`, and whether it was a hit.
+
+        `hit` says so of the list just before the event, `served_hit` of the one the output topic held; `time` is in
+        Unix seconds.
+
+        Raises:
+            ImportError: pandas is not installed.
+
+        >>> from flows.sample import EVENTS
+        >>> result = replay(EVENTS, Settings(repeats="exclude", model="popularity"), limit=1_000)
+        >>> frame = result.to_pandas()
+        >>> len(frame), bool(frame.hit.mean() == result.fresh.hit_rate)
+        (1000, True)
+        >>> round(float(frame[frame.user_events == 0].hit.mean()), 3)  # strangers
+        0.196
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError(
+                "to_pandas: expected pandas to be installed. Install it with: pip install 'freshrank[pandas]'"
+            ) from None
+        frame = pandas.DataFrame(self.outcomes.arrays())
+        for column, positions in (("hit", frame["position"]), ("served_hit", frame["served"])):
+            frame[column] = (positions >= 0) & (positions < self.fresh.k)
+        return frame
 
     def report(self) -> dict[str, Any]:
         """Return everything as the report file says it."""
@@ -74,6 +108,7 @@ class ReplayResult:
             "metrics": self.metrics,
             "seconds": self.seconds,
             "events_per_second": events / self.seconds if self.seconds else 0.0,
+            "cpu_seconds": self.cpu_seconds,
             "latency_us": {
                 "p50": self.latency.quantile(0.5) * to_us,
                 "p99": self.latency.quantile(0.99) * to_us,
@@ -99,6 +134,8 @@ def replay(
     rejects: str | Path | None = None,
     progress: Progress | None = None,
     batch: int = BATCH,
+    scores: Scores | None = None,
+    watch: ModelWatch | None = None,
     protocol: Protocol | None = None,
     sort: bool = False,
 ) -> ReplayResult:
@@ -113,6 +150,8 @@ def replay(
         rejects: Where rejected records go; None: they are only counted.
         progress: Told how far the reading is.
         batch: Records taken at once; it never changes a list.
+        scores: Measures here: who keeps hold of it can look in while the replay runs. None: at k 10, or `top` if less.
+        watch: Looks at the model as it learns, for a report; None: nobody does.
         protocol: What is scored, and how. None: every event, against the list of ten, or `top` where that is less.
         sort: Sort the log by time first.
 
@@ -135,7 +174,8 @@ def replay(
             "go with it. Leave --recovery out, or the others."
         )
     opened = open_logs(log, columns, sort=sort, batch_size=batch, limit=limit, progress=progress)
-    scores, tally, latency = Scores(k=protocol.ks[0]), Tally(), LatencyHistogram()
+    scores = scores or Scores(k=protocol.ks[0])
+    tally, latency = Tally(), LatencyHistogram()
     for path in (out, rejects):
         if path is not None:
             ListFile(path).check()
@@ -159,6 +199,7 @@ def replay(
             scores=scores,
             tally=tally,
             latency=latency,
+            watch=watch,
             is_positive=protocol.is_positive,
             exists=protocol.exists,
             asker=asker,
@@ -166,9 +207,9 @@ def replay(
         if recovery is not None:
             ends.store = recovery.store
         flow = build_flow(settings, ends)
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)
-        seconds = time.perf_counter() - started
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     return ReplayResult(
         path=str(log) if isinstance(log, str | Path) else ", ".join(map(str, log)),
         settings=settings,
@@ -180,6 +221,7 @@ def replay(
         outcomes=scores.outcomes,
         latency=latency,
         seconds=seconds,
+        cpu_seconds=cpu_seconds,
         last_lists=scores.last_lists(3),
         damage=opened.source.damage,
         protocol=protocol,

@@ -7,6 +7,7 @@ from typing import Any
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
+from flows.list_metrics import ListMetrics
 from flows.messages import Decided
 from flows.outcomes import Outcomes
 from recmodels.evaluate import RankingMetrics
@@ -17,6 +18,7 @@ class Scores(DynamicSink[Decided]):
 
     Args:
         k: Length of the list that counts.
+        lists: Told of every list that goes out.
 
     Attributes:
         fresh: Of the list the model would have given at the time of the event.
@@ -27,7 +29,8 @@ class Scores(DynamicSink[Decided]):
         targets: Given the number of an interaction and its item, says which items are a hit; None: its item alone.
     """
 
-    def __init__(self, k: int = 10) -> None:
+    def __init__(self, k: int = 10, lists: ListMetrics | None = None) -> None:
+        self.lists = lists
         self.fresh = RankingMetrics(k)
         self.served = RankingMetrics(k)
         self.outcomes = Outcomes()
@@ -58,6 +61,8 @@ class Scores(DynamicSink[Decided]):
         self.events += 1
         self.users[user] = user_events + 1
         self.items[item] = item_events + 1
+        if self.lists is not None:
+            self.lists.update(item, items if decided.is_emitted else None, self.items, self.events)
         if decided.is_emitted:
             self._held.pop(user, None)  # to the end of the dict
             self._held[user] = items

@@ -3,6 +3,8 @@
 import csv
 import gzip
 import io
+import shlex
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -65,6 +67,11 @@ def show_result(result: ReplayResult, console: Console) -> None:
             "all the same: --sort sorts them.",
             highlight=False,
         )
+
+
+def command_line() -> str:
+    """Return the command that runs, as one would type it again in this directory."""
+    return shlex.join(["freshrank", *sys.argv[1:]])
 
 
 def show_lists(result: ReplayResult, titles: Mapping[str, str], console: Console, length: int = 5) -> None:
