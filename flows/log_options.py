@@ -56,10 +56,10 @@ class GivenLog:
         return (str(self.recording),)
 
 
-def record_topic(settings: Settings, topic: str, range: Range, path: Path) -> str:
+def record_topic(settings: Settings, topic: str, wanted: Range, path: Path) -> str:
     """Record a range of a topic, and return a sentence that says what was written."""
     check_recording(path)
-    count = record(topic, read_range(settings.client(), topic, range), path)
+    count = record(topic, read_range(settings.client(), topic, wanted), path)
     return f"{count:,} records of {topic} are in {path}. Replay it again: freshrank replay {path}"
 
 

@@ -90,6 +90,8 @@ def positions_of(path: Path) -> Positions | None:
         LogError: The file of positions belongs to another log or another version.
     """
     beside = _positions_path(path)
+    if not path.name.endswith(ENDINGS):
+        return None
     try:
         with beside.open("rb") as file:
             header = orjson.loads(file.read(HEADER_BYTES))
@@ -102,21 +104,25 @@ def positions_of(path: Path) -> Positions | None:
                 f"{beside}: expected a log of {header['log_bytes']:,} bytes beside it; {path.name} has "
                 f"{path.stat().st_size:,}. Put its own log back, or remove this file to count lines instead."
             )
-        return partial(_read, beside, str(header["topic"]))
+        return partial(_read, beside, str(header["topic"]), int(header["records"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LogError(f"{beside}: expected the positions of a recording; {error}. Remove it to count lines.") from None
 
 
-def _read(beside: Path, topic: str) -> tuple[str, Iterator[tuple[int, int]]]:
+def _read(beside: Path, topic: str, records: int) -> tuple[str, Iterator[tuple[int, int]]]:
     def each() -> Iterator[tuple[int, int]]:
+        told = 0
         with beside.open("rb") as file:
             file.seek(HEADER_BYTES)
             for line in file:
                 partition, first, count = orjson.loads(line)
+                told += count
                 for offset in range(first, first + count):
                     yield partition, offset
+        if told != records:
+            raise LogError(f"{beside}: expected the positions of {records:,} records; found {told:,}. Remove it.")
 
     return topic, each()
 

@@ -146,13 +146,11 @@ class FusedModel(FusedTables):
 
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
         """Order items by falling score; items of equal score as they were first seen, then as given."""
-        given = list(items)
-        first_seen = self.memory.state.items.first_seen
-        age = [int(first_seen[self.memory.items.row(item)]) for item in given]
-        scores = self._scores(user, given, x)
-        last = int(self.memory.state.counters[[EVENTS, ANNOUNCED]].sum()) + 1
-        order = sorted(range(len(given)), key=lambda k: (-scores[k], age[k] or last))
-        return [given[k] for k in order]
+        given, state = list(items), self.memory.state
+        age = state.items.first_seen[[self.memory.items.row(item) for item in given]]
+        age[age == 0] = state.counters[[EVENTS, ANNOUNCED]].sum() + 1
+        order = np.lexsort((age, -self._scores(user, given, x)))  # stable: as given where both are equal
+        return [given[k] for k in order.tolist()]
 
     def _scores(self, user: str, items: Sequence[str], x: Context | None) -> NDArray[np.float32]:
         memory, state, time = self.memory, self.memory.state, time_of(x)

@@ -135,3 +135,11 @@ def test_positions_that_do_not_belong_are_refused(tmp_path: Path, spoil: object,
         open_log(path)
     beside.unlink()
     assert [raw.source for raw in read(open_log(path))][:2] == ["events/0/0", "events/0/1"]
+
+
+def test_positions_that_were_cut_drop_no_record_in_silence(tmp_path: Path) -> None:
+    path, beside = tmp_path / "events.jsonl", tmp_path / "events.jsonl.positions"
+    record("events", RECORDS, path)
+    beside.write_bytes(b"\n".join(beside.read_bytes().split(b"\n")[:3]) + b"\n")
+    with pytest.raises(LogError, match="expected the positions of 5 records; found 3"):
+        read(open_log(path))
