@@ -28,7 +28,8 @@ from flows.run import run as run_job
 from flows.screen import command_line, progress_of, read_titles, show_lists, show_result
 from flows.settings import Settings, SettingsError, load_settings
 from flows.watch import TooManyRejectsError
-from recmodels.fused import FusedModel, are_kernels_compiled, warm_up
+from recmodels.fused import FusedModel
+from recmodels.warm import are_kernels_compiled, warm_up
 
 FAILED, WRONG = 1, 2
 """Exit statuses: a failure while running; a wrong command, configuration or input file."""

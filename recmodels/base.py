@@ -5,7 +5,7 @@ import pickle
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite, nan
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,12 +48,15 @@ class Step(NamedTuple):
 
 
 class Why(NamedTuple):
-    """An item of a list, and what its score is the sum of."""
+    """Why an item is in a list."""
 
     item: str
     score: float
+    """As in the list."""
     parts: Mapping[str, float]
-    """Member or column -> its share of the score; the shares add up to the score; largest first."""
+    """How much each member speaks for the item, the most first. In a blend: how far it lifts the item's logit above
+    that of the user's average candidate; the score is a rising function of the logit. A model of one piece has one
+    part, its score."""
 
 
 class Recommender(Ranker):
@@ -92,6 +95,9 @@ class Recommender(Ranker):
     [('pie', 3), ('tea', 1)]
     """
 
+    scores_are_probabilities: ClassVar[bool] = False
+    """Whether the score of an item says how likely it is that the user's next interaction is with that item."""
+
     def __init__(self, repeats: str = "allow", seed: int = 0) -> None:
         super().__init__(seed=seed)
         expect_choice("repeats", repeats, ("allow", "exclude"))
@@ -124,12 +130,17 @@ class Recommender(Ranker):
         )
         return heapq.nsmallest(n, scored, key=lambda pair: -pair[1])
 
+    def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
+        """Return the scores of many items for a user: what a blend asks of a member. A model that knows a faster way
+        than one by one overrides it."""
+        return [self.predict_one(user, item, x) for item in items]
+
     def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
-        """Return the user's list with what each score is the sum of."""
+        """Return the user's list as `top` does, and why each item is in it."""
         return [Why(item, score, {"model": score}) for item, score in self.top(user, n, x)]
 
     def member_weights(self) -> dict[str, float]:
-        """Return how much each column counts: nothing for a model that unites none."""
+        """Return how much each member counts, on average over the contexts; nothing for a model of one piece."""
         return {}
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:

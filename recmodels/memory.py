@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from recmodels.ids import RESERVED, IdTable
 from recmodels.kernels import covisitation, history, popularity
 from recmodels.kernels import state as arrays
+from recmodels.kernels.calibration import LISTED
 from recmodels.kernels.candidates import CANDIDATES, COLUMNS, HALF_LIVES
 from recmodels.kernels.users import GAPS, LENGTHS
 from recmodels.tables import Table, dump_changes, dump_part
@@ -28,6 +29,7 @@ class Sizes(NamedTuple):
     recent: int
     row_length: int
     n_factors: int
+    n_outside: int
 
 
 class Memory:
@@ -73,25 +75,28 @@ class Memory:
                 Table("user_factors", n_users, own=(f4, (k,)), step=(f4, ())),
             )
         }
-        contexts = LENGTHS + GAPS
+        contexts, columns = LENGTHS + GAPS, COLUMNS + sizes.n_outside
         self.small: dict[str, NDArray[Any]] = {
             "counters": np.zeros(arrays.COUNTERS, i8),
             "top": np.zeros((HALF_LIVES, TOP), i4),
             "size": np.zeros(HALF_LIVES, i4),
-            "weight": np.zeros((contexts, COLUMNS), f8),
-            "step": np.zeros((contexts, COLUMNS), f8),
+            "weight": np.zeros((contexts, columns), f8),
+            "step": np.zeros((contexts, columns), f8),
+            "line": np.tile(np.array([1.0, 0.0]), (LENGTHS, 1)),
+            "line_step": np.zeros((LENGTHS, 2), f8),
         }
         scratch = arrays.Candidates(
             stamp=np.zeros(3, i8),
             size=np.zeros(3, i8),
             item=np.zeros(CANDIDATES, i4),
-            column=np.zeros((COLUMNS, CANDIDATES), f4),
+            column=np.zeros((columns, CANDIDATES), f4),
             score=np.zeros(CANDIDATES, f4),
             share=np.zeros(CANDIDATES, f4),
             place=np.zeros(n_items, i8),
             sums=np.zeros((CANDIDATES + 1, 2), f4),
             user_vector=np.zeros(k, f4),
             gradient=np.zeros(k, f4),
+            listed=np.zeros(LISTED, i4),
         )
         small = self.small
         self.state = arrays.State(
@@ -106,6 +111,7 @@ class Memory:
             item_factors=arrays.ItemFactors(**self._arrays("item_factors")),
             user_factors=arrays.UserFactors(**self._arrays("user_factors")),
             weights=arrays.Weights(small["weight"], small["step"]),
+            calibration=arrays.Calibration(small["line"], small["line_step"]),
             candidates=scratch,
             options=options,
         )
@@ -226,7 +232,7 @@ class Memory:
             table.expect_fit(record)
         if "small.counters" in record:  # not in every part
             for name, array in self.small.items():
-                array[...] = record[f"small.{name}"]
+                array[...] = record.get(f"small.{name}", array)  # an older version's state has no calibration
         for table in self.tables.values():
             table.load_rows(record)
         self.state.candidates.stamp[1] = 0

@@ -46,12 +46,12 @@ def lists(results: Sequence[Measured], titles: Mapping[str, str]) -> list[Shown]
 
 
 def why(listed: Listed) -> str:
-    """Say why an item is in a list: the largest parts of its score.
+    """Say what speaks most for an item.
 
-    >>> why(Listed("i9", 1.5, {"covisitation": 1.2, "popularity": 0.5, "factors": -0.2, "history": 0.0}))
-    'covisitation +1.20, popularity +0.50, factors −0.20'
+    >>> why(Listed("i9", 0.2, {"covisitation": 1.2, "popular": 0.5, "factors": -0.2}))
+    'covisitation +1.20 · popular +0.50'
     """
     if listed.parts.keys() == {"model"}:  # one that does not say more
         return ""
-    parts = sorted(listed.parts.items(), key=lambda part: -abs(part[1]))[:PARTS]
-    return ", ".join(f"{name} {share:+.2f}".replace("-", "−") for name, share in parts if share)
+    parts = sorted(listed.parts.items(), key=lambda part: -part[1])[:PARTS]
+    return " · ".join(f"{name} {lift:+.2f}" for name, lift in parts if lift > 0.0)

@@ -18,7 +18,20 @@ HISTORIES: Final = 3
 PERSONAL: Final = FOLLOWS + HISTORIES
 FACTORS: Final = PERSONAL + 3
 COLUMNS: Final = FACTORS + 1
+"""Columns that the kernels fill. Behind them come those that are filled from outside, by `recmodels.united`."""
 
+
+COLUMN_NAMES: Final = (
+    *(f"popular {h}" for h in range(HALF_LIVES)),
+    "followed the last item",
+    "followed the last few",
+    "followed the recent",
+    "had often",
+    "had lately",
+    "had before",
+    "factors",
+)
+"""What a person reads."""
 
 CANDIDATES: Final = 8192
 """Most candidates of one list."""

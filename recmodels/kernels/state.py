@@ -1,7 +1,7 @@
 """What a fused model remembers: one named tuple of arrays per table, and one of them all.
 
 `U` users, `I` items, `L` recent items of a user, `R` entries of a co-visitation row, `H` half-lives, `K` factors,
-`M` columns of the candidate set.
+`M` columns of the candidate set, those that are filled from outside included.
 """
 
 from typing import Final, NamedTuple
@@ -136,6 +136,15 @@ class Weights(NamedTuple):
     """[contexts, M] sum of squared gradients, as AdaGrad needs it."""
 
 
+class Calibration(NamedTuple):
+    """How shares of the softmax become probabilities, by length of history."""
+
+    line: Float64
+    """[lengths, 2] slope and offset."""
+    step: Float64
+    """[lengths, 2] sum of squared gradients, as AdaGrad needs it."""
+
+
 class Candidates(NamedTuple):
     """Scratch: the candidate set of one user. Not part of what is remembered."""
 
@@ -160,6 +169,8 @@ class Candidates(NamedTuple):
     """[K] the user's factors and those of the recent items together."""
     gradient: Float32
     """[K]"""
+    listed: Int32
+    """[10] places of the list that is learned from."""
 
 
 class Options(NamedTuple):
@@ -197,5 +208,6 @@ class State(NamedTuple):
     item_factors: ItemFactors
     user_factors: UserFactors
     weights: Weights
+    calibration: Calibration
     candidates: Candidates
     options: Options

@@ -53,17 +53,19 @@ def exp2(x: np.float32) -> np.float32:
 
 
 @kernel
-def share(candidates: Candidates) -> None:
-    """Fill the softmax of the scores."""
+def share(candidates: Candidates) -> np.float32:
+    """Fill the softmax of the scores; return the logarithm of its denominator."""
     size = candidates.size[0]
     highest = np.float32(-np.inf)
     for s in range(size):
         highest = max(highest, candidates.score[s])
     for s in range(size):
         candidates.share[s] = exp2((candidates.score[s] - highest) * LOG2_E)
-    one = np.float32(1.0) / add_up(candidates.share, size)
+    total = add_up(candidates.share, size)
+    one = np.float32(1.0) / total
     for s in range(size):
         candidates.share[s] *= one
+    return highest + np.log(total)
 
 
 @kernel
