@@ -292,7 +292,7 @@ def test_a_hostile_title_is_only_text(page: Page, reports: dict[str, Path]) -> N
 def test_lists_say_why_and_the_command_is_there(page: Page, reports: dict[str, Path]) -> None:
     opened(page, reports["one"])
     said = page.evaluate("document.body.innerText")
-    assert "Tea\nfollows +1.20 · popular +0.30" in said
+    assert "Tea\nfollows +1.20 popular +0.30" in said
     assert "had last: i1" in said
     assert "blend is better by 0.100 ± 0.010." in said
     assert page.evaluate("document.querySelector('#command code').innerText") == "freshrank replay one"

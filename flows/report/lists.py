@@ -17,7 +17,7 @@ class Line(NamedTuple):
     """An item of a list."""
 
     title: str
-    why: str
+    why: Sequence[str]
 
 
 class Shown(NamedTuple):
@@ -45,13 +45,13 @@ def lists(results: Sequence[Measured], titles: Mapping[str, str]) -> list[Shown]
     return sorted((each for each in shown if each.user in users), key=lambda each: users.index(each.user))
 
 
-def why(listed: Listed) -> str:
+def why(listed: Listed) -> list[str]:
     """Say what speaks most for an item.
 
     >>> why(Listed("i9", 0.2, {"covisitation": 1.2, "popular": 0.5, "factors": -0.2}))
-    'covisitation +1.20 · popular +0.50'
+    ['covisitation +1.20', 'popular +0.50']
     """
     if listed.parts.keys() == {"model"}:  # one that does not say more
-        return ""
+        return []
     parts = sorted(listed.parts.items(), key=lambda part: -part[1])[:PARTS]
-    return " · ".join(f"{name} {lift:+.2f}" for name, lift in parts if lift > 0.0)
+    return [f"{name} {lift:+.2f}" for name, lift in parts if lift > 0.0]

@@ -1,12 +1,16 @@
 """The numbers at the top of the report: one row a measure, one column a model."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from flows.report.bands import rates
 from flows.report.measured import Measured
+
+HIT_RATE: Final = re.compile(r"(served_)?hit_rate@(\d+)")
+"""Measures that are shares of the scored events, and so have an interval."""
 
 
 class Measure(NamedTuple):
@@ -36,8 +40,9 @@ def _metric(result: Measured, name: str) -> str:
     value = result.numbers["metrics"].get(name)
     if value is None:
         return "–"
-    hits = {f"hit_rate@{result.k}": result.hits, f"served_hit_rate@{result.k}": result.served_hits}.get(name)
-    if hits is None or not len(hits):
+    match = HIT_RATE.fullmatch(name)
+    positions = result.outcomes["served" if match and match[1] else "position"]
+    if match is None or not len(positions):
         return f"{value:.4f}"
-    found = rates(hits, np.zeros(len(hits), np.int64), 1)
+    found = rates((positions >= 0) & (positions < int(match[2])), np.zeros(len(positions), np.int64), 1)
     return f"{value:.4f} ± {float(found.high[0] - found.low[0]) / 2:.4f}"
