@@ -31,6 +31,7 @@ MEASURES = (
     "cold_start",
     "kafka",
     "plain_models",
+    "aa_coverage",
 )
 LIBRARIES = ("bytewax", "river", "numba", "numpy", "orjson", "msgspec", "confluent-kafka")
 HERE = Path(__file__).parent

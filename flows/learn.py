@@ -9,6 +9,7 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
 
+from flows.asking import Asker
 from flows.features import Prepared
 from flows.kept import Kept, Record, StoreFor, keep
 from flows.messages import Forget, Interaction, ItemEvent, Ranked
@@ -27,9 +28,10 @@ def learn(
     tally: Tally,
     store: StoreFor,
     watch: ModelWatch | None = None,
+    asker: Asker | None = None,
 ) -> KeyedStream[Ranked]:
     """Learn every event; interactions and erasures come out with the user's new list."""
-    return keep("model", up, lambda: Learner(model(), top, score, tally, watch), store)
+    return keep("model", up, lambda: Learner(model(), top, score, tally, watch, asker), store)
 
 
 class Learner(Kept[Prepared, Ranked]):
@@ -41,16 +43,24 @@ class Learner(Kept[Prepared, Ranked]):
         score: Whether each event is scored against the list just before it.
         tally: Counts what was learned.
         watch: Looks at the model as it learns; None: nobody does.
+        asker: Scores by a protocol of its own; None: every event against the list of `top` items.
     """
 
     def __init__(
-        self, model: Recommender, top: int, score: bool, tally: Tally, watch: ModelWatch | None = None
+        self,
+        model: Recommender,
+        top: int,
+        score: bool,
+        tally: Tally,
+        watch: ModelWatch | None = None,
+        asker: Asker | None = None,
     ) -> None:
         self.model = model
         self.top = top
         self.score = score
         self.tally = tally
         self.watch = watch
+        self.asker = asker
 
     @override
     def process(self, batch: list[Prepared]) -> list[Ranked]:
@@ -67,16 +77,23 @@ class Learner(Kept[Prepared, Ranked]):
             if isinstance(event, ItemEvent):
                 self.model.learn_item(event.item, event.features, event.available)
                 self.tally.item_events += 1
+                if self.asker is not None:
+                    self.asker.learn_item(event.item, event.available)
             elif isinstance(event, Forget):
                 self.model.forget_one(event.user)
                 self.tally.forgotten += 1
+                if self.asker is not None:
+                    self.asker.forget_one(event.user)
                 ranked.append(Ranked(event, None, None, None))
         self._learn(events, examples, ranked)
         return ranked
 
     def _learn(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Ranked]) -> None:
         if events:
-            steps = self.model.step_many(examples, self.top, self.score)
+            if self.asker is None:
+                steps = self.model.step_many(examples, self.top, self.score)
+            else:
+                steps = self.asker.step_many(self.model, examples)
             ranked.extend(Ranked(event, *step) for event, step in zip(events, steps, strict=True))
             self.tally.learned += len(events)
             if self.watch is not None:

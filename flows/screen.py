@@ -61,6 +61,12 @@ def show_result(result: ReplayResult, console: Console) -> None:
     table.add_row("peak memory", f"{report['peak_rss_mb']:,.0f} MB")
     console.print(table)
     console.print(f"{result.tally.sentence()}.", highlight=False)
+    if result.tally.late:
+        console.print(
+            f"{result.tally.late:,} events are older than one before them, and were learned in the order of the log "
+            "all the same: --sort sorts them.",
+            highlight=False,
+        )
 
 
 def command_line() -> str:
