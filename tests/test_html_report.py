@@ -289,6 +289,15 @@ def test_a_hostile_title_is_only_text(page: Page, reports: dict[str, Path]) -> N
     assert HOSTILE in page.evaluate("document.getElementById('lists').innerText")
 
 
+def test_a_hostile_name_is_only_text(page: Page, tmp_path: Path) -> None:
+    write_html(tmp_path / "page.html", [replace(planted("blend", 0.2, 4.0, weighs=True), name=HOSTILE)], HOSTILE)
+    opened(page, tmp_path / "page.html")
+    assert page.complaints == []
+    assert page.evaluate("document.title").startswith(HOSTILE)
+    assert page.evaluate("document.querySelectorAll('img').length") == 0
+    assert "time" in figures(page)
+
+
 def test_lists_say_why_and_the_command_is_there(page: Page, reports: dict[str, Path]) -> None:
     opened(page, reports["one"])
     said = page.evaluate("document.body.innerText")

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from math import isnan
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -38,7 +39,7 @@ def summary(results: Sequence[Measured]) -> list[Measure]:
 
 def _metric(result: Measured, name: str) -> str:
     value = result.numbers["metrics"].get(name)
-    if value is None:
+    if value is None or isnan(value):
         return "–"
     match = HIT_RATE.fullmatch(name)
     positions = result.outcomes["served" if match and match[1] else "position"]
