@@ -31,7 +31,10 @@ def summary(results: Sequence[Measured]) -> list[Measure]:
         ("users, items", lambda told: f"{told['log']['users']:,}, {told['log']['items']:,}"),
         ("events per second", lambda told: f"{told['events_per_second']:,.0f}"),
         ("CPU seconds", lambda told: f"{told['cpu_seconds']:,.1f}"),
-        ("latency p50, p99", lambda told: f"{told['latency_us']['p50']:,.0f}, {told['latency_us']['p99']:,.0f} µs"),
+        (
+            "latency p50, p99",
+            lambda told: f"{told['latency_us']['p50']:,.0f}, {told['latency_us']['p99']:,.0f}\u00a0µs",
+        ),
         ("peak memory", lambda told: f"{told['peak_rss_mb']:,.0f} MB"),
     ]
     return measures + [Measure(name, [say(result.numbers) for result in results]) for name, say in rest]
@@ -46,4 +49,4 @@ def _metric(result: Measured, name: str) -> str:
     if match is None or not len(positions):
         return f"{value:.4f}"
     found = rates((positions >= 0) & (positions < int(match[2])), np.zeros(len(positions), np.int64), 1)
-    return f"{value:.4f} ± {float(found.high[0] - found.low[0]) / 2:.4f}"
+    return f"{value:.4f} ±\u00a0{float(found.high[0] - found.low[0]) / 2:.4f}"
