@@ -69,7 +69,7 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
     fresh = clean("clean", events, s.dedup_window, tally, store)
     examples = features("features", fresh, s.rewards, ends.is_positive)
     is_scored = ends.scores is not None
-    ranked = learn("learn", examples, s.build_model, s.top, is_scored, tally, store, ends.watch, ends.asker)
+    ranked = learn("learn", examples, s.build_model, s.top, is_scored, tally, store, ends.watch, ends.asker, s.why)
     decided = op.key_rm("unshard", emit("emit", ranked, s.emit, s.emit_interval, s.max_users, tally, store))
 
     messages = encode("encode", decided, s.model_version, s.top, tally, ends.latency)

@@ -42,7 +42,7 @@ class Scores(DynamicSink[Decided]):
 
     def add(self, decided: Decided) -> None:
         """Score one event, then note the list that goes out after it."""
-        event, position, items, _ = decided.ranked
+        event, position, items, *_ = decided.ranked
         user = event.user
         if items is None:
             self._held.pop(user, None)
