@@ -15,7 +15,7 @@ from recmodels.trends import Popular, Rising, popular, rising
 
 HAD: Final = 10
 """So many items of a history are printed; JSON has them all."""
-PARTS: Final = 4
+PARTS: Final = 3
 """So many reasons of an item are printed; JSON has them all."""
 
 Titles = Mapping[str, str]
