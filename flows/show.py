@@ -120,7 +120,7 @@ def _why(parts: Mapping[str, float]) -> str:
     if parts.keys() == {"model"}:  # one that does not say more
         return ""
     largest = sorted(parts.items(), key=lambda part: -part[1])[:PARTS]
-    return " · ".join(f"{name} {lift:+.2f}" for name, lift in largest if lift > 0.0)
+    return " · ".join(f"{name} {lift:+.2f}" for name, lift in largest if lift >= 0.005)
 
 
 def _time(seconds: float) -> str:

@@ -7,6 +7,8 @@ from flows.report.measured import Listed, Measured
 
 LENGTH = 10
 """So many items of a list are shown."""
+LEAST = 0.005
+"""A reason that counts less is written as nothing, and so is none."""
 MOST = 6
 """So many lists are shown, unless there are more models."""
 PARTS = 3
@@ -54,4 +56,4 @@ def why(listed: Listed) -> list[str]:
     if listed.parts.keys() == {"model"}:  # one that does not say more
         return []
     parts = sorted(listed.parts.items(), key=lambda part: -part[1])[:PARTS]
-    return [f"{name} {lift:+.2f}" for name, lift in parts if lift > 0.0]
+    return [f"{name} {lift:+.2f}" for name, lift in parts if lift >= LEAST]
