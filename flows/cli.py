@@ -84,6 +84,13 @@ def replay(
     html: Annotated[Path | None, typer.Option(help="Write a page with figures here; needs freshrank[report].")] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
     explain: Annotated[str | None, typer.Option(metavar="USER", help="At the end, show a user's list and why.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Leave out of lists what has a lower score.")] = None,
+    refresh: Annotated[
+        float | None, typer.Option(help="Make a list anew when its user has been away for so many seconds.")
+    ] = None,
+    strangers: Annotated[
+        bool | None, typer.Option("--strangers", help="Keep a list for whoever has none, under the empty key.")
+    ] = None,
     recovery: Annotated[Path | None, typer.Option(help="Directory from which a killed replay resumes.")] = None,
     config: Config = None,
 ) -> None:
@@ -95,7 +102,17 @@ def replay(
     if html is not None:
         expect_libraries()
     watch = None if html is None and explain is None else ModelWatch()
-    settings = settings_of(config, model=model, top=top, repeats=repeats, explore=explore, recovery=recovery)
+    settings = settings_of(
+        config,
+        model=model,
+        top=top,
+        repeats=repeats,
+        explore=explore,
+        min_score=min_score,
+        refresh=refresh,
+        strangers=strangers,
+        recovery=recovery,
+    )
     asked = protocol(settings.top)
     result = _replay(
         log.find(settings, _say),

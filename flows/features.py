@@ -8,14 +8,14 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
 from flows.expression import Condition
-from flows.messages import Event, Interaction
+from flows.messages import Event, Interaction, Refresh
 from recmodels.base import Example
 
 
 class Prepared(NamedTuple):
-    """An event, and what a model learns from it: None for an event that is no interaction."""
+    """An event or a request, and what a model learns from it: None for what is no interaction."""
 
-    event: Event
+    event: Event | Refresh
     example: Example | None
 
 

@@ -14,13 +14,16 @@ from typing_extensions import override
 from flows.asking import Asker
 from flows.features import Prepared
 from flows.kept import Kept, Record, StoreFor, keep
-from flows.messages import Forget, Interaction, ItemEvent, Ranked
+from flows.messages import Forget, Interaction, ItemEvent, Ranked, Refresh
 from flows.model_watch import ModelWatch
 from flows.tally import Tally
 from recmodels.base import Example, Recommender, Step
 
 PARTS: Final = 3
 """So many reasons are given for an item."""
+
+DIGITS: Final = 6
+"""Decimal places of a refreshed list's scores: more say nothing, and make every list longer."""
 
 
 @operator
@@ -36,7 +39,7 @@ def learn(
     asker: Asker | None = None,
     why: bool = False,
 ) -> KeyedStream[Ranked]:
-    """Learn every event; interactions and erasures come out with the user's new list."""
+    """Learn every event; interactions, erasures and requests come out with the user's new list."""
     return keep("model", up, lambda: Learner(model(), top, score, tally, watch, asker, why), store)
 
 
@@ -94,6 +97,8 @@ class Learner(Kept[Prepared, Ranked]):
                 if self.asker is not None:
                     self.asker.forget_one(event.user)
                 ranked.append(Ranked(event, None, None, None))
+            elif isinstance(event, Refresh):
+                ranked.append(self._refresh(event))
         self._learn(events, examples, ranked)
         return ranked
 
@@ -123,6 +128,12 @@ class Learner(Kept[Prepared, Ranked]):
             ranked.append(Ranked(event, *step, why))
             steps.append(step)
         return steps
+
+    def _refresh(self, request: Refresh) -> Ranked:
+        if request.withdraw:
+            return Ranked(request, None, None, None)
+        listed = self.model.top(request.user, self.top, {"timestamp": request.timestamp})
+        return Ranked(request, None, [item for item, _ in listed], [round(score, DIGITS) for _, score in listed])
 
     @override
     def dump(self) -> Record:

@@ -22,6 +22,7 @@ from flows.latency import LatencyHistogram
 from flows.learn import learn
 from flows.messages import Decided, Outgoing, Raw, Rejected
 from flows.model_watch import ModelWatch
+from flows.refresh import refresh
 from flows.settings import Settings
 from flows.tally import Tally
 from flows.where import where
@@ -68,9 +69,11 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
     events = op.key_on("shard", existing, lambda event: SHARD)
     fresh = clean("clean", events, s.dedup_window, tally, store)
     examples = features("features", fresh, s.rewards, ends.is_positive)
+    asked = refresh("refresh", examples, s.refresh, s.refreshes, s.strangers, s.max_users, store)
     is_scored = ends.scores is not None
-    ranked = learn("learn", examples, s.build_model, s.top, is_scored, tally, store, ends.watch, ends.asker, s.why)
-    decided = op.key_rm("unshard", emit("emit", ranked, s.emit, s.emit_interval, s.max_users, tally, store))
+    ranked = learn("learn", asked, s.build_model, s.top, is_scored, tally, store, ends.watch, ends.asker, s.why)
+    lists = emit("emit", ranked, s.emit, s.emit_interval, s.max_users, s.min_score, tally, store)
+    decided = op.key_rm("unshard", lists)
 
     messages = encode("encode", decided, s.model_version, s.top, tally, ends.latency)
     op.output("sink", messages, ends.lists)

@@ -17,12 +17,13 @@ from flows.model_watch import ModelWatch
 from flows.outcomes import Outcomes
 from flows.protocol import Protocol
 from flows.recommend import Ends, build_flow
+from flows.reliability import Reliability
 from flows.scoring import Discard, Scores
 from flows.settings import Settings
 from flows.survey import survey
 from flows.tally import Tally
 from flows.windows import metrics_at, series
-from recmodels.evaluate import RankingMetrics
+from recmodels.evaluate import Calibration, RankingMetrics
 
 if TYPE_CHECKING:
     import pandas
@@ -53,12 +54,15 @@ class ReplayResult:
     """What was wrong with the log's file, if it broke off."""
     protocol: Protocol = field(default_factory=Protocol)
     """What was scored, and how. `fresh` and `served` are at the first of its `ks`."""
+    calibration: Calibration | None = None
+    """How far the scores of lists can be believed, if the model says that they are probabilities."""
 
     @property
     def metrics(self) -> dict[str, float]:
         """The measures of quality, by their names."""
         outcomes = self.outcomes.arrays()
-        return metrics_at(self.protocol.ks, outcomes["position"], outcomes["served"])
+        metrics = metrics_at(self.protocol.ks, outcomes["position"], outcomes["served"])
+        return metrics if self.calibration is None else {**metrics, "ece": self.calibration.error}
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Return a row for each scored event: the columns of `outcomes`, and whether it was a hit.
@@ -118,6 +122,7 @@ class ReplayResult:
             "late": self.tally.late,
             "left_out": self.tally.left_out,
             "protocol": asdict(protocol),
+            **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
         }
         if protocol.window is not None:
             report["series"] = series(self.outcomes.arrays(), protocol.window, protocol.ks)
@@ -175,6 +180,8 @@ def replay(
         )
     opened = open_logs(log, columns, sort=sort, batch_size=batch, limit=limit, progress=progress)
     scores = scores or Scores(k=protocol.ks[0])
+    if scores.reliability is None and settings.build_model().scores_are_probabilities:
+        scores.reliability = Reliability()
     tally, latency = Tally(), LatencyHistogram()
     for path in (out, rejects):
         if path is not None:
@@ -225,4 +232,5 @@ def replay(
         last_lists=scores.last_lists(3),
         damage=opened.source.damage,
         protocol=protocol,
+        calibration=None if scores.reliability is None else scores.reliability.calibration,
     )

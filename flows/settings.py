@@ -50,8 +50,16 @@ class Settings(BaseSettings):
     """Least seconds, by the events' time, between two lists of one user."""
     why: bool = False
     """Say with each item of a list what speaks for it most. It takes about as long as the list itself, and more."""
+    min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """Lists leave out items whose score is lower, and may be empty; not set: all stay."""
     max_users: Annotated[int, Field(ge=1)] = 1_000_000
-    """So many users are known to the emission policy."""
+    """So many users are known to the emission policy, and to `refresh`."""
+    refresh: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    """A list is made anew when its user has been away for so many seconds, by the events' time; 0: never."""
+    refreshes: Annotated[int, Field(ge=0, le=10)] = 3
+    """So many times, each after four times as long an absence; then the list is withdrawn."""
+    strangers: bool = False
+    """Keep a list for whoever has none, under the empty key. With `refresh` there is one anyway."""
 
     bootstrap: str = "localhost:9092"
     """Addresses of Kafka brokers, with commas between them."""

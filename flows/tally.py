@@ -29,6 +29,10 @@ class Tally:
     emitted: int = 0
     suppressed: int = 0
     """Lists that the emission policy held back."""
+    refreshed: int = 0
+    """Lists, among the emitted, that no event of their user asked for."""
+    withdrawn: int = 0
+    """Tombstones, among the emitted, for users who have been away too long."""
     redelivered: int = 0
     """Lists, among the emitted, that the output topic held already when the job resumed."""
     held: dict[str, int] = field(default_factory=dict)
@@ -67,6 +71,8 @@ class Tally:
         rejected = self.rejected.total()
         for count, what in (
             (self.redelivered, "of them a second time"),
+            (self.refreshed, "of them while their user was away"),
+            (self.withdrawn, "of them withdrawals"),
             (self.item_events, "item events"),
             (self.forgotten, "users forgotten"),
             (self.suppressed, "lists held back"),

@@ -45,7 +45,7 @@ def test_replay_writes_lists_rejects_and_a_report(tmp_path: Path) -> None:
     told: dict[str, Any] = orjson.loads(report.read_bytes())
     assert told["log"] == {"path": str(log), "events": 4, "rejected": 1, "users": 2, "items": 2}
     assert (told["model"], told["repeats"], told["top"], told["scored"]) == ("blend", "allow", 3, 4)
-    assert set(told["metrics"]) == {"hit_rate@3", "ndcg@3", "mrr@3", "served_hit_rate@3"}
+    assert set(told["metrics"]) >= {"hit_rate@3", "ndcg@3", "mrr@3", "served_hit_rate@3"}
     assert set(told["latency_us"]) == {"p50", "p99", "max"}
     assert told["metrics"]["hit_rate@3"] == 0.5, "bob is shown tea, and bob is shown jam; both items start unseen"
     assert told["seconds"] > 0

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("flows/**/*.py"), *ROOT.glob("recmodels/**/*.py")])
 
 STATE_STEPS = ["freshrank.clean.ids.state", "freshrank.emit.lists.state", "freshrank.learn.model.state"]
+STATE_STEPS += ["freshrank.refresh.due.state"]
 """Step ids under which state is stored: a change of one is a change of the recovery format."""
 
 
@@ -86,7 +87,7 @@ def test_the_diagram_is_the_flow() -> None:
     assert diagram is not None, "README shows the flow"
     words = re.findall(r"[a-z]+(?: letters)?", diagram[1].splitlines()[0])
     path = ["learn" if word in ("learn", "rank") else word for word in words]
-    helpers = {"shard", "unshard", "dead_letters", "scores"}
+    helpers = {"shard", "unshard", "refresh", "dead_letters", "scores"}
     assert list(dict.fromkeys(path)) == [step for step in steps if step not in helpers]
     assert diagram[1] in (ROOT / "flows" / "__init__.py").read_text()
 
