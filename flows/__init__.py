@@ -9,8 +9,9 @@ Read it in the order in which an event meets it: `recommend` is this diagram in 
 travel; `log_file` and `kafka_source` are where they come from; `decode`, `clean`, `features`, `learn`, `emit` and
 `encode` are the steps; `file_sinks` and `kafka_sink` are where they go. `kept`, `store` and `records` are how the
 state of a step outlives the process. `tally` and `watch` count what happens, and `metrics`, `health` and
-`logs` say it. `replay` and `run` start a flow; `settings` and `cli` are how one tells them what to do. What a model is
-stands in `recmodels`, which knows nothing of all this.
+`logs` say it. `replay` and `run` start a flow; `compare` and `tune` start many replays, each in a process of its own
+(`replay_job`); `settings` and `cli` are how one tells them what to do. What a model is stands in `recmodels`, which
+knows nothing of all this.
 
 Delivery: at least once, in order for each user. No event that the source has handed over is lost when the process is
 killed; lists since the last snapshot may be written twice, and each names the position of the event it answers.

@@ -7,6 +7,7 @@ import bytewax.operators as op
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
+from flows.expression import Condition
 from flows.messages import Event, Interaction
 from recmodels.base import Example
 
@@ -19,22 +20,25 @@ class Prepared(NamedTuple):
 
 
 @operator
-def features(step_id: str, up: KeyedStream[Event], rewards: Mapping[str, float]) -> KeyedStream[Prepared]:
+def features(
+    step_id: str, up: KeyedStream[Event], rewards: Mapping[str, float], is_positive: Condition | None = None
+) -> KeyedStream[Prepared]:
     """Give every interaction its reward and its context."""
 
     def prepare_batch(batch: list[tuple[str, Event]]) -> list[tuple[str, Prepared]]:
-        return [(key, prepare(event, rewards)) for key, event in batch]
+        return [(key, prepare(event, rewards, is_positive)) for key, event in batch]
 
     return op.flat_map_batch("examples", up, prepare_batch)
 
 
-def prepare(event: Event, rewards: Mapping[str, float]) -> Prepared:
+def prepare(event: Event, rewards: Mapping[str, float], is_positive: Condition | None = None) -> Prepared:
     """Make an event ready for the model.
 
     Args:
         event: Any event.
         rewards: Reward by type of event; 1 for a type that is not there. At 0 or below the event speaks against the
             item: it is learned as such and not scored.
+        is_positive: Interactions for which it says no have a reward of 0 at most. None: it never does.
 
     >>> prepare(Interaction("u1", "i1", 5.0, event="return", value=2.0), {"return": -1.0}).example
     Example(user='u1', item='i1', y=-1.0, timestamp=5.0, x={'event': 'return', 'value': 2.0})
@@ -47,4 +51,6 @@ def prepare(event: Event, rewards: Mapping[str, float]) -> Prepared:
     if event.context:
         x = {**event.context, **x}
     reward = rewards.get(event.event, 1.0)
+    if is_positive is not None and not is_positive(event):
+        reward = min(reward, 0.0)
     return Prepared(event, Example(event.user, event.item, reward, event.timestamp, x))

@@ -4,7 +4,7 @@ After `decode` no step asks whether a field exists or has the right type. The wi
 README; how bytes become these types is in `flows.decode`, how a list becomes bytes in `flows.encode`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -98,6 +98,8 @@ class Ranked(NamedTuple):
     items: Sequence[str] | None
     """The user's new list, the best first; None for a user who was erased."""
     scores: Sequence[float] | None
+    why: Sequence[Mapping[str, float]] | None = None
+    """For each item what speaks for it most, where lists are to say so."""
 
 
 class Decided(NamedTuple):

@@ -18,6 +18,7 @@ from typing_extensions import override
 from flows.emit import Policy
 from flows.logs import LogFormat
 from recmodels.base import Recommender
+from recmodels.explore import Explorer
 from recmodels.specification import build_model
 
 
@@ -37,6 +38,8 @@ class Settings(BaseSettings):
     """Items of a list."""
     repeats: Literal["allow", "exclude"] = "allow"
     """Whether a list may hold items that its user has interacted with."""
+    explore: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Share of the lists whose last slot goes to an item on trial (see `recmodels.explore`); 0: none."""
     rewards: dict[str, float] = {"return": -1.0}
     """Reward by type of event, 1 for any other. At 0 or below the event speaks against the item."""
     dedup_window: Annotated[int, Field(ge=0)] = 10_000
@@ -45,6 +48,8 @@ class Settings(BaseSettings):
     """Emit a list after `every` event, or only if it has `changed`."""
     emit_interval: Annotated[float, Field(ge=0.0)] = 0.0
     """Least seconds, by the events' time, between two lists of one user."""
+    why: bool = False
+    """Say with each item of a list what speaks for it most. It takes about as long as the list itself, and more."""
     max_users: Annotated[int, Field(ge=1)] = 1_000_000
     """So many users are known to the emission policy."""
 
@@ -118,7 +123,8 @@ class Settings(BaseSettings):
 
     def build_model(self) -> Recommender:
         """Make the model anew."""
-        return build_model(self.model, repeats=self.repeats)
+        model = build_model(self.model, repeats=self.repeats)
+        return Explorer(model, share=self.explore) if self.explore else model
 
     @property
     def model_version(self) -> str:

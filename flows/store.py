@@ -98,18 +98,26 @@ class Store:
         if pointer is None:
             self._segment = max(self._segments(), default=0)
             return
+        self.read(state, pointer)
+        self._segment, self._length = pointer["segment"], pointer["length"]
+        self._before, self._place = pointer["before"], pointer["place"]
+        os.truncate(self._path(self._segment), self._length)  # what is behind belongs to an unfinished epoch
+        self._remove_all_but(self._needed())
+
+    def read(self, state: Kept[Any, Any], pointer: Pointer) -> None:
+        """Bring a fresh state to where a pointer says, and leave the files as they are.
+
+        Raises:
+            StoreError: As of `load`.
+        """
         if pointer.get("format") != FORMAT:
             raise StoreError(
                 f"{self.directory}: expected state of format {FORMAT}, got {pointer.get('format')}. Resume with the "
                 "version of freshrank that wrote it, or start with an empty recovery directory."
             )
-        self._segment, self._length = pointer["segment"], pointer["length"]
-        self._before, self._place = pointer["before"], pointer["place"]
-        if self._before:
-            self._replay(state, self._segment - 1, self._before)
-        self._replay(state, self._segment, self._length)
-        os.truncate(self._path(self._segment), self._length)  # what is behind belongs to an unfinished epoch
-        self._remove_all_but(self._needed())
+        if pointer["before"]:
+            self._replay(state, pointer["segment"] - 1, pointer["before"])
+        self._replay(state, pointer["segment"], pointer["length"])
 
     def _replay(self, state: Kept[Any, Any], segment: int, end: int) -> None:
         path = self._path(segment)

@@ -20,6 +20,8 @@ class Tally:
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
     duplicate: int = 0
+    left_out: int = 0
+    """Interactions that a replay's `where` leaves out: as if they had not been in the log."""
     late: int = 0
     """Counted, but learned all the same."""
     ahead: int = 0
@@ -69,6 +71,7 @@ class Tally:
             (self.forgotten, "users forgotten"),
             (self.suppressed, "lists held back"),
             (self.duplicate, "repeats of an event id dropped"),
+            (self.left_out, "left out by --where"),
             (self.late, "late events"),
             (self.ahead, "events with a time far ahead"),
         ):
