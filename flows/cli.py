@@ -42,7 +42,7 @@ from flows.replay_job import ReplayFailedError
 from flows.report.measured import measured
 from flows.run import find_faults
 from flows.run import run as run_job
-from flows.screen import command_line, progress_of, read_titles, show_lists, show_result
+from flows.screen import progress_of, read_titles, show_lists, show_result, typed_command
 from flows.settings import Settings, SettingsError
 from flows.show import known_of, print_known
 from flows.tune_command import tune_settings
@@ -132,7 +132,7 @@ def replay(
     if report is not None:
         report.write_bytes(orjson.dumps(result.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if html is not None and watch is not None:
-        write_html(html, [measured(result, watch)], command_line(), titles=titles)
+        write_html(html, [measured(result, watch)], typed_command(), titles=titles, window=asked.window)
         console.print(f"{html} shows it.", highlight=False, markup=False)
     if result.damage:
         raise WrongUseError(result.damage)
