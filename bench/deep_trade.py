@@ -12,6 +12,7 @@ MODELS = (
     ("blend", "the default: learns from every event"),
     ("deep:sasrec", "causal transformer, trained anew every 5,000 events"),
     ("deep:mlp", "perceptron, trained anew every 5,000 events"),
+    ("blend+deep:sasrec", "the blend, with the transformer as one more member"),
 )
 EXCLUDE = ("--repeats", "exclude")
 

@@ -141,15 +141,15 @@ def test_vectors_that_are_kept_do_not_outlive_an_item() -> None:
     model = SASRec(retrain_every=20, epochs=1, max_items=CIRCLE, **{**SMALL[SASRec], "least_steps": 1})
     learn(model, circle(users=2, steps=10))
     model.learn_one("keeper", "i3")
-    before = model.user_vector("keeper")
+    before = model.predict_one("keeper", "i3")
     learn(model, [Example("other", f"i{(4 + k) % CIRCLE}") for k in range(CIRCLE - 1)])
-    assert np.array_equal(model.user_vector("keeper"), before)
+    assert model.predict_one("keeper", "i3") == before
     learn(model, [Example("other", "new")])
     loaded = model.clone()
     loaded.load(model.dump())
     assert not model.has_seen("keeper", "i3")
-    assert np.array_equal(model.user_vector("keeper"), model.user_vector("stranger"))
-    assert np.array_equal(model.user_vector("keeper"), loaded.user_vector("keeper"))
+    assert model.predict_one("keeper", "i5") == model.predict_one("stranger", "i5")
+    assert model.predict_one("keeper", "i5") == loaded.predict_one("keeper", "i5")
 
 
 def test_the_names_of_weights_do_not_depend_on_what_was_made_before() -> None:
@@ -196,6 +196,31 @@ def test_examples_are_what_was_asked_at_the_time() -> None:
         assert np.array_equal(now.history, then.history)
         assert np.array_equal(now.activity, then.activity)
         assert np.array_equal(now.taken[:, 1:], then.taken[:, 1:])
+
+
+@deep
+def test_a_blend_is_told_nothing_of_what_came_after_the_training(kind: Any, walked: Any) -> None:
+    model = kind(**walked[kind]._get_params())
+    assert np.isnan(model.predict_many("u0", ["i0"])).all(), "before any training there is nothing to say"
+    model.load(walked[kind].dump())
+    model.learn_one("u0", "new")
+    said = model.predict_many("u0", ["new", "i1", "i2", "never seen"])
+    assert np.isnan(said).tolist() == [True, False, False, True]
+    assert said[1:3] == [model.predict_one("u0", "i1"), model.predict_one("u0", "i2")]
+
+
+@pytest.mark.parametrize("name", ["mlp", "sasrec"])
+def test_members_of_a_blend(name: str) -> None:
+    """The blend learns how far to trust the member, and a blend that was saved goes on as it would have."""
+    kind = {"mlp": MLP, "sasrec": SASRec}[name]
+    events = circle(users=12, steps=30)
+    arguments = ", ".join(f"{key}={value!r}" for key, value in {**SMALL[kind], "least_steps": 100}.items())
+    live, loaded = (build_model(f"blend+deep:{name}(retrain_every=120, {arguments})") for _ in range(2))
+    learn(live, events[:250])
+    loaded.load(live.dump())
+    assert live.version.startswith(f"blend+{name}/")
+    assert live.member_weights()[name] > 0.0, "what it says is right, and so it counts"
+    assert live.step_many(events[250:], 5) == loaded.step_many(events[250:], 5)
 
 
 def test_specifications_name_them() -> None:

@@ -62,11 +62,12 @@ def yield_models() -> Iterator[tuple[str, Factory]]:
     for name, found in public:
         if inspect.isclass(found) and issubclass(found, Recommender) and not inspect.isabstract(found):
             for place, params in enumerate(found._unit_test_params()):
-                yield _name(name, params), _factory(found, place)
+                yield _name(name, place, params), _factory(found, place)
 
 
-def _name(name: str, params: dict[str, object]) -> str:
-    return "-".join([name, *(type(value).__name__ for value in params.values() if not isinstance(value, int | float))])
+def _name(name: str, place: int, params: dict[str, object]) -> str:
+    kinds = [type(value).__name__ for value in params.values() if not isinstance(value, int | float)]
+    return "-".join([name, *([str(place)] if place else []), *kinds])
 
 
 def _factory(model: type[Recommender], place: int) -> Factory:

@@ -1,7 +1,7 @@
 """Models that are trained on many events at once, at intervals, while their inputs are always up to date."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ from recmodels.arguments import expect_counts
 from recmodels.base import Context, Recommender
 from recmodels.deep.live import TRAINED, Live
 from recmodels.deep.network import Network, Weights
+from recmodels.ids import RESERVED
 from recmodels.rewards import bounded
 
 UNTRAINED = -100.0
@@ -75,29 +76,12 @@ class RetrainedModel(Recommender):
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Learn one interaction: at once for the inputs, and for the weights when they are trained next."""
-        self.note_one(user, item, y)
-        self.train_if_due()
-
-    def note_one(self, user: str, item: str, y: float = 1.0) -> None:
-        """Take an interaction into the inputs, and leave the weights as they are, even if they are due."""
-        self._live.add(user, item, bounded(y))
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the last event noted makes it time to train the weights."""
         live = self._live
-        is_time = live.events % self.retrain_every == 0 and live.events > live.counters[TRAINED]
-        return is_time and bool(live.first_seen.any())
-
-    def train_if_due(self) -> bool:
-        """Train the weights if it is time; say whether it was."""
-        live = self._live
-        if not self.is_due:
-            return False
-        self._weights = self._trained(np.random.default_rng([self.seed, live.events]))
-        live.counters[TRAINED] = live.events
-        self._is_trained_anew = True
-        return True
+        live.add(user, item, bounded(y))
+        if live.events % self.retrain_every == 0 and live.first_seen.any():
+            self._weights = self._trained(np.random.default_rng([self.seed, live.events]))
+            live.counters[TRAINED] = live.events
+            self._is_trained_anew = True
 
     def _begin(self, first: Weights) -> Weights:
         """Return what a training begins with: the weights of the last one; the first ones for whoever and whatever has
@@ -125,6 +109,16 @@ class RetrainedModel(Recommender):
         """Return the score of an item for a user, as `top` would give it."""
         row = self._live.items.row(item)
         return float(self._scores(user)[row]) if row else UNTRAINED
+
+    def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
+        """Return the scores of many items for a user; NaN for those that came after the last training: to a blend, of
+        which this is a member, that says nothing."""
+        scores = np.full(self._live.rows, np.nan, np.float32)
+        if self._weights:
+            old = self._live.old_items[RESERVED:]
+            scores[old] = self._said(self._live.users.row(user))[old]
+        rows = [self._live.items.row(item) for item in items]
+        return scores[rows].tolist()  # type: ignore[no-any-return]
 
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
         """Order items by falling score; items of equal score as they were first seen, then as given."""
@@ -170,6 +164,20 @@ class RetrainedModel(Recommender):
         live = self._live
         row = live.items.row(item)
         return self.repeats == "exclude" and row > 0 and row in live.histories.items(live.users.row(user))
+
+    def seen_by(self, user: str) -> list[str]:
+        """Return what is in a user's history, the first first; nothing where repeats are allowed."""
+        live = self._live
+        seen = live.histories.items(live.users.row(user)) if self.repeats == "exclude" else ()
+        return [str(live.items.names[row]) for row in dict.fromkeys(seen)]
+
+    def knows(self, item: str) -> bool:
+        """Say whether an item has been learned, so that it may be in lists; an item event alone does not count."""
+        return bool(self._live.first_seen[self._live.items.row(item)])
+
+    def is_available(self, item: str) -> bool:
+        """Say whether an item may be recommended: always, unless an item event has said otherwise."""
+        return not self._live.hidden[self._live.items.row(item)]
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return the whole state as arrays: what is live, and the weights."""

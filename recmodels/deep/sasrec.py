@@ -1,6 +1,6 @@
 """The transformer as a recommender: retrained at intervals, asked with the history as it is now."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -96,27 +96,6 @@ class SASRec(RetrainedModel):
 
     def _said(self, user: int) -> NDArray[np.float32]:
         return self._weights[ITEMS] @ self._vector(user) + self._weights[BIAS]
-
-    def user_vector(self, user: str) -> NDArray[np.float32]:
-        """Return [width + 1] a user as a vector: of the history as it is now, with the weights as they are. Times an
-        item's of `item_vectors`, it is the item's score, less what all items have in common. 0 before any training."""
-        if not self._weights:
-            return np.zeros(self.width + 1, np.float32)
-        return np.append(self._vector(self._live.users.row(user)), np.float32(1.0))
-
-    def item_vectors(self, items: Sequence[str | None]) -> NDArray[np.float32]:
-        """Return [I, width + 1] items as vectors, around their mean: one that was not there when the weights were
-        trained is 0, an item like any other."""
-        vectors = np.zeros((len(items), self.width + 1), np.float32)
-        if self._weights:
-            old = self._live.old_items[RESERVED:]
-            table = np.column_stack([self._weights[ITEMS], self._weights[BIAS]])
-            vectors_of_rows = np.zeros_like(table)
-            vectors_of_rows[old] = table[old] - table[old].mean(axis=0)
-            rows = np.array([self._live.items.row(item) if item is not None else 0 for item in items], np.int64)
-            known = rows < len(table)
-            vectors[known] = vectors_of_rows[rows[known]]
-        return vectors
 
     def _vector(self, user: int) -> NDArray[np.float32]:
         if self._vectors_weights is not self._weights:
