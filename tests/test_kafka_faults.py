@@ -65,7 +65,7 @@ def at_work(job: Job) -> subprocess.Popen[str]:
 
 def ended(process: subprocess.Popen[str]) -> str:
     """Wait for the end, and return what was said."""
-    return process.communicate(timeout=60)[1]
+    return process.communicate(timeout=180)[1]
 
 
 def check_nothing_is_lost(job: Job, tmp_path: Path) -> None:
