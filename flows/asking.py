@@ -24,10 +24,10 @@ class Asker:
         survey: Of the log, where the protocol needs one.
 
     >>> from recmodels import Popularity
-    >>> asker = Asker(Protocol(score_every=2), top=10)
+    >>> asker = Asker(Protocol(score_every=2, seed=1), top=10)
     >>> steps = asker.step_many(Popularity(), [Example("ann", item) for item in ("tea", "jam", "tea", "jam", "tea")])
     >>> [step.position for step in steps]
-    [None, -1, None, 1, None]
+    [None, -1, None, 1, 1]
     """
 
     def __init__(self, protocol: Protocol, top: int, survey: Survey | None = None) -> None:
