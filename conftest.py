@@ -2,4 +2,4 @@
 
 from importlib.util import find_spec
 
-collect_ignore = [] if find_spec("jax") and find_spec("keras") else ["recmodels/deep"]
+collect_ignore_glob = [] if find_spec("jax") and find_spec("keras") else ["recmodels/deep", "recmodels/deep/*"]

@@ -76,6 +76,15 @@ def test_weights_are_trained_by_the_number_of_events(kind: Any) -> None:
 
 
 @deep
+def test_a_window_without_anything_liked_ends(kind: Any) -> None:
+    model = kind(retrain_every=2, epochs=1, window=1, **{**SMALL[kind], "least_steps": 1})
+    learn(
+        model, [Example("ann", "tea"), Example("ann", "tea", -1.0), Example("bob", "tea"), Example("bob", "jam", 0.0)]
+    )
+    assert [item for item, _ in model.top("stranger")] == ["tea"]
+
+
+@deep
 def test_a_seed_decides(kind: Any) -> None:
     lists = []
     for seed in (1, 1, 2):

@@ -120,6 +120,8 @@ class SASRec(RetrainedModel):
         epoch = steps = 0
         while epoch < self.epochs or steps < self.least_steps:
             target, weight = cut(entries, live.events - self.window + 1, self.length, draw)
+            if not len(target):
+                return  # nobody was for anything of late: there is nothing to learn
             order = draw.permutation(len(target))
             for start in range(0, len(order), size):
                 chosen = order[start : start + size]
