@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.process import real_log
 from bench.report import Number, Section, main, table
@@ -107,7 +108,7 @@ def compared(metric: str, outcomes: list[Columns], comparisons: int) -> Found:
         start = int(random.integers(events - size + 1))
         before, after = (values[one][start : start + size] for one in (first, second))
         blocks.append(mean_interval(after - before))
-        singles.append(mean_interval(after - before, block=1))
+        singles.append(by_single_events(after - before))
         worse.append(mean_interval(after * (random.random(size) >= WORSE) - before))
         lengths.append(block_length(after - before))
     return Found(
@@ -117,6 +118,12 @@ def compared(metric: str, outcomes: list[Columns], comparisons: int) -> Found:
         float(np.median([found.half_width for found in blocks])),
         float(np.median(lengths)),
     )
+
+
+def by_single_events(x: NDArray[np.float64]) -> Interval:
+    """Return the textbook's interval of a mean of independent values: what drawing single events comes to."""
+    mean, half = float(x.mean()), 1.96 * float(x.std()) / len(x) ** 0.5
+    return Interval(mean, mean - half, mean + half)
 
 
 def share_that_holds_zero(intervals: list[Interval]) -> float:

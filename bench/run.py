@@ -22,6 +22,7 @@ import msgspec
 from bench.report import Number, Section, shown, table
 
 MEASURES = (
+    "ablation",
     "replay_speed",
     "latency",
     "kernels",

@@ -13,6 +13,7 @@ from flows import sample, show_command
 from flows.command_line import (
     Columns,
     Config,
+    Explore,
     RepeatsOption,
     Top,
     WrongUseError,
@@ -41,8 +42,9 @@ from flows.replay_job import ReplayFailedError
 from flows.report.measured import measured
 from flows.run import find_faults
 from flows.run import run as run_job
-from flows.screen import command_line, progress_of, read_titles, show_lists, show_result
-from flows.settings import Settings
+from flows.screen import progress_of, read_titles, show_lists, show_result, typed_command
+from flows.settings import Settings, SettingsError
+from flows.show import known_of, print_known
 from flows.tune_command import tune_settings
 from flows.watch import TooManyRejectsError
 
@@ -75,11 +77,20 @@ def replay(
     model: Annotated[str | None, typer.Option(help="Such as blend or river:reco.BiasedMF(n_factors=32).")] = None,
     top: Top = None,
     repeats: RepeatsOption = None,
+    explore: Explore = None,
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page with figures here; needs freshrank[report].")] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
+    explain: Annotated[str | None, typer.Option(metavar="USER", help="At the end, show a user's list and why.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Leave out of lists what has a lower score.")] = None,
+    refresh: Annotated[
+        float | None, typer.Option(help="Make a list anew when its user has been away for so many seconds.")
+    ] = None,
+    strangers: Annotated[
+        bool | None, typer.Option("--strangers", help="Keep a list for whoever has none, under the empty key.")
+    ] = None,
     recovery: Annotated[Path | None, typer.Option(help="Directory from which a killed replay resumes.")] = None,
     config: Config = None,
 ) -> None:
@@ -88,11 +99,20 @@ def replay(
     for written in (report, html):
         if written is not None:
             check_writable(written)
-    watch = None
     if html is not None:
         expect_libraries()
-        watch = ModelWatch()
-    settings = settings_of(config, model=model, top=top, repeats=repeats, recovery=recovery)
+    watch = None if html is None and explain is None else ModelWatch()
+    settings = settings_of(
+        config,
+        model=model,
+        top=top,
+        repeats=repeats,
+        explore=explore,
+        min_score=min_score,
+        refresh=refresh,
+        strangers=strangers,
+        recovery=recovery,
+    )
     asked = protocol(settings.top)
     result = _replay(
         log.find(settings, _say),
@@ -107,10 +127,12 @@ def replay(
     )
     if titles:
         show_lists(result, titles, console)
+    if explain is not None and watch is not None and watch.model is not None:
+        print_known(known_of(watch.model, explain, settings.top, titles), console)
     if report is not None:
         report.write_bytes(orjson.dumps(result.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if html is not None and watch is not None:
-        write_html(html, [measured(result, watch)], command_line(), titles=titles)
+        write_html(html, [measured(result, watch)], typed_command(), titles=titles, window=asked.window)
         console.print(f"{html} shows it.", highlight=False, markup=False)
     if result.damage:
         raise WrongUseError(result.damage)
@@ -134,11 +156,12 @@ def record(
 
 @app.command()
 def run(
+    explore: Explore = None,
     config: Config = None,
     stop_at_end: Annotated[bool, typer.Option(help="Stop where the input topic ends now.")] = False,
 ) -> None:
     """Run the job: Kafka in, Kafka out, until stopped."""
-    settings = settings_of(config)
+    settings = settings_of(config, explore=explore)
     set_up_logging(settings.log_format, secrets_in(settings.client()))
     faults = find_faults(settings)
     if faults:
@@ -189,7 +212,7 @@ def main() -> None:
     sys.path.append(str(Path.cwd()))  # where a model of one's own is looked for, as `python -m` would
     try:
         app()
-    except (WrongUseError, LogError, OutputFileError, RecoveryError, StoreError, ValueError) as error:
+    except (WrongUseError, LogError, OutputFileError, RecoveryError, SettingsError, StoreError, ValueError) as error:
         _end(error, WRONG)
     except (KafkaTrouble, TooManyRejectsError, WriteError, ReplayFailedError) as error:
         _end(error, FAILED)

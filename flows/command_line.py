@@ -10,7 +10,6 @@ from rich.console import Console
 
 from flows.logs import are_logs_json
 from flows.settings import Settings, SettingsError, load_settings
-from recmodels.fused import FusedModel
 from recmodels.warm import are_kernels_compiled, warm_up
 
 console = Console(stderr=True)
@@ -36,6 +35,11 @@ Top = Annotated[int | None, typer.Option(help="Items of a list.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Read only so many records.")]
 
 
+Explore = Annotated[
+    float | None, typer.Option(help="Share of the lists whose last slot goes to an item on trial, such as 0.05.")
+]
+
+
 class WrongUseError(Exception):
     """A wrong command, configuration or input file."""
 
@@ -54,7 +58,7 @@ def settings_of(config: Path | None = None, **flags: Any) -> Settings:
 
 def warm_up_kernels(settings: Settings) -> None:
     """Compile the kernels if the model has any, and say so if it takes long."""
-    if not isinstance(settings.build_model(), FusedModel):
+    if not settings.build_model().uses_kernels:
         return
     if not are_kernels_compiled():
         said = "Compiling the kernels, once for this version: this takes about 20 seconds."

@@ -62,6 +62,10 @@ class Contender:
     """As `freshrank replay --report` writes it."""
     was_kept: bool
     """Whether it was measured by an earlier command: its speed, too."""
+    outcomes: Columns
+    """What came of each scored event."""
+    figures: Mapping[str, Any]
+    """What else a page shows of it, if the job was watched."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +179,8 @@ def compare(
                 {name: mean_value(name, replayed.outcomes) for name in names} | replayed.report["lists"],
                 replayed.report,
                 was_kept,
+                replayed.outcomes,
+                replayed.figures,
             )
             for model, (replayed, was_kept) in found.items()
         ],

@@ -20,13 +20,16 @@ from flows.command_line import (
     settings_of,
     warm_up_kernels,
 )
-from flows.compare import compare
+from flows.compare import Contender, compare
 from flows.compare_view import progress_of_all, show_comparison
+from flows.html_report import expect_libraries, write_html
 from flows.log_file import open_log
 from flows.measures import check_measure
 from flows.protocol import Protocol
 from flows.replay_cache import USUAL_DIRECTORY, ReplayCache
 from flows.replay_job import Job, job_settings
+from flows.report.measured import Measured
+from flows.screen import read_titles, typed_command
 from flows.survey import survey
 
 Processes = Annotated[
@@ -42,6 +45,8 @@ def compare_models(
         str | None, typer.Option(help="What the sentences are about.", show_default="hit_rate@10, or of --top if less")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything here, as JSON; - for the output.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with figures here; needs freshrank[report].")] = None,
+    items: Annotated[Path | None, typer.Option(help="CSV of item and title, for the page.")] = None,
     top: Top = None,
     repeats: RepeatsOption = None,
     limit: Limit = None,
@@ -59,12 +64,16 @@ def compare_models(
     check_measure(measure, [k])
     if json is not None and str(json) != "-":
         check_writable(json)
+    titles = {} if items is None else read_titles(items)
+    if html is not None:
+        expect_libraries()
+        check_writable(html)
     for other in model:
         warm_up_kernels(settings_of(config, model=other))
     pairs = pairs_of(columns)
     opened = open_log(log, pairs, limit=limit)  # says what is wrong before any process starts
     survey(opened, settings, Protocol()).expect_sorted()
-    job = Job(log=str(log), settings=job_settings(settings), columns=pairs, limit=limit)
+    job = Job(log=str(log), settings=job_settings(settings), columns=pairs, limit=limit, watched=html is not None)
     with progress_of_all(model, console) as tell:
         found = compare(
             job,
@@ -76,12 +85,20 @@ def compare_models(
             seed=seed,
         )
     show_comparison(found, measure, console)
+    if html is not None:
+        told = [each.sentence() for each in found.differences if each.measure == measure]
+        write_html(html, [_measured(one) for one in found.contenders], typed_command(), titles=titles, sentences=told)
+        console.print(f"{html} shows it.", highlight=False, markup=False)
     if json is not None:
         data = orjson.dumps(found.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         if str(json) == "-":
             typer.echo(data, nl=False)
         else:
             json.write_bytes(data)
+
+
+def _measured(one: Contender) -> Measured:
+    return Measured.kept(one.model, {**one.report, "metrics": dict(one.values)}, one.outcomes, one.figures)
 
 
 def core_count() -> int:

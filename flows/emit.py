@@ -10,7 +10,7 @@ from bytewax.operators import KeyedStream
 from typing_extensions import override
 
 from flows.kept import Kept, Record, StoreFor, keep
-from flows.messages import Decided, Ranked
+from flows.messages import STRANGERS, Decided, Ranked, Refresh
 from flows.tally import Tally
 from recmodels.ids import RESERVED, IdTable
 from recmodels.tables import Table, dump_changes, dump_part
@@ -19,7 +19,8 @@ GIVEN_UP: Final = 64
 """When all users' rows are taken, one in so many is given up at a time."""
 
 Policy: TypeAlias = Literal["every", "changed"]
-"""Emit a list after every event, or only if its items are others, or in another order, than those last emitted."""
+"""Emit a list after every event, or only if its items are others, or in another order, than those last emitted. The
+list for strangers is only ever emitted if it has changed."""
 
 
 @operator
@@ -29,11 +30,12 @@ def emit(
     policy: Policy,
     interval: float,
     max_users: int,
+    min_score: float | None,
     tally: Tally,
     store: StoreFor,
 ) -> KeyedStream[Decided]:
-    """Decide for each list whether it goes out."""
-    return keep("lists", up, lambda: Emitter(policy, interval, max_users, tally), store)
+    """Decide for each list whether it goes out, and with which items."""
+    return keep("lists", up, lambda: Emitter(policy, interval, max_users, tally, min_score), store)
 
 
 class Emitter(Kept[Ranked, Decided]):
@@ -44,6 +46,7 @@ class Emitter(Kept[Ranked, Decided]):
         interval: Seconds, by the events' time, between two lists of one user; 0: no limit.
         max_users: So many users are known. Those whose lists are the oldest are given up for new ones.
         tally: Counts lists.
+        min_score: Items below this score are left out, and a list may be left empty; None: all stay.
 
     >>> from flows.messages import Interaction
     >>> emitter = Emitter("changed", 0.0, 1_000, Tally())
@@ -52,34 +55,48 @@ class Emitter(Kept[Ranked, Decided]):
     [True, False, True]
     """
 
-    def __init__(self, policy: Policy, interval: float, max_users: int, tally: Tally) -> None:
+    def __init__(
+        self, policy: Policy, interval: float, max_users: int, tally: Tally, min_score: float | None = None
+    ) -> None:
         self.policy = policy
         self.interval = interval
         self.tally = tally
+        self.min_score = min_score
         self._users = IdTable(max_users + RESERVED)
         columns: dict[str, Any] = {"digest": (np.int64, ()), "time": (np.float64, ()), "turn": (np.int64, ())}
         self._last = Table("lists", max_users + RESERVED, self._users, **columns)
         self._turn = 0
+        self._lets_all_out = policy == "every" and not interval
 
     @override
     def process(self, batch: list[Ranked]) -> list[Decided]:
-        if self.policy == "every" and not self.interval:
-            self.tally.emitted += len(batch)
-            return [Decided(ranked, True) for ranked in batch]
+        if self.min_score is not None:
+            batch = [above(ranked, self.min_score) for ranked in batch]
         return [Decided(ranked, self._decide(ranked)) for ranked in batch]
 
     def _decide(self, ranked: Ranked) -> bool:
+        is_out = (self._lets_all_out and ranked.event.user != STRANGERS) or self._remember(ranked)
+        if not is_out:
+            self.tally.suppressed += 1
+            return False
+        self.tally.emitted += 1
+        if isinstance(ranked.event, Refresh):
+            self.tally.refreshed += ranked.items is not None
+            self.tally.withdrawn += ranked.items is None
+        return True
+
+    def _remember(self, ranked: Ranked) -> bool:
+        """Say whether a list goes out, and if so, remember it."""
         user, time = ranked.event.user, ranked.event.timestamp
         row, last = self._users.row(user), self._last.arrays
         if ranked.items is None:
             self._forget([row] if row else [])
-            self.tally.emitted += 1
             return True
-        digest = _digest(ranked.items) if self.policy == "changed" else 0
+        by_change = self.policy == "changed" or user == STRANGERS
+        digest = _digest(ranked.items) if by_change else 0
         if row:
-            is_same = self.policy == "changed" and digest == last["digest"][row]
+            is_same = by_change and digest == last["digest"][row]
             if is_same or abs(time - last["time"][row]) < self.interval:  # a clock that falls back silences nobody
-                self.tally.suppressed += 1
                 return False
             time = max(time, float(last["time"][row]))
         else:
@@ -87,7 +104,6 @@ class Emitter(Kept[Ranked, Decided]):
         self._turn += 1
         last["digest"][row], last["time"][row], last["turn"][row] = digest, time, self._turn
         self._last.dirty[row] = 1
-        self.tally.emitted += 1
         return True
 
     def _new_row(self, user: str) -> int:
@@ -123,6 +139,22 @@ class Emitter(Kept[Ranked, Decided]):
     def load(self, record: Record) -> None:
         self._turn = int(record["turn"][0])
         self._last.load_rows(record)
+
+
+def above(ranked: Ranked, min_score: float) -> Ranked:
+    """Leave out of a list what has a lower score, or one that is no number.
+
+    >>> above(Ranked(Refresh("u1", 5.0), None, ["tea", "jam", "pie"], [0.5, 0.2, 0.1]), 0.2)[2:4]
+    (['tea', 'jam'], [0.5, 0.2])
+    """
+    if ranked.items is None or ranked.scores is None:
+        return ranked
+    kept = [place for place, score in enumerate(ranked.scores) if score >= min_score]
+    return ranked._replace(
+        items=[ranked.items[place] for place in kept],
+        scores=[ranked.scores[place] for place in kept],
+        why=ranked.why and [ranked.why[place] for place in kept],
+    )
 
 
 def _digest(items: Sequence[str]) -> int:

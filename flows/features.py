@@ -1,34 +1,34 @@
-"""Features: what an interaction means for the model, its reward and its context."""
+"""Features: what an interaction means for the model, its reward and its context, with what is missing filled."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import bytewax.operators as op
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
 from flows.expression import Condition
-from flows.messages import Event, Interaction
+from flows.fill import Filling, fill
+from flows.kept import StoreFor
+from flows.messages import Event, Interaction, Prepared
 from recmodels.base import Example
-
-
-class Prepared(NamedTuple):
-    """An event, and what a model learns from it: None for an event that is no interaction."""
-
-    event: Event
-    example: Example | None
 
 
 @operator
 def features(
-    step_id: str, up: KeyedStream[Event], rewards: Mapping[str, float], is_positive: Condition | None = None
+    step_id: str,
+    up: KeyedStream[Event],
+    rewards: Mapping[str, float],
+    missing: Mapping[str, Filling],
+    store: StoreFor,
+    is_positive: Condition | None = None,
 ) -> KeyedStream[Prepared]:
     """Give every interaction its reward and its context."""
 
     def prepare_batch(batch: list[tuple[str, Event]]) -> list[tuple[str, Prepared]]:
         return [(key, prepare(event, rewards, is_positive)) for key, event in batch]
 
-    return op.flat_map_batch("examples", up, prepare_batch)
+    prepared = op.flat_map_batch("examples", up, prepare_batch)
+    return fill("fill", prepared, missing, store) if missing else prepared
 
 
 def prepare(event: Event, rewards: Mapping[str, float], is_positive: Condition | None = None) -> Prepared:

@@ -4,10 +4,12 @@ After `decode` no step asks whether a field exists or has the right type. The wi
 README; how bytes become these types is in `flows.decode`, how a list becomes bytes in `flows.encode`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+
+from recmodels.base import Example
 
 
 class Raw(NamedTuple):
@@ -44,6 +46,8 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     source: str = ""
     arrived: float = 0.0
     """`time.perf_counter()` when the event was decoded: for measuring latency, never for learning."""
+    has_value: bool = True
+    """Whether the event said a value; where it did not, `value` is 1."""
 
 
 class ItemEvent(msgspec.Struct, frozen=True, gc=False):
@@ -68,6 +72,29 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
 
 Event = Interaction | ItemEvent | Forget
 
+STRANGERS = ""
+"""The key of the list for strangers: what a reader takes for whoever has none. No user's id is empty."""
+
+
+class Refresh(msgspec.Struct, frozen=True, gc=False):
+    """A request for a list that no event of its user asks for. It is made by an event of somebody else's."""
+
+    user: str
+    """Whose list; `STRANGERS` for everybody's who has none."""
+    timestamp: float
+    """The newest time of an event, in Unix seconds. The other fields are those of the event that made it."""
+    source: str = ""
+    arrived: float = 0.0
+    withdraw: bool = False
+    """The list is to go, and the one for strangers stands in."""
+
+
+class Prepared(NamedTuple):
+    """An event or a request, and what a model learns from it: None for what is no interaction."""
+
+    event: Event | Refresh
+    example: Example | None
+
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
     """A record that could not be taken, and why. Its raw bytes are kept."""
@@ -89,15 +116,17 @@ class Outgoing(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """What the model made of an event."""
+    """What the model made of an event, or of a request."""
 
-    event: Interaction | Forget
+    event: Interaction | Forget | Refresh
     position: int | None
     """Where the event's item stood, from 0, in the user's list just before the event; -1 if it was not in it; None
     if the event is not scored."""
     items: Sequence[str] | None
-    """The user's new list, the best first; None for a user who was erased."""
+    """The user's new list, the best first; None where there is to be none: the user was erased, or long away."""
     scores: Sequence[float] | None
+    why: Sequence[Mapping[str, float]] | None = None
+    """For each item what speaks for it most, where lists are to say so."""
 
 
 class Decided(NamedTuple):

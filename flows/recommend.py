@@ -22,6 +22,7 @@ from flows.latency import LatencyHistogram
 from flows.learn import learn
 from flows.messages import Decided, Outgoing, Raw, Rejected
 from flows.model_watch import ModelWatch
+from flows.refresh import refresh
 from flows.settings import Settings
 from flows.tally import Tally
 from flows.where import where
@@ -66,11 +67,13 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
 
     existing = decoded.events if ends.exists is None else where("where", decoded.events, ends.exists, tally)
     events = op.key_on("shard", existing, lambda event: SHARD)
-    fresh = clean("clean", events, s.dedup_window, tally, store)
-    examples = features("features", fresh, s.rewards, ends.is_positive)
+    fresh = clean("clean", events, s.dedup_window, s.hold_back, tally, store)
+    examples = features("features", fresh, s.rewards, s.fill, store, ends.is_positive)
+    asked = refresh("refresh", examples, s.refresh, s.refreshes, s.strangers, s.max_users, store)
     is_scored = ends.scores is not None
-    ranked = learn("learn", examples, s.build_model, s.top, is_scored, tally, store, ends.watch, ends.asker)
-    decided = op.key_rm("unshard", emit("emit", ranked, s.emit, s.emit_interval, s.max_users, tally, store))
+    ranked = learn("learn", asked, s.build_model, s.top, is_scored, tally, store, ends.watch, ends.asker, s.why)
+    lists = emit("emit", ranked, s.emit, s.emit_interval, s.max_users, s.min_score, tally, store)
+    decided = op.key_rm("unshard", lists)
 
     messages = encode("encode", decided, s.model_version, s.top, tally, ends.latency)
     op.output("sink", messages, ends.lists)
@@ -83,13 +86,10 @@ def flow() -> Dataflow:
     """Build the flow from Kafka to Kafka for the engine's command, `python -m bytewax.run "flows.recommend:flow()"`.
 
     Settings come from `FRESHRANK_*` variables and `freshrank.toml`. Where the engine is given a recovery directory
-    (`-r`), `FRESHRANK_RECOVERY` must be set, too: the model's state is kept there.
+    (`-r`), `FRESHRANK_RECOVERY` must be set, too: the model's state is kept there. Logs, metrics and health are those
+    of `freshrank run`; signals are the engine's own.
     """
-    from flows.run import kafka_ends  # here, since that module imports this one
-    from flows.store import Store
+    from flows.run import ends_for_the_engine  # here, since that module imports this one
 
     settings = Settings()
-    ends = kafka_ends(settings)
-    if (directory := settings.recovery) is not None:
-        ends.store = lambda step: Store(directory / "state" / step)
-    return build_flow(settings, ends)
+    return build_flow(settings, ends_for_the_engine(settings))

@@ -1,6 +1,5 @@
 """Replay: run a recorded log through the flow, and measure."""
 
-import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,14 +14,17 @@ from flows.latency import LatencyHistogram
 from flows.log_reader import Progress
 from flows.model_watch import ModelWatch
 from flows.outcomes import Outcomes
+from flows.peak_memory import peak_rss_mb
 from flows.protocol import Protocol
 from flows.recommend import Ends, build_flow
+from flows.reliability import Reliability
 from flows.scoring import Discard, Scores
 from flows.settings import Settings
 from flows.survey import survey
 from flows.tally import Tally
+from flows.watch import Watched
 from flows.windows import metrics_at, series
-from recmodels.evaluate import RankingMetrics
+from recmodels.evaluate import Calibration, RankingMetrics
 
 if TYPE_CHECKING:
     import pandas
@@ -53,12 +55,15 @@ class ReplayResult:
     """What was wrong with the log's file, if it broke off."""
     protocol: Protocol = field(default_factory=Protocol)
     """What was scored, and how. `fresh` and `served` are at the first of its `ks`."""
+    calibration: Calibration | None = None
+    """How far the scores of lists can be believed, if the model says that they are probabilities."""
 
     @property
     def metrics(self) -> dict[str, float]:
         """The measures of quality, by their names."""
         outcomes = self.outcomes.arrays()
-        return metrics_at(self.protocol.ks, outcomes["position"], outcomes["served"])
+        metrics = metrics_at(self.protocol.ks, outcomes["position"], outcomes["served"])
+        return metrics if self.calibration is None else {**metrics, "ece": self.calibration.error}
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Return a row for each scored event: the columns of `outcomes`, and whether it was a hit.
@@ -114,10 +119,11 @@ class ReplayResult:
                 "p99": self.latency.quantile(0.99) * to_us,
                 "max": self.latency.highest * to_us,
             },
-            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_rss_mb": peak_rss_mb(),
             "late": self.tally.late,
             "left_out": self.tally.left_out,
             "protocol": asdict(protocol),
+            **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
         }
         if protocol.window is not None:
             report["series"] = series(self.outcomes.arrays(), protocol.window, protocol.ks)
@@ -160,6 +166,7 @@ def replay(
         OutputFileError: `out` or `rejects` cannot be written.
         RecoveryError: The recovery directory cannot be used.
         ValueError: There is a recovery directory, and a protocol of which it would have to keep account.
+        TooManyRejectsError: More records are rejected than the settings allow.
 
     >>> from flows.sample import EVENTS
     >>> result = replay(EVENTS, Settings(repeats="exclude", model="popularity"), limit=2_000)
@@ -175,6 +182,8 @@ def replay(
         )
     opened = open_logs(log, columns, sort=sort, batch_size=batch, limit=limit, progress=progress)
     scores = scores or Scores(k=protocol.ks[0])
+    if scores.reliability is None and settings.build_model().scores_are_probabilities:
+        scores.reliability = Reliability()
     tally, latency = Tally(), LatencyHistogram()
     for path in (out, rejects):
         if path is not None:
@@ -191,7 +200,7 @@ def replay(
     }
     with recovery_in(settings.recovery, job) as recovery:
         ends = Ends(
-            source=opened.source,
+            source=Watched(opened.source, tally, settings.max_reject_rate),
             decoder=opened.decoder,
             lists=Discard() if out is None else ListFile(out),
             dead_letters=Discard() if rejects is None else RejectFile(rejects),
@@ -225,4 +234,5 @@ def replay(
         last_lists=scores.last_lists(3),
         damage=opened.source.damage,
         protocol=protocol,
+        calibration=None if scores.reliability is None else scores.reliability.calibration,
     )

@@ -12,8 +12,10 @@ import msgspec
 from flows.list_metrics import ListMetrics
 from flows.log_file import LogError
 from flows.measures import mean_value
+from flows.model_watch import ModelWatch
 from flows.replay import ReplayResult, replay
 from flows.replay_job import Job, Replayed, Told, write_replayed
+from flows.report.measured import measured
 from flows.scoring import Scores
 from flows.settings import Settings
 from recmodels.fused import FusedModel
@@ -61,10 +63,20 @@ def run(job: Job, tell: Callable[[Told], object]) -> Replayed:
             share = records / job.limit if job.limit else done / max(total, 1)
             tell(Told(share=min(share, 1.0), events=records))
 
-    result = replay(job.log, settings, columns=job.columns or None, limit=job.limit, progress=progress, scores=scores)
+    watch = ModelWatch() if job.watched else None
+    result = replay(
+        job.log,
+        settings,
+        columns=job.columns or None,
+        limit=job.limit,
+        progress=progress,
+        scores=scores,
+        watch=watch,
+    )
     if result.damage:
         raise LogError(result.damage)
-    return Replayed(_report(result, scores), result.outcomes.arrays())
+    figures = {} if watch is None else measured(result, watch).extras()
+    return Replayed(_report(result, scores), result.outcomes.arrays(), figures)
 
 
 def interim_value(scores: Scores, measure: str, events: int) -> float:

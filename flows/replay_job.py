@@ -30,6 +30,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     settings: dict[str, Any]
     columns: dict[str, str] = {}
     limit: int | None = None
+    watched: bool = False
+    """Whether the model is watched while it learns, for a page of figures."""
     interim: str | None = None
     """A measure to be told of while the replay runs."""
     interim_every: int = 0
@@ -58,6 +60,8 @@ class Replayed(msgspec.Struct, frozen=True):
     """As `freshrank replay --report` writes it, and what the lists were like."""
     outcomes: dict[str, NDArray[Any]]
     """The columns of `flows.outcomes.Outcomes`."""
+    figures: dict[str, Any] = {}
+    """What else a page shows of it, if the model was watched: `flows.report.measured.Measured.extras`."""
 
 
 class ReplayFailedError(Exception):
@@ -156,9 +160,10 @@ def run_job(job: Job, target: Path, tell: Callable[[Told], object], is_stopped: 
 def write_replayed(replayed: Replayed, path: Path) -> None:
     """Write a result, whole or not at all."""
     new = path.with_suffix(f".{os.getpid()}.new")  # another process may be at the same job
-    report = np.frombuffer(msgspec.json.encode(replayed.report), np.uint8)
+    told = {"report": replayed.report, "figures": replayed.figures}
+    said = {name: np.frombuffer(msgspec.json.encode(value), np.uint8) for name, value in told.items()}
     with new.open("wb") as file:
-        np.savez_compressed(file, report=report, **replayed.outcomes)  # type: ignore[arg-type]  # no name is NumPy's own
+        np.savez_compressed(file, **said, **replayed.outcomes)  # type: ignore[arg-type]  # no name is NumPy's own
     new.rename(path)
 
 
@@ -170,7 +175,8 @@ def read_replayed(path: Path) -> Replayed:
     """
     with np.load(path, allow_pickle=False) as file:
         columns = {name: file[name] for name in file.files}
-    return Replayed(msgspec.json.decode(columns.pop("report").tobytes()), columns)
+    report, figures = (msgspec.json.decode(columns.pop(name).tobytes()) for name in ("report", "figures"))
+    return Replayed(report, columns, figures)
 
 
 def _environment(here: Mapping[str, str]) -> dict[str, str]:

@@ -8,8 +8,9 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
 
 from flows.list_metrics import ListMetrics
-from flows.messages import Decided
+from flows.messages import STRANGERS, Decided, Refresh
 from flows.outcomes import Outcomes
+from flows.reliability import Reliability
 from recmodels.evaluate import RankingMetrics
 
 
@@ -19,18 +20,21 @@ class Scores(DynamicSink[Decided]):
     Args:
         k: Length of the list that counts.
         lists: Told of every list that goes out.
+        reliability: Told of everything, too, if the scores of lists are probabilities.
 
     Attributes:
         fresh: Of the list the model would have given at the time of the event.
-        served: Of the list that was last emitted for the user. What it lacks is the price of staleness.
+        served: Of the list that was last emitted for the user, or else for strangers. What it lacks is the price of
+            staleness.
         outcomes: What came of each scored event.
         users, items: Events so far, by id; 0 for a user who was erased since.
         events: Interactions so far, scored or not.
         targets: Given the number of an interaction and its item, says which items are a hit; None: its item alone.
     """
 
-    def __init__(self, k: int = 10, lists: ListMetrics | None = None) -> None:
+    def __init__(self, k: int = 10, lists: ListMetrics | None = None, reliability: Reliability | None = None) -> None:
         self.lists = lists
+        self.reliability = reliability
         self.fresh = RankingMetrics(k)
         self.served = RankingMetrics(k)
         self.outcomes = Outcomes()
@@ -42,17 +46,23 @@ class Scores(DynamicSink[Decided]):
 
     def add(self, decided: Decided) -> None:
         """Score one event, then note the list that goes out after it."""
-        event, position, items, _ = decided.ranked
+        if self.reliability is not None:
+            self.reliability.add(decided)
+        event, position, items, *_ = decided.ranked
         user = event.user
         if items is None:
             self._held.pop(user, None)
-            if user in self.users:
+            if user in self.users and not isinstance(event, Refresh):
                 self.users[user] = 0
+            return
+        if isinstance(event, Refresh):
+            if decided.is_emitted:
+                self._held[user] = items
             return
         item = event.item  # type: ignore[union-attr]  # only an erasure has none
         user_events, item_events = self.users.get(user, 0), self.items.get(item, 0)
         if position is not None:
-            held = self._held.get(user, ())
+            held = self._held.get(user, self._held.get(STRANGERS, ()))
             targets = (item,) if self.targets is None else self.targets(self.events, item)
             served = next((place for place, listed in enumerate(held) if listed in targets), -1)
             self.fresh.update(position)
@@ -69,7 +79,8 @@ class Scores(DynamicSink[Decided]):
 
     def last_lists(self, count: int) -> dict[str, Sequence[str]]:
         """Return the lists that were emitted last, one for each user, the newest first."""
-        return dict(islice(reversed(self._held.items()), count))
+        users = ((user, items) for user, items in reversed(self._held.items()) if user != STRANGERS)
+        return dict(islice(users, count))
 
     @override
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "_ScoresPart":

@@ -69,7 +69,7 @@ def show_result(result: ReplayResult, console: Console) -> None:
         )
 
 
-def command_line() -> str:
+def typed_command() -> str:
     """Return the command that runs, as one would type it again in this directory."""
     return shlex.join(["freshrank", *sys.argv[1:]])
 

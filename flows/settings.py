@@ -16,8 +16,10 @@ from pydantic_settings import SettingsError as SourceError
 from typing_extensions import override
 
 from flows.emit import Policy
+from flows.fill import Filling
 from flows.logs import LogFormat
 from recmodels.base import Recommender
+from recmodels.explore import Explorer
 from recmodels.specification import build_model
 
 
@@ -37,16 +39,32 @@ class Settings(BaseSettings):
     """Items of a list."""
     repeats: Literal["allow", "exclude"] = "allow"
     """Whether a list may hold items that its user has interacted with."""
+    explore: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Share of the lists whose last slot goes to an item on trial (see `recmodels.explore`); 0: none."""
     rewards: dict[str, float] = {"return": -1.0}
     """Reward by type of event, 1 for any other. At 0 or below the event speaks against the item."""
+    fill: dict[str, Filling] = {}
+    """How a `value` or a field of the context that an event does not say is filled: `mean`, or `mode`."""
     dedup_window: Annotated[int, Field(ge=0)] = 10_000
     """So many event ids are remembered, to drop repeats."""
+    hold_back: Annotated[float, Field(ge=0.0)] = 3.0
+    """A user is held back who is this far above what others do, in widths of their middle half; 0: nobody is."""
     emit: Policy = "every"
     """Emit a list after `every` event, or only if it has `changed`."""
     emit_interval: Annotated[float, Field(ge=0.0)] = 0.0
     """Least seconds, by the events' time, between two lists of one user."""
+    why: bool = False
+    """Say with each item of a list what speaks for it most. It takes about as long as the list itself, and more."""
+    min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """Lists leave out items whose score is lower, and may be empty; not set: all stay."""
     max_users: Annotated[int, Field(ge=1)] = 1_000_000
-    """So many users are known to the emission policy."""
+    """So many users are known to the emission policy, and to `refresh`."""
+    refresh: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    """A list is made anew when its user has been away for so many seconds, by the events' time; 0: never."""
+    refreshes: Annotated[int, Field(ge=0, le=10)] = 3
+    """So many times, each after four times as long an absence; then the list is withdrawn."""
+    strangers: bool = False
+    """Keep a list for whoever has none, under the empty key. With `refresh` there is one anyway."""
 
     bootstrap: str = "localhost:9092"
     """Addresses of Kafka brokers, with commas between them."""
@@ -118,7 +136,8 @@ class Settings(BaseSettings):
 
     def build_model(self) -> Recommender:
         """Make the model anew."""
-        return build_model(self.model, repeats=self.repeats)
+        model = build_model(self.model, repeats=self.repeats)
+        return Explorer(model, share=self.explore) if self.explore else model
 
     @property
     def model_version(self) -> str:
@@ -126,11 +145,15 @@ class Settings(BaseSettings):
         return self.build_model().version
 
     def client(self) -> dict[str, Any]:
-        """Return the librdkafka settings that every Kafka client of the job shares."""
+        """Return the librdkafka settings that every Kafka client of the job shares.
+
+        Raises:
+            SettingsError: `kafka_password_file` cannot be read.
+        """
         config: dict[str, Any] = {**self.kafka, "bootstrap.servers": self.bootstrap}
         password = self.kafka_password.get_secret_value() if self.kafka_password else None
         if self.kafka_password_file is not None:
-            password = self.kafka_password_file.read_text(encoding="utf-8").rstrip("\n")
+            password = _secret_of(self.kafka_password_file)
         if password is not None:
             config["sasl.password"] = password
         return config
@@ -163,6 +186,17 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
 
 def _usual_file() -> Path:
     return Path(os.environ.get("FRESHRANK_CONFIG", "freshrank.toml"))
+
+
+def _secret_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:  # ValueError: bytes that are not UTF-8, which must not be shown
+        said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(
+            f"setting kafka_password_file: expected a file that holds the password; {path}: {said}. Correct the path, "
+            "or let this user read it."
+        ) from None
 
 
 def _fault(found: dict[str, Any]) -> str:

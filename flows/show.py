@@ -15,7 +15,7 @@ from recmodels.trends import Popular, Rising, popular, rising
 
 HAD: Final = 10
 """So many items of a history are printed; JSON has them all."""
-PARTS: Final = 4
+PARTS: Final = 3
 """So many reasons of an item are printed; JSON has them all."""
 
 Titles = Mapping[str, str]
@@ -82,7 +82,7 @@ def print_known(found: Mapping[str, Any], console: Console) -> None:
         _say(console, f"had, the newest first: {_named(found['had'], HAD)}")
     elif found["recent"]:
         _say(console, f"had lately: {_named(found['recent'], HAD)}")
-    rows = ([_name(item), f"{item['score']:.3f}", _why(item["why"])] for item in found["list"])
+    rows = ([_name(item), f"{item['score']:.4f}", _why(item["why"])] for item in found["list"])
     _table(console, f"the list now, by {found['model']}", ("item", "score", "why"), rows)
 
 
@@ -119,8 +119,8 @@ def _named(items: Sequence[Mapping[str, Any]], most: int) -> str:
 def _why(parts: Mapping[str, float]) -> str:
     if parts.keys() == {"model"}:  # one that does not say more
         return ""
-    largest = sorted(parts.items(), key=lambda part: -abs(part[1]))[:PARTS]
-    return ", ".join(f"{name} {share:+.2f}" for name, share in largest if share)
+    largest = sorted(parts.items(), key=lambda part: -part[1])[:PARTS]
+    return " · ".join(f"{name} {lift:+.2f}" for name, lift in largest if lift >= 0.005)
 
 
 def _time(seconds: float) -> str:

@@ -21,9 +21,10 @@ from bytewax.testing import TestingSource, run_main
 from typing_extensions import override
 
 from flows.engine import JOB_FORMAT, RecoveryError, first_cause
-from flows.features import Prepared
 from flows.kept import Kept, Pointer, StateStore
 from flows.learn import Learner, learn
+from flows.messages import Prepared
+from flows.records import ADVICE
 from flows.scoring import Discard
 from flows.store import Store
 from flows.tally import Tally
@@ -67,12 +68,18 @@ def read_stored(directory: str | Path) -> Stored:
     directory = Path(directory)
     with _undisturbed(directory):
         job = _job_of(directory)
+        build_model(job["model"], repeats=job["repeats"])  # what is wrong with it is said as it is
         build = partial(build_model, job["model"], repeats=job["repeats"])
         store = _Reading(Store(directory / "state" / "learn"))
         with tempfile.TemporaryDirectory() as scratch:  # the engine writes whenever it resumes
             engine = Path(scratch) / "engine"
-            shutil.copytree(directory / "engine", engine)
-            _resume(build, store, engine)
+            try:
+                shutil.copytree(directory / "engine", engine)
+                _resume(build, store, engine)
+            except (OSError, RuntimeError) as error:
+                raise RecoveryError(
+                    f"{directory / 'engine'}: expected the engine's snapshots; they cannot be read: {error}. {ADVICE}"
+                ) from None
     if store.model is None:
         raise RecoveryError(f"{directory}: expected the state of a model; the job has not taken a snapshot yet.")
     return Stored(job, store.model)

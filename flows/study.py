@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+import msgspec
 import numpy as np
 
 from flows.space import Space
@@ -123,6 +124,7 @@ class Study:
         return Trial(trial.number, states.get(trial.state.name, "failed"), trial.user_attrs["settings"], value)
 
     def _check(self, asked: dict[str, Any]) -> None:
+        asked = msgspec.json.decode(msgspec.json.encode(asked))  # as the file gives it back
         kept = self._study.user_attrs
         if not kept:
             for name, value in asked.items():

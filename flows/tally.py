@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 @dataclass
 class Tally:
     """What has happened since the process started. Every event that was read is in exactly one of: learned,
-    rejected, duplicate, or it was an item event or an erasure."""
+    rejected, duplicate, held back, or it was an item event or an erasure."""
 
     received: int = 0
     """Records that the source handed over, counted where it is watched (`flows.watch`)."""
@@ -26,9 +26,15 @@ class Tally:
     """Counted, but learned all the same."""
     ahead: int = 0
     """Events with a time far ahead of all others: learned as of the newest time that is believed."""
+    held_back: int = 0
+    """Events of users who act like bots: neither learned nor answered."""
     emitted: int = 0
     suppressed: int = 0
-    """Lists that the emission policy held back."""
+    """Lists that the emission policy kept in."""
+    refreshed: int = 0
+    """Lists, among the emitted, that no event of their user asked for."""
+    withdrawn: int = 0
+    """Tombstones, among the emitted, for users who have been away too long."""
     redelivered: int = 0
     """Lists, among the emitted, that the output topic held already when the job resumed."""
     held: dict[str, int] = field(default_factory=dict)
@@ -43,7 +49,8 @@ class Tally:
     @property
     def read(self) -> int:
         """How many records came in."""
-        return self.learned + self.item_events + self.forgotten + self.rejected.total() + self.duplicate
+        taken = self.learned + self.item_events + self.forgotten
+        return taken + self.rejected.total() + self.duplicate + self.held_back
 
     def is_redelivered(self, source: str) -> bool:
         """Say whether the output topic held the list that answers an event already when the job resumed.
@@ -67,11 +74,14 @@ class Tally:
         rejected = self.rejected.total()
         for count, what in (
             (self.redelivered, "of them a second time"),
+            (self.refreshed, "of them while their user was away"),
+            (self.withdrawn, "of them withdrawals"),
             (self.item_events, "item events"),
             (self.forgotten, "users forgotten"),
-            (self.suppressed, "lists held back"),
+            (self.suppressed, "lists kept in"),
             (self.duplicate, "repeats of an event id dropped"),
             (self.left_out, "left out by --where"),
+            (self.held_back, "events held back, as their users act like bots"),
             (self.late, "late events"),
             (self.ahead, "events with a time far ahead"),
         ):

@@ -1,5 +1,6 @@
 """`freshrank tune`: look for better settings on the first part of a log, and prove them on the rest."""
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +68,7 @@ def tune_settings(
     survey(opened, settings, Protocol()).expect_sorted()
     job = Job(log=str(log), settings=job_settings(settings), columns=pairs, limit=limit)
     asked = {
+        "version": version("freshrank"),
         "log": [digest_of(log), pairs, limit],
         "share": share,
         "metric": measure,

@@ -61,14 +61,16 @@ def conclusion(tuned: Tuned) -> list[str]:
     """Say what came of it, in plain sentences."""
     if not tuned.is_other:
         return [f"No trial was better than {BEFORE}: they stay."]
-    events = tuned.difference.events
-    return [
+    events, sentence = tuned.difference.events, tuned.difference.sentence().replace(" is ", " are ", 1)
+    said = [
         f"On the first {tuned.split:,} interactions, which they were chosen on, {TUNED} reach {tuned.metric} "
         f"{tuned.first[TUNED]:.4f}; {BEFORE}, {tuned.first[BEFORE]:.4f}.",
         f"On the rest, {events:,} scored events that no trial has seen: {tuned.rest[TUNED]:.4f}; "
         f"{BEFORE}, {tuned.rest[BEFORE]:.4f}.",
-        tuned.difference.sentence().replace(" is ", " are ", 1),
+        sentence[0].upper() + sentence[1:],
     ]
+    is_better = tuned.difference.events > 0 and tuned.difference.interval.low > 0.0
+    return said if is_better else [*said, f"Nothing speaks for a change: keep {BEFORE}."]
 
 
 def _settings(trial: Trial) -> str:

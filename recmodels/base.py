@@ -5,7 +5,7 @@ import pickle
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite, nan
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,8 +95,10 @@ class Recommender(Ranker):
     [('pie', 3), ('tea', 1)]
     """
 
-    scores_are_probabilities: ClassVar[bool] = False
+    scores_are_probabilities: bool = False
     """Whether the score of an item says how likely it is that the user's next interaction is with that item."""
+    uses_kernels: bool = False
+    """Whether it runs in compiled kernels, which are to be made ready before the first event (see `recmodels.warm`)."""
 
     def __init__(self, repeats: str = "allow", seed: int = 0) -> None:
         super().__init__(seed=seed)
@@ -188,6 +190,14 @@ class Recommender(Ranker):
     def seen_by(self, user: str) -> list[str]:
         """Return what a user has interacted with, the first first; nothing where repeats are allowed."""
         return list(self._seen.get(user, ()))
+
+    def knows(self, item: str) -> bool:
+        """Say whether an item has been learned, so that it may be in lists; an item event alone does not count."""
+        return item in self.catalogue
+
+    def is_available(self, item: str) -> bool:
+        """Say whether an item may be recommended: always, unless an item event has said otherwise."""
+        return item not in self.unavailable
 
     def _unit_test_skips(self) -> dict[str, str]:
         """Return the checks that this model cannot meet, each with the reason (see `recmodels.checks`)."""

@@ -25,7 +25,7 @@ class Blend(FusedModel):
     ['jam', 'pie']
     """
 
-    members = frozenset({"popularity", "covisitation", "history", "factorization"})
+    members = frozenset({"popularity", "covisitation", "history", "factorization", "content"})
     learns_weights = True
     scores_are_probabilities = True
     # What it believes before it has seen anything: what is popular and what follows is good.

@@ -1,6 +1,11 @@
-"""Ranking metrics for test-then-learn: fed with where each event's item stood in the list asked for just before."""
+"""Measures for test-then-learn: fed with where each event's item stood in the list asked for just before, and for
+scores that are probabilities also with these."""
 
+from collections.abc import Sequence
 from math import log2
+from typing import Final, NamedTuple
+
+import numpy as np
 
 
 class RankingMetrics:
@@ -48,3 +53,101 @@ class RankingMetrics:
     def mrr(self) -> float:
         """Mean reciprocal rank."""
         return self._reciprocal / self.scored if self.scored else 0.0
+
+
+BUCKETS: Final = 2_048
+"""So finely probabilities are told apart, evenly in their log-odds, ..."""
+LARGEST_ODDS: Final = 14.0
+"""... which lie between minus this and this: about one in a million, and all but one."""
+WAITING: Final = 4_096
+"""Probabilities are put into buckets so many at a time."""
+ROUNDING: Final = 1e-6
+"""A probability may be beyond 0 or 1 by what single precision rounds."""
+
+
+class ReliabilityBin(NamedTuple):
+    """Listed items of about the same score."""
+
+    listed: int
+    score: float
+    """Their mean score."""
+    share: float
+    """Which share of them was what the user chose next."""
+
+
+class Calibration:
+    """Expected calibration error: how far probabilities are from how often what they are of comes true.
+
+    The probabilities are cut into bins of about equal count by size. The error is the mean over all probabilities of
+    the distance between their bin's mean and the share of the bin that came true: 0 for probabilities that can be
+    taken at their word. Memory is constant: the bins are put together from buckets, whose sums are exact.
+
+    Source: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015;
+    of equal count, as in Nguyen and O'Connor, "Posterior calibration and exploratory analysis for natural language
+    processing models", EMNLP 2015.
+
+    Args:
+        n_bins: How many bins.
+
+    >>> calibration = Calibration(n_bins=2)
+    >>> for chosen in [0, 0, 0, 1, -1]:
+    ...     calibration.update([0.6, 0.1], chosen)
+    >>> [(each.listed, round(each.score, 3), each.share) for each in calibration.bins()]
+    [(5, 0.1, 0.2), (5, 0.6, 0.6)]
+    >>> round(calibration.error, 3)
+    0.05
+    """
+
+    def __init__(self, n_bins: int = 10) -> None:
+        self.n_bins = n_bins
+        self._counts = np.zeros(BUCKETS, np.int64)
+        self._sums = np.zeros(BUCKETS)
+        self._true = np.zeros(BUCKETS, np.int64)
+        self._waiting: list[float] = []
+        self._chosen: list[int] = []  # places in `_waiting`
+
+    def update(self, probabilities: Sequence[float], chosen: int) -> None:
+        """Note the probabilities of a list, and the place in it of what the user chose, from 0; -1: none of it.
+
+        Raises:
+            ValueError: One is no probability.
+        """
+        if 0 <= chosen < len(probabilities):
+            self._chosen.append(len(self._waiting) + chosen)
+        self._waiting.extend(probabilities)
+        if len(self._waiting) >= WAITING:
+            self._sort_in()
+
+    def _sort_in(self) -> None:
+        scores = np.array(self._waiting, np.float64)
+        within = (scores >= -ROUNDING) & (scores <= 1.0 + ROUNDING)  # False for NaN
+        if not within.all():
+            raise ValueError(f"expected probabilities from 0 to 1; got {scores[~within][0]}")
+        bounded = np.clip(scores, 1e-9, 1.0 - 1e-9)
+        odds = np.log(bounded / (1.0 - bounded))
+        places = np.clip((odds / LARGEST_ODDS + 1.0) * (BUCKETS / 2), 0, BUCKETS - 1).astype(np.int64)
+        self._counts += np.bincount(places, minlength=BUCKETS)
+        self._sums += np.bincount(places, scores, minlength=BUCKETS)
+        self._true += np.bincount(places[self._chosen], minlength=BUCKETS)
+        self._waiting, self._chosen = [], []
+
+    def bins(self) -> list[ReliabilityBin]:
+        """Return the bins, the least probable first: none that is empty."""
+        self._sort_in()
+        total = int(self._counts.sum())
+        if not total:
+            return []
+        middle = np.cumsum(self._counts) - self._counts / 2
+        bin_of = np.minimum((middle * self.n_bins / total).astype(np.int64), self.n_bins - 1)
+        counts, sums, true = (
+            np.bincount(bin_of, values, minlength=self.n_bins).tolist()
+            for values in (self._counts, self._sums, self._true)
+        )
+        return [ReliabilityBin(int(n), s / n, t / n) for n, s, t in zip(counts, sums, true, strict=True) if n]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error; 0 if there was nothing."""
+        bins = self.bins()
+        total = sum(each.listed for each in bins)
+        return sum(each.listed * abs(each.score - each.share) for each in bins) / total if total else 0.0

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from recmodels.base import Context, Example, Step, Why, time_of
 from recmodels.fused_tables import FusedTables
-from recmodels.kernels import driver, popularity, users
+from recmodels.item_events import learn_item
+from recmodels.kernels import driver, users
 from recmodels.kernels.candidates import COLUMN_NAMES, HALF_LIVES
-from recmodels.kernels.state import EVENTS
+from recmodels.kernels.state import ANNOUNCED, EVENTS
 from recmodels.kernels.users import LENGTHS
 from recmodels.rewards import bounded
 
@@ -24,6 +25,8 @@ class FusedModel(FusedTables):
 
     Its arguments are those of `recmodels.fused_tables.FusedTables`.
     """
+
+    uses_kernels = True
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = True) -> list[Step]:
         """Take examples one after the other, in one call of the kernel. `score` is always met: it costs nothing."""
@@ -145,7 +148,7 @@ class FusedModel(FusedTables):
         """Order items by falling score; items of equal score as they were first seen, then as given."""
         given, state = list(items), self.memory.state
         age = state.items.first_seen[[self.memory.items.row(item) for item in given]]
-        age[age == 0] = state.counters[EVENTS] + 1
+        age[age == 0] = state.counters[[EVENTS, ANNOUNCED]].sum() + 1
         order = np.lexsort((age, -self._scores(user, given, x)))  # stable: as given where both are equal
         return [given[k] for k in order.tolist()]
 
@@ -179,6 +182,8 @@ class FusedModel(FusedTables):
     def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
         """Return the user's list, and how far each column lifts each item's logit above the average candidate's."""
         listed, places = self._list(user, n, x)
+        if not listed:
+            return []
         memory, state = self.memory, self.memory.state
         row = memory.users.row(user)
         contexts = [
@@ -231,26 +236,10 @@ class FusedModel(FusedTables):
         return pairs, places[:kept]
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
-        """Learn whether an item may be recommended. None: as it was."""
+        """Learn what an item is, and whether it may be recommended (None: as it was); see `recmodels.item_events`."""
         for model in self.outside_members.models:
             model.learn_item(item, x, available)
-        memory, state = self.memory, self.memory.state
-        row = memory.items.row(item)
-        if available is None or bool(state.items.hidden[row]) is not available:
-            return
-        if row == 0:
-            row = memory.item_row(item)
-            memory.mark_used()
-            state.items.last_used[row] = state.counters[EVENTS] + 1
-        state.items.hidden[row] = not available
-        state.items.dirty[row] = 1
-        state.candidates.stamp[1] = 0
-        if available:
-            if state.items.first_seen[row] > 0:
-                popularity.show(state.popularity, state.items, row)
-        # Hidden items keep their place among the top until they take too much of it.
-        elif state.items.hidden[state.popularity.top].mean(axis=1).max() > 0.25:
-            popularity.rebuild(state.popularity, state.items, len(memory.items.names))
+        learn_item(self.memory, item, x, available)
 
     def forget_one(self, user: str) -> None:
         """Erase a user: afterwards the user is a stranger. What others' items gained from them stays."""
@@ -264,6 +253,14 @@ class FusedModel(FusedTables):
         """Say whether an item is in a user's history."""
         memory = self.memory
         return bool(driver.is_repeat(memory.state, memory.users.row(user), memory.items.row(item)))
+
+    def knows(self, item: str) -> bool:
+        """Say whether somebody was for an item."""
+        return bool(self.memory.state.items.first_seen[self.memory.items.row(item)] > 0)
+
+    def is_available(self, item: str) -> bool:
+        """Say whether an item may be recommended."""
+        return not self.memory.state.items.hidden[self.memory.items.row(item)]
 
 
 def rounded(scores: NDArray[np.float32]) -> list[Any]:

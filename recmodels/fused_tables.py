@@ -10,6 +10,7 @@ from recmodels.arguments import expect_counts, expect_numbers
 from recmodels.base import Recommender
 from recmodels.drift import DriftWatch
 from recmodels.kernels.candidates import HALF_LIVES
+from recmodels.kernels.content import ITEM_TAGS
 from recmodels.kernels.state import Options
 from recmodels.kernels.users import LENGTHS
 from recmodels.memory import Memory, Sizes
@@ -24,6 +25,7 @@ class FusedTables(Recommender):
         max_users, max_items: So many are remembered. Beyond that the least recently used are forgotten.
         max_pairs: So many pairs of a user and an item are remembered in histories.
         max_history: So many items of one user's history.
+        max_tags: So many tags of items are remembered.
         half_lives: Of popularity, in events; `inf` never forgets. Always five.
         recent: So many of a user's last items ask co-visitation and factorisation.
         row_length: Entries of a co-visitation row.
@@ -50,6 +52,7 @@ class FusedTables(Recommender):
         max_items: int = 1_000_000,
         max_pairs: int = 20_000_000,
         max_history: int = 2_000,
+        max_tags: int = 100_000,
         half_lives: tuple[float, ...] = (30.0, 300.0, 3_000.0, 30_000.0, float("inf")),
         recent: int = 20,
         row_length: int = 64,
@@ -67,6 +70,7 @@ class FusedTables(Recommender):
         self.max_items = max_items
         self.max_pairs = max_pairs
         self.max_history = max_history
+        self.max_tags = max_tags
         self.half_lives = half_lives
         self.recent = recent
         self.row_length = row_length
@@ -83,6 +87,7 @@ class FusedTables(Recommender):
         expect_counts(max_users=self.max_users, max_items=self.max_items, max_pairs=self.max_pairs)
         expect_counts(max_history=self.max_history, recent=self.recent)
         expect_counts(row_length=self.row_length, n_factors=self.n_factors)
+        expect_counts(ITEM_TAGS, max_tags=self.max_tags)
         expect_counts(0, seed=self.seed)
         if len(self.half_lives) != HALF_LIVES:
             raise ValueError(f"expected {HALF_LIVES} half_lives; got {self.half_lives!r}")
@@ -114,6 +119,7 @@ class FusedTables(Recommender):
                     self.recent,
                     self.row_length,
                     self.n_factors,
+                    self.max_tags,
                     len(self.outside_members),
                 ),
                 1.0 / np.array(self.half_lives, np.float64),
@@ -123,6 +129,7 @@ class FusedTables(Recommender):
                     use_covisitation="covisitation" in self.members,
                     use_history="history" in self.members,
                     use_factors="factorization" in self.members,
+                    use_content="content" in self.members,
                     learn_weights=self.learns_weights,
                     learning_rate=float(self.learning_rate),
                     learn_decay=float(self.learn_decay),

@@ -20,12 +20,17 @@ BY_NAME = {
     "covisitation": "recmodels:CoVisitation",
     "history": "recmodels:History",
     "factorization": "recmodels:Factorization",
+    "content": "recmodels:Content",
+    "contextual": "recmodels:Contextual",
+    "deep:mlp": "recmodels.deep:MLP",
+    "deep:sasrec": "recmodels.deep:SASRec",
 }
 """Models that have a name of their own."""
 LONGEST = 2_000
 """A specification has no more characters than this."""
 GRAMMAR = (
-    "expected a name (blend, popularity, covisitation, history, factorization), river:module.Class or "
+    "expected a name (blend, popularity, covisitation, history, factorization, content, contextual, deep:mlp, "
+    "deep:sasrec), river:module.Class or "
     "package.module:Class, with literal arguments in brackets if it has any, such as "
     "blend(max_users=50000) or river:reco.BiasedMF(n_factors=32); blend+… has the others as members"
 )

@@ -74,6 +74,22 @@ def test_a_planted_difference_is_found_and_kept(command: Command, faithful_log: 
     assert other["log"]["events"] == 1_201
 
 
+def test_the_page_shows_all_models_and_says_which_is_better(
+    command: Command, faithful_log: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("altair", reason="the report's libraries are not here; pip install 'freshrank[report]'")
+    page = tmp_path / "page.html"
+    asked = ("compare", faithful_log, "--model", "popularity", "--model", "history", "--processes", 2)
+    assert command(*asked, "--html", page) == 0
+    first = page.read_text()
+    assert "history is better than popularity by 0." in first
+    assert "popularity_lift@10" in first
+    for figure in ("time", "served", "cpu", "ranks", "latency", "users", "popularity"):
+        assert f'data-figure="{figure}"' in first
+    assert command(*asked, "--html", page) == 0
+    assert page.read_text() == first, "from results that were kept"
+
+
 def test_a_model_that_fails_says_why(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,7 +54,8 @@ def planted(name: str, rate: float, cpu: float, weighs: bool = False) -> Measure
         k=10,
         outcomes={**column, "position": position, "served": served, "user_events": seen[0], "item_events": seen[1]},
         latency=latency,
-        looks=looks if weighs else [],
+        looks=looks if weighs else [Look(64, {"popular": 1.0})] * 2,
+        drifts=[EVENTS // 2] if weighs else [],
         touched=300 - np.arange(300),
         listed=1_000 // np.arange(1, 301),
         samples=[Sample("ann", ["i1"], [Listed("i2", 1.5, {"follows": 1.2, "popular": 0.3}), Listed("i3", 0.2, {})])],
@@ -288,10 +289,19 @@ def test_a_hostile_title_is_only_text(page: Page, reports: dict[str, Path]) -> N
     assert HOSTILE in page.evaluate("document.getElementById('lists').innerText")
 
 
+def test_a_hostile_name_is_only_text(page: Page, tmp_path: Path) -> None:
+    write_html(tmp_path / "page.html", [replace(planted("blend", 0.2, 4.0, weighs=True), name=HOSTILE)], HOSTILE)
+    opened(page, tmp_path / "page.html")
+    assert page.complaints == []
+    assert page.evaluate("document.title").startswith(HOSTILE)
+    assert page.evaluate("document.querySelectorAll('img').length") == 0
+    assert "time" in figures(page)
+
+
 def test_lists_say_why_and_the_command_is_there(page: Page, reports: dict[str, Path]) -> None:
     opened(page, reports["one"])
     said = page.evaluate("document.body.innerText")
-    assert "Tea\nfollows +1.20, popular +0.30" in said
+    assert "Tea\nfollows +1.20 popular +0.30" in said
     assert "had last: i1" in said
     assert "blend is better by 0.100 ± 0.010." in said
     assert page.evaluate("document.querySelector('#command code').innerText") == "freshrank replay one"

@@ -49,6 +49,7 @@ def test_the_best_of_the_first_part_is_found_and_the_rest_tells_the_truth(
     assert freshrank(monkeypatch, *asked, *kept, "--trials", 3, "--processes", 1) == 0
     said = capsys.readouterr().err
     assert "are worse than the settings as they were by 0.4" in said, "chosen on what turned, scored on what did not"
+    assert "keep the settings as they were" in said
 
     settings = load_settings(out)
     assert settings.model == "popularity(half_life=1.0)"

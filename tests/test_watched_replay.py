@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.drift import drift_points
 from flows.model_watch import FIRST_STRIDE, MOST_LOOKS, ModelWatch
 from flows.replay import replay
 from flows.sample import EVENTS, ITEMS
@@ -54,14 +53,9 @@ def test_a_watch_changes_no_list(tmp_path: Path) -> None:
     assert watch.touched.total() == 3_000
     assert watch.listed.total() > 25_000
     assert watch.model is not None
-
-
-def test_drift_is_found_where_it_is_and_seldom_where_none_is() -> None:
-    random = np.random.default_rng(3)
-    changing = random.random(20_000) < np.repeat([0.3, 0.1], 10_000)
-    (found,) = drift_points(changing)
-    assert 10_000 < found < 10_600
-    assert sum(len(drift_points(random.random(20_000) < 0.2)) for _ in range(10)) <= 1
+    assert watch.looks[-1].learned > 2_900
+    assert set(watch.looks[0].weights) == set(watch.looks[-1].weights)
+    assert watch.looks[0].weights != watch.looks[-1].weights
 
 
 def test_a_frame_has_a_row_for_each_scored_event() -> None:
@@ -99,6 +93,8 @@ def test_the_command_writes_the_page(tmp_path: Path) -> None:
     text = page.read_text()
     assert f"<pre><code>freshrank replay {EVENTS} --limit 2000 --repeats exclude" in text
     assert "(2013)" in text.partition('id="lists"')[2]
+    assert '"weights":{' in text, "the blend's weights are drawn"
+    assert '<span class="why">' in text
 
 
 def test_a_page_that_cannot_be_written_is_refused_before_the_replay() -> None:

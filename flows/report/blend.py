@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import altair as alt
 
-from flows.drift import drift_points
 from flows.report.measured import Measured
 from flows.report.theme import INK, SERIES, Chart, Figure, Key, colours, data, tip
 
@@ -13,12 +12,16 @@ MOST_DRIFTS = 30
 
 
 def weights(results: Sequence[Measured]) -> list[Figure]:
-    """Draw the weights of each model that has any."""
-    figures = [_of_one(result, n) for n, result in enumerate(results) if result.looks]
+    """Draw the weights of each model that learns any."""
+    figures = [_of_one(result, n) for n, result in enumerate(results) if _moves(result)]
     if figures:
         return figures
-    said = "No model here unites members by weights, so there is nothing to draw; blend does."
+    said = "No model here learns how much its members count, so there is nothing to draw; blend does."
     return [Figure("weights", TITLE, said)]
+
+
+def _moves(result: Measured) -> bool:
+    return any(look.weights != result.looks[0].weights for look in result.looks)
 
 
 def _of_one(result: Measured, number: int) -> Figure:
@@ -38,15 +41,14 @@ def _of_one(result: Measured, number: int) -> Figure:
         color=colours(of),
     )
     lines = base.mark_line(strokeWidth=2).encode(tooltip=[tip("series:N"), tip("event:Q", ","), tip("weight:Q", ".3f")])
-    numbers = result.outcomes["number"]
-    drifts = [{"event": int(numbers[row]) + 1, "drift": "drift"} for row in drift_points(result.hits)][-MOST_DRIFTS:]
+    drifts = [{"event": event, "drift": "drift"} for event in result.drifts[-MOST_DRIFTS:]]
     said = "How much each thing that a member says of an item counts, as a mean over the kinds of users."
     if len(last) > len(shown):
         said += f" The {len(shown)} that came to count most, of {len(last)}."
     said += (
-        f" Dashed lines: where ADWIN saw the hit rate change, {len(drifts)} in all."
+        " Dashed lines: where the model saw drift, its loss rising beyond chance."
         if drifts
-        else " ADWIN saw no change of the hit rate that would be marked here."
+        else " The model saw no drift: its loss never rose beyond chance."
     )
     chart: Chart = alt.layer(lines)
     if drifts:

@@ -7,6 +7,8 @@ from flows.report.measured import Listed, Measured
 
 LENGTH = 10
 """So many items of a list are shown."""
+LEAST = 0.005
+"""A reason that counts less is written as nothing, and so is none."""
 MOST = 6
 """So many lists are shown, unless there are more models."""
 PARTS = 3
@@ -17,7 +19,7 @@ class Line(NamedTuple):
     """An item of a list."""
 
     title: str
-    why: str
+    why: Sequence[str]
 
 
 class Shown(NamedTuple):
@@ -45,13 +47,13 @@ def lists(results: Sequence[Measured], titles: Mapping[str, str]) -> list[Shown]
     return sorted((each for each in shown if each.user in users), key=lambda each: users.index(each.user))
 
 
-def why(listed: Listed) -> str:
-    """Say why an item is in a list: the largest parts of its score.
+def why(listed: Listed) -> list[str]:
+    """Say what speaks most for an item.
 
-    >>> why(Listed("i9", 1.5, {"covisitation": 1.2, "popularity": 0.5, "factors": -0.2, "history": 0.0}))
-    'covisitation +1.20, popularity +0.50, factors −0.20'
+    >>> why(Listed("i9", 0.2, {"covisitation": 1.2, "popular": 0.5, "factors": -0.2}))
+    ['covisitation +1.20', 'popular +0.50']
     """
     if listed.parts.keys() == {"model"}:  # one that does not say more
-        return ""
-    parts = sorted(listed.parts.items(), key=lambda part: -abs(part[1]))[:PARTS]
-    return ", ".join(f"{name} {share:+.2f}".replace("-", "−") for name, share in parts if share)
+        return []
+    parts = sorted(listed.parts.items(), key=lambda part: -part[1])[:PARTS]
+    return [f"{name} {lift:+.2f}" for name, lift in parts if lift >= LEAST]

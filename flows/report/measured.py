@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from flows.latency import BUCKETS
 from flows.model_watch import Look, ModelWatch
 from flows.replay import ReplayResult
+from recmodels.fused import FusedModel
 from recmodels.known import know
 
 SAMPLES: Final = 3
@@ -24,7 +25,7 @@ class Listed(NamedTuple):
     item: str
     score: float
     parts: Mapping[str, float]
-    """What the score is the sum of; the largest first."""
+    """How much each member speaks for it, the most first; see `recmodels.base.Why`."""
 
 
 class Sample(NamedTuple):
@@ -49,6 +50,7 @@ class Measured:
         touched, listed: (items,) how often each item was interacted with, and was in a list, those first that were
             interacted with most.
         looks: The model's weights over time.
+        drifts: After how many events the model saw drift.
         samples: Some lists.
     """
 
@@ -60,6 +62,7 @@ class Measured:
     touched: NDArray[np.int64]
     listed: NDArray[np.int64]
     looks: Sequence[Look] = ()
+    drifts: Sequence[int] = ()
     samples: Sequence[Sample] = ()
 
     @property
@@ -84,6 +87,7 @@ class Measured:
             "k": self.k,
             "latency": [some.tolist(), self.latency[some].tolist()],
             "looks": [[look.learned, dict(look.weights)] for look in self.looks],
+            "drifts": list(self.drifts),
             "touched": self.touched.tolist(),
             "listed": self.listed.tolist(),
             "samples": [
@@ -118,6 +122,7 @@ class Measured:
             outcomes=outcomes,
             latency=latency,
             looks=tuple(Look(learned, weights) for learned, weights in extras["looks"]),
+            drifts=tuple(extras["drifts"]),
             touched=np.array(extras["touched"], np.int64),
             listed=np.array(extras["listed"], np.int64),
             samples=tuple(
@@ -157,6 +162,7 @@ def measured(result: ReplayResult, watch: ModelWatch, name: str | None = None) -
         outcomes=result.outcomes.arrays(),
         latency=result.latency.counts.copy(),
         looks=tuple(watch.looks),
+        drifts=tuple(watch.model.drift_moments) if isinstance(watch.model, FusedModel) else (),
         touched=np.array([watch.touched[item] for item in items], np.int64),
         listed=np.array([watch.listed[item] for item in items], np.int64),
         samples=_samples(result, watch),

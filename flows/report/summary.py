@@ -1,12 +1,17 @@
 """The numbers at the top of the report: one row a measure, one column a model."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from math import isnan
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from flows.report.bands import rates
 from flows.report.measured import Measured
+
+HIT_RATE: Final = re.compile(r"(served_)?hit_rate@(\d+)")
+"""Measures that are shares of the scored events, and so have an interval."""
 
 
 class Measure(NamedTuple):
@@ -26,7 +31,10 @@ def summary(results: Sequence[Measured]) -> list[Measure]:
         ("users, items", lambda told: f"{told['log']['users']:,}, {told['log']['items']:,}"),
         ("events per second", lambda told: f"{told['events_per_second']:,.0f}"),
         ("CPU seconds", lambda told: f"{told['cpu_seconds']:,.1f}"),
-        ("latency p50, p99", lambda told: f"{told['latency_us']['p50']:,.0f}, {told['latency_us']['p99']:,.0f} µs"),
+        (
+            "latency p50, p99",
+            lambda told: f"{told['latency_us']['p50']:,.0f}, {told['latency_us']['p99']:,.0f}\u00a0µs",
+        ),
         ("peak memory", lambda told: f"{told['peak_rss_mb']:,.0f} MB"),
     ]
     return measures + [Measure(name, [say(result.numbers) for result in results]) for name, say in rest]
@@ -34,10 +42,11 @@ def summary(results: Sequence[Measured]) -> list[Measure]:
 
 def _metric(result: Measured, name: str) -> str:
     value = result.numbers["metrics"].get(name)
-    if value is None:
+    if value is None or isnan(value):
         return "–"
-    hits = {f"hit_rate@{result.k}": result.hits, f"served_hit_rate@{result.k}": result.served_hits}.get(name)
-    if hits is None or not len(hits):
+    match = HIT_RATE.fullmatch(name)
+    positions = result.outcomes["served" if match and match[1] else "position"]
+    if match is None or not len(positions):
         return f"{value:.4f}"
-    found = rates(hits, np.zeros(len(hits), np.int64), 1)
-    return f"{value:.4f} ± {float(found.high[0] - found.low[0]) / 2:.4f}"
+    found = rates((positions >= 0) & (positions < int(match[2])), np.zeros(len(positions), np.int64), 1)
+    return f"{value:.4f} ±\u00a0{float(found.high[0] - found.low[0]) / 2:.4f}"

@@ -17,7 +17,8 @@ FOLLOWS: Final = POPULAR + HALF_LIVES
 HISTORIES: Final = 3
 PERSONAL: Final = FOLLOWS + HISTORIES
 FACTORS: Final = PERSONAL + 3
-COLUMNS: Final = FACTORS + 1
+CONTENT: Final = FACTORS + 1
+COLUMNS: Final = CONTENT + 4
 """Columns that the kernels fill. Behind them come those that are filled from outside, by `recmodels.united`."""
 
 
@@ -30,6 +31,10 @@ COLUMN_NAMES: Final = (
     "had lately",
     "had before",
     "factors",
+    "tags of interest",
+    "tags that are popular",
+    "new",
+    "new and of interest",
 )
 """What a person reads."""
 

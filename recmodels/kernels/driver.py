@@ -9,10 +9,20 @@ from typing import Final
 
 import numpy as np
 
-from recmodels.kernels import calibration, covisitation, factorization, history, popularity, topn, users, weights
+from recmodels.kernels import (
+    calibration,
+    content,
+    covisitation,
+    factorization,
+    history,
+    popularity,
+    topn,
+    users,
+    weights,
+)
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import EVENTS, ITEM_ROWS, Candidates, Float32, Float64, Int32, State
+from recmodels.kernels.state import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Float32, Float64, Int32, State
 
 LEAST: Final = 64
 """Where members propose fewer candidates, the catalogue fills up to so many."""
@@ -40,6 +50,8 @@ def fill(state: State, user: int, least: int) -> None:
         popularity.propose(state.popularity, state.items, candidates)
     if options.use_history and not options.exclude_seen:
         history.propose(state.history, state.users, state.items, user, candidates)
+    if options.use_content:
+        content.propose(state.content, state.items, state.counters, user, candidates)
     rows = state.counters[ITEM_ROWS]
     candidate_set.fill_up(candidates, state.items, rows, LEAST)
     # A longer list needs more candidates, but what is learned must not depend on what is asked.
@@ -65,6 +77,7 @@ def score_columns(state: State, user: int) -> None:
         factorization.score(
             state.item_factors, state.user_factors, state.users, user, options.history_decay, candidates
         )
+    content.score(state.content, state.items, state.counters, user, candidates)
 
 
 @kernel
@@ -108,13 +121,17 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
                 )
         is_new = state.items.first_seen[item] == 0
         if is_new:
-            state.items.first_seen[item] = now
+            state.items.first_seen[item] = now + state.counters[ANNOUNCED]
             if options.use_factors:
                 factorization.begin(state.item_factors, item, options.seed)
         if options.use_covisitation:
             covisitation.learn(state.covisitation, state.users, user, item, reward, options.learn_decay)
         if options.use_popularity:
-            popularity.learn(state.popularity, state.items, item, reward, now, is_new)
+            popularity.learn(
+                state.popularity, state.items, item, reward, now, is_new or state.items.newness[item] == 1.0
+            )
+        if options.use_content:
+            content.learn(state.content, state.items, state.counters, user, item, reward, now)
         users.learn(state.users, user, item, time)
     history.learn(state.history, state.counters, state.users, user, item, reward, options.max_history)
     state.counters[EVENTS] = now
