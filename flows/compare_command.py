@@ -25,10 +25,12 @@ from flows.compare_view import progress_of_all, show_comparison
 from flows.html_report import expect_libraries, write_html
 from flows.log_file import open_log
 from flows.measures import check_measure
+from flows.protocol import Protocol
 from flows.replay_cache import USUAL_DIRECTORY, ReplayCache
 from flows.replay_job import Job, job_settings
 from flows.report.measured import Measured
 from flows.screen import read_titles, typed_command
+from flows.survey import survey
 
 Processes = Annotated[
     int | None, typer.Option(min=1, help="Replays that run at a time.", show_default="one for each core")
@@ -69,7 +71,8 @@ def compare_models(
     for other in model:
         warm_up_kernels(settings_of(config, model=other))
     pairs = pairs_of(columns)
-    open_log(log, pairs)  # says what is wrong before any process starts
+    opened = open_log(log, pairs, limit=limit)  # says what is wrong before any process starts
+    survey(opened, settings, Protocol()).expect_sorted()
     job = Job(log=str(log), settings=job_settings(settings), columns=pairs, limit=limit, watched=html is not None)
     with progress_of_all(model, console) as tell:
         found = compare(

@@ -37,8 +37,8 @@ class Survey:
         """Raise `LogError` unless the log is sorted by time."""
         if self.unsorted is not None:
             raise LogError(
-                f"{self.unsorted}: expected a log sorted by time; this record is older than the one before it. "
-                "Sort it with --sort."
+                f"{self.unsorted}: expected a log sorted by time; this record is older than one before it. Sort it: "
+                "freshrank replay can, with --sort."
             )
 
     def rest_of_session(self, number: int) -> Sequence[str]:

@@ -22,10 +22,12 @@ from flows.command_line import (
 from flows.compare_command import Processes, Results, core_count
 from flows.log_file import open_log
 from flows.measures import check_measure
+from flows.protocol import Protocol
 from flows.replay_cache import USUAL_DIRECTORY, ReplayCache, digest_of
 from flows.replay_job import Job, job_settings
 from flows.space import read_space
 from flows.study import Study
+from flows.survey import survey
 from flows.tune import tune
 from flows.tune_view import progress_of_trials, show_tuned
 from flows.tuned_file import toml_writer, tuned_toml
@@ -62,7 +64,8 @@ def tune_settings(
     for file in (out, path):
         check_writable(file)
     pairs = pairs_of(columns)
-    open_log(log, pairs)  # says what is wrong before any process starts
+    opened = open_log(log, pairs, limit=limit)  # says what is wrong before any process starts
+    survey(opened, settings, Protocol()).expect_sorted()
     job = Job(log=str(log), settings=job_settings(settings), columns=pairs, limit=limit)
     asked = {
         "version": version("freshrank"),

@@ -176,3 +176,12 @@ def test_every_setting_is_known_to_decide_the_lists_or_not() -> None:
     decides = {"model", "top", "repeats", "rewards", "dedup_window", "emit", "emit_interval", "max_users"}
     assert set(job_settings(Settings())) == decides
     assert decides | NOT_OF_A_REPLAY == set(Settings.model_fields)
+
+
+def test_a_log_that_is_not_sorted_is_refused_with_its_line(
+    command: Command, faithful_log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with faithful_log.open("a") as log:
+        log.write("\nu1,i1,5\n")
+    assert command("compare", faithful_log, "--model", "popularity", "--model", "history") == 2
+    assert "events.csv:1202: expected a log sorted by time" in " ".join(capsys.readouterr().err.split())
