@@ -68,6 +68,9 @@ def demo() -> None:
 @app.command()
 def replay(
     log: Annotated[Path, typer.Argument(help="CSV or JSON Lines; plain, .gz or .zst.")],
+    domain: Annotated[
+        str | None, typer.Option(help="Presets: ecommerce, social, video or news; other options come before them.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Such as blend or river:reco.BiasedMF(n_factors=32).")] = None,
     top: Annotated[int | None, typer.Option(help="Items of a list.")] = None,
     repeats: Annotated[
@@ -98,6 +101,7 @@ def replay(
         _check_writable(report)
     settings = _settings(
         config,
+        domain=domain,
         model=model,
         top=top,
         repeats=repeats,

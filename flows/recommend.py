@@ -55,7 +55,7 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
 
     events = op.key_on("shard", decoded.events, lambda event: SHARD)
     fresh = clean("clean", events, s.dedup_window, tally, store)
-    examples = features("features", fresh, s.rewards)
+    examples = features("features", fresh, s.rewards, s.by_value)
     asked = refresh("refresh", examples, s.refresh, s.refreshes, s.strangers, s.max_users, store)
     ranked = learn("learn", asked, s.build_model, s.top, ends.scores is not None, tally, store)
     lists = emit("emit", ranked, s.emit, s.emit_interval, s.max_users, s.min_score, tally, store)

@@ -1,4 +1,4 @@
-"""Settings: from flags, else `FRESHRANK_*` variables, else a TOML file, else these defaults."""
+"""Settings: from flags, else `FRESHRANK_*` variables, else a TOML file, else the domain's, else these defaults."""
 
 import os
 import tomllib
@@ -15,6 +15,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 from typing_extensions import override
 
+from flows.domains import UNKNOWN, Domain, DomainSource
 from flows.emit import Policy
 from flows.logs import LogFormat
 from recmodels.base import Recommender
@@ -37,8 +38,13 @@ class Settings(BaseSettings):
     """Items of a list."""
     repeats: Literal["allow", "exclude"] = "allow"
     """Whether a list may hold items that its user has interacted with."""
-    rewards: dict[str, float] = {"return": -1.0}
+    domain: Domain | None = None
+    """Sets `rewards`, `by_value`, `repeats` and the model's half-lives as usual for a kind of site, where they are not
+    set themselves."""
+    rewards: dict[str, float] = UNKNOWN
     """Reward by type of event, 1 for any other. At 0 or below the event speaks against the item."""
+    by_value: list[str] = []
+    """Types of event whose reward is multiplied by their value, such as the share of a video that was watched."""
     dedup_window: Annotated[int, Field(ge=0)] = 10_000
     """So many event ids are remembered, to drop repeats."""
     emit: Policy = "every"
@@ -122,6 +128,7 @@ class Settings(BaseSettings):
         path = cls.file or _usual_file()
         if cls.file is not None or path.exists():
             sources.append(TomlConfigSettingsSource(settings_cls, path))
+        sources.append(DomainSource(settings_cls))
         return tuple(sources)
 
     def build_model(self) -> Recommender:
