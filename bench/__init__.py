@@ -10,7 +10,8 @@ One file for each measure, which runs alone too, as `python -m bench.catalogue -
 - `soak`: millions of events whose ids keep coming: memory beyond the bounds, and the longest pause;
 - `cold_start`: from the command to the first list, with kernels compiled before and without;
 - `kafka`: from an event produced to its list consumed, on a real broker;
-- `plain_models`: what models in plain Python and River's own cost in the same flow.
+- `plain_models`: what models in plain Python and River's own cost in the same flow;
+- `deep_trade`: what the deep models of the extra cost and reach; it takes too long to be one of `bench.run`.
 
 `streams` makes the events, `flow` runs them through the flow in this process, `process` runs a measure in a process of
 its own, and `report` is what a measure gives back. Every measure also asserts its output: a wrong answer must not look

@@ -5,7 +5,7 @@ from bench.replay_speed import reference
 from bench.report import Section, main, median, shown, table
 from flows.replay import BATCH, replay
 from flows.settings import Settings
-from recmodels.fused import warm_up
+from recmodels.warm import warm_up
 
 
 def measure(quick: bool) -> Section:

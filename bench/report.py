@@ -43,10 +43,12 @@ class Section:
     numbers: list[Number] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Paragraphs and tables: what the time goes to, and how far it is from the limit."""
+    measured: str = ""
+    """When and at which commit, and how busy the machine was."""
 
     def to_markdown(self) -> str:
         """Write it as Markdown."""
-        lines = [f"## {self.title}", "", f"`{self.command}`", ""]
+        lines = [f"## {self.title}", "", " · ".join(part for part in (f"`{self.command}`", self.measured) if part), ""]
         if self.numbers:
             rows = [
                 (n.what, f"{shown(n.value)} {n.unit}", _range(n), _target(n.least, n), _target(n.aim, n), n.verdict)

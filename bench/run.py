@@ -1,4 +1,8 @@
-"""Run every measure, and write `bench/results.md`: `python -m bench.run [--quick] [--only kafka,soak]`."""
+"""Run every measure, and write `bench/results.md`: `python -m bench.run [--quick] [--only kafka,soak]`.
+
+A full run takes most of an hour, and wants a machine with nothing else to do. So what was measured is kept in
+`results.json`, measure by measure, and those that are not run again stay as they were, each with its commit.
+"""
 
 import argparse
 import importlib
@@ -8,13 +12,17 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Collection
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
+
 from bench.report import Number, Section, shown, table
 
 MEASURES = (
+    "ablation",
     "replay_speed",
     "latency",
     "kernels",
@@ -24,9 +32,11 @@ MEASURES = (
     "cold_start",
     "kafka",
     "plain_models",
+    "aa_coverage",
 )
 LIBRARIES = ("bytewax", "river", "numba", "numpy", "orjson", "msgspec", "confluent-kafka")
 HERE = Path(__file__).parent
+RESULTS = HERE / "results.json"
 
 
 def main() -> int:
@@ -35,7 +45,10 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smaller and fewer runs; results go to the screen only")
     parser.add_argument("--only", default=",".join(MEASURES), help="names of measures, with commas between them")
     asked = parser.parse_args()
-    sections, failed = [], 0
+    sections: dict[str, Section] = {}
+    if not asked.quick and RESULTS.exists():
+        sections = msgspec.json.decode(RESULTS.read_bytes(), type=dict[str, Section])
+    failed = 0
     for name in asked.only.split(","):
         start = time.perf_counter()
         sys.stderr.write(f"{name} … ")
@@ -45,16 +58,19 @@ def main() -> int:
         except Exception:
             failed += 1
             section = Section(f"{name}: failed", f"python -m bench.{name}", notes=[fault()])
-        sections.append(section)
+        section.measured = occasion()
+        sections[name] = section
         if not asked.quick:  # after each, as a full run takes long
-            (HERE / "results.md").write_text(to_markdown(sections, quick=False), encoding="utf-8")
+            sections = {name: sections[name] for name in MEASURES if name in sections}
+            RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(sections), indent=1) + b"\n")
+            (HERE / "results.md").write_text(to_markdown(sections.values(), quick=False), encoding="utf-8")
         sys.stderr.write(f"{time.perf_counter() - start:.0f} s\n")
     if asked.quick:
-        sys.stdout.write(to_markdown(sections, quick=True))
+        sys.stdout.write(to_markdown(sections.values(), quick=True))
     return 1 if failed else 0
 
 
-def to_markdown(sections: list[Section], quick: bool) -> str:
+def to_markdown(sections: Collection[Section], quick: bool) -> str:
     """Put the sections together, the targets first."""
     numbers = [number for section in sections for number in section.numbers if number.least is not None]
     rows = [(n.what, f"{shown(n.value)} {n.unit}", bounds(n), n.verdict) for n in numbers]
@@ -74,7 +90,7 @@ def to_markdown(sections: list[Section], quick: bool) -> str:
 
 
 def machine() -> str:
-    """Say where, when and with what."""
+    """Say where and with what."""
     processor = next(
         (
             line.split(":")[1].strip()
@@ -84,16 +100,20 @@ def machine() -> str:
         platform.processor(),
     )
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    return (
+        f"{processor}, {len(os.sched_getaffinity(0))} shared cores, {pages / 2**30:.0f} GB; Linux "
+        f"{platform.release()}; Python {platform.python_version()}, {versions}."
+    )
+
+
+def occasion() -> str:
+    """Say when, and at which commit, and how busy the machine was."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
     )
-    versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    revision, load = commit.stdout.strip() or "unknown", os.getloadavg()[2]
-    return (
-        f"{processor}, {len(os.sched_getaffinity(0))} shared cores, {pages / 2**30:.0f} GB; Linux "
-        f"{platform.release()}; Python {platform.python_version()}, {versions}; commit {revision}; "
-        f"{datetime.now(UTC):%Y-%m-%d}; load average at the end {load:.1f}."
-    )
+    revision = commit.stdout.strip() or "unknown"
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M}, commit {revision}, load average at the end {os.getloadavg()[2]:.1f}"
 
 
 def bounds(number: Number) -> str:

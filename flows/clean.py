@@ -1,4 +1,6 @@
-"""Clean: drop events that were already seen, and keep time: count what is late, correct what is far ahead."""
+"""Clean: drop events that were already seen, keep time (count what is late, correct what is far ahead), and hold back
+users who act like bots.
+"""
 
 from collections.abc import Mapping
 from math import isfinite
@@ -13,6 +15,7 @@ from typing_extensions import override
 
 from flows.digest import digest
 from flows.event_time import EventTime
+from flows.hold_back import hold_back
 from flows.kept import Kept, StoreFor, keep
 from flows.messages import Event, Forget, Interaction
 from flows.tally import Tally
@@ -22,9 +25,12 @@ SLOT_BYTES: Final = 24
 
 
 @operator
-def clean(step_id: str, up: KeyedStream[Event], window: int, tally: Tally, store: StoreFor) -> KeyedStream[Event]:
-    """Pass on every event but those whose id has been seen among the last `window` ids."""
-    return keep("ids", up, lambda: Cleaner(window, tally), store)
+def clean(
+    step_id: str, up: KeyedStream[Event], window: int, far: float, tally: Tally, store: StoreFor
+) -> KeyedStream[Event]:
+    """Pass on every event but those whose id is among the last `window`, and those of users who act like bots."""
+    fresh = keep("ids", up, lambda: Cleaner(window, tally), store)
+    return hold_back("hold_back", fresh, far, tally, store) if far else fresh
 
 
 class Cleaner(Kept[Event, Event]):

@@ -144,13 +144,17 @@ class Emitter(Kept[Ranked, Decided]):
 def above(ranked: Ranked, min_score: float) -> Ranked:
     """Leave out of a list what has a lower score, or one that is no number.
 
-    >>> above(Ranked(Refresh("u1", 5.0), None, ["tea", "jam", "pie"], [0.5, 0.2, 0.1]), 0.2)[2:]
+    >>> above(Ranked(Refresh("u1", 5.0), None, ["tea", "jam", "pie"], [0.5, 0.2, 0.1]), 0.2)[2:4]
     (['tea', 'jam'], [0.5, 0.2])
     """
     if ranked.items is None or ranked.scores is None:
         return ranked
-    kept = [(item, score) for item, score in zip(ranked.items, ranked.scores, strict=True) if score >= min_score]
-    return ranked._replace(items=[item for item, _ in kept], scores=[score for _, score in kept])
+    kept = [place for place, score in enumerate(ranked.scores) if score >= min_score]
+    return ranked._replace(
+        items=[ranked.items[place] for place in kept],
+        scores=[ranked.scores[place] for place in kept],
+        why=ranked.why and [ranked.why[place] for place in kept],
+    )
 
 
 def _digest(items: Sequence[str]) -> int:

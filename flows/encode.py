@@ -45,14 +45,20 @@ def to_message(ranked: Ranked, model: str) -> Outgoing:
     >>> event = Interaction("u1", "i9", 1382021321.5, source="events/0/4711")
     >>> to_message(Ranked(event, None, ["i4"], [0.93]), "blend/1").value.decode()
     '{"user":"u1","items":[{"item":"i4","score":0.93}],"event_time":1382021321.5,"source":"events/0/4711","model":"blend/1"}'
+    >>> why = to_message(Ranked(event, None, ["i4"], [0.93], [{"had often": 2.5}]), "blend/1").value
+    >>> why[:69]
+    b'{"user":"u1","items":[{"item":"i4","score":0.93,"why":{"had often":2.'
     """
     event = ranked.event
     if ranked.items is None or ranked.scores is None:
         return Outgoing(event.user.encode(), None)
+    items = [{"item": item, "score": score} for item, score in zip(ranked.items, ranked.scores, strict=True)]
+    if ranked.why is not None:
+        items = [{**item, "why": why} for item, why in zip(items, ranked.why, strict=True)]
     value = orjson.dumps(
         {
             "user": event.user,
-            "items": [{"item": item, "score": score} for item, score in zip(ranked.items, ranked.scores, strict=True)],
+            "items": items,
             "event_time": event.timestamp,
             "source": event.source,
             "model": model,

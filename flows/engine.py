@@ -131,10 +131,11 @@ def run_flow(flow: Dataflow, recovery: Recovery | None, epoch_seconds: float) ->
             recovery_config=None if recovery is None else recovery.config,
         )
     except RuntimeError as error:
-        raise _first_cause(error) from error
+        raise first_cause(error) from error
 
 
-def _first_cause(error: BaseException) -> BaseException:
+def first_cause(error: BaseException) -> BaseException:
+    """Return what a step raised, out of what the engine makes of it."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error

@@ -93,7 +93,7 @@ def to_message(event: Event) -> Outgoing:
     optional: dict[str, Any]
     if isinstance(event, Interaction):
         fields = {"user": event.user, "item": event.item, "timestamp": event.timestamp}
-        fields |= {"event": event.event, "value": event.value}
+        fields |= {"event": event.event, **({"value": event.value} if event.has_value else {})}
         optional = {"id": event.id, "session": event.session, "context": event.context}
     elif isinstance(event, Forget):
         fields = {"kind": "forget", "user": event.user, "timestamp": event.timestamp}

@@ -135,6 +135,7 @@ def interaction(
         timestamp = seconds(timestamp)
     if event and (len(event) > SURELY_SHORT or "\0" in event):
         check_id(event, "event")
+    has_value = value is not None
     if value is None:
         value = 1.0
     elif not isfinite(value):
@@ -156,4 +157,5 @@ def interaction(
         context,
         raw.source,
         arrived,
+        has_value,
     )

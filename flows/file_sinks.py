@@ -100,9 +100,14 @@ def write_lines(step_id: str, up: Stream[X], sink: LineFile[X]) -> None:
     op.output("file", op.flat_map_batch("key", up, with_key), sink)
 
 
-class _Compressor(Protocol):
-    def compress(self, data: bytes, /) -> bytes: ...
-    def flush(self) -> bytes: ...
+class Compressor(Protocol):
+    """What zlib and zstandard have in common."""
+
+    def compress(self, data: bytes, /) -> bytes:
+        """What can be written of the data so far."""
+
+    def flush(self) -> bytes:
+        """All the rest; the compressor is done then."""
 
 
 class _Plain:
@@ -113,10 +118,15 @@ class _Plain:
         return b""
 
 
-_COMPRESSORS: Final[dict[str, Callable[[], _Compressor]]] = {
+_COMPRESSORS: Final[dict[str, Callable[[], Compressor]]] = {
     ".gz": lambda: zlib.compressobj(wbits=31),
     ".zst": lambda: zstandard.ZstdCompressor().compressobj(),
 }
+
+
+def compressor_for(path: Path) -> Compressor:
+    """Make what compresses one member of a file, as the ending of its name says; a plain file's changes nothing."""
+    return _COMPRESSORS.get(path.suffix, _Plain)()
 
 
 def _open_at(path: Path, position: int | None) -> BinaryIO:
@@ -137,15 +147,15 @@ def _open_at(path: Path, position: int | None) -> BinaryIO:
 class _LinePartition(StatefulSinkPartition[X, int]):
     def __init__(self, path: Path, to_line: Callable[[X], bytes], position: int | None) -> None:
         self._to_line = to_line
-        self._new_member = _COMPRESSORS.get(path.suffix, _Plain)
-        self._member: _Compressor | None = None
+        self._path = path
+        self._member: Compressor | None = None
         self._file = _open_at(path, position)
         weakref.finalize(self, self._file.close)  # after a crash the engine calls no close()
 
     @override
     def write_batch(self, values: list[X]) -> None:
         if self._member is None:
-            self._member = self._new_member()
+            self._member = compressor_for(self._path)
         lines = b"".join(map(self._to_line, values))
         self._file.write(self._member.compress(lines))
         self._file.flush()  # a partition left behind by a crash must not hold bytes that it could write later

@@ -75,6 +75,10 @@ class ErrorWatch:
             self._away_since = time.monotonic()
         self.patience.say(f"{trouble(self.config, self.doing, error)} The job waits and tries again.")
 
+    def give_up(self, said: str) -> None:
+        """Keep what `check` shall raise."""
+        self._hopeless = self._hopeless or KafkaTrouble(said)
+
     def answered(self) -> None:
         """Take note that a broker is there."""
         if self._away_since is not None:

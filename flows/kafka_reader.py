@@ -105,6 +105,8 @@ class Reader:
         self._known = set(numbers)
         self._new: set[int] = set()
         self._unanswered = 0
+        self._leaderless: dict[int, float] = {}
+        """Since when each partition has had no leader."""
         self._watch = ErrorWatch(config, f"reading topic {topic!r}", patience)
         settings: dict[str, Any] = {
             # The statistics name a topic's partitions, new ones too, and say which brokers are there.
@@ -269,6 +271,24 @@ class Reader:
         if any(broker["state"] == "UP" for broker in seen["brokers"].values()):
             self._watch.answered()
         states = seen["topics"].get(self.topic, {}).get("partitions", {})
+        self._check_leaders({number for number in self._shares if _has_no_leader(states.get(str(number)))})
         new = {int(number) for number, state in states.items() if not state["unknown"]} - self._known - {-1}
         self._known |= new
         self._new |= new
+
+    def _check_leaders(self, leaderless: set[int]) -> None:
+        """Brokers may be there, and still none of them has a partition: then it is waited for like a broker."""
+        now = time.monotonic()
+        self._leaderless = {number: self._leaderless.get(number, now) for number in leaderless}
+        for number, since in self._leaderless.items():
+            said = f"{self.topic}/{number} has no leader: none of the brokers that are there holds it."
+            self._watch.patience.say(f"{said} The job waits.")
+            if now - since > self._watch.patience.seconds:
+                self._watch.give_up(
+                    f"{said} That has been so for {self._watch.patience.seconds:g} s (`broker_patience`): the job ends."
+                    " Start the broker that has it, and the job again: it goes on from its last snapshot."
+                )
+
+
+def _has_no_leader(state: Mapping[str, Any] | None) -> bool:
+    return state is not None and not state["unknown"] and state["leader"] < 0

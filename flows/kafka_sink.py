@@ -77,7 +77,7 @@ class KafkaSink(FixedPartitionedSink[Outgoing, None]):
         self.delivered = 0
         """How many messages the brokers have acknowledged."""
         self.too_large = 0
-        """How many messages went elsewhere, as they were too large."""
+        """How many messages were too large: they went elsewhere, or were shortened."""
 
     def list_parts(self) -> list[str]:
         """Name the one part; the topic's own partitions are the producer's business."""
@@ -150,6 +150,7 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
             instead, shorten = self._sink.instead, self._sink.shorten
             if not too_large or (instead is None and shorten is None):
                 raise self._undelivered(message.key, error) from None
+            self._sink.too_large += 1
             self._patience.say(f"{self._undelivered(message.key, error)}")
         if shorten is not None:
             try:
@@ -157,7 +158,6 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
             except KafkaException as error:
                 raise self._undelivered(message.key, error) from None
         elif instead is not None:
-            self._sink.too_large += 1
             if self._elsewhere is None:
                 self._elsewhere = instead.sink.build_part("", "0", None)
             self._elsewhere.write_batch([instead.convert(message)])
@@ -210,4 +210,4 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
                 " writes them then."
             )
         if seconds > _LONG_SECONDS:
-            self._patience.say(f"{left:,} messages wait to be delivered to topic {self._sink.topic!r}")
+            self._patience.say(f"messages wait to be delivered to topic {self._sink.topic!r}: {left:,}")

@@ -76,7 +76,7 @@ StoreFor: TypeAlias = Callable[[str], StateStore | None]
 @operator
 def keep(step_id: str, up: KeyedStream[In], build: Callable[[], Kept[In, Out]], store: StoreFor) -> KeyedStream[Out]:
     """Run a step whose state is in the store whenever the engine takes a snapshot. There is one key: one shard."""
-    step = step_id.split(".")[1]  # flow.step.…
+    step = ".".join(step_id.split(".")[1:-1])  # flow.step.…, without this operator
 
     def logic(pointer: Pointer | None) -> _KeptLogic[In, Out]:
         return _KeptLogic(build(), store(step), pointer)

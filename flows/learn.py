@@ -4,17 +4,22 @@ Nothing but the order of the events decides what comes out.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Final
 
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
 
-from flows.features import Prepared
+from flows.asking import Asker
 from flows.kept import Kept, Record, StoreFor, keep
-from flows.messages import Forget, Interaction, ItemEvent, Ranked, Refresh
+from flows.messages import Forget, Interaction, ItemEvent, Prepared, Ranked, Refresh
+from flows.model_watch import ModelWatch
 from flows.tally import Tally
-from recmodels.base import Example, Recommender
+from recmodels.base import Example, Recommender, Step
+
+PARTS: Final = 3
+"""So many reasons are given for an item."""
 
 DIGITS: Final = 6
 """Decimal places of a refreshed list's scores: more say nothing, and make every list longer."""
@@ -29,9 +34,12 @@ def learn(
     score: bool,
     tally: Tally,
     store: StoreFor,
+    watch: ModelWatch | None = None,
+    asker: Asker | None = None,
+    why: bool = False,
 ) -> KeyedStream[Ranked]:
     """Learn every event; interactions, erasures and requests come out with the user's new list."""
-    return keep("model", up, lambda: Learner(model(), top, score, tally), store)
+    return keep("model", up, lambda: Learner(model(), top, score, tally, watch, asker, why), store)
 
 
 class Learner(Kept[Prepared, Ranked]):
@@ -42,13 +50,28 @@ class Learner(Kept[Prepared, Ranked]):
         top: Length of the lists.
         score: Whether each event is scored against the list just before it.
         tally: Counts what was learned.
+        watch: Looks at the model as it learns; None: nobody does.
+        asker: Scores by a protocol of its own; None: every event against the list of `top` items.
+        why: Whether each list says why its items are in it. That costs more than the list.
     """
 
-    def __init__(self, model: Recommender, top: int, score: bool, tally: Tally) -> None:
+    def __init__(
+        self,
+        model: Recommender,
+        top: int,
+        score: bool,
+        tally: Tally,
+        watch: ModelWatch | None = None,
+        asker: Asker | None = None,
+        why: bool = False,
+    ) -> None:
         self.model = model
         self.top = top
         self.score = score
         self.tally = tally
+        self.watch = watch
+        self.asker = asker
+        self.why = why
 
     @override
     def process(self, batch: list[Prepared]) -> list[Ranked]:
@@ -65,9 +88,13 @@ class Learner(Kept[Prepared, Ranked]):
             if isinstance(event, ItemEvent):
                 self.model.learn_item(event.item, event.features, event.available)
                 self.tally.item_events += 1
+                if self.asker is not None:
+                    self.asker.learn_item(event.item, event.available)
             elif isinstance(event, Forget):
                 self.model.forget_one(event.user)
                 self.tally.forgotten += 1
+                if self.asker is not None:
+                    self.asker.forget_one(event.user)
                 ranked.append(Ranked(event, None, None, None))
             elif isinstance(event, Refresh):
                 ranked.append(self._refresh(event))
@@ -76,9 +103,30 @@ class Learner(Kept[Prepared, Ranked]):
 
     def _learn(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Ranked]) -> None:
         if events:
-            steps = self.model.step_many(examples, self.top, self.score)
-            ranked.extend(Ranked(event, *step) for event, step in zip(events, steps, strict=True))
+            if self.why:
+                steps = self._explain(events, examples, ranked)
+            else:
+                steps = self._steps(examples)
+                ranked.extend(Ranked(event, *step) for event, step in zip(events, steps, strict=True))
             self.tally.learned += len(events)
+            if self.watch is not None:
+                self.watch.after(self.model, examples, steps)
+
+    def _steps(self, examples: Sequence[Example]) -> list[Step]:
+        if self.asker is None:
+            return self.model.step_many(examples, self.top, self.score)
+        return self.asker.step_many(self.model, examples)
+
+    def _explain(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Ranked]) -> list[Step]:
+        """Take the events one by one, since a list can be explained only until the model learns on."""
+        steps = []
+        for event, example in zip(events, examples, strict=True):
+            [step] = self._steps([example])
+            said = {why.item: why.parts for why in self.model.explain(event.user, len(step.items))}
+            why = [{name: round(part, 4) for name, part in islice(said.get(i, {}).items(), PARTS)} for i in step.items]
+            ranked.append(Ranked(event, *step, why))
+            steps.append(step)
+        return steps
 
     def _refresh(self, request: Refresh) -> Ranked:
         if request.withdraw:

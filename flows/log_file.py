@@ -4,32 +4,35 @@ import codecs
 import csv
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from flows.compression import Pieces, decompressor_for
 from flows.csv_rows import FIELDS, REQUIRED, CsvDecoder
-from flows.decode import JsonDecoder
-from flows.log_reader import COMPRESSED_ENDINGS, LogSource, Progress, blocks_of_lines
+from flows.decode import Decoder, JsonDecoder
+from flows.log_error import LogError
+from flows.log_reader import COMPRESSED_ENDINGS, LogSource, Progress, RecordSource, blocks_of_lines
+from flows.parquet_rows import MAGIC, open_parquet
+from flows.recording import positions_of
 
-EXPECTED = "expected an event log: CSV or JSON Lines, plain, .gz or .zst"
+__all__ = ["Log", "LogError", "fields_of_columns", "open_log"]
 
-
-class LogError(Exception):
-    """A file cannot be read as a log. The message says what was expected, what came and what to do."""
+EXPECTED = "expected an event log: CSV or JSON Lines, plain, .gz or .zst, or Parquet"
 
 
 class Log(NamedTuple):
     """An opened log: where its records come from and what decodes them."""
 
-    source: LogSource
-    decoder: JsonDecoder | CsvDecoder
+    source: RecordSource
+    decoder: Decoder
 
 
 def open_log(
     path: str | Path,
     map: Mapping[str, str] | None = None,
     *,
+    partition: int = 0,
     batch_size: int = 1_000,
     limit: int | None = None,
     progress: Progress | None = None,
@@ -38,11 +41,13 @@ def open_log(
 
     The ending of the file's name says whether it is JSON Lines (`.jsonl`, `.ndjson`, `.json`) or CSV
     (`.csv`); under another name the first character does: a log that begins with `{` is JSON Lines.
-    Compression shows in the bytes.
+    Compression shows in the bytes, and so does Parquet. A recording (`flows.recording`) keeps the positions that its
+    records had in their topic.
 
     Args:
         path: The file.
-        map: For CSV, the header's name of a field's column where the two differ: `{"user": "userId"}`.
+        map: For CSV and Parquet, the name of a field's column where the two differ: `{"user": "userId"}`.
+        partition: The number of the partition that the file is read as.
         batch_size, limit, progress: As of `LogSource`.
 
     Raises:
@@ -50,32 +55,43 @@ def open_log(
             header has no column for a field.
     """
     path = Path(path)
-    _check_file(path)
+    if _check_file(path) == MAGIC:
+        fields = partial(fields_of_columns, str(path), map=map or {})
+        source = open_parquet(path, fields, partition=partition, batch_size=batch_size, limit=limit, progress=progress)
+        return Log(source, JsonDecoder(source.where))
     pieces = Pieces(path)
     block = next(blocks_of_lines(pieces, lambda: pieces.damage is None), None)
     if block is None:
         if pieces.damage:
             raise LogError(f"{path}: {EXPECTED}; {pieces.damage}. Get a whole copy of it.")
         raise LogError(f"{path}: {EXPECTED}; the file is empty. Check how it was written.")
-    first = block[0].removeprefix(codecs.BOM_UTF8).strip()
-    if not first.startswith(b"{") and not _is_text(first):
+    first, positions = block[0].removeprefix(codecs.BOM_UTF8).strip(), positions_of(path)
+    if positions is None and not first.startswith(b"{") and not _is_text(first):
         raise LogError(
             f"{path}: {EXPECTED}; it begins with {first[:20]!r}: a binary file, or text that is not UTF-8. "
             "Export it as UTF-8 text."
         )
-    is_json = _is_json(path, first)
-    source = LogSource(path, header=not is_json, batch_size=batch_size, limit=limit, progress=progress)
+    is_json = positions is not None or _is_json(path, first)  # a recording may begin with anything
+    lines = LogSource(
+        path,
+        header=not is_json,
+        partition=partition,
+        positions=positions,
+        batch_size=batch_size,
+        limit=limit,
+        progress=progress,
+    )
     if is_json:
-        if first.startswith(b"["):
+        if positions is None and first.startswith(b"["):
             raise LogError(
                 f"{path}:1: expected one JSON object a line; this is a JSON array. "
                 f"Convert it: jq -c '.[]' {shlex.quote(str(path))} > events.jsonl"
             )
         if map:
             raise LogError(f"{path}: --map renames CSV columns, but this is JSON Lines. Leave --map out.")
-        return Log(source, JsonDecoder(source.where))
+        return Log(lines, JsonDecoder(lines.where))
     columns = fields_of_columns(f"{path}:1", _header(path, first), map or {})
-    return Log(source, CsvDecoder(columns, source.where))
+    return Log(lines, CsvDecoder(columns, lines.where))
 
 
 def fields_of_columns(place: str, header: Sequence[str], map: Mapping[str, str]) -> list[str]:
@@ -103,7 +119,7 @@ def fields_of_columns(place: str, header: Sequence[str], map: Mapping[str, str])
     if missing:
         advice = " ".join(f"--map {field}={_likely(field, header)}" for field in missing)
         raise LogError(
-            f"{place}: expected a CSV header with the columns {', '.join(REQUIRED)}; {found}; "
+            f"{place}: expected the columns {', '.join(REQUIRED)}; {found}; "
             f"missing {', '.join(missing)}. Say which columns hold them: {advice}"
         )
     for column in column_of.values():
@@ -113,7 +129,8 @@ def fields_of_columns(place: str, header: Sequence[str], map: Mapping[str, str])
     return [field_of.get(column, "") for column in header]
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: Path) -> bytes:
+    """Return the first four bytes of a file that may be a log."""
     try:
         if path.is_dir():
             raise LogError(f"{path}: {EXPECTED}; this is a directory. Name one file in it.")
@@ -130,6 +147,7 @@ def _check_file(path: Path) -> None:
             f"{path}: expected {path.suffix[1:]} data as the name says; the file begins with {magic!r}. "
             "Get a whole copy of it, or rename it if it is not compressed."
         )
+    return magic
 
 
 def _is_text(line: bytes) -> bool:

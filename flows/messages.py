@@ -4,10 +4,12 @@ After `decode` no step asks whether a field exists or has the right type. The wi
 README; how bytes become these types is in `flows.decode`, how a list becomes bytes in `flows.encode`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
+
+from recmodels.base import Example
 
 
 class Raw(NamedTuple):
@@ -44,6 +46,8 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     source: str = ""
     arrived: float = 0.0
     """`time.perf_counter()` when the event was decoded: for measuring latency, never for learning."""
+    has_value: bool = True
+    """Whether the event said a value; where it did not, `value` is 1."""
 
 
 class ItemEvent(msgspec.Struct, frozen=True, gc=False):
@@ -85,6 +89,13 @@ class Refresh(msgspec.Struct, frozen=True, gc=False):
     """The list is to go, and the one for strangers stands in."""
 
 
+class Prepared(NamedTuple):
+    """An event or a request, and what a model learns from it: None for what is no interaction."""
+
+    event: Event | Refresh
+    example: Example | None
+
+
 class Rejected(msgspec.Struct, frozen=True, gc=False):
     """A record that could not be taken, and why. Its raw bytes are kept."""
 
@@ -114,6 +125,8 @@ class Ranked(NamedTuple):
     items: Sequence[str] | None
     """The user's new list, the best first; None where there is to be none: the user was erased, or long away."""
     scores: Sequence[float] | None
+    why: Sequence[Mapping[str, float]] | None = None
+    """For each item what speaks for it most, where lists are to say so."""
 
 
 class Decided(NamedTuple):

@@ -35,10 +35,11 @@ COUNTERS: Final = {
     "item_events": "Item events that the model has taken in.",
     "forgotten": "Erasures of users.",
     "duplicate": "Events dropped because their id had been seen.",
+    "held_back": "Events of users who act like bots; neither learned nor answered.",
     "late": "Events older than the newest before them; learned all the same.",
     "ahead": "Events with a time far ahead of all others; learned as of the newest time that is believed.",
     "emitted": "Lists that the emission policy let out, tombstones too.",
-    "suppressed": "Lists that the emission policy held back.",
+    "suppressed": "Lists that the emission policy kept in.",
     "refreshed": "Lists, among the emitted, that no event of their user asked for.",
     "withdrawn": "Tombstones, among the emitted, for users who have been away too long.",
     "redelivered": "Lists, among the emitted, that the output topic held already when the job resumed.",
@@ -49,9 +50,10 @@ COUNTERS: Final = {
 
 
 class Writer(Protocol):
-    """A sink that knows how many messages have arrived."""
+    """A sink that knows how many messages have arrived, and how many were too large."""
 
     delivered: int
+    too_large: int
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class JobCollector(Collector):
         for to, writer in self._gathered.writers.items():
             delivered.add_metric([to], writer.delivered)
         yield delivered
+        large = CounterMetricFamily("freshrank_too_large", "Messages too large for their topic.", labels=["to"])
+        for to, writer in self._gathered.writers.items():
+            large.add_metric([to], writer.too_large)
+        yield large
         skipped = CounterMetricFamily("freshrank_skipped", "Records gone before they were read.", labels=["partition"])
         for number, count in dict(self._gathered.skipped).items():
             skipped.add_metric([str(number)], count)

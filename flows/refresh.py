@@ -22,9 +22,8 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
 
-from flows.features import Prepared
 from flows.kept import Kept, Record, StoreFor, keep
-from flows.messages import STRANGERS, Forget, Interaction, Refresh
+from flows.messages import STRANGERS, Forget, Interaction, Prepared, Refresh
 from recmodels.ids import RESERVED, IdTable
 from recmodels.tables import Table, dump_changes, dump_part
 

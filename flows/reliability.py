@@ -30,7 +30,7 @@ class Reliability:
 
     def add(self, decided: Decided) -> None:
         """Compare the list that was held with an event, then note the list that goes out after it."""
-        event, position, items, scores = decided.ranked
+        event, position, items, scores, *_ = decided.ranked
         if items is None or scores is None:
             self._held.pop(event.user, None)
             return

@@ -1,23 +1,33 @@
 """Replay: run a recorded log through the flow, and measure."""
 
-import resource
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from flows.asking import Asker
 from flows.engine import recovery_in, run_flow
 from flows.file_sinks import ListFile, RejectFile
+from flows.inputs import find_files, open_logs
 from flows.latency import LatencyHistogram
-from flows.log_file import open_log
 from flows.log_reader import Progress
+from flows.model_watch import ModelWatch
+from flows.outcomes import Outcomes
+from flows.peak_memory import peak_rss_mb
+from flows.protocol import Protocol
 from flows.recommend import Ends, build_flow
 from flows.reliability import Reliability
 from flows.scoring import Discard, Scores
 from flows.settings import Settings
+from flows.survey import survey
 from flows.tally import Tally
+from flows.watch import Watched
+from flows.windows import metrics_at, series
 from recmodels.evaluate import Calibration, RankingMetrics
+
+if TYPE_CHECKING:
+    import pandas
 
 BATCH = 8
 """Records taken at once: a list waits for its whole batch, so that a small one is fresh and a large one fast."""
@@ -34,33 +44,61 @@ class ReplayResult:
     items: int
     fresh: RankingMetrics
     served: RankingMetrics
+    outcomes: Outcomes
     latency: LatencyHistogram
     seconds: float
+    cpu_seconds: float
+    """Of all threads of the process, while the flow ran."""
     last_lists: Mapping[str, Sequence[str]]
     """The lists of the users who came last, the newest first."""
     damage: str | None
     """What was wrong with the log's file, if it broke off."""
+    protocol: Protocol = field(default_factory=Protocol)
+    """What was scored, and how. `fresh` and `served` are at the first of its `ks`."""
     calibration: Calibration | None = None
     """How far the scores of lists can be believed, if the model says that they are probabilities."""
 
     @property
     def metrics(self) -> dict[str, float]:
         """The measures of quality, by their names."""
-        fresh, served = self.fresh, self.served
-        return {
-            f"hit_rate@{fresh.k}": fresh.hit_rate,
-            f"ndcg@{fresh.k}": fresh.ndcg,
-            f"mrr@{fresh.k}": fresh.mrr,
-            f"served_hit_rate@{fresh.k}": served.hit_rate,
-            **({} if self.calibration is None else {"ece": self.calibration.error}),
-        }
+        outcomes = self.outcomes.arrays()
+        metrics = metrics_at(self.protocol.ks, outcomes["position"], outcomes["served"])
+        return metrics if self.calibration is None else {**metrics, "ece": self.calibration.error}
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Return a row for each scored event: the columns of `outcomes`, and whether it was a hit.
+
+        `hit` says so of the list just before the event, `served_hit` of the one the output topic held; `time` is in
+        Unix seconds.
+
+        Raises:
+            ImportError: pandas is not installed.
+
+        >>> from flows.sample import EVENTS
+        >>> result = replay(EVENTS, Settings(repeats="exclude", model="popularity"), limit=1_000)
+        >>> frame = result.to_pandas()
+        >>> len(frame), bool(frame.hit.mean() == result.fresh.hit_rate)
+        (1000, True)
+        >>> round(float(frame[frame.user_events == 0].hit.mean()), 3)  # strangers
+        0.196
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise ImportError(
+                "to_pandas: expected pandas to be installed. Install it with: pip install 'freshrank[pandas]'"
+            ) from None
+        frame = pandas.DataFrame(self.outcomes.arrays())
+        for column, positions in (("hit", frame["position"]), ("served_hit", frame["served"])):
+            frame[column] = (positions >= 0) & (positions < self.fresh.k)
+        return frame
 
     def report(self) -> dict[str, Any]:
         """Return everything as the report file says it."""
         rejected = self.tally.rejected.total()
         events = self.tally.read - rejected
-        to_us = 1e6
-        return {
+        to_us, protocol = 1e6, self.protocol
+        report: dict[str, Any] = {
             "log": {
                 "path": self.path,
                 "events": events,
@@ -75,18 +113,25 @@ class ReplayResult:
             "metrics": self.metrics,
             "seconds": self.seconds,
             "events_per_second": events / self.seconds if self.seconds else 0.0,
+            "cpu_seconds": self.cpu_seconds,
             "latency_us": {
                 "p50": self.latency.quantile(0.5) * to_us,
                 "p99": self.latency.quantile(0.99) * to_us,
                 "max": self.latency.highest * to_us,
             },
-            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_rss_mb": peak_rss_mb(),
+            "late": self.tally.late,
+            "left_out": self.tally.left_out,
+            "protocol": asdict(protocol),
             **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
         }
+        if protocol.window is not None:
+            report["series"] = series(self.outcomes.arrays(), protocol.window, protocol.ks)
+        return report
 
 
 def replay(
-    log: str | Path,
+    log: str | Path | Sequence[str | Path],
     settings: Settings | None = None,
     *,
     columns: Mapping[str, str] | None = None,
@@ -95,23 +140,33 @@ def replay(
     rejects: str | Path | None = None,
     progress: Progress | None = None,
     batch: int = BATCH,
+    scores: Scores | None = None,
+    watch: ModelWatch | None = None,
+    protocol: Protocol | None = None,
+    sort: bool = False,
 ) -> ReplayResult:
     """Run a recorded log through the flow: for each event ask for the list, score it, learn the event, emit the list.
 
     Args:
-        log: CSV or JSON Lines, plain, `.gz` or `.zst`.
+        log: CSV or JSON Lines, plain, `.gz` or `.zst`, or Parquet; several, or a pattern, are merged by time.
         settings: The model and the policies; those about Kafka are not used.
-        columns: For CSV, the header's name of a field's column where the two differ.
+        columns: For CSV and Parquet, the name of a field's column where the two differ.
         limit: Only the first so many records.
         out: Where the lists go, as JSON Lines; None: nowhere.
         rejects: Where rejected records go; None: they are only counted.
         progress: Told how far the reading is.
         batch: Records taken at once; it never changes a list.
+        scores: Measures here: who keeps hold of it can look in while the replay runs. None: at k 10, or `top` if less.
+        watch: Looks at the model as it learns, for a report; None: nobody does.
+        protocol: What is scored, and how. None: every event, against the list of ten, or `top` where that is less.
+        sort: Sort the log by time first.
 
     Raises:
         LogError: The log cannot be read.
         OutputFileError: `out` or `rejects` cannot be written.
         RecoveryError: The recovery directory cannot be used.
+        ValueError: There is a recovery directory, and a protocol of which it would have to keep account.
+        TooManyRejectsError: More records are rejected than the settings allow.
 
     >>> from flows.sample import EVENTS
     >>> result = replay(EVENTS, Settings(repeats="exclude", model="popularity"), limit=2_000)
@@ -119,16 +174,33 @@ def replay(
     (2000, 2000)
     """
     settings = settings or Settings()
-    opened = open_log(log, columns, batch_size=batch, limit=limit, progress=progress)
-    reliability = Reliability() if settings.build_model().scores_are_probabilities else None
-    scores, tally, latency = Scores(min(10, settings.top), reliability), Tally(), LatencyHistogram()
+    is_plain, protocol = protocol is None, protocol or Protocol(ks=(min(10, settings.top),))
+    if settings.recovery is not None and not protocol.is_resumable:
+        raise ValueError(
+            "--recovery: a replay that resumes keeps no account of a protocol; of its switches only --k and --window "
+            "go with it. Leave --recovery out, or the others."
+        )
+    opened = open_logs(log, columns, sort=sort, batch_size=batch, limit=limit, progress=progress)
+    scores = scores or Scores(k=protocol.ks[0])
+    if scores.reliability is None and settings.build_model().scores_are_probabilities:
+        scores.reliability = Reliability()
+    tally, latency = Tally(), LatencyHistogram()
     for path in (out, rejects):
         if path is not None:
             ListFile(path).check()
-    job = {"model": settings.model, "repeats": settings.repeats, "input": str(Path(log).resolve())}
+    asker = None
+    if not is_plain:
+        looked = survey(opened, settings, protocol) if protocol.needs_survey else None
+        asker = Asker(protocol, settings.top, looked)
+        scores.targets = asker.targets
+    job = {
+        "model": settings.model,
+        "repeats": settings.repeats,
+        "input": ", ".join(str(file.resolve()) for file in find_files(log)) + (" sorted" if sort else ""),
+    }
     with recovery_in(settings.recovery, job) as recovery:
         ends = Ends(
-            source=opened.source,
+            source=Watched(opened.source, tally, settings.max_reject_rate),
             decoder=opened.decoder,
             lists=Discard() if out is None else ListFile(out),
             dead_letters=Discard() if rejects is None else RejectFile(rejects),
@@ -136,24 +208,31 @@ def replay(
             scores=scores,
             tally=tally,
             latency=latency,
+            watch=watch,
+            is_positive=protocol.is_positive,
+            exists=protocol.exists,
+            asker=asker,
         )
         if recovery is not None:
             ends.store = recovery.store
         flow = build_flow(settings, ends)
-        started = time.perf_counter()
+        started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)
-        seconds = time.perf_counter() - started
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     return ReplayResult(
-        path=str(log),
+        path=str(log) if isinstance(log, str | Path) else ", ".join(map(str, log)),
         settings=settings,
         tally=tally,
-        users=scores.users,
+        users=len(scores.users),
         items=len(scores.items),
         fresh=scores.fresh,
         served=scores.served,
+        outcomes=scores.outcomes,
         latency=latency,
         seconds=seconds,
+        cpu_seconds=cpu_seconds,
         last_lists=scores.last_lists(3),
         damage=opened.source.damage,
-        calibration=None if reliability is None else reliability.calibration,
+        protocol=protocol,
+        calibration=None if scores.reliability is None else scores.reliability.calibration,
     )

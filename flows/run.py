@@ -1,11 +1,12 @@
 """Run: Kafka in, Kafka out, until stopped."""
 
+import atexit
 import logging
 import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
@@ -19,11 +20,15 @@ from flows.kafka_admin import create_topic, probe
 from flows.kafka_held import last_answered
 from flows.kafka_lag import Lag
 from flows.kafka_patience import Patience
+from flows.kafka_rights import Need, Right, missing_rights
 from flows.kafka_sink import Instead, KafkaSink
 from flows.kafka_source import KafkaSource
+from flows.kafka_trouble import secrets_in
+from flows.logs import set_up_logging
 from flows.metrics import Gathered, registry_of
 from flows.recommend import Ends, build_flow
 from flows.settings import Settings
+from flows.store import Store
 from flows.tally import Tally
 from flows.watch import Watched
 
@@ -80,6 +85,25 @@ def kafka_ends(settings: Settings, stop: threading.Event | None = None, stop_at_
     )
 
 
+def ends_for_the_engine(settings: Settings) -> KafkaEnds:
+    """Connect a flow that the engine's own command runs: metrics and health are served as long as the process lives.
+
+    Args:
+        settings: Everything. The engine has the recovery directory's snapshots, the steps keep their state beside them.
+
+    Raises:
+        PortError: Metrics cannot be served where the settings say.
+    """
+    set_up_logging(settings.log_format, secrets_in(settings.client()))
+    ends = kafka_ends(settings)
+    if (directory := settings.recovery) is not None:
+        ends.store = lambda step: Store(directory / "state" / step)
+    serving = ExitStack()
+    serving.enter_context(_served(settings, ends))
+    atexit.register(serving.close)
+    return ends
+
+
 def gather(settings: Settings, ends: KafkaEnds) -> Gathered:
     """Say where the numbers of a job are found."""
     return Gathered(
@@ -102,11 +126,21 @@ def _version() -> str:
 
 
 def find_faults(settings: Settings) -> list[str]:
-    """Say what keeps the job from running, or that nothing does; topics that it may create are no fault."""
+    """Say what keeps the job from running; topics that it may create are no fault. Nothing where all is well."""
     topics = {"input_topic": settings.input_topic}
     if not settings.create_topics:
         topics |= {"output_topic": settings.output_topic, "dead_letter_topic": settings.dead_letter_topic}
-    return probe(settings.client(), topics)
+    client = settings.client()
+    return probe(client, topics) or missing_rights(client, *_needs(settings))
+
+
+def _needs(settings: Settings) -> tuple[list[Need], Need]:
+    topics = [
+        Need("input_topic", settings.input_topic, Right.READ),
+        Need("output_topic", settings.output_topic, Right.WRITE),
+        Need("dead_letter_topic", settings.dead_letter_topic, Right.WRITE),
+    ]
+    return topics, Need("group", settings.group, Right.READ)
 
 
 def make_topics(settings: Settings) -> list[str]:

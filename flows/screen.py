@@ -3,6 +3,8 @@
 import csv
 import gzip
 import io
+import shlex
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -59,6 +61,17 @@ def show_result(result: ReplayResult, console: Console) -> None:
     table.add_row("peak memory", f"{report['peak_rss_mb']:,.0f} MB")
     console.print(table)
     console.print(f"{result.tally.sentence()}.", highlight=False)
+    if result.tally.late:
+        console.print(
+            f"{result.tally.late:,} events are older than one before them, and were learned in the order of the log "
+            "all the same: --sort sorts them.",
+            highlight=False,
+        )
+
+
+def typed_command() -> str:
+    """Return the command that runs, as one would type it again in this directory."""
+    return shlex.join(["freshrank", *sys.argv[1:]])
 
 
 def show_lists(result: ReplayResult, titles: Mapping[str, str], console: Console, length: int = 5) -> None:

@@ -17,8 +17,10 @@ from typing_extensions import override
 
 from flows.domains import UNKNOWN, Domain, DomainSource
 from flows.emit import Policy
+from flows.fill import Filling
 from flows.logs import LogFormat
 from recmodels.base import Recommender
+from recmodels.explore import Explorer
 from recmodels.specification import build_model
 
 
@@ -41,16 +43,24 @@ class Settings(BaseSettings):
     domain: Domain | None = None
     """Sets `rewards`, `by_value`, `repeats` and the model's half-lives as usual for a kind of site, where they are not
     set themselves."""
+    explore: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Share of the lists whose last slot goes to an item on trial (see `recmodels.explore`); 0: none."""
     rewards: dict[str, float] = UNKNOWN
     """Reward by type of event, 1 for any other. At 0 or below the event speaks against the item."""
     by_value: list[str] = []
     """Types of event whose reward is multiplied by their value, such as the share of a video that was watched."""
+    fill: dict[str, Filling] = {}
+    """How a `value` or a field of the context that an event does not say is filled: `mean`, or `mode`."""
     dedup_window: Annotated[int, Field(ge=0)] = 10_000
     """So many event ids are remembered, to drop repeats."""
+    hold_back: Annotated[float, Field(ge=0.0)] = 3.0
+    """A user is held back who is this far above what others do, in widths of their middle half; 0: nobody is."""
     emit: Policy = "every"
     """Emit a list after `every` event, or only if it has `changed`."""
     emit_interval: Annotated[float, Field(ge=0.0)] = 0.0
     """Least seconds, by the events' time, between two lists of one user."""
+    why: bool = False
+    """Say with each item of a list what speaks for it most. It takes about as long as the list itself, and more."""
     min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """Lists leave out items whose score is lower, and may be empty; not set: all stay."""
     max_users: Annotated[int, Field(ge=1)] = 1_000_000
@@ -133,7 +143,8 @@ class Settings(BaseSettings):
 
     def build_model(self) -> Recommender:
         """Make the model anew."""
-        return build_model(self.model, repeats=self.repeats)
+        model = build_model(self.model, repeats=self.repeats)
+        return Explorer(model, share=self.explore) if self.explore else model
 
     @property
     def model_version(self) -> str:
@@ -141,11 +152,15 @@ class Settings(BaseSettings):
         return self.build_model().version
 
     def client(self) -> dict[str, Any]:
-        """Return the librdkafka settings that every Kafka client of the job shares."""
+        """Return the librdkafka settings that every Kafka client of the job shares.
+
+        Raises:
+            SettingsError: `kafka_password_file` cannot be read.
+        """
         config: dict[str, Any] = {**self.kafka, "bootstrap.servers": self.bootstrap}
         password = self.kafka_password.get_secret_value() if self.kafka_password else None
         if self.kafka_password_file is not None:
-            password = self.kafka_password_file.read_text(encoding="utf-8").rstrip("\n")
+            password = _secret_of(self.kafka_password_file)
         if password is not None:
             config["sasl.password"] = password
         return config
@@ -178,6 +193,17 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
 
 def _usual_file() -> Path:
     return Path(os.environ.get("FRESHRANK_CONFIG", "freshrank.toml"))
+
+
+def _secret_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, ValueError) as error:  # ValueError: bytes that are not UTF-8, which must not be shown
+        said = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise SettingsError(
+            f"setting kafka_password_file: expected a file that holds the password; {path}: {said}. Correct the path, "
+            "or let this user read it."
+        ) from None
 
 
 def _fault(found: dict[str, Any]) -> str:

@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from flows.kept import Kept, Pointer, Record
 from flows.records import ADVICE, FORMAT, StoreError, append, read_records, sync_directory
 
@@ -28,6 +30,9 @@ LEAST_SEGMENT: Final = 1 << 22
 """Bytes: a shorter segment goes on, although it holds the whole state, ..."""
 MOST_SNAPSHOTS: Final = 64
 """... but not for more than so many snapshots, so that erasures reach the files of a small state, too."""
+
+SPAN: Final = "part of the state"
+"""Names the array that says where a part begins and where the next one does; 0: there is none."""
 
 
 class Store:
@@ -67,7 +72,9 @@ class Store:
             self._length, self._before, self._place, self._snapshots = 0, self._length, 0, 0
         records = [changes]
         if self._before:
-            part, self._place = state.dump_part(self._place, max(LEAST_PART, PART * _size(changes)))
+            start = self._place
+            part, self._place = state.dump_part(start, max(LEAST_PART, PART * _size(changes)))
+            part = {**part, SPAN: np.array([start, self._place])}
             records = [part] if is_new and not self._place else [changes, part]
             if not self._place:
                 self._before = 0
@@ -98,22 +105,51 @@ class Store:
         if pointer is None:
             self._segment = max(self._segments(), default=0)
             return
-        if pointer.get("format") != FORMAT:
-            raise StoreError(
-                f"{self.directory}: expected state of format {FORMAT}, got {pointer.get('format')}. Resume with the "
-                "version of freshrank that wrote it, or start with an empty recovery directory."
-            )
-        self._segment, self._length = pointer["segment"], pointer["length"]
-        self._before, self._place = pointer["before"], pointer["place"]
-        if self._before:
-            self._replay(state, self._segment - 1, self._before)
-        self._replay(state, self._segment, self._length)
+        self._segment, self._length, self._before, self._place = self.read(state, pointer)
         os.truncate(self._path(self._segment), self._length)  # what is behind belongs to an unfinished epoch
         self._remove_all_but(self._needed())
 
-    def _replay(self, state: Kept[Any, Any], segment: int, end: int) -> None:
-        path = self._path(segment)
+    def read(self, state: Kept[Any, Any], pointer: Pointer) -> list[int]:
+        """Bring a fresh state to where a pointer says, and leave the files as they are.
+
+        Returns:
+            The numbers of the pointer.
+
+        Raises:
+            StoreError: As of `load`.
+        """
+        segment, length, before, place = numbers = self._read_pointer(pointer)
+        if before:
+            self._replay(state, segment - 1, before, 0)
+        self._replay(state, segment, length, place)
+        return numbers
+
+    def _read_pointer(self, pointer: Pointer) -> list[int]:
+        found = pointer.get("format") if isinstance(pointer, dict) else pointer
+        if found != FORMAT:
+            raise StoreError(
+                f"{self.directory}: expected state of format {FORMAT}, got {found!r}. Resume with the "
+                "version of freshrank that wrote it, or start with an empty recovery directory."
+            )
+        missing = [name for name in _POINTER if not isinstance(pointer.get(name), int)]
+        if missing:
+            raise StoreError(
+                f"{self.directory}: expected a pointer with the numbers {', '.join(_POINTER)}; {', '.join(missing)} is "
+                "missing: an earlier build of this version wrote it. Resume with that build, or start with an empty "
+                "recovery directory."
+            )
+        return [pointer[name] for name in _POINTER]
+
+    def _replay(self, state: Kept[Any, Any], segment: int, end: int, last: int) -> None:
+        path, spans = self._path(segment), [[0, 0]]
         for offset, record in read_records(path, end):
+            if SPAN in record:
+                spans.append(record.pop(SPAN).tolist())
+                if spans[-1][0] != spans[-2][1]:
+                    raise StoreError(
+                        f"{path}: the record at byte {offset:,}: expected the part of the state from {spans[-2][1]:,} "
+                        f"on; found the one from {spans[-1][0]:,}. {ADVICE}"
+                    )
             try:
                 state.load(record)
             except Exception as error:
@@ -121,6 +157,11 @@ class Store:
                     f"{path}: the record at byte {offset:,} does not fit this job: {error}. Resume with the version "
                     f"and the settings that wrote it. {ADVICE}"
                 ) from None
+        if spans[1:] and spans[-1][1] != last:
+            raise StoreError(
+                f"{path}: expected parts of the state up to {last or 'its end'}; found them up to {spans[-1][1]:,}. "
+                f"{ADVICE}"
+            )
 
     def _path(self, segment: int) -> Path:
         return self.directory / f"{segment}.log"
@@ -136,6 +177,9 @@ class Store:
     def _remove_all_but(self, needed: set[int]) -> None:
         for segment in set(self._segments()) - needed:
             self._path(segment).unlink(missing_ok=True)
+
+
+_POINTER: Final = ("segment", "length", "before", "place")
 
 
 def _size(record: Record) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 @dataclass
 class Tally:
     """What has happened since the process started. Every event that was read is in exactly one of: learned,
-    rejected, duplicate, or it was an item event or an erasure."""
+    rejected, duplicate, held back, or it was an item event or an erasure."""
 
     received: int = 0
     """Records that the source handed over, counted where it is watched (`flows.watch`)."""
@@ -20,13 +20,17 @@ class Tally:
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
     duplicate: int = 0
+    left_out: int = 0
+    """Interactions that a replay's `where` leaves out: as if they had not been in the log."""
     late: int = 0
     """Counted, but learned all the same."""
     ahead: int = 0
     """Events with a time far ahead of all others: learned as of the newest time that is believed."""
+    held_back: int = 0
+    """Events of users who act like bots: neither learned nor answered."""
     emitted: int = 0
     suppressed: int = 0
-    """Lists that the emission policy held back."""
+    """Lists that the emission policy kept in."""
     refreshed: int = 0
     """Lists, among the emitted, that no event of their user asked for."""
     withdrawn: int = 0
@@ -45,7 +49,8 @@ class Tally:
     @property
     def read(self) -> int:
         """How many records came in."""
-        return self.learned + self.item_events + self.forgotten + self.rejected.total() + self.duplicate
+        taken = self.learned + self.item_events + self.forgotten
+        return taken + self.rejected.total() + self.duplicate + self.held_back
 
     def is_redelivered(self, source: str) -> bool:
         """Say whether the output topic held the list that answers an event already when the job resumed.
@@ -73,8 +78,10 @@ class Tally:
             (self.withdrawn, "of them withdrawals"),
             (self.item_events, "item events"),
             (self.forgotten, "users forgotten"),
-            (self.suppressed, "lists held back"),
+            (self.suppressed, "lists kept in"),
             (self.duplicate, "repeats of an event id dropped"),
+            (self.left_out, "left out by --where"),
+            (self.held_back, "events held back, as their users act like bots"),
             (self.late, "late events"),
             (self.ahead, "events with a time far ahead"),
         ):

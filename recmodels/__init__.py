@@ -11,20 +11,24 @@ Every model is a River estimator with one contract (`base.Recommender`):
 Reads never write, ties break by what was seen first, memory is bounded by arguments.
 
 `Blend` is the default. Its members run in one compiled kernel (`kernels`) over tables of arrays (`memory`), as do
-`Popularity`, `CoVisitation`, `History` and `Factorization`, which are its members alone. `RiverModel` puts River's
-own models to work, `specification` makes a model of a line of text, `checks` holds every model to the contract, and
-`evaluate` measures lists.
+`Popularity`, `CoVisitation`, `History`, `Factorization` and `Content`, which are its members alone; models of any other
+kind can be members, too (`outside`). `drift` tells when the stream has changed. `RiverModel` puts River's own models
+to work, `specification` makes a model of a line of text, `checks` holds every model to the contract, and `evaluate`
+measures lists.
 """
 
 from recmodels.base import Example, Recommender, Step
 from recmodels.blend import Blend
+from recmodels.contextual import Contextual
 from recmodels.river_model import RiverModel
-from recmodels.single import CoVisitation, Factorization, History, Popularity
+from recmodels.single import Content, CoVisitation, Factorization, History, Popularity
 from recmodels.specification import SpecificationError, build_model
 
 __all__ = [
     "Blend",
     "CoVisitation",
+    "Content",
+    "Contextual",
     "Example",
     "Factorization",
     "History",

@@ -5,7 +5,7 @@ import pickle
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite, nan
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,18 @@ class Step(NamedTuple):
     scores: Sequence[float]
 
 
+class Why(NamedTuple):
+    """Why an item is in a list."""
+
+    item: str
+    score: float
+    """As in the list."""
+    parts: Mapping[str, float]
+    """How much each member speaks for the item, the most first. In a blend: how far it lifts the item's logit above
+    that of the user's average candidate; the score is a rising function of the logit. A model of one piece has one
+    part, its score."""
+
+
 class Recommender(Ranker):
     """A model that recommends. Subclass it, write `learn_one` and `predict_one`, and the flow can run it.
 
@@ -83,8 +95,10 @@ class Recommender(Ranker):
     [('pie', 3), ('tea', 1)]
     """
 
-    scores_are_probabilities: ClassVar[bool] = False
+    scores_are_probabilities: bool = False
     """Whether the score of an item says how likely it is that the user's next interaction is with that item."""
+    uses_kernels: bool = False
+    """Whether it runs in compiled kernels, which are to be made ready before the first event (see `recmodels.warm`)."""
 
     def __init__(self, repeats: str = "allow", seed: int = 0) -> None:
         super().__init__(seed=seed)
@@ -117,6 +131,19 @@ class Recommender(Ranker):
             if item not in barred and item not in self.unavailable
         )
         return heapq.nsmallest(n, scored, key=lambda pair: -pair[1])
+
+    def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
+        """Return the scores of many items for a user: what a blend asks of a member. A model that knows a faster way
+        than one by one overrides it."""
+        return [self.predict_one(user, item, x) for item in items]
+
+    def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
+        """Return the user's list as `top` does, and why each item is in it."""
+        return [Why(item, score, {"model": score}) for item, score in self.top(user, n, x)]
+
+    def member_weights(self) -> dict[str, float]:
+        """Return how much each member counts, on average over the contexts; nothing for a model of one piece."""
+        return {}
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
         """Learn what an item is (`x`: title, tags, price) and whether it may be recommended. None: as it was."""
@@ -162,6 +189,18 @@ class Recommender(Ranker):
     def has_seen(self, user: str, item: str) -> bool:
         """Say whether a user has had an item; always False where repeats are allowed."""
         return item in self._seen.get(user, ())
+
+    def seen_by(self, user: str) -> list[str]:
+        """Return what a user has interacted with, the first first; nothing where repeats are allowed."""
+        return list(self._seen.get(user, ()))
+
+    def knows(self, item: str) -> bool:
+        """Say whether an item has been learned, so that it may be in lists; an item event alone does not count."""
+        return item in self.catalogue
+
+    def is_available(self, item: str) -> bool:
+        """Say whether an item may be recommended: always, unless an item event has said otherwise."""
+        return item not in self.unavailable
 
     def _unit_test_skips(self) -> dict[str, str]:
         """Return the checks that this model cannot meet, each with the reason (see `recmodels.checks`)."""

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.ids import RESERVED, IdTable
-from recmodels.kernels import covisitation, history, popularity
+from recmodels.kernels import announce, covisitation, history, popularity
 from recmodels.kernels import state as arrays
+from recmodels.kernels.calibration import LISTED
 from recmodels.kernels.candidates import CANDIDATES, COLUMNS, HALF_LIVES
+from recmodels.kernels.content import ITEM_TAGS, NEWEST, TAG_NEWEST, TAG_POPULAR, USER_TAGS
 from recmodels.kernels.users import GAPS, LENGTHS
 from recmodels.tables import Table, dump_changes, dump_part
 
@@ -28,6 +30,8 @@ class Sizes(NamedTuple):
     recent: int
     row_length: int
     n_factors: int
+    max_tags: int
+    n_outside: int
 
 
 class Memory:
@@ -39,17 +43,18 @@ class Memory:
         options: The model's arguments as the kernels need them.
 
     Attributes:
-        users, items: Which id has which row.
+        users, items, tags: Which id has which row.
         tables: Everything with rows, for the store; by name.
         small: Everything without, for the store; by name.
         state: All of it, for the kernels.
     """
 
     def __init__(self, sizes: Sizes, decay: NDArray[np.float64], options: arrays.Options) -> None:
-        n_users, n_items = sizes.max_users + RESERVED, sizes.max_items + RESERVED
+        n_users, n_items, n_tags = (most + RESERVED for most in (sizes.max_users, sizes.max_items, sizes.max_tags))
         k, i4, f4, i8, f8 = sizes.n_factors, np.int32, np.float32, np.int64, np.float64
         self.users = IdTable(n_users)
         self.items = IdTable(n_items)
+        self.tags = IdTable(n_tags)
         user_columns: dict[str, Any] = {
             "recent": (i4, (sizes.recent,)),
             "events": (i4, ()),
@@ -61,37 +66,50 @@ class Memory:
         row: dict[str, Any] = {"item": (i4, (sizes.row_length,)), "weight": (f4, (sizes.row_length,))}
         factors: dict[str, Any] = {"out": (f4, (k,)), "bias": (f4, ()), "history": (f4, (k,))}
         steps: dict[str, Any] = {"step_out": (f4, ()), "step_bias": (f4, ()), "step_history": (f4, ())}
+        rings: dict[str, Any] = {"newest": (i4, (TAG_NEWEST,)), "popular": (i4, (TAG_POPULAR,))}
+        tag_columns: dict[str, Any] = {"carriers": (i4, ()), "worth": (f8, ()), "last_used": (i8, ()), **rings}
+        interest: dict[str, Any] = {"tag": (i4, (USER_TAGS,)), "weight": (f4, (USER_TAGS,))}
+        marks: dict[str, Any] = {"hidden": (np.uint8, ()), "newness": (f4, ())}
         self.tables = {
             table.name: table
             for table in (
                 Table("users", n_users, self.users, **user_columns),
-                Table("items", n_items, self.items, first_seen=(i8, ()), last_used=(i8, ()), hidden=(np.uint8, ())),
+                Table("items", n_items, self.items, first_seen=(i8, ()), last_used=(i8, ()), **marks),
                 Table("history", sizes.max_pairs + RESERVED, item=(i4, ()), next=(i4, ()), amount=(f4, ())),
                 Table("popularity", n_items, level=(f8, (HALF_LIVES,)), rank=(i4, (HALF_LIVES,))),
                 Table("covisitation", n_items, **row, size=(i4, ()), total=(f4, ())),
                 Table("item_factors", n_items, **factors, **steps),
                 Table("user_factors", n_users, own=(f4, (k,)), step=(f4, ())),
+                Table("tags", n_tags, self.tags, **tag_columns, level=(f8, (TAG_POPULAR,))),
+                Table("item_tags", n_items, tag=(i4, (ITEM_TAGS,)), announced=(i8, ())),
+                Table("interests", n_users, **interest),
             )
         }
-        contexts = LENGTHS + GAPS
+        contexts, columns = LENGTHS + GAPS, COLUMNS + sizes.n_outside
         self.small: dict[str, NDArray[Any]] = {
             "counters": np.zeros(arrays.COUNTERS, i8),
             "top": np.zeros((HALF_LIVES, TOP), i4),
             "size": np.zeros(HALF_LIVES, i4),
-            "weight": np.zeros((contexts, COLUMNS), f8),
-            "step": np.zeros((contexts, COLUMNS), f8),
+            "weight": np.zeros((contexts, columns), f8),
+            "step": np.zeros((contexts, columns), f8),
+            "line": np.tile(np.array([1.0, 0.0]), (LENGTHS, 1)),
+            "line_step": np.zeros((LENGTHS, 2), f8),
+            "newest": np.zeros(NEWEST, i4),
+            "worth": np.zeros(1, f8),
         }
         scratch = arrays.Candidates(
             stamp=np.zeros(3, i8),
             size=np.zeros(3, i8),
             item=np.zeros(CANDIDATES, i4),
-            column=np.zeros((COLUMNS, CANDIDATES), f4),
+            column=np.zeros((columns, CANDIDATES), f4),
+            silent=np.zeros(columns, np.uint8),
             score=np.zeros(CANDIDATES, f4),
             share=np.zeros(CANDIDATES, f4),
             place=np.zeros(n_items, i8),
             sums=np.zeros((CANDIDATES + 1, 2), f4),
             user_vector=np.zeros(k, f4),
             gradient=np.zeros(k, f4),
+            listed=np.zeros(LISTED, i4),
         )
         small = self.small
         self.state = arrays.State(
@@ -105,7 +123,16 @@ class Memory:
             covisitation=arrays.Covisitation(**self._arrays("covisitation")),
             item_factors=arrays.ItemFactors(**self._arrays("item_factors")),
             user_factors=arrays.UserFactors(**self._arrays("user_factors")),
+            content=arrays.Content(
+                arrays.Tags(**self._arrays("tags")),
+                arrays.ItemTags(**self._arrays("item_tags")),
+                arrays.Interests(**self._arrays("interests")),
+                newest=small["newest"],
+                worth=small["worth"],
+                wish=np.zeros(n_tags, f4),
+            ),
             weights=arrays.Weights(small["weight"], small["step"]),
+            calibration=arrays.Calibration(small["line"], small["line_step"]),
             candidates=scratch,
             options=options,
         )
@@ -124,6 +151,10 @@ class Memory:
             self.tables[name].used = n_items
         self.tables["history"].used = int(self.state.counters[arrays.CELLS]) + RESERVED
         self.state.counters[arrays.ITEM_ROWS] = n_items
+        self.state.counters[arrays.TAG_ROWS] = self.tables["tags"].used = len(self.tags.names)
+        if len(self.tags.names) > RESERVED:  # else these hold nothing, and there is nothing to save
+            self.tables["interests"].used = n_users
+            self.tables["item_tags"].used = n_items
 
     def has_cells(self, wanted: int) -> bool:
         """Say whether the histories have room for `wanted` more pairs."""
@@ -149,6 +180,17 @@ class Memory:
             row = self.items.add(name)
         return row
 
+    def tag_row(self, name: str) -> int:
+        """Return the row of a tag; a new one gets one, at the cost of the least recently used if need be."""
+        row = self.tags.row(name)
+        if row == 0:
+            if self.tags.is_full:
+                self.forget_tags(self._stalest(self.tags, self.state.content.tags.last_used))
+            row = self.tags.add(name)
+        # So that it is not the stalest before it is described: one description never fills the table.
+        self.state.content.tags.last_used[row] = self.state.counters[[arrays.EVENTS, arrays.ANNOUNCED]].sum() + 1
+        return row
+
     def make_cells(self) -> None:
         """Make room for at least one more pair in the histories."""
         while not self.has_cells(1):  # those who go may have had none
@@ -167,7 +209,7 @@ class Memory:
         state.candidates.stamp[1] = 0
         for row in rows:
             history.forget(state.history, state.counters, state.users, row)
-        for name in ("users", "user_factors"):
+        for name in ("users", "user_factors", "interests"):
             self.tables[name].empty(np.asarray(rows, np.int64))
         self.users.release(rows)
 
@@ -181,11 +223,22 @@ class Memory:
         n_users, n_items = len(self.users.names), len(self.items.names)
         covisitation.drop(state.covisitation, gone, n_items)
         history.drop(state.history, state.counters, state.users, gone, n_users)
-        for name in ("items", "popularity", "covisitation", "item_factors"):
+        announce.drop_items(state.content, state.counters, gone, len(self.tags.names))
+        for name in ("items", "popularity", "covisitation", "item_factors", "item_tags"):
             self.tables[name].empty(np.asarray(rows, np.int64))
         self.items.release(rows)
         if were_top:
             popularity.rebuild(state.popularity, state.items, n_items)
+
+    def forget_tags(self, rows: Sequence[int]) -> None:
+        """Empty the rows of tags, take them from items and users, and take their ids."""
+        state = self.state
+        state.candidates.stamp[1] = 0
+        gone = np.zeros(len(state.content.wish), np.uint8)
+        gone[rows] = 1
+        announce.drop_tags(state.content, state.counters, gone, len(self.items.names), len(self.users.names))
+        self.tables["tags"].empty(np.asarray(rows, np.int64))
+        self.tags.release(rows)
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return all rows in use, and forget which have changed."""
@@ -226,7 +279,7 @@ class Memory:
             table.expect_fit(record)
         if "small.counters" in record:  # not in every part
             for name, array in self.small.items():
-                array[...] = record[f"small.{name}"]
+                array[...] = record.get(f"small.{name}", array)  # an older version's state has no calibration
         for table in self.tables.values():
             table.load_rows(record)
         self.state.candidates.stamp[1] = 0

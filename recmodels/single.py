@@ -1,7 +1,7 @@
 """Single members of the blend, each as a model of its own: to measure what each is worth, or where one is enough."""
 
 from recmodels.fused import FusedModel
-from recmodels.kernels.candidates import FACTORS, FOLLOWS, HALF_LIVES, PERSONAL, POPULAR
+from recmodels.kernels.candidates import CONTENT, FACTORS, FOLLOWS, HALF_LIVES, PERSONAL, POPULAR
 
 
 class Popularity(FusedModel):
@@ -72,3 +72,19 @@ class Factorization(FusedModel):
 
     members = frozenset({"popularity", "covisitation", "factorization"})
     first_weights = {FACTORS: 1.0}  # noqa: RUF012
+
+
+class Content(FusedModel):
+    """What has the tags of what the user has had, before anybody has touched it; popularity fills the list.
+
+    >>> model = Content(repeats="exclude")
+    >>> for item, tag in [("rose", "red"), ("sky", "blue"), ("ruby", "red")]:
+    ...     model.learn_item(item, {"tags": [tag]})
+    >>> for user, item in [("ann", "rose"), ("bob", "sky"), ("eve", "sky")]:
+    ...     model.learn_one(user, item)
+    >>> [item for item, score in model.top("ann")]
+    ['ruby', 'sky']
+    """
+
+    members = frozenset({"popularity", "content"})
+    first_weights = {CONTENT: 1.0, POPULAR: 1e-3}  # noqa: RUF012

@@ -4,7 +4,7 @@ import ast
 import importlib
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from river import base
@@ -20,14 +20,19 @@ BY_NAME = {
     "covisitation": "recmodels:CoVisitation",
     "history": "recmodels:History",
     "factorization": "recmodels:Factorization",
+    "content": "recmodels:Content",
+    "contextual": "recmodels:Contextual",
+    "deep:mlp": "recmodels.deep:MLP",
+    "deep:sasrec": "recmodels.deep:SASRec",
 }
 """Models that have a name of their own."""
 LONGEST = 2_000
 """A specification has no more characters than this."""
 GRAMMAR = (
-    "expected a name (blend, popularity, covisitation, history, factorization), river:module.Class or "
+    "expected a name (blend, popularity, covisitation, history, factorization, content, contextual, deep:mlp, "
+    "deep:sasrec), river:module.Class or "
     "package.module:Class, with literal arguments in brackets if it has any, such as "
-    "blend(max_users=50000) or river:reco.BiasedMF(n_factors=32)"
+    "blend(max_users=50000) or river:reco.BiasedMF(n_factors=32); blend+… has the others as members"
 )
 
 
@@ -35,14 +40,15 @@ class SpecificationError(ValueError):
     """A model cannot be made of its specification. The message says what was expected, what came, and why."""
 
 
-def build_model(specification: str, repeats: str = "allow") -> Recommender:
+def build_model(specification: str, repeats: str = "allow", bounds: Mapping[str, int] | None = None) -> Recommender:
     """Make a model of its specification.
 
     Args:
         specification: `blend`, `blend(max_users=50000)`, `river:reco.BiasedMF(n_factors=32)`,
             `package.module:Class(argument=1)`. A River model is wrapped in a `RiverModel`; any other class must be a
-            `Recommender`.
+            `Recommender`. `blend+river:reco.BiasedMF(n_factors=8)+mine:Newest` is a blend with further members.
         repeats: Handed to the model, unless the specification says it.
+        bounds: Likewise, if the model takes them: `max_users` and `max_items`.
 
     Raises:
         SpecificationError: It does not parse, does not name a model, or the model does not take its arguments.
@@ -56,24 +62,57 @@ def build_model(specification: str, repeats: str = "allow") -> Recommender:
       seed=0
     )
     """
-    name, positional, named = parse(specification)
+    first, *others = split(specification)
+    name, positional, named = parse(first)
+    if others:
+        if not all(others):
+            raise SpecificationError(f"model {specification!r}: there is nothing behind a +; {GRAMMAR}.")
+        named["outside"] = " + ".join(others)
     path = BY_NAME.get(name, name)
     if ":" not in path:
         raise SpecificationError(f"model {specification!r}: there is no model {name!r}; {GRAMMAR}.")
     module_name, _, class_name = path.partition(":")
     if module_name == "river":
         estimator = _call(specification, _river_class(specification, class_name), positional, named)
-        return _call(specification, RiverModel, [estimator], {"repeats": repeats})
+        return _call(specification, RiverModel, [estimator], {"repeats": repeats, **(bounds or {})})
     try:
         made = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # a module may raise anything while it is imported
         raise SpecificationError(f"model {specification!r}: cannot import it ({error}); {GRAMMAR}.") from None
     if not (inspect.isclass(made) and issubclass(made, Recommender)):
         raise SpecificationError(f"model {specification!r}: expected a subclass of recmodels.Recommender.")
-    model = _call(specification, made, positional, {"repeats": repeats, **named})
+    taken = {name: bound for name, bound in (bounds or {}).items() if name in inspect.signature(made).parameters}
+    model = _call(specification, made, positional, {"repeats": repeats, **taken, **named})
     if isinstance(model, FusedModel):
         _call(specification, lambda: model.memory, [], {})  # tables too large for the machine show here
     return model
+
+
+def build_members(specification: str, **bounds: int) -> list[Recommender]:
+    """Make the models of a specification with a + between them; of an empty one none.
+
+    >>> [type(model).__name__ for model in build_members("popularity + river:reco.BiasedMF(n_factors=8)")]
+    ['Popularity', 'RiverModel']
+    """
+    return [build_model(part, bounds=bounds) for part in split(specification)] if specification else []
+
+
+def split(specification: str) -> list[str]:
+    """Part a specification at each + that is in no brackets and no quotes.
+
+    >>> split("blend(seed=1)+river:reco.BiasedMF(latent='a+b') + mine:Noise")
+    ['blend(seed=1)', "river:reco.BiasedMF(latent='a+b')", 'mine:Noise']
+    """
+    _expect_short(specification)
+    tokens = re.findall(r"""'(?:\\.|[^'])*'|"(?:\\.|[^"])*"|.""", specification, re.DOTALL)
+    parts, depth = [""], 0
+    for token in tokens:
+        depth += (token in "([{") - (token in ")]}") if len(token) == 1 else 0
+        if token == "+" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return [part.strip() for part in parts]
 
 
 def parse(specification: str) -> tuple[str, list[Any], dict[str, Any]]:
@@ -82,8 +121,7 @@ def parse(specification: str) -> tuple[str, list[Any], dict[str, Any]]:
     >>> parse("river:reco.BiasedMF(10, latent='x')")
     ('river:reco.BiasedMF', [10], {'latent': 'x'})
     """
-    if len(specification) > LONGEST:
-        raise SpecificationError(f"model {specification[:40]!r}…: it has more than {LONGEST:,} characters; {GRAMMAR}.")
+    _expect_short(specification)
     match = re.fullmatch(r"\s*([A-Za-z_][\w.]*(?::[A-Za-z_][\w.]*)?)\s*(\(.*\))?\s*", specification, re.DOTALL)
     if match is None:
         raise SpecificationError(f"model {specification!r}: {GRAMMAR}.")
@@ -100,6 +138,11 @@ def parse(specification: str) -> tuple[str, list[Any], dict[str, Any]]:
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise SpecificationError(f"model {specification!r}: arguments must be literals ({error}); {GRAMMAR}.") from None
     return match[1], positional, named
+
+
+def _expect_short(specification: str) -> None:
+    if len(specification) > LONGEST:
+        raise SpecificationError(f"model {specification[:40]!r}…: it has more than {LONGEST:,} characters; {GRAMMAR}.")
 
 
 def _river_class(specification: str, path: str) -> type[base.Estimator]:

@@ -8,6 +8,8 @@ import pytest
 
 pytest_plugins = ["tests.kafka_fixtures", "tests.kafka_jobs"]
 
+collect_ignore = ["fuzz_by_coverage.py"]  # run by hand, with atheris
+
 ROOT = Path(__file__).parent.parent
 
 

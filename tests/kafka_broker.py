@@ -1,7 +1,7 @@
 """A real Apache Kafka broker for tests: one Java process on 127.0.0.1 that a test can end and start again.
 
-It has a listener of every kind: open, with a password, with TLS, and with both. The jars come from Maven once
-(`tests/broker/pom.xml`) and are kept in the project's `.cache`.
+It has a listener of every kind: open, with a password, with TLS, with both, and with certificates on both sides. The
+jars come from Maven once (`tests/broker/pom.xml`) and are kept in the project's `.cache`.
 """
 
 import os
@@ -33,9 +33,9 @@ controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://127.0.0.1:{tls},\
-SASL_SSL://127.0.0.1:{sasl_tls},CONTROLLER://127.0.0.1:{controller}
+SASL_SSL://127.0.0.1:{sasl_tls},MUTUAL://127.0.0.1:{mutual},CONTROLLER://127.0.0.1:{controller}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,\
-CONTROLLER:PLAINTEXT
+MUTUAL:SSL,CONTROLLER:PLAINTEXT
 listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
 listener.name.sasl_plaintext.plain.sasl.jaas.config={plain_login}
 listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=\
@@ -44,8 +44,11 @@ listener.name.sasl_ssl.sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_ssl.plain.sasl.jaas.config={plain_login}
 ssl.keystore.location={keystore}
 ssl.keystore.password={password}
+listener.name.mutual.ssl.client.auth=required
+listener.name.mutual.ssl.truststore.location={truststore}
+listener.name.mutual.ssl.truststore.type=PEM
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS;User:{user}
+super.users=User:ANONYMOUS;User:{user};User:CN=client
 log.dirs={logs}
 auto.create.topics.enable=false
 num.partitions=1
@@ -82,7 +85,7 @@ class Broker:
         self._classpath = f"{kafka_jars()}/*"
         self._properties = directory / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
-        plain, sasl, tls, sasl_tls, controller = _free_ports(5)
+        plain, sasl, tls, sasl_tls, mutual, controller = _free_ports(6)
         self.bootstrap = f"127.0.0.1:{plain}"
         """Address of the open listener."""
         self.sasl_bootstrap = f"127.0.0.1:{sasl}"
@@ -91,7 +94,11 @@ class Broker:
         """Address of the listener with TLS (SSL)."""
         self.sasl_tls_bootstrap = f"127.0.0.1:{sasl_tls}"
         """Address of the listener with both (SASL_SSL, PLAIN)."""
+        self.mutual_tls_bootstrap = f"127.0.0.1:{mutual}"
+        """Address of the listener with TLS that asks the client for `client_key`, too (SSL)."""
         directory.mkdir(parents=True, exist_ok=True)
+        self.client_key, client_certificate = make_certificate(directory, "client")
+        """The key by which the broker knows a client, a PKCS#12 file with `PASSWORD`."""
         keystore, self.certificate = make_certificate(directory)
         """The certificate by which a client knows the broker, a PEM file."""
         self._properties.write_text(
@@ -100,6 +107,8 @@ class Broker:
                 sasl=sasl,
                 tls=tls,
                 sasl_tls=sasl_tls,
+                mutual=mutual,
+                truststore=client_certificate,
                 controller=controller,
                 user=USER,
                 password=PASSWORD,
@@ -146,6 +155,16 @@ class Broker:
         """Whether it was started and not ended."""
         return self._process is not None
 
+    def freeze(self) -> None:
+        """Let it answer nothing more, with its connections open: what a machine that hangs looks like."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it as a crash would, with SIGKILL."""
         if self._process is not None:
@@ -168,11 +187,11 @@ class Broker:
             raise NoBrokerError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
 
 
-def make_certificate(directory: Path) -> tuple[Path, Path]:
+def make_certificate(directory: Path, name: str = "broker") -> tuple[Path, Path]:
     """Make a key for 127.0.0.1 and a certificate that it has signed itself; return the key store and the PEM file."""
-    store, pem = directory / "broker.p12", directory / "broker.pem"
-    shared = ["-keystore", str(store), "-storetype", "PKCS12", "-storepass", PASSWORD, "-alias", "broker"]
-    key = ["-keyalg", "EC", "-groupname", "secp256r1", "-dname", "CN=broker", "-ext", "san=ip:127.0.0.1"]
+    store, pem = directory / f"{name}.p12", directory / f"{name}.pem"
+    shared = ["-keystore", str(store), "-storetype", "PKCS12", "-storepass", PASSWORD, "-alias", name]
+    key = ["-keyalg", "EC", "-groupname", "secp256r1", "-dname", f"CN={name}", "-ext", "san=ip:127.0.0.1"]
     for command in (["-genkeypair", *key], ["-exportcert", "-rfc", "-file", str(pem)]):
         done = subprocess.run(["keytool", *command, *shared], capture_output=True, text=True, check=False)
         if done.returncode != 0:

@@ -30,7 +30,7 @@ from flows.log_reader import _LogPartition
 from flows.replay import replay
 from flows.settings import Settings
 from flows.store import Store
-from recmodels.fused import warm_up
+from recmodels.warm import warm_up
 
 Wrapper = Callable[..., Any]
 

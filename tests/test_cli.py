@@ -135,3 +135,20 @@ def test_a_model_that_fails_stops_the_job_and_says_why(tmp_path: Path) -> None:
     done = freshrank("replay", EVENTS, "--model", "mine:Bad", PYTHONPATH=f"{ROOT}:{tmp_path}")
     assert done.returncode == FAILED
     assert "no more paper" in done.stderr
+
+
+def test_a_password_file_that_is_not_there_is_one_clear_line() -> None:
+    for command in ("check", "run"):
+        done = freshrank(command, FRESHRANK_KAFKA_PASSWORD_FILE="/no/such/file")
+        assert done.returncode == WRONG
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert "setting kafka_password_file: expected a file that holds the password" in done.stderr
+
+
+def test_max_reject_rate_stops_a_replay_too(tmp_path: Path) -> None:
+    log = tmp_path / "clicks.csv"
+    log.write_text("user,item,timestamp\n" + "ann,tea,1\nann,tea,yesterday\n" * 1_500)
+    done = freshrank("replay", log, "--model", "popularity", FRESHRANK_MAX_REJECT_RATE="0.4")
+    assert done.returncode == FAILED
+    assert "expected at most 40.0% of the records to be rejected" in done.stderr
+    assert freshrank("replay", log, "--model", "popularity").returncode == 0

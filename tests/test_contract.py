@@ -1,7 +1,9 @@
 """Every public model is held to every check: the name of the test that fails is the rule that was broken."""
 
+import importlib
 import inspect
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 import river.checks
@@ -28,6 +30,11 @@ def fm(**arguments: object) -> recmodels.Recommender:
     return recmodels.RiverModel(facto.FMClassifier(n_factors=3, seed=1), context=("device",), **arguments)
 
 
+def test_deep_models_are_held_to_the_contract() -> None:
+    pytest.importorskip("recmodels.deep", reason="needs the extra: pip install 'freshrank[deep]'", exc_type=ImportError)
+    assert {"MLP", "SASRec"} <= MODELS.keys()
+
+
 @pytest.mark.parametrize("check", list(checks.yield_checks(fm)))
 def test_contract_of_a_river_model_that_sees_the_context(check: checks.Check) -> None:
     if check.__name__ == "check_clone_has_the_arguments_and_no_state":
@@ -37,6 +44,9 @@ def test_contract_of_a_river_model_that_sees_the_context(check: checks.Check) ->
 
 def test_every_public_model_is_found() -> None:
     public = [getattr(recmodels, name) for name in recmodels.__all__]
+    with suppress(ImportError):
+        deep = importlib.import_module("recmodels.deep")
+        public += [getattr(deep, name) for name in deep.__all__]
     models = [c for c in public if inspect.isclass(c) and issubclass(c, recmodels.Recommender)]
     assert {type(make()) for make in MODELS.values()} == set(models) - {recmodels.Recommender}
     assert sum(name.startswith("RiverModel") for name in MODELS) >= 2

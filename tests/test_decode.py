@@ -49,7 +49,7 @@ def check_rejected(result: Event | Rejected, reason: Reason, field: str, value: 
     assert result.raw == value
 
 
-GOOD = Interaction("u1", "i9", 1382021321.5, source="events/0/7", arrived=2.5)
+GOOD = Interaction("u1", "i9", 1382021321.5, source="events/0/7", arrived=2.5, has_value=False)
 
 
 class TestGoodJson:

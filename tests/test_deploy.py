@@ -71,6 +71,13 @@ def test_the_job_knows_the_variables_of_its_service_and_finds_kafka(
     assert any(volume.endswith(f":{settings.recovery}") for volume in services["flow"]["volumes"])
 
 
+def test_metrics_can_be_scraped_from_this_machine_and_no_other(services: dict[str, Any]) -> None:
+    flow = services["flow"]
+    assert flow["environment"]["FRESHRANK_METRICS_HOST"] == "0.0.0.0"
+    port = flow["environment"]["FRESHRANK_METRICS_PORT"]
+    assert flow["ports"] == [f"127.0.0.1:{port}:{port}"]
+
+
 def test_services_have_no_more_rights_than_they_need(services: dict[str, Any]) -> None:
     for service in services.values():
         assert service["cap_drop"] == ["ALL"]

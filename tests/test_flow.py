@@ -9,6 +9,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from flows.decode import JsonDecoder
 from flows.messages import Decided, Outgoing, Raw, Rejected
 from flows.recommend import Ends, build_flow
+from flows.replay import replay
 from flows.sample import EVENTS
 from flows.scoring import Scores
 from flows.settings import Settings
@@ -167,3 +168,15 @@ def test_served_is_scored_against_the_list_that_went_out() -> None:
 
 def test_the_bundled_log_is_where_the_package_says() -> None:
     assert Path(EVENTS).exists()
+
+
+def test_lists_say_why_and_are_the_same_lists(tmp_path: Path) -> None:
+    said = {}
+    for why in (False, True):
+        out = tmp_path / f"{why}.jsonl"
+        replay(EVENTS, Settings(repeats="exclude", why=why), out=out, limit=400)
+        said[why] = [orjson.loads(line) for line in out.read_bytes().splitlines()]
+    bare = [{**line, "items": [{"item": i["item"], "score": i["score"]} for i in line["items"]]} for line in said[True]]
+    assert bare == said[False]
+    reasons = [item["why"] for item in said[True][-1]["items"]]
+    assert all(1 <= len(why) <= 3 and list(why.values()) == sorted(why.values(), reverse=True) for why in reasons)

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
 
+from flows.kafka_trouble import KafkaTrouble
 from flows.sample import EVENTS
 from tests.kafka_broker import Broker
 from tests.kafka_fixtures import NewTopic, committed, start_broker, until
@@ -78,15 +80,17 @@ def check_nothing_is_lost(job: Job, tmp_path: Path) -> None:
 def test_a_broker_that_comes_back_is_waited_for(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
     job = new_job(REPEATS="exclude")
     process = at_work(job)
+    began = time.monotonic()
     broker.kill()
     time.sleep(OUTAGE_SECONDS)
     assert process.poll() is None
     broker.start()
     until(lambda: job.emitted() >= COUNT)
+    seconds = time.monotonic() - began  # a broker may need long to start
     process.send_signal(signal.SIGTERM)
     said = ended(process)
     assert process.returncode == 0, said
-    assert 1 <= said.count("WARNING") <= 3 + OUTAGE_SECONDS / 10, said
+    assert 1 <= said.count("WARNING") <= 3 + seconds / 10, said
     assert "The job waits and tries again." in said
     assert "a broker answers again" in said
     check_nothing_is_lost(job, tmp_path)
@@ -108,6 +112,38 @@ def test_brokers_that_are_gone_for_good_end_a_job_at_work(
     assert process.returncode == 1, said
     assert reason in said
     broker.start()
+    check_nothing_is_lost(job, tmp_path)
+
+
+def test_a_broker_that_hangs_is_waited_for(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
+    """Its connections stay open, and nothing is answered."""
+    job = new_job(REPEATS="exclude")
+    process = at_work(job)
+    broker.freeze()
+    time.sleep(OUTAGE_SECONDS)
+    assert process.poll() is None
+    broker.thaw()
+
+    def is_done() -> bool:
+        with suppress(KafkaTrouble):  # it has missed its own heartbeats: for a moment no partition has a leader
+            return job.emitted() >= COUNT
+        return False
+
+    until(lambda: process.poll() is not None or is_done())
+    process.send_signal(signal.SIGTERM)
+    said = ended(process)
+    assert process.returncode == 0, said
+    check_nothing_is_lost(job, tmp_path)
+
+
+def test_a_broker_that_hangs_for_good_ends_a_job_at_work(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
+    job = new_job(REPEATS="exclude", BROKER_PATIENCE=5)
+    process = at_work(job)
+    broker.freeze()
+    said = ended(process)
+    broker.thaw()
+    assert process.returncode == 1, said
+    assert "`broker_patience`" in said
     check_nothing_is_lost(job, tmp_path)
 
 

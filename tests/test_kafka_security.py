@@ -22,6 +22,8 @@ from flows.kafka_sink import KafkaSink
 from flows.kafka_source import KafkaSource
 from flows.kafka_trouble import Config, KafkaTrouble
 from flows.messages import Outgoing
+from flows.run import find_faults
+from flows.settings import Settings
 from tests.kafka_broker import GUEST, PASSWORD, USER, Broker, make_certificate
 from tests.kafka_fixtures import AnyBroker, NewTopic, config, fill, run, until, write
 from tests.kafka_jobs import Job
@@ -56,6 +58,11 @@ def tls(own: Broker, authority: Path) -> Config:
     return {**config(own.tls_bootstrap), "security.protocol": "SSL", "ssl.ca.location": str(authority)}
 
 
+def mutual_tls(own: Broker, key: Path) -> Config:
+    certificate = {"ssl.keystore.location": str(key), "ssl.keystore.password": PASSWORD}
+    return {**tls(own, own.certificate), "bootstrap.servers": own.mutual_tls_bootstrap, **certificate}
+
+
 def sasl_tls(own: Broker, password: str) -> Config:
     secured = {"security.protocol": "SASL_SSL", "ssl.ca.location": str(own.certificate)}
     return {**config(own.sasl_tls_bootstrap), **secured, **login(password)}
@@ -74,9 +81,12 @@ def scram(own: Broker, password: str) -> Config:
 WAYS: dict[str, Callable[[Broker, str], Config]] = {"plain": plain, "tls and plain": sasl_tls, "scram": scram}
 
 
-@pytest.mark.parametrize("way", [*WAYS, "tls"])
+OTHERS = {"tls": lambda own: tls(own, own.certificate), "mutual tls": lambda own: mutual_tls(own, own.client_key)}
+
+
+@pytest.mark.parametrize("way", [*WAYS, *OTHERS])
 def test_what_is_right_reaches_source_and_sink(own: Broker, new_topic: NewTopic, way: str) -> None:
-    secured = tls(own, own.certificate) if way == "tls" else WAYS[way](own, PASSWORD)
+    secured = OTHERS[way](own) if way in OTHERS else WAYS[way](own, PASSWORD)
     topic = new_topic()
     until(lambda: probe(secured, {"input_topic": topic}) == [])
     write(KafkaSink(secured, topic), [Outgoing(b"u1", b"list")])
@@ -103,6 +113,17 @@ def test_a_certificate_of_another_authority_is_refused(own: Broker, tmp_path: Pa
     _, stranger = make_certificate(tmp_path)
     [said] = probe(tls(own, stranger), {}, timeout=3.0)
     assert "`ssl.ca.location`" in said
+
+
+def test_a_client_without_the_right_certificate_is_refused(own: Broker, tmp_path: Path) -> None:
+    stranger, _ = make_certificate(tmp_path, "stranger")
+    for refused in (
+        mutual_tls(own, stranger),
+        {**tls(own, own.certificate), "bootstrap.servers": own.mutual_tls_bootstrap},
+    ):
+        [said] = probe(refused, {}, timeout=3.0)
+        assert "`ssl.*` settings" in said or "`security.protocol`" in said
+        assert PASSWORD not in said
 
 
 @pytest.mark.parametrize(("speaks", "listens"), [("PLAINTEXT", "tls"), ("SSL", "plain"), ("PLAINTEXT", "sasl")])
@@ -172,3 +193,39 @@ def test_a_topic_that_may_not_be_written_stops_the_sink(
     until(lambda: probe(guest, {"input_topic": topic}) == [])
     with pytest.raises(KafkaTrouble, match=r"authoriz.*Give this user the right"):
         write(KafkaSink(guest, topic), [Outgoing(b"u1", b"list")])
+
+
+def settings_of(guest: Config, topics: dict[str, str]) -> Settings:
+    table = {name: str(value) for name, value in guest.items() if name.startswith(("sasl.", "security."))}
+    return Settings(
+        bootstrap=str(guest["bootstrap.servers"]),
+        kafka=table,
+        group=str(guest["group.id"]),
+        **topics,
+        create_topics=False,
+    )
+
+
+def test_check_names_each_right_that_is_missing(own: Broker, guest: Config, new_topic: NewTopic) -> None:
+    topics = {name: new_topic() for name in ("input_topic", "output_topic", "dead_letter_topic")}
+    settings = settings_of(guest, topics)
+    for topic in topics.values():
+        allow(own, ResourceType.TOPIC, topic, AclOperation.DESCRIBE)
+    until(lambda: probe(guest, topics) == [])
+    found = find_faults(settings)
+    wanted = [("Read", "input_topic"), ("Write", "output_topic"), ("Write", "dead_letter_topic"), ("Read", "group")]
+    assert len(found) == len(wanted)
+    for said, (right, setting) in zip(found, wanted, strict=True):
+        assert f"may not do {right} on" in said
+        assert f"`{setting}`" in said
+    allow(own, ResourceType.TOPIC, topics["input_topic"], AclOperation.READ)
+    allow(own, ResourceType.TOPIC, topics["output_topic"], AclOperation.WRITE)
+    allow(own, ResourceType.TOPIC, topics["dead_letter_topic"], AclOperation.ALL)
+    allow(own, ResourceType.GROUP, settings.group, AclOperation.READ)
+    until(lambda: find_faults(settings) == [])
+
+
+def test_brokers_that_keep_no_rights_grant_everything(own: Broker, new_topic: NewTopic) -> None:
+    topic = new_topic()
+    settings = Settings(bootstrap=own.bootstrap, input_topic=topic, output_topic="not-there-yet", group="anybody")
+    assert find_faults(settings) == []

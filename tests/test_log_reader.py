@@ -330,7 +330,7 @@ class TestStreaming:
         path = write(tmp_path / name, compress(as_csv(20_000)))
         part = open_log(path, batch_size=10).source.build_part("log", "log", None)
         assert len(list(part.next_batch())) == 10
-        consumed = part._pieces.consumed
+        consumed = part._reading.consumed
         block = 131_072 if name.endswith("zst") else 0  # zstd gives nothing before a block is whole
         assert consumed <= ahead + block
         assert consumed < path.stat().st_size / 4

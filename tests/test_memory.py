@@ -16,9 +16,12 @@ from recmodels.checks.consistency import expect_whole
 from recmodels.checks.equality import expect_same_state
 from recmodels.fused import FusedModel
 
-TINY = {"max_users": 6, "max_items": 9, "max_pairs": 11, "max_history": 4, "recent": 3, "row_length": 3, "n_factors": 4}
+TINY = {
+    **{"max_users": 6, "max_items": 9, "max_pairs": 11, "max_history": 4, "max_tags": 11},
+    **{"recent": 3, "row_length": 3, "n_factors": 4},
+}
 NARROW = {**TINY, "max_users": 3, "max_items": 2, "max_pairs": 2, "max_history": 1, "recent": 1, "row_length": 1}
-LEAST = dict.fromkeys(TINY, 1)
+LEAST = {**dict.fromkeys(TINY, 1), "max_tags": 8}
 WIDE = {**TINY, "max_users": 30, "max_items": 150, "max_pairs": 400, "max_history": 40}
 """More items than popularity proposes."""
 
@@ -44,6 +47,10 @@ class Three:
         for model in self.all:
             model.learn_item(f"i{item}", available=available)
 
+    def announce(self, item: int, tags: list[int]) -> None:
+        for model in self.all:
+            model.learn_item(f"i{item}", {"tags": [f"t{tag}" for tag in tags]})
+
     def forget(self, user: int) -> None:
         for model in self.all:
             model.forget_one(f"u{user}")
@@ -68,6 +75,7 @@ DEEDS = st.lists(
     st.one_of(
         st.tuples(st.just("interactions"), st.lists(st.tuples(USER, ITEM, REWARD), min_size=1, max_size=12)),
         st.tuples(st.just("available"), ITEM, st.booleans()),
+        st.tuples(st.just("announce"), ITEM, st.lists(st.integers(0, 20), max_size=9)),
         st.tuples(st.just("forget"), USER),
     ),
     max_size=25,
@@ -94,6 +102,7 @@ def test_tables_stay_whole_for_long(seed: int) -> None:
     for number in range(60):
         for _ in range(draw.randrange(4)):
             three.available(draw.randrange(items), draw.random() < 0.4)
+            three.announce(draw.randrange(items), draw.sample(range(90), draw.randrange(9)))
         if draw.random() < 0.5:
             three.forget(draw.randrange(users))
         rewards = [1.0, 1.0, 1.0, 3.0, -1.0]

@@ -35,8 +35,8 @@ from flows.recommend import Ends, build_flow
 from flows.settings import Settings
 from flows.tally import Tally
 from flows.watch import REJECT_WINDOW, TooManyRejectsError, Watched
-from tests.kafka_fixtures import config, until
-from tests.kafka_jobs import Job, produce
+from tests.kafka_fixtures import NewTopic, config, until
+from tests.kafka_jobs import Job, consume, produce
 from tests.test_flow import event, sample_records
 
 ROOT = Path(__file__).parent.parent
@@ -379,6 +379,26 @@ def test_a_job_on_a_real_broker_tells_its_lag_its_deliveries_and_what_it_repeats
     last = [orjson.loads(line) for line in said.splitlines()][-1]
     assert last["learned"] == told["freshrank_learned_total", ""] + 10
     assert last["rejected"] == {"not JSON": 1}
+
+
+@pytest.mark.kafka
+def test_the_engines_own_command_tells_them_too(new_job: Callable[..., Job], new_topic: NewTopic) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    job = new_job(METRICS_PORT=port, LOG_FORMAT="json", TOP=100, TOO_LARGE="dead-letter")
+    job.lists, job.rejects = new_topic(max_message_bytes="2500"), new_topic()
+    job.variables |= {"OUTPUT_TOPIC": job.lists, "DEAD_LETTER_TOPIC": job.rejects}
+    produce(job.broker, job.events, sample_records(1_000))
+    process = job.start_by_engine()
+    until(lambda: is_ready(url), seconds=180)
+    until(lambda: scrape(url)["freshrank_learned_total", ""] == 1_000)
+    until(lambda: job.emitted() + len(consume(job.broker, job.rejects)) == 1_000)
+    told = scrape(url)
+    assert 0 < told["freshrank_too_large_total", "lists"] == 1_000 - job.emitted()
+    assert told["freshrank_delivered_total", "lists"] == job.emitted()
+    process.kill()
+    said = process.communicate()[1].splitlines()
+    assert f"serving {url}/metrics" in " ".join(orjson.loads(line)["message"] for line in said if line[:1] == "{")
 
 
 def is_ready(url: str) -> bool:

@@ -9,8 +9,7 @@ import orjson
 import pytest
 
 from flows.emit import Emitter
-from flows.features import Prepared
-from flows.messages import STRANGERS, Forget, Interaction, Ranked, Refresh
+from flows.messages import STRANGERS, Forget, Interaction, Prepared, Ranked, Refresh
 from flows.refresh import MOST, ROUND, STRANGERS_ROUND, Refresher
 from flows.scoring import Scores
 from flows.store import Store
@@ -217,5 +216,5 @@ def test_served_is_what_a_reader_would_hold_who_takes_the_strangers_list_where_t
     assert scores.served.hit_rate == 2 / 5, "an empty list is a list"
     pass_on(Ranked(Refresh("bob", 5.0), None, ["jam"], [1.0]), Ranked(Interaction("bob", "jam", 6.0), -1, [], []))
     assert scores.served.hit_rate == 3 / 6, "bob's list was made anew"
-    assert (scores.users, len(scores.items)) == (2, 3), "a request is nobody's event"
+    assert (len(scores.users), len(scores.items)) == (2, 3), "a request is nobody's event"
     assert set(scores.last_lists(9)) == {"ann", "bob"}

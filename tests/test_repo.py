@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +18,13 @@ from flows.settings import Settings
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("flows/**/*.py"), *ROOT.glob("recmodels/**/*.py")])
 
-STATE_STEPS = ["freshrank.clean.ids.state", "freshrank.emit.lists.state", "freshrank.learn.model.state"]
-STATE_STEPS += ["freshrank.refresh.due.state"]
+STATE_STEPS = [
+    "freshrank.clean.hold_back.crowd.state",
+    "freshrank.clean.ids.state",
+    "freshrank.emit.lists.state",
+    "freshrank.learn.model.state",
+    "freshrank.refresh.due.state",
+]
 """Step ids under which state is stored: a change of one is a change of the recovery format."""
 
 
@@ -50,6 +57,19 @@ def test_kafkas_client_is_imported_where_kafka_is_met() -> None:
 def test_kernels_are_compiled_in_one_way() -> None:
     users = {name for name in importers("numba") if name.startswith("recmodels/")}
     assert users == {"recmodels/kernels/compile.py"}
+
+
+def test_keras_and_jax_are_imported_in_one_place_and_only_when_asked_for() -> None:
+    assert importers("keras") == importers("jax") == {"recmodels/deep/backend.py"}
+    heavy = "sorted({name.partition('.')[0] for name in sys.modules} & {'keras', 'jax', 'tensorflow', 'torch'})"
+    said = subprocess.run(
+        [sys.executable, "-c", f"import sys, flows.cli, recmodels.checks as c; print({heavy})"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

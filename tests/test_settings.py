@@ -58,6 +58,13 @@ def test_secrets_come_from_variables_or_files_and_are_never_shown(
     secret = tmp_path / "password"
     secret.write_text("from-a-file\n")
     assert load_settings(kafka_password_file=secret).client()["sasl.password"] == "from-a-file"
+    for file, said in ((tmp_path / "none", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(SettingsError, match=rf"kafka_password_file: expected a file that holds .*{said}"):
+            load_settings(kafka_password_file=file).client()
+    secret.write_bytes(b"caf\xe9")
+    with pytest.raises(SettingsError, match=r"password: it is not UTF-8") as error:
+        load_settings(kafka_password_file=secret).client()
+    assert "caf" not in str(error.value)
     monkeypatch.setenv("FRESHRANK_KAFKA", '{"sasl.password": "hunter2"')
     with pytest.raises(SettingsError) as error:
         load_settings()

@@ -1,5 +1,6 @@
 """The store: what is saved comes back, what is damaged is refused, and the files stay small."""
 
+import pickle
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from flows.emit import Emitter
 from flows.kept import Kept, Record
 from flows.learn import Learner
 from flows.messages import Forget, Interaction, Ranked
-from flows.records import FORMAT, MAGIC, START, StoreError, WriteError, read_records
-from flows.store import LEAST_PART, MOST_SNAPSHOTS, Store
+from flows.records import FORMAT, MAGIC, START, StoreError, WriteError, append, read_records
+from flows.store import LEAST_PART, MOST_SNAPSHOTS, SPAN, Store
 from flows.tally import Tally
 from recmodels import Blend, Example
 from recmodels.tables import Table, dump_changes, dump_part
@@ -368,3 +369,66 @@ def test_a_full_emitter_gives_up_the_oldest_and_an_erased_user_is_new() -> None:
     assert emitted(emitter, "new", "u3", "u0") == [True, False, True], "one in 64 goes: u0, u1 and u2"
     emitter.process([Ranked(Forget("u9", 2.0), None, None, None)])
     assert emitted(emitter, "u9", "u8") == [True, False]
+
+
+def in_parts(directory: Path) -> tuple[dict[str, int], list[dict[str, Any]]]:
+    """A state in the middle of being written anew: its pointer, and the records of its newest segment."""
+    store, numbers = opened(directory, rows=20_000)
+    pointer = None
+    while pointer is None or pointer["segment"] < 2 or pointer["place"] < 10_000:
+        numbers.process(list(range(1_000)))
+        pointer = store.save(numbers)
+    newest = directory / f"{pointer['segment']}.log"
+    return pointer, [record for _, record in read_records(newest, pointer["length"])]
+
+
+@pytest.mark.parametrize("gone", ["first", "middle", "last"])
+def test_a_part_of_the_state_that_is_missing_is_refused(tmp_path: Path, gone: str) -> None:
+    """Every record that is there is whole and its checksum right."""
+    pointer, records = in_parts(tmp_path)
+    parts = [place for place, record in enumerate(records) if SPAN in record]
+    assert len(parts) > 2
+    del records[{"first": parts[0], "middle": parts[1], "last": parts[-1]}[gone]]
+    path = tmp_path / f"{pointer['segment']}.log"
+    path.unlink()
+    length = append(path, 0, records)
+    with pytest.raises(StoreError, match=r"2\.log: .*expected.* parts? of the state .*found .*Restore the recovery"):
+        opened(tmp_path, pointer | {"length": length}, 20_000)
+
+
+def test_a_pointer_of_an_earlier_build_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"before, place is missing: an earlier build of this version wrote it"):
+        opened(tmp_path, {"format": 1, "segment": 1, "length": 40})
+
+
+class Trap:
+    """Says when it is unpickled."""
+
+    sprung = False
+
+    def __reduce__(self) -> Any:
+        return setattr, (Trap, "sprung", True)
+
+
+class Pickled(Numbers):
+    """Keeps what the models do that are not ours: a pickle."""
+
+    def dump_changes(self) -> Record:
+        return {"pickle": np.frombuffer(pickle.dumps([Trap()]), np.uint8)}
+
+    def load(self, record: Record) -> None:
+        pickle.loads(record["pickle"].tobytes())
+
+
+def test_nothing_is_unpickled_before_its_checksum_is_right(tmp_path: Path) -> None:
+    state, store = Pickled(), Store(tmp_path)
+    store.load(state, None)
+    pointer, path = store.save(state), tmp_path / "1.log"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(StoreError, match="damaged"):
+        Store(tmp_path).load(Pickled(), pointer)
+    assert not Trap.sprung
+    path.write_bytes(whole)
+    Store(tmp_path).load(Pickled(), pointer)
+    assert Trap.sprung, "the trap works"

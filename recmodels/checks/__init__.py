@@ -9,9 +9,9 @@ A check takes a *factory*: something that makes a fresh model, with whatever arg
 - `keeping`: dump and load, erasure, bounded memory.
 - `estimating`: River's conventions for estimators.
 
-`yield_models` finds every public model, `yield_checks` every check that holds for one. A model opts out of a check by
-name, with the reason, in a method `_unit_test_skips` that returns {name of the check: reason}; River's own checks
-(`river.checks`) look there, too.
+`yield_models` finds every public model, those of `recmodels.deep` too if that extra is installed, and `yield_checks`
+every check that holds for one. A model opts out of a check by name, with the reason, in a method `_unit_test_skips`
+that returns {name of the check: reason}; River's own checks (`river.checks`) look there, too.
 
 >>> from recmodels import Popularity
 >>> for check in yield_checks(Popularity):
@@ -19,8 +19,10 @@ name, with the reason, in a method `_unit_test_skips` that returns {name of the 
 ...         check(Popularity)
 """
 
+import importlib
 import inspect
 from collections.abc import Iterator
+from contextlib import suppress
 
 import recmodels
 from recmodels.base import Recommender
@@ -53,15 +55,19 @@ def yield_checks(make: Factory) -> Iterator[Check]:
 
 def yield_models() -> Iterator[tuple[str, Factory]]:
     """Yield a name and a factory for every public model, and for each of its `_unit_test_params`."""
-    for name in recmodels.__all__:
-        found = getattr(recmodels, name)
+    public = [(name, getattr(recmodels, name)) for name in recmodels.__all__]
+    with suppress(ImportError):  # an optional extra
+        deep = importlib.import_module("recmodels.deep")
+        public += [(name, getattr(deep, name)) for name in deep.__all__]
+    for name, found in public:
         if inspect.isclass(found) and issubclass(found, Recommender) and not inspect.isabstract(found):
             for place, params in enumerate(found._unit_test_params()):
-                yield _name(name, params), _factory(found, place)
+                yield _name(name, place, params), _factory(found, place)
 
 
-def _name(name: str, params: dict[str, object]) -> str:
-    return "-".join([name, *(type(value).__name__ for value in params.values())])
+def _name(name: str, place: int, params: dict[str, object]) -> str:
+    kinds = [type(value).__name__ for value in params.values() if not isinstance(value, int | float)]
+    return "-".join([name, *([str(place)] if place else []), *kinds])
 
 
 def _factory(model: type[Recommender], place: int) -> Factory:

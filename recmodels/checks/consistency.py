@@ -1,10 +1,12 @@
 """Whether the tables of a fused model are whole: every reference leads somewhere, every order holds."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recmodels.fused import FusedModel
 from recmodels.ids import RESERVED, IdTable
-from recmodels.kernels.state import CELLS, EVENTS, FREE_CELL, FREE_CELLS, ITEM_ROWS
+from recmodels.kernels.popularity import is_touched
+from recmodels.kernels.state import CELLS, EVENTS, FREE_CELL, FREE_CELLS, ITEM_ROWS, TAG_ROWS, TAGGED
 from recmodels.memory import Memory
 from recmodels.tables import Table
 
@@ -14,12 +16,16 @@ def expect_whole(model: FusedModel) -> None:
     memory = model.memory
     _expect_ids(memory.users, memory.tables["users"], model.max_users)
     _expect_ids(memory.items, memory.tables["items"], model.max_items)
+    _expect_ids(memory.tags, memory.tables["tags"], model.max_tags)
     assert memory.state.counters[ITEM_ROWS] == len(memory.items.names)
+    assert memory.state.counters[TAG_ROWS] == len(memory.tags.names)
     _expect_empty(memory)
     _expect_histories(memory, model.max_history)
     _expect_popularity(memory)
     _expect_covisitation(memory)
     _expect_recents(memory)
+    _expect_tags(memory)
+    _expect_interests(memory)
     _expect_finite(memory)
 
 
@@ -41,7 +47,8 @@ def _expect_empty(memory: Memory) -> None:
     for name, table in memory.tables.items():
         if name == "history":
             continue
-        ids = memory.users if name in ("users", "user_factors") else memory.items
+        ids = memory.users if name in ("users", "user_factors", "interests") else memory.items
+        ids = memory.tags if name == "tags" else ids
         live = _live(ids)
         empty = [row for row in range(min(table.used + 3, table.capacity)) if row not in live]
         for column, array in table.arrays.items():
@@ -85,7 +92,7 @@ def _expect_popularity(memory: Memory) -> None:
         assert [int(popularity.rank[row, h]) for row in top] == list(range(1, size + 1))
         assert np.count_nonzero(popularity.rank[:, h]) == size, "an item that is not in the list has a rank in it"
         assert set(top) <= _live(memory.items)
-        touched = [row for row in _live(memory.items) if items.first_seen[row] > 0]
+        touched = [row for row in _live(memory.items) if is_touched(items, row)]
         order = sorted(touched, key=lambda row: (-popularity.level[row, h], items.first_seen[row]))
         assert top == [row for row in order if row in set(top)], f"the list of half-life {h} is not in order"
         shown = [row for row in order if not items.hidden[row]]
@@ -116,6 +123,39 @@ def _expect_recents(memory: Memory) -> None:
         assert recent[: len(filled)] == filled, f"the recent items of {user!r} have a gap"
         assert set(filled) <= live, f"the recent items of {user!r} refer to an item that is gone"
         assert users.last_used[row] <= memory.state.counters[EVENTS]
+
+
+def _expect_tags(memory: Memory) -> None:
+    """Items, and the rows of tags that hold them, agree."""
+    content, live, tags = memory.state.content, _live(memory.items), _live(memory.tags)
+    own = {row: _filled(content.items.tag[row], tags, "an item's tags") for row in live}
+    assert memory.state.counters[TAGGED] == sum(map(bool, own.values()))
+    for tag in tags:
+        carriers = {row for row, carried in own.items() if tag in carried}
+        assert content.tags.carriers[tag] == len(carriers)
+        _filled(content.tags.newest[tag], carriers, "the new items of a tag")
+        popular = _filled(content.tags.popular[tag], carriers, "the popular items of a tag")
+        assert not content.tags.level[tag, len(popular) :].any()
+    _filled(content.newest, live, "the new items")
+    assert not content.wish.any()
+    assert all(0.0 <= memory.state.items.newness[row] <= 1.0 for row in live)
+
+
+def _expect_interests(memory: Memory) -> None:
+    interests, tags = memory.state.content.users, _live(memory.tags)
+    for row in _live(memory.users):
+        wanted = _filled(interests.tag[row], tags, "a user's tags")
+        assert (interests.weight[row, : len(wanted)] > 0.0).all()
+        assert not interests.weight[row, len(wanted) :].any()
+
+
+def _filled(row: NDArray[np.int32], known: set[int], what: str) -> list[int]:
+    """Return what a row holds, and see that it has neither a gap, nor a repeat, nor anything that is not known."""
+    held = [value for value in row.tolist() if value]
+    assert row[: len(held)].tolist() == held, f"{what} have a gap"
+    assert len(set(held)) == len(held), f"{what} have a repeat"
+    assert set(held) <= known, f"{what} refer to what is gone, or not theirs"
+    return held
 
 
 def _expect_finite(memory: Memory) -> None:

@@ -139,10 +139,10 @@ def check_unavailable_items_are_not_listed(make: Factory) -> None:
 
 
 def check_untouched_items_are_not_listed(make: Factory) -> None:
-    """An item event alone puts no item into a list; the first interaction does, if the item is available."""
+    """An item event that says nothing of an item puts it into no list; the first interaction does, if it is shown."""
     model = learned(make, EVENTS)
     for item, available in (("new", True), ("old", False), ("odd", None)):
-        model.learn_item(item, {"title": item, "tags": ["x"]}, available)
+        model.learn_item(item, {"stock": 5}, available)
     assert not {"new", "old", "odd"} & set(_items(model, STRANGER))
     for item in ("new", "old", "odd"):
         model.learn_one("u1", item, 1.0, {"timestamp": EVENTS[-1].timestamp})

@@ -17,8 +17,26 @@ FOLLOWS: Final = POPULAR + HALF_LIVES
 HISTORIES: Final = 3
 PERSONAL: Final = FOLLOWS + HISTORIES
 FACTORS: Final = PERSONAL + 3
-COLUMNS: Final = FACTORS + 1
+CONTENT: Final = FACTORS + 1
+COLUMNS: Final = CONTENT + 4
+"""Columns that the kernels fill. Behind them come those that are filled from outside, by `recmodels.united`."""
 
+
+COLUMN_NAMES: Final = (
+    *(f"popular {h}" for h in range(HALF_LIVES)),
+    "followed the last item",
+    "followed the last few",
+    "followed the recent",
+    "had often",
+    "had lately",
+    "had before",
+    "factors",
+    "tags of interest",
+    "tags that are popular",
+    "new",
+    "new and of interest",
+)
+"""What a person reads."""
 
 CANDIDATES: Final = 8192
 """Most candidates of one list."""

@@ -7,10 +7,22 @@ for, since an event is often followed by another of the same user; what is kept 
 
 from typing import Final
 
+import numpy as np
+
+from recmodels.kernels import (
+    calibration,
+    content,
+    covisitation,
+    factorization,
+    history,
+    popularity,
+    topn,
+    users,
+    weights,
+)
 from recmodels.kernels import candidates as candidate_set
-from recmodels.kernels import covisitation, factorization, history, popularity, topn, users, weights
 from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import EVENTS, ITEM_ROWS, Float32, Float64, Int32, State
+from recmodels.kernels.state import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Float32, Float64, Int32, State
 
 LEAST: Final = 64
 """Where members propose fewer candidates, the catalogue fills up to so many."""
@@ -18,6 +30,9 @@ NOT_ASKED: Final = -2
 """The event is not scored: it is not positive, or a repeat where repeats are excluded."""
 NOT_THERE: Final = -1
 """The event's item was not in the list."""
+LARGEST_LOSS: Final = 12.0
+"""The loss where the event's item was no candidate."""
+SMALLEST_SHARE: Final = 1e-9
 
 
 @kernel
@@ -35,6 +50,8 @@ def fill(state: State, user: int, least: int) -> None:
         popularity.propose(state.popularity, state.items, candidates)
     if options.use_history and not options.exclude_seen:
         history.propose(state.history, state.users, state.items, user, candidates)
+    if options.use_content:
+        content.propose(state.content, state.items, state.counters, user, candidates)
     rows = state.counters[ITEM_ROWS]
     candidate_set.fill_up(candidates, state.items, rows, LEAST)
     # A longer list needs more candidates, but what is learned must not depend on what is asked.
@@ -60,18 +77,34 @@ def score_columns(state: State, user: int) -> None:
         factorization.score(
             state.item_factors, state.user_factors, state.users, user, options.history_decay, candidates
         )
+    content.score(state.content, state.items, state.counters, user, candidates)
 
 
 @kernel
-def learn(state: State, user: int, item: int, reward: float, time: float, length: int, gap: int) -> None:
-    """Learn one event: first the weights, then the members. `candidates` holds the user's set with its scores."""
+def learn(state: State, user: int, item: int, reward: float, time: float, length: int, gap: int, asked: bool) -> float:
+    """Learn one event: first the weights, then the members. `candidates` holds the user's set with its scores.
+
+    Returns:
+        The loss of the weights, for an event that is asked about: minus the logarithm of the share that its item
+        had. NaN for any other, and for a model without weights.
+    """
     candidates, options = state.candidates, state.options
     now = state.counters[EVENTS] + 1
+    loss = np.nan
     if reward > 0.0:
         candidates.size[0] = candidates.size[2]
         target = candidate_set.place_of(candidates, item)
-        if 0 <= target < candidates.size[0] and (options.learn_weights or options.use_factors):
+        if target >= candidates.size[0]:
+            target = -1
+        if (options.learn_weights and asked) or (options.use_factors and target >= 0):
             weights.share(candidates)
+        if options.learn_weights and asked:
+            loss = LARGEST_LOSS
+            if target >= 0:
+                loss = min(loss, -np.log(max(candidates.share[target], SMALLEST_SHARE)))
+            kept = topn.choose(state.items, candidates, candidates.listed)
+            calibration.learn(state.calibration, length, target, candidates.listed, kept, candidates)
+        if target >= 0:
             if options.learn_weights:
                 weights.learn(state.weights, length, gap, target, options.learning_rate, candidates)
             if options.use_factors:
@@ -88,13 +121,17 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
                 )
         is_new = state.items.first_seen[item] == 0
         if is_new:
-            state.items.first_seen[item] = now
+            state.items.first_seen[item] = now + state.counters[ANNOUNCED]
             if options.use_factors:
                 factorization.begin(state.item_factors, item, options.seed)
         if options.use_covisitation:
             covisitation.learn(state.covisitation, state.users, user, item, reward, options.learn_decay)
         if options.use_popularity:
-            popularity.learn(state.popularity, state.items, item, reward, now, is_new)
+            popularity.learn(
+                state.popularity, state.items, item, reward, now, is_new or state.items.newness[item] == 1.0
+            )
+        if options.use_content:
+            content.learn(state.content, state.items, state.counters, user, item, reward, now)
         users.learn(state.users, user, item, time)
     history.learn(state.history, state.counters, state.users, user, item, reward, options.max_history)
     state.counters[EVENTS] = now
@@ -103,6 +140,7 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
     state.users.dirty[user] = 1
     state.items.dirty[item] = 1
     candidates.stamp[1] = 0
+    return loss
 
 
 @kernel
@@ -117,6 +155,26 @@ def is_repeat(state: State, user: int, item: int) -> bool:
 
 
 @kernel
+def take(state: State, user: int, item: int, reward: float, time: float, wanted: int) -> tuple[int, float]:
+    """Score an event against the user's candidate set, which `fill` has made, and learn it.
+
+    Returns:
+        Where its item stood, as of `step`, and the loss, as of `learn`.
+    """
+    candidates = state.candidates
+    length, gap = users.length_context(state.users, user), users.gap_context(state.users, user, time)
+    weights.score(state.weights, length, gap, candidates)
+    position = candidate_set.place_of(candidates, item)
+    if position >= 0:
+        position = topn.position(state.items, candidates, position)
+    if position >= wanted > 0:
+        position = NOT_THERE
+    asked = reward > 0.0 and not (state.options.exclude_seen and is_repeat(state, user, item))
+    loss = learn(state, user, item, reward, time, length, gap, asked)
+    return position if asked else NOT_ASKED, loss
+
+
+@kernel
 def step(
     state: State,
     user_rows: Int32,
@@ -124,6 +182,7 @@ def step(
     rewards: Float64,
     times: Float64,
     positions: Int32,
+    losses: Float64,
     lengths: Int32,
     list_items: Int32,
     list_scores: Float32,
@@ -136,48 +195,59 @@ def step(
         user_rows, item_rows, rewards, times: [B] the events.
         positions: [B] out: where the event's item stood in the user's list just before, or `NOT_THERE` or `NOT_ASKED`;
             with n = 0, where it stood among all candidates.
+        losses: [B] out: as of `learn`.
         lengths: [B] out: how many items the user's new list has.
         list_items, list_scores: [B, n] out: the new list. With n = 0 none is made.
         places: [n] scratch.
     """
     wanted = places.shape[0]
     least = max(wanted, LEAST)
-    candidates = state.candidates
     for e in range(user_rows.shape[0]):
         user, item, reward, time = user_rows[e], item_rows[e], rewards[e], times[e]
-        length, gap = users.length_context(state.users, user), users.gap_context(state.users, user, time)
         fill(state, user, least)
-        weights.score(state.weights, length, gap, candidates)
-        place = candidate_set.place_of(candidates, item)
-        if place >= 0:
-            place = topn.position(state.items, candidates, place)
-        positions[e] = place if place >= 0 and (place < wanted or wanted == 0) else NOT_THERE
-        if reward <= 0.0 or (state.options.exclude_seen and is_repeat(state, user, item)):
-            positions[e] = NOT_ASKED
-        learn(state, user, item, reward, time, length, gap)
+        positions[e], losses[e] = take(state, user, item, reward, time, wanted)
         if wanted > 0:
-            gap = users.next_gap_context(state.users, user)
-            lengths[e] = make_list(state, user, gap, places, list_items[e], list_scores[e])
+            fill(state, user, least)
+            lengths[e] = write_list(state, user, np.nan, places, list_items[e], list_scores[e])
 
 
 @kernel
-def make_list(state: State, user: int, gap: int, places: Int32, list_items: Int32, list_scores: Float32) -> int:
-    """Write the list of a user; return how many items it has."""
+def write_list(state: State, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float32) -> int:
+    """Write the list from a user's candidate set, which `fill` has made; return how many items it has."""
     candidates = state.candidates
-    fill(state, user, max(places.shape[0], LEAST))
-    length = users.length_context(state.users, user)
+    length, gap = users.length_context(state.users, user), users.asked_gap_context(state.users, user, time)
     weights.score(state.weights, length, gap, candidates)
     kept = topn.choose(state.items, candidates, places)
-    topn.write(candidates, places, kept, list_items, list_scores)
+    if state.options.learn_weights:
+        log_total = share_out(candidates)
+        for k in range(kept):
+            share = np.exp(candidates.score[places[k]] - log_total)
+            list_items[k] = candidates.item[places[k]]
+            list_scores[k] = calibration.probability(state.calibration, length, share)
+    else:
+        topn.write(candidates, places, kept, list_items, list_scores)
     return kept
 
 
 @kernel
+def share_out(candidates: Candidates) -> np.float32:
+    """Fill the softmax over those candidates that are learned from; return the logarithm of its denominator."""
+    size = candidates.size[0]
+    candidates.size[0] = candidates.size[2]
+    log_total = weights.share(candidates)
+    candidates.size[0] = size
+    return log_total
+
+
+@kernel
 def top(state: State, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float32) -> int:
-    """Make a user's list at `time` (NaN: whenever) without learning anything; return how many items it has."""
+    """Make a user's list at `time` (NaN: whenever) without learning anything; return how many items it has.
+
+    The candidate set is left as it was when the list was chosen: `places` are places in it.
+    """
     state.candidates.stamp[1] = 0
-    gap = users.asked_gap_context(state.users, user, time)
-    kept = make_list(state, user, gap, places, list_items, list_scores)
+    fill(state, user, max(places.shape[0], LEAST))
+    kept = write_list(state, user, time, places, list_items, list_scores)
     state.candidates.stamp[1] = 0
     return kept
 
@@ -185,6 +255,26 @@ def top(state: State, user: int, time: float, places: Int32, list_items: Int32, 
 @kernel
 def score_items(state: State, user: int, time: float, item_rows: Int32, scores: Float32) -> None:
     """Score the given items for a user at `time` (NaN: whenever), whether they would be candidates or not."""
+    state.candidates.stamp[1] = 0
+    log_total = np.float32(0.0)
+    if state.options.learn_weights:
+        fill(state, user, LEAST)
+        log_total = weigh(state, user, time)
+    admit(state, user, item_rows)
+    score_admitted(state, user, time, log_total, item_rows, scores)
+
+
+@kernel
+def weigh(state: State, user: int, time: float) -> np.float32:
+    """Return the logarithm of the softmax's denominator over a user's candidate set, which `fill` has made."""
+    length, gap = users.length_context(state.users, user), users.asked_gap_context(state.users, user, time)
+    weights.score(state.weights, length, gap, state.candidates)
+    return share_out(state.candidates)
+
+
+@kernel
+def admit(state: State, user: int, item_rows: Int32) -> None:
+    """Make a candidate set of exactly these items, with all columns."""
     candidates = state.candidates
     candidates.stamp[1] = 0
     candidate_set.admit(candidates, item_rows)
@@ -193,8 +283,18 @@ def score_items(state: State, user: int, time: float, item_rows: Int32, scores: 
     if state.options.use_history:
         history.propose(state.history, state.users, state.items, user, candidates)
     score_columns(state, user)
-    length = users.length_context(state.users, user)
-    gap = users.asked_gap_context(state.users, user, time)
+
+
+@kernel
+def score_admitted(
+    state: State, user: int, time: float, log_total: np.float32, item_rows: Int32, scores: Float32
+) -> None:
+    """Write the scores of the items that `admit` let in; `log_total` is as of `weigh`."""
+    candidates = state.candidates
+    length, gap = users.length_context(state.users, user), users.asked_gap_context(state.users, user, time)
     weights.score(state.weights, length, gap, candidates)
     for k in range(item_rows.shape[0]):
-        scores[k] = candidates.score[candidate_set.place_of(candidates, item_rows[k])]
+        score = candidates.score[candidate_set.place_of(candidates, item_rows[k])]
+        if state.options.learn_weights:
+            score = calibration.probability(state.calibration, length, np.exp(score - log_total))
+        scores[k] = score

@@ -71,10 +71,28 @@ def is_above(popularity: Popularity, items: Items, a: int, b: int, h: int) -> bo
 
 
 @kernel
-def show(popularity: Popularity, items: Items, item: int) -> None:
-    """Give an item that has become available its place among the top items."""
+def announce(popularity: Popularity, item: int, now: int) -> None:
+    """Begin the row of an item that nobody has touched: as one interaction before event number `now` would.
+
+    It has no place among the top items, lest many announcements at once drive out what is popular.
+    """
+    popularity.dirty[item] = 1
     for h in range(popularity.top.shape[0]):
-        rise(popularity, items, item, h)
+        popularity.level[item, h] = now * popularity.decay[h]
+
+
+@kernel
+def show(popularity: Popularity, items: Items, item: int) -> None:
+    """Give an item that has become available its place among the top items, if anybody has touched it."""
+    if is_touched(items, item):
+        for h in range(popularity.top.shape[0]):
+            rise(popularity, items, item, h)
+
+
+@kernel
+def is_touched(items: Items, item: int) -> bool:
+    """Say whether an interaction has spoken for the item, rather than an announcement alone."""
+    return items.first_seen[item] > 0 and items.newness[item] < 1.0
 
 
 @kernel
@@ -114,5 +132,5 @@ def rebuild(popularity: Popularity, items: Items, used: int) -> None:
                 popularity.rank[item, h] = 0
                 popularity.dirty[item] = 1
         for item in range(1, used):
-            if items.first_seen[item] > 0 and items.hidden[item] == 0:
+            if is_touched(items, item) and items.hidden[item] == 0:
                 rise(popularity, items, item, h)

@@ -1,7 +1,8 @@
 """What a fused model remembers: one named tuple of arrays per table, and one of them all.
 
 `U` users, `I` items, `L` recent items of a user, `R` entries of a co-visitation row, `H` half-lives, `K` factors,
-`M` columns of the candidate set.
+`M` columns of the candidate set, those that are filled from outside included, `T` tags, `A` tags of an item, `B` tags
+of a user, `N` new and `P` popular items of a tag, `W` new items of all.
 """
 
 from typing import Final, NamedTuple
@@ -26,7 +27,13 @@ FREE_CELLS: Final = 3
 """How many cells the free list holds."""
 ITEM_ROWS: Final = 4
 """Rows of items given out so far, the reserved one included."""
-COUNTERS: Final = 5
+TAG_ROWS: Final = 5
+"""Rows of tags given out so far, the reserved one included: 1 until an item has tags."""
+ANNOUNCED: Final = 6
+"""Item events with tags learned."""
+TAGGED: Final = 7
+"""Items that have tags."""
+COUNTERS: Final = 8
 
 
 class Users(NamedTuple):
@@ -51,11 +58,14 @@ class Items(NamedTuple):
     """A row for each item."""
 
     first_seen: Int64
-    """[I] number of the first interaction that spoke for the item, from 1; 0: none yet, and it is in no list."""
+    """[I] when the item was first interacted with or announced, in interactions and announcements learned, from 1;
+    0: not yet, and it is in no list."""
     last_used: Int64
     """[I] number of the last event, for eviction."""
     hidden: Marks
     """[I] 1: not available."""
+    newness: Float32
+    """[I] 1 / (1 + interactions) of an item that was announced before the first; 0 for any other."""
     dirty: Marks
 
 
@@ -127,6 +137,58 @@ class UserFactors(NamedTuple):
     dirty: Marks
 
 
+class Tags(NamedTuple):
+    """A row for each tag."""
+
+    carriers: Int32
+    """[T] items that have the tag."""
+    worth: Float64
+    """[T] log2 of the decayed count of interactions for each carrier, plus the time of decay."""
+    last_used: Int64
+    """[T] number of the last event, announcements counted, for eviction."""
+    newest: Int32
+    """[T, N] the items announced last, the newest first."""
+    popular: Int32
+    """[T, P] items that were popular lately, in no order."""
+    level: Float64
+    """[T, P] their popularity, as that of `Popularity`."""
+    dirty: Marks
+
+
+class ItemTags(NamedTuple):
+    """A row for each item."""
+
+    tag: Int32
+    """[I, A] the item's tags; they have no gap."""
+    announced: Int64
+    """[I] number of the event before which the item was announced and shown, from 1; 0: never."""
+    dirty: Marks
+
+
+class Interests(NamedTuple):
+    """A row for each user: the tags of what the user has had."""
+
+    tag: Int32
+    """[U, B] tags; they have no gap."""
+    weight: Float32
+    """[U, B] how often each, decayed by event."""
+    dirty: Marks
+
+
+class Content(NamedTuple):
+    """What is known of items before anybody has touched them, and of whom it concerns."""
+
+    tags: Tags
+    items: ItemTags
+    users: Interests
+    newest: Int32
+    """[W] the items announced last, the newest first."""
+    worth: Float64
+    """[1] as `Tags.worth`, of all items that have tags."""
+    wish: Float32
+    """[T] scratch, zero but while columns are filled: what the user at hand thinks of each tag."""
+
+
 class Weights(NamedTuple):
     """How much each column counts, by context."""
 
@@ -134,6 +196,15 @@ class Weights(NamedTuple):
     """[contexts, M]"""
     step: Float64
     """[contexts, M] sum of squared gradients, as AdaGrad needs it."""
+
+
+class Calibration(NamedTuple):
+    """How shares of the softmax become probabilities, by length of history."""
+
+    line: Float64
+    """[lengths, 2] slope and offset."""
+    step: Float64
+    """[lengths, 2] sum of squared gradients, as AdaGrad needs it."""
 
 
 class Candidates(NamedTuple):
@@ -148,6 +219,8 @@ class Candidates(NamedTuple):
     """[N] the candidates."""
     column: Float32
     """[M, N] what each member says of each candidate."""
+    silent: Marks
+    """[M] 1: the column says nothing at present, and is not to be read."""
     score: Float32
     """[N] the logits."""
     share: Float32
@@ -160,6 +233,8 @@ class Candidates(NamedTuple):
     """[K] the user's factors and those of the recent items together."""
     gradient: Float32
     """[K]"""
+    listed: Int32
+    """[10] places of the list that is learned from."""
 
 
 class Options(NamedTuple):
@@ -170,6 +245,7 @@ class Options(NamedTuple):
     use_covisitation: bool
     use_history: bool
     use_factors: bool
+    use_content: bool
     learn_weights: bool
     learning_rate: float
     """Of the weights."""
@@ -196,6 +272,8 @@ class State(NamedTuple):
     covisitation: Covisitation
     item_factors: ItemFactors
     user_factors: UserFactors
+    content: Content
     weights: Weights
+    calibration: Calibration
     candidates: Candidates
     options: Options

@@ -31,7 +31,7 @@ def score(weights: Weights, length: int, gap: int, candidates: Candidates) -> No
     total[:size] = 0.0
     for c in range(weights.weight.shape[1]):
         weight = np.float32(weights.weight[length, c] + weights.weight[gap, c])
-        if weight != 0.0:
+        if weight != 0.0 and candidates.silent[c] == 0:
             column = candidates.column[c]
             for s in range(size):
                 total[s] += weight * column[s]
@@ -53,23 +53,27 @@ def exp2(x: np.float32) -> np.float32:
 
 
 @kernel
-def share(candidates: Candidates) -> None:
-    """Fill the softmax of the scores."""
+def share(candidates: Candidates) -> np.float32:
+    """Fill the softmax of the scores; return the logarithm of its denominator."""
     size = candidates.size[0]
     highest = np.float32(-np.inf)
     for s in range(size):
         highest = max(highest, candidates.score[s])
     for s in range(size):
         candidates.share[s] = exp2((candidates.score[s] - highest) * LOG2_E)
-    one = np.float32(1.0) / add_up(candidates.share, size)
+    total = add_up(candidates.share, size)
+    one = np.float32(1.0) / total
     for s in range(size):
         candidates.share[s] *= one
+    return highest + np.log(total)
 
 
 @kernel
 def learn(weights: Weights, length: int, gap: int, target: int, rate: float, candidates: Candidates) -> None:
     """Take one step towards the candidate at place `target`."""
     for c in range(weights.weight.shape[1]):
+        if candidates.silent[c] > 0:
+            continue
         column = candidates.column[c]
         expected = dot(candidates.share, column, candidates.size[0])
         gradient = np.float64(column[target] - expected)

@@ -1,0 +1,135 @@
+"""Whether the intervals of `freshrank compare` are honest: a model against itself must not be told apart."""
+
+from concurrent.futures import ProcessPoolExecutor
+from itertools import combinations
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.process import real_log
+from bench.report import Number, Section, main, table
+from flows.compare_command import core_count
+from flows.measures import Columns, event_values
+from flows.replay import replay
+from flows.sample import EVENTS
+from flows.settings import Settings
+from recmodels.bootstrap import Interval, block_length, mean_interval
+
+COMPARISONS: Final = 200
+SEEDS: Final = 21
+"""So many replays: they make 210 pairs."""
+SHARES: Final = (0.1, 0.5)
+"""Of the log: the shortest and the longest part of it that a comparison is made on."""
+WORSE: Final = 0.1
+"""Share of hits that is taken from one of two, to see that the intervals do tell what differs."""
+METRICS: Final = ("hit_rate@10", "ndcg@10")
+
+
+class Found(NamedTuple):
+    """What 200 comparisons in one metric found."""
+
+    holds_zero: float
+    """Share of the intervals that hold zero, where zero is right."""
+    single: float
+    """The same, had single events been drawn instead of blocks."""
+    told: float
+    """Share of the intervals that tell a model from itself less some of its hits."""
+    half_width: float
+    """The median."""
+    block: float
+    """The median length of the blocks."""
+
+
+def measure(quick: bool) -> Section:
+    """Replay each log with seeds that differ only by chance, then compare pairs of them on parts of the log."""
+    seeds, comparisons, limit = (6, 15, 3_000) if quick else (SEEDS, COMPARISONS, None)
+    section = Section(
+        "Intervals: the same model against itself, other seeds, parts of a log", "python -m bench.aa_coverage"
+    )
+    logs = {"bundled": EVENTS, "ml-100k": real_log("ml-100k")}
+    rows = []
+    for name, log in logs.items():
+        if log is None:
+            section.notes.append(
+                f"Skipped: the log {name} is not here; set FRESHRANK_DATA to the folder that holds it."
+            )
+            continue
+        outcomes = replays(log, seeds, limit)
+        for metric in METRICS:
+            found = compared(metric, outcomes, comparisons)
+            what = f"{name}, {metric}"
+            section.numbers.append(
+                Number(f"95 % intervals that hold zero, {what}", 100 * found.holds_zero, "%", least=90)
+            )
+            rows.append(
+                (
+                    what,
+                    f"{found.holds_zero:.1%}",
+                    f"{found.single:.1%}",
+                    f"± {found.half_width:.4f}",
+                    f"{found.block:.0f}",
+                    f"{found.told:.1%}",
+                )
+            )
+    columns = ("log, metric", "hold zero", "by single events", "half width", "block", f"{WORSE:.0%} of hits gone: told")
+    section.notes.append(table(columns, rows))
+    section.notes.append(
+        f"{comparisons} pairs of {seeds} seeds of the blend, each on a part of {SHARES[0]:.0%} to {SHARES[1]:.0%} of "
+        "the log that begins anywhere."
+    )
+    return section
+
+
+def replays(log: Path, seeds: int, limit: int | None) -> list[Columns]:
+    """Replay a log with each seed; return the outcomes."""
+    asked = [(log, seed, limit) for seed in range(seeds)]
+    with ProcessPoolExecutor(core_count(), mp_context=get_context("spawn")) as pool:
+        return list(pool.map(one_replay, asked))
+
+
+def one_replay(asked: tuple[Path, int, int | None]) -> Columns:
+    """Replay a log with one seed."""
+    log, seed, limit = asked
+    return replay(log, Settings(model=f"blend(seed={seed})", repeats="exclude"), limit=limit).outcomes.arrays()
+
+
+def compared(metric: str, outcomes: list[Columns], comparisons: int) -> Found:
+    """Compare pairs, each on a part of its own."""
+    values = [event_values(metric, columns)[1] for columns in outcomes]
+    random = np.random.default_rng(1)
+    pairs = random.permutation(list(combinations(range(len(values)), 2)))[:comparisons]
+    events = len(values[0])
+    blocks, singles, worse, lengths = [], [], [], []
+    for first, second in pairs.tolist():
+        size = int(random.uniform(*SHARES) * events)
+        start = int(random.integers(events - size + 1))
+        before, after = (values[one][start : start + size] for one in (first, second))
+        blocks.append(mean_interval(after - before))
+        singles.append(by_single_events(after - before))
+        worse.append(mean_interval(after * (random.random(size) >= WORSE) - before))
+        lengths.append(block_length(after - before))
+    return Found(
+        share_that_holds_zero(blocks),
+        share_that_holds_zero(singles),
+        float(np.mean([found.high < 0.0 for found in worse])),
+        float(np.median([found.half_width for found in blocks])),
+        float(np.median(lengths)),
+    )
+
+
+def by_single_events(x: NDArray[np.float64]) -> Interval:
+    """Return the textbook's interval of a mean of independent values: what drawing single events comes to."""
+    mean, half = float(x.mean()), 1.96 * float(x.std()) / len(x) ** 0.5
+    return Interval(mean, mean - half, mean + half)
+
+
+def share_that_holds_zero(intervals: list[Interval]) -> float:
+    """Say how many of the intervals hold zero."""
+    return float(np.mean([found.holds_zero for found in intervals]))
+
+
+if __name__ == "__main__":
+    main(measure)

@@ -1,0 +1,50 @@
+"""What came of every event that was scored: one row an event, in order, in columns that grow."""
+
+from array import array
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Outcomes:
+    """Columns, one row for each scored event, in the order of the log. A row takes 36 bytes.
+
+    Attributes:
+        number: Number of the event among the interactions of the log, from 0, scored or not.
+        time: Of the event, in Unix seconds.
+        position: Where the event's item stood, from 0, in the list the model would have given; -1: not in it.
+        served: Where it stood in the list that was last emitted for the user; -1: not in it, or there was none.
+        user_events: Events of the user before this one; 0: a stranger.
+        item_events: Events of the item before this one; 0: a new item.
+
+    >>> outcomes = Outcomes()
+    >>> outcomes.append(number=4, time=60.0, position=0, served=-1, user_events=2, item_events=7)
+    >>> outcomes.append(number=5, time=61.5, position=-1, served=3, user_events=0, item_events=8)
+    >>> len(outcomes), outcomes.arrays()["served"].tolist(), outcomes.arrays()["time"].tolist()
+    (2, [-1, 3], [60.0, 61.5])
+    """
+
+    def __init__(self) -> None:
+        self.number = array("q")
+        self.time = array("d")
+        self.position = array("i")
+        self.served = array("i")
+        self.user_events = array("i")
+        self.item_events = array("i")
+
+    def append(self, number: int, time: float, position: int, served: int, user_events: int, item_events: int) -> None:
+        """Add the row of one event."""
+        self.number.append(number)
+        self.time.append(time)
+        self.position.append(position)
+        self.served.append(served)
+        self.user_events.append(user_events)
+        self.item_events.append(item_events)
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Copy the columns so far, by name: shapes (rows,); int64, float64 and, from `position` on, int32."""
+        return {name: np.array(column) for name, column in vars(self).items()}

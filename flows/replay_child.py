@@ -1,0 +1,95 @@
+"""The process in which a replay runs for `flows.replay_job`: reads a job, tells how far it is, leaves the result."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from flows.list_metrics import ListMetrics
+from flows.log_file import LogError
+from flows.measures import mean_value
+from flows.model_watch import ModelWatch
+from flows.replay import ReplayResult, replay
+from flows.replay_job import Job, Replayed, Told, write_replayed
+from flows.report.measured import measured
+from flows.scoring import Scores
+from flows.settings import Settings
+from recmodels.fused import FusedModel
+from recmodels.warm import warm_up
+
+TELL_SECONDS: Final = 0.2
+"""Time between two lines that say how far it is."""
+
+
+def main() -> int:
+    """Run the job that is on the standard input; leave its result at the path that is the one argument."""
+    told = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a model prints is no message
+    tell: Callable[[Told], object] = lambda message: told.write(msgspec.json.encode(message) + b"\n")  # noqa: E731
+    try:
+        job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+        write_replayed(run(job, tell), Path(sys.argv[1]))
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 1  # who asked for it is gone, or says that it is enough
+    except (LogError, ValueError) as error:
+        tell(Told(error=str(error), is_wrong_use=True))
+        return 2
+    except Exception as error:
+        tell(Told(error=f"{type(error).__name__}: {error}"))
+        return 1
+    return 0
+
+
+def run(job: Job, tell: Callable[[Told], object]) -> Replayed:
+    """Run a job in this process."""
+    settings = Settings(**job.settings)
+    if isinstance(settings.build_model(), FusedModel):
+        warm_up()
+    k = min(10, settings.top)
+    scores = Scores(k, ListMetrics(k))
+    due, step = 0.0, 1
+
+    def progress(done: int, total: int, records: int) -> None:
+        nonlocal due, step
+        while job.interim is not None and scores.events >= step * job.interim_every:
+            tell(Told(step=step, value=interim_value(scores, job.interim, step * job.interim_every)))
+            step += 1
+        if time.monotonic() >= due:
+            due = time.monotonic() + TELL_SECONDS
+            share = records / job.limit if job.limit else done / max(total, 1)
+            tell(Told(share=min(share, 1.0), events=records))
+
+    watch = ModelWatch() if job.watched else None
+    result = replay(
+        job.log,
+        settings,
+        columns=job.columns or None,
+        limit=job.limit,
+        progress=progress,
+        scores=scores,
+        watch=watch,
+    )
+    if result.damage:
+        raise LogError(result.damage)
+    figures = {} if watch is None else measured(result, watch).extras()
+    return Replayed(_report(result, scores), result.outcomes.arrays(), figures)
+
+
+def interim_value(scores: Scores, measure: str, events: int) -> float:
+    """Return a measure of exactly the first so many events, though a few more may have been scored."""
+    outcomes = scores.outcomes.arrays()
+    rows = int(outcomes["number"].searchsorted(events))
+    return mean_value(measure, {name: column[:rows] for name, column in outcomes.items()})
+
+
+def _report(result: ReplayResult, scores: Scores) -> dict[str, object]:
+    lists = {} if scores.lists is None else scores.lists.values(scores.items)
+    return {**result.report(), "lists": lists, "interactions": scores.events}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""The numbers at the top of the report: one row a measure, one column a model."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from math import isnan
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from flows.report.bands import rates
+from flows.report.measured import Measured
+
+HIT_RATE: Final = re.compile(r"(served_)?hit_rate@(\d+)")
+"""Measures that are shares of the scored events, and so have an interval."""
+
+
+class Measure(NamedTuple):
+    """A row of the table."""
+
+    name: str
+    values: Sequence[str]
+    """By model."""
+
+
+def summary(results: Sequence[Measured]) -> list[Measure]:
+    """Return what is told of every model in numbers."""
+    names = list(dict.fromkeys(name for result in results for name in result.numbers["metrics"]))
+    measures = [Measure(name, [_metric(result, name) for result in results]) for name in names]
+    rest: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
+        ("events scored", lambda told: f"{told['scored']:,}"),
+        ("users, items", lambda told: f"{told['log']['users']:,}, {told['log']['items']:,}"),
+        ("events per second", lambda told: f"{told['events_per_second']:,.0f}"),
+        ("CPU seconds", lambda told: f"{told['cpu_seconds']:,.1f}"),
+        (
+            "latency p50, p99",
+            lambda told: f"{told['latency_us']['p50']:,.0f}, {told['latency_us']['p99']:,.0f}\u00a0µs",
+        ),
+        ("peak memory", lambda told: f"{told['peak_rss_mb']:,.0f} MB"),
+    ]
+    return measures + [Measure(name, [say(result.numbers) for result in results]) for name, say in rest]
+
+
+def _metric(result: Measured, name: str) -> str:
+    value = result.numbers["metrics"].get(name)
+    if value is None or isnan(value):
+        return "–"
+    match = HIT_RATE.fullmatch(name)
+    positions = result.outcomes["served" if match and match[1] else "position"]
+    if match is None or not len(positions):
+        return f"{value:.4f}"
+    found = rates((positions >= 0) & (positions < int(match[2])), np.zeros(len(positions), np.int64), 1)
+    return f"{value:.4f} ±\u00a0{float(found.high[0] - found.low[0]) / 2:.4f}"

@@ -1,0 +1,176 @@
+"""Tune a model and the emission settings on the first part of a log, and say what it gives on the rest."""
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from flows.compare import Difference, Tell, difference, replay_all
+from flows.measures import Columns, mean_value
+from flows.replay_cache import ReplayCache
+from flows.replay_job import Job, Replayed, ReplayFailedError, StoppedError, Told, read_replayed, run_job
+from flows.space import Space
+from flows.study import Study, Trial
+
+BEFORE, TUNED = "the settings as they were", "the tuned settings"
+"""The names of the two that are compared."""
+FIRST = "the first part"
+STEPS = 20
+"""An early look at a trial is taken after each such part of the events it is tuned on."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning found."""
+
+    settings: Mapping[str, Any]
+    """The best on the first part, the settings that were not tuned with them."""
+    is_other: bool
+    """Whether they are others than the settings as they were: if not, no trial was better."""
+    metric: str
+    split: int
+    """So many interactions were tuned on."""
+    first: Mapping[str, float]
+    """The metric on the first part, before and tuned: the best of many trials, and so too good."""
+    rest: Mapping[str, float]
+    """The metric on the rest, which no trial has seen, before and tuned."""
+    difference: Difference
+    """On the rest."""
+    trials: list[Trial]
+
+
+def tune(
+    job: Job,
+    space: Space,
+    study: Study,
+    cache: ReplayCache,
+    *,
+    metric: str,
+    trials: int,
+    share: float = 0.5,
+    processes: int = 1,
+    tell: Tell = lambda name, told: None,
+    ended: Callable[[Trial], object] = lambda trial: None,
+) -> Tuned:
+    """Try settings on the first part of a log; replay the whole log with the best, and score the rest.
+
+    The model goes on learning through the rest, as it would in production; only what is scored is kept apart.
+
+    Args:
+        job: The log, and the settings as they are.
+        space: What is tried.
+        study: Where trials are kept; those that are there already count.
+        cache: Where results of replays are kept.
+        metric: What is made as high as can be, as in `hit_rate@10`.
+        trials: So many are made.
+        share: Of the log's records: the first part.
+        processes: So many replays run at a time. With one, the same seed gives the same trials.
+        tell: Told how far each replay is.
+        ended: Told of each trial.
+
+    Raises:
+        ValueError: The log or a setting cannot be used, or the first part or the rest has no event that is scored.
+        ReplayFailedError: A replay of the settings as they were failed, or every trial did.
+    """
+    before = _replayed(BEFORE, job, cache, tell)
+    log = before.report["log"]
+    first_job = msgspec.structs.replace(job, limit=int(share * (log["events"] + log["rejected"])))
+    first = _replayed(FIRST, first_job, cache, tell)
+    split = first.report["interactions"]
+    rest = _rest(before.outcomes, split)
+    if not (len(first.outcomes["number"]) and len(rest["number"])):
+        raise ValueError(
+            f"--share {share:g}: expected scored events in both parts of the log; the first has "
+            f"{len(first.outcomes['number'])}, the rest {len(rest['number'])}. Choose another share, or a longer log."
+        )
+    looked_at = msgspec.structs.replace(first_job, interim=metric, interim_every=max(1, split // STEPS))
+    run_trials(looked_at, space, study, cache, metric, trials, processes, tell, ended)
+    best, value_before = study.best(), mean_value(metric, first.outcomes)
+    is_other = best is not None and best.value > value_before
+    settings = {**job.settings, **best.settings} if best is not None and is_other else job.settings
+    after = _replayed(TUNED, msgspec.structs.replace(job, settings=settings), cache, tell)
+    tuned_rest = _rest(after.outcomes, split)
+    return Tuned(
+        settings=settings,
+        is_other=is_other,
+        metric=metric,
+        split=split,
+        first={BEFORE: value_before, TUNED: best.value if best is not None and is_other else value_before},
+        rest={BEFORE: mean_value(metric, rest), TUNED: mean_value(metric, tuned_rest)},
+        difference=Difference(TUNED, BEFORE, metric, *difference(metric, rest, tuned_rest)),
+        trials=study.trials(),
+    )
+
+
+def run_trials(
+    job: Job,
+    space: Space,
+    study: Study,
+    cache: ReplayCache,
+    metric: str,
+    trials: int,
+    processes: int = 1,
+    tell: Tell = lambda name, told: None,
+    ended: Callable[[Trial], object] = lambda trial: None,
+) -> None:
+    """Make trials until the study has so many. The arguments are those of `tune`; the job is of the first part."""
+    stopped = threading.Event()
+    failures: list[ReplayFailedError] = []
+
+    def work() -> None:
+        while not stopped.is_set() and (asked := study.ask(space, trials)) is not None:
+            number, drawn = asked
+            trial_job = msgspec.structs.replace(job, settings={**job.settings, **drawn})
+            try:
+                ended(_run_trial(number, trial_job, study, cache, metric, tell, stopped))
+            except ReplayFailedError as error:
+                failures.append(error)
+                ended(study.end(number, "failed"))
+
+    with ThreadPoolExecutor(processes) as pool:
+        workers = [pool.submit(work) for _ in range(processes)]
+        try:
+            wait(workers, return_when=FIRST_EXCEPTION)
+        finally:
+            stopped.set()
+    errors = [error for worker in workers if (error := worker.exception()) is not None]
+    for error in sorted(errors, key=lambda error: isinstance(error, StoppedError)):  # these stopped for another's sake
+        raise error
+    if failures and study.best() is None:
+        raise failures[-1]
+
+
+def _run_trial(
+    number: int, job: Job, study: Study, cache: ReplayCache, metric: str, tell: Tell, stopped: threading.Event
+) -> Trial:
+    is_poor = False
+
+    def look(told: Told) -> None:
+        nonlocal is_poor
+        if told.step is not None and told.value is not None:
+            is_poor = study.is_poor(number, told.step, told.value)
+        tell(f"trial {number}", told)
+
+    found = cache.find(job)
+    if found is None:
+        try:
+            run_job(job, cache.path(job), look, lambda: is_poor or stopped.is_set())
+        except StoppedError:
+            if not is_poor:
+                raise
+            return study.end(number, "stopped early")
+        found = read_replayed(cache.path(job))
+    return study.end(number, "finished", mean_value(metric, found.outcomes))
+
+
+def _replayed(name: str, job: Job, cache: ReplayCache, tell: Tell) -> Replayed:
+    return replay_all({name: job}, cache, processes=1, tell=tell)[name][0]
+
+
+def _rest(outcomes: Columns, split: int) -> Columns:
+    row = int(np.searchsorted(outcomes["number"], split))
+    return {name: column[row:] for name, column in outcomes.items()}

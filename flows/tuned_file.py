@@ -1,0 +1,31 @@
+"""Write tuned settings as a configuration that `freshrank run --config` accepts."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flows.settings import Settings
+from flows.tune import Tuned
+from flows.tune_view import conclusion
+
+
+def toml_writer() -> Callable[[Mapping[str, Any]], str]:
+    """Return what writes TOML.
+
+    Raises:
+        ValueError: It is not installed.
+    """
+    try:
+        import tomli_w
+    except ImportError:
+        raise ValueError("tuning needs a writer of TOML: pip install 'freshrank[tune]'.") from None
+    return tomli_w.dumps
+
+
+def tuned_toml(tuned: Tuned, log: Path) -> str:
+    """Return the file: what was found as comments, then the model and the settings that are not the usual ones."""
+    usual = {name: field.get_default() for name, field in Settings.model_fields.items()}
+    others: dict[str, Any] = {name: value for name, value in tuned.settings.items() if value != usual[name]}
+    said = [f"Tuned by freshrank on {log.name}, {len(tuned.trials)} trials.", *conclusion(tuned)]
+    comments = "".join(f"# {sentence}\n" for sentence in said)
+    return f"{comments}\n{toml_writer()({'model': tuned.settings['model'], **others})}"

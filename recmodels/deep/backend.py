@@ -1,0 +1,32 @@
+"""Keras on JAX, on one thread: the one place where `recmodels` touches the environment, because Keras reads it.
+
+Keras takes its backend from `KERAS_BACKEND` when it is first imported, so it is set here, before. XLA shares a sum out
+among as many threads as there are cores, and the order of a sum shows in its last bits: on one thread a model gives
+the same lists on every machine of a kind, and a job takes no more than the core that it was given.
+"""
+
+import os
+import sys
+from typing import Final
+
+INSTALL: Final = "pip install 'freshrank[deep]'"
+ONE_THREAD: Final = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+
+if "keras" not in sys.modules:
+    os.environ["KERAS_BACKEND"] = "jax"
+if "jax" not in sys.modules:
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}".strip()
+
+try:
+    import jax
+    import keras
+except ImportError as error:
+    raise ImportError(f"the deep models need Keras and JAX, and {error.name} is not installed: {INSTALL}") from None
+
+if keras.backend.backend() != "jax":
+    raise ImportError(
+        f"the deep models need Keras on JAX; it was imported before with the backend {keras.backend.backend()!r}: "
+        "import recmodels.deep first, or set KERAS_BACKEND=jax"
+    )
+
+__all__ = ["jax", "keras"]

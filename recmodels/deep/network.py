@@ -1,0 +1,93 @@
+"""A Keras network without weights of its own: they are handed in as arrays, and the new ones handed back.
+
+So a model's state is plain arrays, copies of a model share nothing but the compiled code, and nothing depends on the
+order in which networks are made.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.deep.backend import jax
+
+Weights = dict[str, NDArray[np.float32]]
+"""A network's weights, by name."""
+FIRST_ROWS = 1_024
+
+
+def capacity(used: int, most: int) -> int:
+    """Return for how many rows a network is made: twice as many each time they run out, so it is compiled seldom.
+
+    >>> capacity(900, most=20_000), capacity(1_025, most=20_000), capacity(17_000, most=20_000)
+    (1024, 2048, 20000)
+    """
+    rows = FIRST_ROWS
+    while rows < used:
+        rows *= 2
+    return min(rows, most)
+
+
+class Network(ABC):
+    """The base of the networks: Adam on a loss, over a Keras model.
+
+    Args:
+        model: All its layers have names of their own, and seeds.
+        optimizer: Of Keras.
+        more: Variables that are trained and belong to no layer.
+
+    Attributes:
+        names: Of the weights, in the order in which they are handed to `loss`: the model's, and then `more`.
+        first: The weights before any training.
+    """
+
+    def __init__(self, model: Any, optimizer: Any, more: Sequence[Any] = ()) -> None:
+        variables = [*model.trainable_variables, *more]
+        optimizer.build(variables)
+        self.names = [variable.path for variable in variables]
+        self.first: Weights = {variable.path: np.array(variable.value, np.float32) for variable in variables}
+        self._layers = len(model.trainable_variables)
+        self._model = model
+        self._optimizer = optimizer
+        self._moments = [np.array(variable.value) for variable in optimizer.variables]
+        self._seeds = [np.array(variable.value) for variable in model.non_trainable_variables]  # dropout has no other
+
+    def train(self, weights: Weights, batches: Iterable[Any], seed: NDArray[np.uint32]) -> Weights:
+        """Take one step of Adam, from moments of 0, for each batch, and return the new weights.
+
+        Args:
+            weights: As they are now.
+            batches: What `loss` takes, all of one shape: another one is compiled anew.
+            seed: [2] Of the dropout.
+        """
+        trained: Any = self._listed(weights)
+        moments: Any = list(self._moments)
+        seeds: Any = [(seed + np.uint32(layer)).astype(state.dtype) for layer, state in enumerate(self._seeds)]
+        for batch in batches:
+            trained, seeds, moments = self._step(trained, seeds, moments, batch)
+        return {name: np.array(value) for name, value in zip(self.names, trained, strict=True)}
+
+    @abstractmethod
+    def loss(self, trained: Any, seeds: Any, batch: Any) -> tuple[Any, Any]:
+        """Return the loss of a batch, and the seeds after it; traced by JAX."""
+
+    def call(self, trained: Any, seeds: Any, inputs: Any) -> tuple[Any, Any]:
+        """Return what the model says while it is trained, and the seeds after it."""
+        output = self._model.stateless_call(trained[: self._layers], seeds, inputs, training=True)
+        return output[0], output[1]
+
+    def answer(self, trained: Any, inputs: Any) -> Any:
+        """Return what the model says."""
+        return self._model.stateless_call(trained[: self._layers], self._seeds, inputs, training=False)[0]
+
+    def _listed(self, weights: Weights) -> list[NDArray[np.float32]]:
+        return [weights[name] for name in self.names]
+
+    @partial(jax.jit, static_argnums=0)
+    def _step(self, trained: Any, seeds: Any, moments: Any, batch: Any) -> Any:
+        (_, seeds), gradient = jax.value_and_grad(self.loss, has_aux=True)(trained, seeds, batch)
+        trained, moments = self._optimizer.stateless_apply(moments, gradient, trained)
+        return trained, seeds, moments

@@ -1,0 +1,217 @@
+"""Models that are trained on many events at once, at intervals, while their inputs are always up to date."""
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.arguments import expect_counts
+from recmodels.base import Context, Recommender
+from recmodels.deep.live import TRAINED, Live
+from recmodels.deep.network import Network, Weights
+from recmodels.ids import RESERVED
+from recmodels.rewards import bounded
+
+UNTRAINED = -100.0
+"""What an item scores that came after the last training, below all that were there; among them, the most taken of late
+comes first. So do all items before the first training."""
+
+
+class RetrainedModel(Recommender):
+    """The base of the deep models: a history for each user, live, and weights from the last training.
+
+    Args:
+        repeats: "allow" if a user's list may hold items the user has interacted with, or "exclude".
+        retrain_every: The weights are trained after every so many events: by count, never by a clock.
+        epochs: So many passes over the events, each time. They go on from the weights of the time before.
+        window: Trained on are the last so many events.
+        max_users, max_items: So many are remembered. Beyond that the least recently used are forgotten.
+        max_history: So many events of one user.
+        seed: Of the first weights and of everything drawn while training.
+    """
+
+    by_item: ClassVar[frozenset[str]] = frozenset()
+    """Names of the weights that have a row for each item's row."""
+    by_user: ClassVar[frozenset[str]] = frozenset()
+    """Names of the weights that have a row for each user's row."""
+
+    def __init__(
+        self,
+        repeats: str,
+        retrain_every: int,
+        epochs: int,
+        window: int,
+        max_users: int,
+        max_items: int,
+        max_history: int,
+        seed: int,
+    ) -> None:
+        super().__init__(repeats=repeats, seed=seed)
+        expect_counts(retrain_every=retrain_every, epochs=epochs, window=window)
+        expect_counts(max_users=max_users, max_items=max_items, max_history=max_history)
+        expect_counts(0, seed=seed)
+        self.retrain_every = retrain_every
+        self.epochs = epochs
+        self.window = window
+        self.max_users = max_users
+        self.max_items = max_items
+        self.max_history = max_history
+        self._live = Live(max_users, max_items, max_history)
+        self._weights: Weights = {}
+        self._is_trained_anew = False
+
+    @abstractmethod
+    def _trained(self, draw: np.random.Generator) -> Weights:
+        """Return weights trained on the last `window` events, which go on from those of `_begin`."""
+
+    @abstractmethod
+    def _said(self, user: int) -> NDArray[np.float32]:
+        """Return what the weights say of each item's row for a user's row; 0 is a stranger's."""
+
+    @abstractmethod
+    def _network_of(self, weights: Weights) -> Network:
+        """Return the network that weights are of, by how many rows they have."""
+
+    def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
+        """Learn one interaction: at once for the inputs, and for the weights when they are trained next."""
+        live = self._live
+        live.add(user, item, bounded(y))
+        if live.events % self.retrain_every == 0 and live.first_seen.any():
+            self._weights = self._trained(np.random.default_rng([self.seed, live.events]))
+            live.counters[TRAINED] = live.events
+            self._is_trained_anew = True
+
+    def _begin(self, first: Weights) -> Weights:
+        """Return what a training begins with: the weights of the last one; the first ones for whoever and whatever has
+        come since."""
+        begin = {}
+        for name, fresh in first.items():
+            old = self._weights.get(name, fresh)
+            if name in self.by_item or name in self.by_user:
+                rows = self._live.old_items if name in self.by_item else self._live.old_users
+                begin[name] = fresh.copy()
+                begin[name][rows] = old[rows]
+            else:
+                begin[name] = old
+        return begin
+
+    def _scores(self, user: str) -> NDArray[np.float32]:
+        live = self._live
+        scores = np.float32(UNTRAINED) + np.log1p(live.taken[-1, : live.rows], dtype=np.float32)
+        if self._weights:
+            rows = live.old_items
+            scores[rows] = self._said(live.users.row(user))[rows]
+        return scores
+
+    def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
+        """Return the score of an item for a user, as `top` would give it."""
+        row = self._live.items.row(item)
+        return float(self._scores(user)[row]) if row else UNTRAINED
+
+    def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
+        """Return the scores of many items for a user; NaN for those that came after the last training: to a blend, of
+        which this is a member, that says nothing."""
+        scores = np.full(self._live.rows, np.nan, np.float32)
+        if self._weights:
+            old = self._live.old_items[RESERVED:]
+            scores[old] = self._said(self._live.users.row(user))[old]
+        rows = [self._live.items.row(item) for item in items]
+        return scores[rows].tolist()  # type: ignore[no-any-return]
+
+    def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
+        """Order items by falling score; items of equal score as they were first seen, then as given."""
+        given, scores = list(items), self._scores(user)
+        rows = [self._live.items.row(item) for item in given]
+        value = [float(scores[row]) if row else UNTRAINED for row in rows]
+        last = self._live.events + 1
+        age = [int(self._live.first_seen[row]) or last for row in rows]
+        return [given[k] for k in sorted(range(len(given)), key=lambda k: (-value[k], age[k]))]
+
+    def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
+        """Return the user's list: at most `n` items with their scores, the best first."""
+        live, scores = self._live, self._scores(user)
+        listed = (live.first_seen[: live.rows] > 0) & (live.hidden[: live.rows] == 0)
+        if self.repeats == "exclude":
+            listed[np.asarray(live.histories.items(live.users.row(user)), np.int64)] = False
+        rows = np.flatnonzero(listed)
+        if n < len(rows):
+            least = np.partition(scores[rows], len(rows) - max(n, 1))[len(rows) - max(n, 1)]
+            rows = rows[scores[rows] >= least]
+        order = np.lexsort((live.first_seen[rows], -scores[rows]))[: max(n, 0)]
+        names = live.items.names
+        return [(str(names[row]), float(scores[row])) for row in rows[order].tolist()]
+
+    def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
+        """Learn whether an item may be recommended. None: as it was."""
+        if available is not None:
+            self._live.set_available(item, available)
+
+    def forget_one(self, user: str) -> None:
+        """Erase a user: afterwards the user is a stranger. What the other weights gained from them stays."""
+        row = self._live.users.row(user)
+        if not row:
+            return
+        self._live.forget_users([row])
+        for name in self.by_user & self._weights.keys():
+            if row < len(self._weights[name]):
+                self._weights[name][row] = 0.0
+                self._is_trained_anew = True
+
+    def has_seen(self, user: str, item: str) -> bool:
+        """Say whether an item is in a user's history; always False where repeats are allowed."""
+        live = self._live
+        row = live.items.row(item)
+        return self.repeats == "exclude" and row > 0 and row in live.histories.items(live.users.row(user))
+
+    def seen_by(self, user: str) -> list[str]:
+        """Return what is in a user's history, the first first; nothing where repeats are allowed."""
+        live = self._live
+        seen = live.histories.items(live.users.row(user)) if self.repeats == "exclude" else ()
+        return [str(live.items.names[row]) for row in dict.fromkeys(seen)]
+
+    def knows(self, item: str) -> bool:
+        """Say whether an item has been learned, so that it may be in lists; an item event alone does not count."""
+        return bool(self._live.first_seen[self._live.items.row(item)])
+
+    def is_available(self, item: str) -> bool:
+        """Say whether an item may be recommended: always, unless an item event has said otherwise."""
+        return not self._live.hidden[self._live.items.row(item)]
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Return the whole state as arrays: what is live, and the weights."""
+        self._live.mark_changed()
+        self._is_trained_anew = bool(self._weights)
+        return self.dump_changes()
+
+    def dump_changes(self) -> dict[str, NDArray[Any]]:
+        """Return what has changed since the last dump; the weights only if they were trained since."""
+        record = self._live.dump_changes()
+        if self._is_trained_anew:
+            record |= {f"weights.{name}": array.copy() for name, array in self._weights.items()}
+        self._is_trained_anew = False
+        return record
+
+    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what any of the dumps gave.
+
+        Raises:
+            ValueError: It is of a model with other arguments, and does not fit.
+        """
+        prefix = "weights."
+        weights = {name.removeprefix(prefix): a.copy() for name, a in record.items() if name.startswith(prefix)}
+        if weights:
+            self._expect_fit(weights)
+        self._live.load(record)
+        self._weights = weights or self._weights
+
+    def _expect_fit(self, weights: Weights) -> None:
+        advice = "give the model the arguments that it had when the state was saved"
+        lacking = sorted((self.by_item | self.by_user) - weights.keys())
+        if lacking:
+            raise ValueError(f"expected the weights {', '.join(lacking)}; got {', '.join(weights)}; {advice}")
+        for name, fresh in self._network_of(weights).first.items():
+            got = weights[name].shape if name in weights else "none"
+            if got != fresh.shape:
+                raise ValueError(f"weights {name}: expected the shape {fresh.shape}; got {got}; {advice}")

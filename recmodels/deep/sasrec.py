@@ -1,0 +1,140 @@
+"""The transformer as a recommender: retrained at intervals, asked with the history as it is now."""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.arguments import expect_counts, expect_numbers
+from recmodels.deep.network import Weights, capacity
+from recmodels.deep.retrained import RetrainedModel
+from recmodels.deep.sequences import cut
+from recmodels.deep.transformer import BIAS, ITEMS, Batch, Shape, Transformer, transformer
+from recmodels.ids import RESERVED
+
+
+class SASRec(RetrainedModel):
+    """A causal transformer over the user's items in order, which says what comes next.
+
+    Args:
+        repeats, retrain_every, epochs, window: As of `RetrainedModel`.
+        length: So many of a user's last items are read, and one less.
+        width: Of the embeddings and the layers.
+        blocks: Layers of self-attention.
+        heads: Of each of them; they share the width.
+        dropout: Share of the values that are left out while training.
+        learning_rate: Of Adam.
+        batch_size: Sequences a step.
+        least_steps: So many steps are taken at least each time, however few the events are.
+        negatives: So many items are drawn for a batch, from which each next item is told apart.
+        max_users, max_items, max_history, seed: As of `RetrainedModel`.
+
+    >>> model = SASRec(retrain_every=20, width=8, length=4, learning_rate=0.02)
+    >>> for k in range(10):
+    ...     model.learn_one(f"user {k}", "tea")
+    ...     model.learn_one(f"user {k}", "jam")
+    >>> model.learn_one("new", "tea")
+    >>> [item for item, score in model.top("new")], [item for item, score in model.top("stranger")]
+    (['jam', 'tea'], ['tea', 'jam'])
+    """
+
+    by_item: ClassVar[frozenset[str]] = frozenset({ITEMS, BIAS})
+
+    def __init__(
+        self,
+        repeats: str = "allow",
+        retrain_every: int = 5_000,
+        epochs: int = 3,
+        window: int = 100_000,
+        length: int = 50,
+        width: int = 64,
+        blocks: int = 2,
+        heads: int = 2,
+        dropout: float = 0.2,
+        learning_rate: float = 2e-3,
+        batch_size: int = 32,
+        least_steps: int = 100,
+        negatives: int = 2_048,
+        max_users: int = 100_000,
+        max_items: int = 20_000,
+        max_history: int = 2_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(repeats, retrain_every, epochs, window, max_users, max_items, max_history, seed)
+        expect_counts(length=length, width=width, heads=heads, batch_size=batch_size, negatives=negatives)
+        expect_counts(0, blocks=blocks, least_steps=least_steps)
+        expect_numbers(0.0, 0.99, dropout=dropout)
+        expect_numbers(0.0, 1.0, learning_rate=learning_rate)
+        if width % heads:
+            raise ValueError(f"expected a width that the heads can share; got width {width} and {heads} heads")
+        self.length = length
+        self.width = width
+        self.blocks = blocks
+        self.heads = heads
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.least_steps = least_steps
+        self.negatives = negatives
+        # No state: vectors that were asked for, by the user's row, with the history and the weights that they are of.
+        self._vectors: dict[int, tuple[list[int], NDArray[np.float32]]] = {}
+        self._vectors_weights: Weights | None = None
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
+        small = {"width": 8, "length": 8, "blocks": 1, "negatives": 64, "batch_size": 8}
+        yield {"retrain_every": 30, "least_steps": 30, "learning_rate": 0.02, **small}
+
+    def _network(self, rows: int) -> Transformer:
+        return transformer(
+            Shape(rows, self.length, self.width, self.blocks, self.heads, self.dropout, self.learning_rate, self.seed)
+        )
+
+    def _network_of(self, weights: Weights) -> Transformer:
+        return self._network(len(weights[BIAS]))
+
+    def _said(self, user: int) -> NDArray[np.float32]:
+        return self._weights[ITEMS] @ self._vector(user) + self._weights[BIAS]
+
+    def _vector(self, user: int) -> NDArray[np.float32]:
+        if self._vectors_weights is not self._weights:
+            self._vectors, self._vectors_weights = {}, self._weights
+        recent = self._live.histories.recent(user, self.length - 1)
+        known, vector = self._vectors.get(user, (None, None))
+        if vector is None or known != recent:
+            vector = self._network_of(self._weights).vector(self._weights, recent)
+            self._vectors[user] = recent, vector
+        return vector
+
+    def _trained(self, draw: np.random.Generator) -> Weights:
+        network = self._network(capacity(self._live.rows, self.max_items + RESERVED))
+        seed = draw.integers(2**32, size=2, dtype=np.uint32)
+        return network.train(self._begin(network.first), self._batches(draw), seed)
+
+    def _batches(self, draw: np.random.Generator) -> Iterator[Batch]:
+        live, size = self._live, self.batch_size
+        entries = live.histories.entries()
+        catalogue = np.flatnonzero(live.first_seen[: live.rows])
+        room = min(self.negatives, capacity(live.rows, self.max_items + RESERVED))
+        epoch = steps = 0
+        while epoch < self.epochs or steps < self.least_steps:
+            target, weight = cut(entries, live.events - self.window + 1, self.length, draw)
+            order = draw.permutation(len(target))
+            for start in range(0, len(order), size):
+                chosen = order[start : start + size]
+                drawn = catalogue if len(catalogue) <= room else draw.choice(catalogue, room, replace=False)
+                yield Batch(
+                    _filled(target[chosen], size), _filled(weight[chosen], size), _filled(drawn.astype(np.int32), room)
+                )
+                steps += 1
+            epoch += 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle needs."""
+        return {**self.__dict__, "_vectors": {}, "_vectors_weights": None}
+
+
+def _filled(array: NDArray[Any], rows: int) -> NDArray[Any]:
+    """Return an array with rows of 0 behind it: all batches have one shape."""
+    return np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)])

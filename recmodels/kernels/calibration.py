@@ -1,0 +1,58 @@
+"""From a candidate's share of the softmax to a probability: Platt scaling, learned online by length of history.
+
+    p(j) = 1 / (1 + exp(-(slope * z(j) + offset)))          z(j) = log(share(j) / (1 - share(j)))
+
+The softmax shares out one event among the candidates, but the next item may be none of them, and what was learned
+from the past is a little too sure of itself. So after each event the line is moved by one AdaGrad step on the log
+loss of the items that were at the top of the list just before. The slope stays above 0, so that no order changes.
+
+Source: Platt, "Probabilistic outputs for support vector machines", Advances in Large Margin Classifiers, 1999.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from recmodels.kernels.compile import kernel
+from recmodels.kernels.state import Calibration, Candidates, Int32
+
+LISTED: Final = 10
+"""So many items, from the top of the list, are learned from."""
+RATE: Final = 0.2
+FIRST_STEP: Final = 1.0
+"""Squared gradient that slope and offset start with."""
+LEAST_SLOPE: Final = 0.1
+LARGEST: Final = 10.0
+"""Neither slope nor offset goes beyond this, whatever comes."""
+SMALLEST_SHARE: Final = 1e-12
+
+
+@kernel
+def log_odds(share: float) -> float:
+    """Return log(share / (1 - share)), bounded."""
+    share = min(max(share, SMALLEST_SHARE), 1.0 - 1e-6)
+    return np.log(share / (1.0 - share))
+
+
+@kernel
+def probability(calibration: Calibration, length: int, share: float) -> float:
+    """Return how likely it is that the next item is one that has this share of the softmax."""
+    slope, offset = calibration.line[length, 0], calibration.line[length, 1]
+    return 1.0 / (1.0 + np.exp(-(slope * log_odds(share) + offset)))
+
+
+@kernel
+def learn(calibration: Calibration, length: int, target: int, places: Int32, kept: int, candidates: Candidates) -> None:
+    """Learn from a list, the first `kept` of `places`, that the user chose the candidate at place `target`."""
+    line, step = calibration.line[length], calibration.step[length]
+    slope_gradient, offset_gradient = 0.0, 0.0
+    for k in range(kept):
+        share = candidates.share[places[k]]
+        chosen = 1.0 if places[k] == target else 0.0
+        error = chosen - probability(calibration, length, share)
+        slope_gradient += error * log_odds(share)
+        offset_gradient += error
+    step[0] += slope_gradient * slope_gradient
+    step[1] += offset_gradient * offset_gradient
+    line[0] = min(max(line[0] + RATE * slope_gradient / np.sqrt(step[0] + FIRST_STEP), LEAST_SLOPE), LARGEST)
+    line[1] = min(max(line[1] + RATE * offset_gradient / np.sqrt(step[1] + FIRST_STEP), -LARGEST), LARGEST)

@@ -1,0 +1,324 @@
+"""What a replay reads: several logs merged by time, logs sorted, Parquet."""
+
+import gzip
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows import sorted_logs
+from flows.inputs import find_files, open_logs
+from flows.log_error import LogError
+from flows.log_file import Log, open_log
+from flows.messages import Event, Interaction, Raw, Rejected
+from flows.protocol import Protocol
+from flows.replay import replay
+from flows.sample import EVENTS
+from flows.settings import Settings
+from flows.sorted_logs import SortedSource
+from flows.survey import survey
+
+HEADER = "user,item,timestamp"
+
+
+def write(path: Path, *rows: str, header: str = HEADER) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *rows, ""]))
+    return path
+
+
+def records(log: Log) -> Iterator[Raw]:
+    part = log.source.build_part("test", "log", None)
+    while True:
+        try:
+            yield from part.next_batch()
+        except StopIteration:
+            return
+
+
+def events(log: Log) -> list[Event | Rejected]:
+    return [log.decoder(raw, 0.0) for raw in records(log)]
+
+
+def told(log: Log) -> list[tuple[str, str]]:
+    return [(event.source, event.user if isinstance(event, Interaction) else "") for event in events(log)]
+
+
+class TestMerging:
+    def test_events_come_by_time_and_those_of_one_time_in_the_order_of_the_files(self, tmp_path: Path) -> None:
+        first = write(tmp_path / "a.csv", "ann,tea,1", "bob,tea,3", "cat,tea,3")
+        second = tmp_path / "b.jsonl"
+        second.write_text(
+            '{"user": "dan", "item": "tea", "timestamp": 0}\n{"user": "eve", "item": "tea", "timestamp": 3}\n'
+        )
+        assert told(open_logs([first, second])) == [
+            ("b/0/0", "dan"), ("a/0/0", "ann"), ("a/0/1", "bob"), ("a/0/2", "cat"), ("b/0/1", "eve"),
+        ]  # fmt: skip
+        assert [user for _, user in told(open_logs([second, first]))] == ["dan", "ann", "eve", "bob", "cat"]
+
+    def test_a_pattern_names_its_files_in_order(self, tmp_path: Path) -> None:
+        for day in (2, 1, 10):
+            write(tmp_path / f"clicks-{day:02}.csv", f"u{day},tea,{day}")
+        (tmp_path / "clicks-01.csv.positions").write_text("not a log")
+        (tmp_path / "clicks-99").mkdir()
+        pattern = str(tmp_path / "clicks-*")
+        assert [file.name for file in find_files(pattern)] == ["clicks-01.csv", "clicks-02.csv", "clicks-10.csv"]
+        assert [user for _, user in told(open_logs(pattern))] == ["u1", "u2", "u10"]
+
+    def test_files_of_one_name_are_partitions(self, tmp_path: Path) -> None:
+        logs = [write(tmp_path / day / "clicks.csv", f"{day},tea,{n}") for n, day in enumerate(("mon", "tue"))]
+        assert told(open_logs(logs)) == [("clicks/0/0", "mon"), ("clicks/1/0", "tue")]
+
+    def test_it_streams(self, tmp_path: Path) -> None:
+        logs = [write(tmp_path / f"{n}.csv", *(f"u{i},i,{i}" for i in range(50_000))) for n in range(3)]
+        log = open_logs(logs, batch_size=10)
+        part = log.source.build_part("test", "log", None)
+        part.next_batch()
+        reading = part._reading  # type: ignore[attr-defined]
+        assert reading.consumed <= 3 * 65_536 < reading.size / 5
+
+    def test_the_lists_are_those_of_the_whole(self, tmp_path: Path) -> None:
+        lines = gzip.decompress(EVENTS.read_bytes()).decode().splitlines()[: 3_000 + 1]
+        random.Random(1).shuffle(shares := [n % 3 for n in range(3_000)])
+        for share in range(3):
+            rows = [row for row, own in zip(lines[1:], shares, strict=True) if own == share]
+            write(tmp_path / f"part-{share}.csv", *rows, header=lines[0])
+        options: dict[str, Any] = {"settings": Settings(model="history", repeats="exclude")}
+        whole = replay(EVENTS, limit=3_000, **options)
+        merged = replay(str(tmp_path / "part-*.csv"), **options)
+        assert merged.tally.learned == 3_000
+        # Where two events have the same second, the files decide which comes first.
+        assert merged.metrics["hit_rate@10"] == pytest.approx(whole.metrics["hit_rate@10"], abs=0.01)
+
+    def test_a_log_that_is_not_sorted_is_named_with_its_line(self, tmp_path: Path) -> None:
+        good = write(tmp_path / "good.csv", "ann,tea,1", "bob,tea,9")
+        bad = write(tmp_path / "bad.csv", "ann,tea,5", "oops", "bob,tea,4")
+        with pytest.raises(
+            LogError, match=r"bad\.csv:4: expected a log sorted by time.* is 4\.000, after one of 5\.000"
+        ):
+            replay([good, bad])
+
+    def test_a_record_that_is_no_event_is_rejected_by_its_own_name(self, tmp_path: Path) -> None:
+        logs = [write(tmp_path / "a.csv", "ann,tea,1", "oops"), write(tmp_path / "b.csv", "bob,tea,0")]
+        assert [event.source for event in events(open_logs(logs))] == ["b/0/0", "a/0/0", "a.csv:3"]
+
+    def test_one_that_breaks_off_is_told_after_all_others_were_read(self, tmp_path: Path) -> None:
+        cut = tmp_path / "cut.csv.gz"
+        cut.write_bytes(EVENTS.read_bytes()[:50_000])
+        whole = write(tmp_path / "whole.csv", *(f"u{n},tea,{2e9 + n}" for n in range(100)))
+        result = replay([cut, whole], Settings(model="history"))
+        assert result.damage is not None
+        assert "cut.csv.gz: expected a whole file; the file is cut short" in result.damage
+        assert result.tally.learned > 4_000
+
+    @pytest.mark.parametrize(
+        ("paths", "said"),
+        [
+            ([], "none is named"),
+            (["no-such-*.csv"], r"no-such-\*\.csv: expected logs; no file matches"),
+            ([str(EVENTS), str(EVENTS)], "named twice"),
+        ],
+    )
+    def test_what_names_no_logs_is_refused(self, paths: list[str], said: str) -> None:
+        with pytest.raises(LogError, match=said):
+            open_logs(paths)
+
+    def test_a_replay_of_several_resumes(self, tmp_path: Path) -> None:
+        logs = [write(tmp_path / f"{n}.csv", *(f"u{i % 7},i{i % 5},{2 * i + n}" for i in range(50))) for n in (0, 1)]
+        settings = Settings(recovery=tmp_path / "state", model="history")
+        outs = [tmp_path / "whole.jsonl", tmp_path / "twice.jsonl"]
+        replay(logs, Settings(model="history"), out=outs[0])
+        replay(logs, settings, limit=60, out=outs[1])
+        replay(logs, settings, out=outs[1])
+        assert outs[1].read_bytes() == outs[0].read_bytes()
+
+
+class TestSorting:
+    ROWS = ("ann,tea,5", "oops", "bob,tea,3", "cat,tea,5", "dan,tea,1")
+
+    def test_it_is_stable_and_positions_stay(self, tmp_path: Path) -> None:
+        log = open_logs(write(tmp_path / "e.csv", *self.ROWS), sort=True)
+        assert told(log) == [
+            ("e/0/4", "dan"), ("e/0/2", "bob"), ("e/0/0", "ann"), ("e.csv:3", ""), ("e/0/3", "cat"),
+        ]  # fmt: skip
+        assert told(log) == told(log), "it can be read again"
+
+    def test_a_replay_of_a_sorted_log_has_no_late_events(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "e.csv", *self.ROWS)
+        assert replay(path, Settings(model="history")).tally.late == 2
+        assert replay(path, Settings(model="history"), sort=True).tally.late == 0
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.lists(st.lists(st.integers(0, 5), max_size=30), min_size=1, max_size=3), st.integers(1, 2_000))
+    def test_on_the_disk_it_is_what_it_is_in_memory(
+        self, tmp_path_factory: pytest.TempPathFactory, times: list[list[int]], run_bytes: int
+    ) -> None:
+        directory = tmp_path_factory.mktemp("logs")
+        logs = [
+            open_log(write(directory / f"{n}.csv", *(f"u{i},i,{time}" for i, time in enumerate(one))))
+            for n, one in enumerate(times)
+        ]
+        source = SortedSource(logs, "logs", run_bytes=run_bytes)
+        got = [raw.source for raw in records(Log(source, sorted_logs.decode_marked))]
+        order = sorted((time, n, i) for n, one in enumerate(times) for i, time in enumerate(one))
+        assert got == [f"{n}/0/{i}" for _, n, i in order]
+
+    def test_memory_is_bounded(self, tmp_path: Path) -> None:
+        import tracemalloc
+
+        path = write(tmp_path / "e.csv", *(f"u{n % 99},i{n},{n * 7919 % 100_003}" for n in range(60_000)))
+        tracemalloc.start()
+        source = SortedSource([open_log(path)], "e", run_bytes=1_000_000)
+        last = -1.0
+        for raw in records(Log(source, sorted_logs.decode_marked)):
+            time = float((raw.value or b"").rpartition(b",")[2])
+            assert time >= last
+            last = time
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 6_000_000, "all at once are 20 MB"
+
+
+class TestSurvey:
+    def test_it_names_the_first_record_that_is_older_than_one_before(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "e.csv", "ann,tea,1", "bob,tea,3", "cat,tea,2", "dan,tea,1")
+        found = survey(open_log(path), Settings(), Protocol())
+        assert (found.events, list(found.items)) == (4, ["tea"])
+        with pytest.raises(LogError, match=r"e\.csv:4: expected a log sorted by time.*--sort"):
+            found.expect_sorted()
+        survey(open_logs(path, sort=True), Settings(), Protocol()).expect_sorted()
+
+    def test_it_counts_what_the_replay_will_count(self, write_log: Callable[..., Path]) -> None:
+        path = write_log(
+            [
+                '{"user": "ann", "item": "tea", "timestamp": 1, "id": "e1"}',
+                '{"user": "ann", "item": "tea", "timestamp": 1, "id": "e1"}',
+                '{"user": "ann"}',
+                '{"kind": "item", "item": "pie", "timestamp": 2, "available": true}',
+                '{"user": "bob", "item": "jam", "timestamp": 3, "value": 0}',
+            ]
+        )
+        for protocol in (Protocol(), Protocol(where="value > 0")):
+            found = survey(open_log(path), Settings(), protocol)
+            assert found.events == replay(path, Settings(model="history"), protocol=protocol).tally.learned
+
+
+class TestParquet:
+    pa = pytest.importorskip("pyarrow")
+
+    def table(self, path: Path, row_group: int = 2, **columns: Any) -> Path:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table(columns), path, row_group_size=row_group)
+        return path
+
+    def test_it_gives_the_lists_of_the_csv(self, tmp_path: Path) -> None:
+        import pyarrow.csv as csv
+        import pyarrow.parquet as pq
+
+        ids = csv.ConvertOptions(column_types={"user": "string", "item": "string"})  # some begin with zeros
+        table = csv.read_csv(EVENTS, convert_options=ids).slice(0, 2_000)
+        parquet = tmp_path / "events.parquet"
+        pq.write_table(table, parquet, row_group_size=300)
+        outs = [tmp_path / "csv.jsonl", tmp_path / "parquet.jsonl"]
+        replay(EVENTS, Settings(model="history"), limit=2_000, out=outs[0])
+        replay(parquet, Settings(model="history"), out=outs[1])
+        assert outs[1].read_bytes() == outs[0].read_bytes()
+        assert outs[1].read_bytes().count(b"\n") == 2_000
+
+    def test_numbers_and_times_of_every_kind_are_read(self, tmp_path: Path) -> None:
+        moment, zone = datetime(2026, 11, 1, 8, 0, 0, 500_000), timezone(timedelta(hours=2))
+        local = moment.replace(tzinfo=UTC).astimezone(zone)
+        pa, seconds = self.pa, moment.replace(tzinfo=UTC).timestamp()
+        for times in (
+            pa.array([moment], pa.timestamp("us")),
+            pa.array([local], pa.timestamp("ms", tz="+02:00")),
+            pa.array([moment], pa.timestamp("ns")),
+            pa.array([seconds]),
+            pa.array([local.isoformat()]),
+            pa.array([local.isoformat()]).dictionary_encode(),
+        ):
+            path = self.table(
+                tmp_path / "e.parquet", user=pa.array([7]), item=pa.array(["tea"]).dictionary_encode(), timestamp=times,
+                value=pa.array([True]), event=pa.array([None], pa.string()), odd=pa.array([b"x"]),
+            )  # fmt: skip
+            (event,) = events(open_log(path))
+            assert event == Interaction("7", "tea", seconds, "interaction", 1.0, source="e/0/0"), times.type
+        path = self.table(tmp_path / "e.parquet", user=["ann"], item=["tea"], timestamp=pa.array([date(1970, 1, 2)]))
+        assert events(open_log(path)) == [Interaction("ann", "tea", 86_400.0, source="e/0/0")]
+
+    def test_what_is_null_is_not_given(self, tmp_path: Path) -> None:
+        path = self.table(
+            tmp_path / "e.parquet",
+            user=["ann", "bob", None],
+            item=["tea", "tea", "tea"],
+            timestamp=[1.0, 2.0, 3.0],
+            value=[float("nan"), None, 1.0],
+        )
+        first, second, third = events(open_log(path))
+        assert isinstance(first, Interaction)
+        assert isinstance(second, Interaction)
+        assert (first.value, second.value) == (1.0, 1.0)
+        assert isinstance(third, Rejected)
+        assert (third.source, str(third.reason), third.field) == ("e.parquet:3", "missing field", "user")
+
+    def test_columns_of_other_names_are_mapped(self, tmp_path: Path) -> None:
+        path = self.table(tmp_path / "e.parquet", who=["ann"], item=["tea"], timestamp=[1.0])
+        assert [event.source for event in events(open_log(path, {"user": "who"}))] == ["e/0/0"]
+        with pytest.raises(LogError, match=r"e\.parquet: expected the columns user.*missing user"):
+            open_log(path)
+
+    def test_it_is_merged_with_others(self, tmp_path: Path) -> None:
+        path = self.table(tmp_path / "e.parquet", user=["ann", "bob"], item=["tea", "tea"], timestamp=[1, 3])
+        other = write(tmp_path / "f.csv", "cat,tea,2")
+        assert [user for _, user in told(open_logs([path, other]))] == ["ann", "cat", "bob"]
+
+    @pytest.mark.parametrize(
+        ("columns", "said"),
+        [
+            ({"user": [1.5]}, r"column 'user': expected text or whole numbers for the field user; found double"),
+            ({"timestamp": [True]}, r"column 'timestamp': expected a time, number or text"),
+            ({"value": ["x"]}, r"column 'value': expected a number"),
+        ],
+    )
+    def test_a_column_that_cannot_hold_its_field_is_named(
+        self, tmp_path: Path, columns: dict[str, Any], said: str
+    ) -> None:
+        path = self.table(tmp_path / "e.parquet", **{"user": ["ann"], "item": ["tea"], "timestamp": [1.0], **columns})
+        with pytest.raises(LogError, match=said):
+            open_log(path)
+
+    def test_a_file_that_is_cut_is_refused(self, tmp_path: Path) -> None:
+        path = self.table(tmp_path / "e.parquet", user=["ann"], item=["tea"], timestamp=[1.0])
+        path.write_bytes(path.read_bytes()[:-20])
+        with pytest.raises(LogError, match=r"e\.parquet: expected a Parquet file"):
+            open_log(path)
+
+    def test_one_that_is_broken_inside_gives_what_was_whole(self, tmp_path: Path) -> None:
+        rows = 40_000
+        path = self.table(
+            tmp_path / "e.parquet",
+            row_group=10_000,
+            user=[f"user{n}" for n in range(rows)],
+            item=[f"item{n * 7919 % 100_003}" for n in range(rows)],
+            timestamp=list(range(rows)),
+        )
+        data = bytearray(path.read_bytes())
+        data[len(data) * 3 // 5 : len(data) * 3 // 5 + 4_000] = b"\xff" * 4_000
+        path.write_bytes(data)
+        log = open_log(path)
+        whole = len(list(records(log)))
+        assert 10_000 <= whole < rows
+        assert "expected a whole file; the file is broken about row" in (log.source.damage or "")
+
+    def test_without_pyarrow_it_says_what_to_install(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = self.table(tmp_path / "e.parquet", user=["ann"], item=["tea"], timestamp=[1.0])
+        monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+        with pytest.raises(LogError, match=r"pip install 'freshrank\[parquet\]'"):
+            open_log(path)

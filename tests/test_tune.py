@@ -1,0 +1,222 @@
+"""Tuning: a planted best setting is found, on the first part only, and what is written gives what was said."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flows import cli
+from flows.measures import mean_value
+from flows.replay import replay
+from flows.sample import EVENTS
+from flows.settings import Settings, load_settings
+from flows.space import Choice, Corner, Range, Space, SpaceError, read_space
+from flows.study import Study
+
+SPLIT, EVENTS_IN_ALL = 400, 1_000
+SPACE = Space({"popularity": {"half_life": Range(1.0, 1e4, log=True)}}, {"emit": Choice(("every", "changed"))})
+
+
+@pytest.fixture
+def turning_log(tmp_path: Path) -> Path:
+    """In the first part, what came last comes again; in the rest every other event is of one item, and that never."""
+    random = np.random.default_rng(3)
+    items = [f"i{number // 20}" for number in range(SPLIT)]
+    items += ["a" if number % 2 else f"b{random.integers(5)}" for number in range(SPLIT, EVENTS_IN_ALL)]
+    path = tmp_path / "events.csv"
+    rows = [f"u{random.integers(200)},{item},{second}" for second, item in enumerate(items)]
+    path.write_text("\n".join(["user,item,timestamp", *rows]))
+    return path
+
+
+def freshrank(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["freshrank", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return int(end.value.code or 0)
+
+
+def test_the_best_of_the_first_part_is_found_and_the_rest_tells_the_truth(
+    turning_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, space, out = tmp_path / "base.toml", tmp_path / "space.toml", tmp_path / "tuned.toml"
+    config.write_text('model = "popularity(half_life=1000000.0)"\ntop = 1\n')
+    space.write_text('[model]\nname = "popularity"\nhalf_life = [1.0, 1000000.0]\n[settings]\nemit = "changed"\n')
+    asked = ("tune", turning_log, "--config", config, "--space", space, "--share", SPLIT / EVENTS_IN_ALL)
+    kept = ("--results", tmp_path / "results", "--out", out)
+    assert freshrank(monkeypatch, *asked, *kept, "--trials", 3, "--processes", 1) == 0
+    said = capsys.readouterr().err
+    assert "are worse than the settings as they were by 0.4" in said, "chosen on what turned, scored on what did not"
+    assert "keep the settings as they were" in said
+
+    settings = load_settings(out)
+    assert settings.model == "popularity(half_life=1.0)"
+    assert (settings.top, settings.emit) == (1, "changed")
+    outcomes = replay(turning_log, settings).outcomes.arrays()
+    first = {name: column[:SPLIT] for name, column in outcomes.items()}
+    rest = {name: column[SPLIT:] for name, column in outcomes.items()}
+    assert f"the tuned settings reach hit_rate@1 {mean_value('hit_rate@1', first):.4f};" in said
+    assert f"that no trial has seen: {mean_value('hit_rate@1', rest):.4f};" in said
+    assert f"that no trial has seen: {mean_value('hit_rate@1', rest):.4f};" in out.read_text()
+
+    assert freshrank(monkeypatch, *asked, *kept, "--trials", 3) == 0
+    assert "trial " not in capsys.readouterr().err.partition("trials,")[0], "all three are kept"
+    assert load_settings(out) == settings
+
+    assert freshrank(monkeypatch, *asked, *kept, "--trials", 3, "--metric", "mrr@1") == cli.WRONG
+    assert "expected a study of the same metric" in capsys.readouterr().err
+
+
+def value_of(drawn: dict[str, Any]) -> float:
+    """Highest where the half-life is 100."""
+    half_life = float(drawn["model"].partition("=")[2].rstrip(")"))
+    return float(-abs(np.log10(half_life) - 2))
+
+
+def make_trials(study: Study, count: int) -> None:
+    while (asked := study.ask(SPACE, count)) is not None:
+        study.end(asked[0], "finished", value_of(asked[1]))
+
+
+def test_a_study_comes_near_the_best_and_its_seed_decides_the_way(tmp_path: Path) -> None:
+    study, same, other = (Study(tmp_path / name, {}, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
+    for one in (study, same, other):
+        make_trials(one, 30)
+    best = study.best()
+    assert best is not None
+    assert best.value > -0.1
+    assert study.trials() == same.trials() != other.trials()
+
+
+def test_a_study_that_was_killed_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
+    whole, path = Study(tmp_path / "whole", {}), tmp_path / "killed"
+    make_trials(whole, 20)
+    make_trials(Study(path, {}), 13)
+    assert Study(path, {}).ask(SPACE, 20) is not None, "killed in the middle of this one"
+    resumed = Study(path, {})
+    make_trials(resumed, 20)
+    assert [(trial.settings, trial.value) for trial in resumed.trials()] == [
+        (trial.settings, trial.value) for trial in whole.trials()
+    ]
+
+
+def test_a_poor_trial_is_stopped_early_and_a_good_one_is_not(tmp_path: Path) -> None:
+    study = Study(tmp_path / "study", {})
+    for level in (0.1, 0.2, 0.3, 0.4, 0.5):
+        asked = study.ask(SPACE, 100)
+        assert asked is not None
+        assert not any(study.is_poor(asked[0], step, level) for step in range(1, 21)), "there are too few to judge by"
+        study.end(asked[0], "finished", level)
+    good, poor = study.ask(SPACE, 100), study.ask(SPACE, 100)
+    assert good is not None
+    assert poor is not None
+    assert [study.is_poor(poor[0], step, 0.29) for step in (1, 2, 3, 4)] == [False, False, True, True]
+    assert not any(study.is_poor(good[0], step, 0.31) for step in range(1, 21))
+    ended = study.end(poor[0], "stopped early")
+    assert (ended.state, ended.value) == ("stopped early", 0.29)
+    best = study.best()
+    assert best is not None
+    assert best.value == 0.5
+
+
+def test_a_failed_trial_is_made_no_second_time(tmp_path: Path) -> None:
+    study = Study(tmp_path / "study", {})
+    asked = study.ask(SPACE, 1)
+    assert asked is not None
+    assert study.end(asked[0], "failed").state == "failed"
+    assert study.ask(SPACE, 1) is None
+    assert study.best() is None
+
+
+def test_a_space_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "space.toml"
+    path.write_text(
+        '[[model]]\nname = "blend"\nrecent = { low = 5, high = 40 }\nl2 = { low = 1e-5, high = 1e-2, log = true }\n'
+        'half_lives = [[10.0, 100.0, 1e3, 1e4, inf]]\n[[model]]\nname = "covisitation"\nrow_length = [32, 64]\n'
+        '[settings]\nemit = ["every", "changed"]\nemit_interval = 2.5\n'
+    )
+    space = read_space(path, Settings())
+    assert space.draw(Corner("blend", 0)) == {
+        "model": "blend(recent=5, l2=1e-05, half_lives=(10.0, 100.0, 1000.0, 10000.0, 1e999,))",
+        "emit": "every",
+        "emit_interval": 2.5,
+    }
+    assert space.draw(Corner("covisitation", 1))["model"] == "covisitation(row_length=64)"
+
+
+def test_arguments_of_the_settings_stay_where_they_are_not_tuned(tmp_path: Path) -> None:
+    path = tmp_path / "space.toml"
+    path.write_text("[model]\nrecent = { low = 5, high = 40 }\n")
+    space = read_space(path, Settings(model="blend(l2=0.01, recent=10)"))
+    assert space.draw(Corner("blend", 1)) == {"model": "blend(l2=0.01, recent=40)"}
+
+
+BAD: list[tuple[str, str, str]] = [
+    ("no TOML", "model = ", "expected a TOML file of what to tune"),
+    ("nothing", "", "expected the tables [model] and [settings]; found none"),
+    ("another table", "[emission]\n", "found emission"),
+    ("low above high", "[model]\nrecent = { low = 9, high = 5 }", "model.recent: expected { low = 1, high = 9 }"),
+    ("log of zero", "[model]\nl2 = { low = 0.0, high = 1.0, log = true }", "above 0 if log"),
+    ("a word for a number", '[model]\nrecent = { low = "a", high = 5 }', "model.recent: expected"),
+    ("half a range", "[model]\nrecent = { low = 1 }", "model.recent: expected"),
+    ("no choice", "[model]\nrecent = []", "model.recent: expected a list of choices; found none"),
+    ("unknown argument", "[model]\nresent = [1, 2]", "unexpected keyword argument 'resent'"),
+    ("argument out of bounds", "[model]\nlearn_decay = { low = 0.5, high = 1.5 }", "learn_decay"),
+    ("unknown model", '[model]\nname = "nope"', "there is no model 'nope'"),
+    (
+        "twice a model",
+        '[[model]]\nname = "blend"\n[[model]]\nname = "blend"',
+        "expected each model once, its arguments named; found 'blend'",
+    ),
+    ("decides what is scored", "[settings]\ntop = [5, 10]", "settings.top: cannot be tuned. There are: dedup_window"),
+    ("wrong setting", '[settings]\nemit = ["every", "never", "changed"]', "setting emit"),
+    ("several names", '[model]\nname = ["blend", "history"]', "several models are tables [[model]]"),
+    ("half a model", '[model]\nname = "blend("', "model.name: model 'blend('"),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+def test_a_bad_space(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "space.toml"
+    path.write_text(text)
+    with pytest.raises(SpaceError) as error:
+        read_space(path, Settings())
+    assert told in str(error.value)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+WRONG_USE: list[tuple[str, tuple[object, ...], str]] = [
+    ("unknown metric", ("--metric", "auc"), "metric 'auc': there is no such metric"),
+    ("unwritable winner", ("--out", "/no/such/place"), "/no/such/place: expected a file to write"),
+    ("unwritable study", ("--study", "/no/such/place"), "/no/such/place: expected a file to write"),
+    ("missing space", ("--space", "no-such.toml"), "no-such.toml: expected a TOML file of what to tune"),
+    ("a study that is none", ("--study", EVENTS), "expected a study of Optuna"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), [case[1:] for case in WRONG_USE], ids=[case[0] for case in WRONG_USE])
+def test_bad_input(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[object, ...],
+    told: str,
+) -> None:
+    space = tmp_path / "space.toml"
+    space.write_text("[model]\nrecent = [10, 20]\n")
+    before = EVENTS.read_bytes()
+    usual = ("--space", space, "--out", tmp_path / "tuned.toml", "--results", tmp_path / "results")
+    assert freshrank(monkeypatch, "tune", EVENTS, *usual, *arguments) == cli.WRONG
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
+    assert EVENTS.read_bytes() == before
+
+
+def test_without_optuna_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ValueError, match=r"pip install 'freshrank\[tune\]'"):
+        Study(tmp_path / "study", {})
