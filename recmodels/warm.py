@@ -1,8 +1,9 @@
 """Kernels compiled and loaded before the first event comes."""
 
 from recmodels.base import Example
-from recmodels.fused import FusedModel
 from recmodels.kernels.compile import CACHE_DIRECTORY
+from recmodels.kernels.content import ITEM_TAGS
+from recmodels.single import Content
 
 
 def are_kernels_compiled() -> bool:
@@ -12,10 +13,12 @@ def are_kernels_compiled() -> bool:
 
 def warm_up() -> None:
     """Load every kernel, compiled if need be, so that no event waits for it."""
-    model = FusedModel(max_users=2, max_items=2, max_pairs=4)
+    model = Content(max_users=2, max_items=2, max_pairs=4, max_tags=ITEM_TAGS)
     model.step_many([Example("ann", "tea"), Example("bob", "jam"), Example("cat", "pie")], n=1)  # one too many
     model.learn_item("tea", available=False)
     model.learn_item("tea", available=True)
+    model.learn_item("tea", {"tags": [f"tag {k}" for k in range(ITEM_TAGS)]})
+    model.learn_item("tea", {"tags": ["one too many"]})
     model.top("ann", n=1)
     model.predict_one("ann", "tea")
     model.has_seen("ann", "tea")

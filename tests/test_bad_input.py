@@ -10,6 +10,7 @@ in full, and says how much memory it took.
 import os
 import resource
 import sys
+from importlib.util import find_spec
 from math import isfinite
 
 import pytest
@@ -22,7 +23,9 @@ from recmodels.specification import BY_NAME
 from tests.test_flow import Flow, event
 
 IDS = int(os.environ.get("FRESHRANK_TEST_IDS", "60000"))
-NAMED = [*BY_NAME, "river:reco.BiasedMF(n_factors=4, seed=1)", "explore"]
+IS_DEEP_THERE = all(find_spec(library) for library in ("jax", "keras"))
+LIGHT = [name for name in BY_NAME if IS_DEEP_THERE or not name.startswith("deep:")]
+NAMED = [*LIGHT, "river:reco.BiasedMF(n_factors=4, seed=1)", "explore"]
 PAIRS = [(f"u{n % 50}", f"i{n * n % 37}") for n in range(600)]
 
 
@@ -214,7 +217,7 @@ def test_a_flood_of_ids_in_small_tables() -> None:
     "model",
     [
         Contextual(max_users=200, max_items=300, n_features=256),
-        Explorer(Blend(max_users=200, max_items=300), share=0.5, arms=50),
+        Explorer(Blend(max_users=200, max_items=300, max_tags=300), share=0.5, arms=50),
         RiverModel(build_model("river:reco.BiasedMF(n_factors=4, seed=1)").model, max_users=200, max_items=300),  # type: ignore[attr-defined]
     ],
     ids=lambda model: type(model).__name__,

@@ -11,10 +11,12 @@ from recmodels import Blend, Content, Example
 from recmodels.checks.consistency import expect_whole
 from recmodels.checks.equality import expect_same_state
 from recmodels.fused import FusedModel
+from recmodels.kernels import announce
 from recmodels.kernels.candidates import CONTENT
 from recmodels.kernels.content import FADE, ITEM_TAGS, NEWEST, USER_TAGS
 from recmodels.kernels.state import EVENTS, TAGGED
 from recmodels.tags import price_bucket, tags_of
+from recmodels.warm import warm_up
 
 COLOURS = ("red", "blue")
 
@@ -283,3 +285,15 @@ def test_very_many_tags_in_a_small_table() -> None:
 def test_fewer_tags_than_one_item_may_have_are_refused() -> None:
     with pytest.raises(ValueError, match="max_tags"):
         Blend(max_tags=ITEM_TAGS - 1)
+
+
+def test_warming_up_leaves_no_kernel_to_be_compiled_by_an_event() -> None:
+    warm_up()
+    kernels = (announce.announce, announce.show, announce.hide, announce.drop_items, announce.drop_tags)
+    before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]  # numba's dispatchers
+    assert all(before)
+    model = painted(Blend(max_tags=8, max_items=4), turns=6)
+    model.learn_item("crowd", {"tags": [f"t{k}" for k in range(8)]})
+    model.learn_item("crowd", available=False)
+    model.learn_item("crowd", available=True)
+    assert [len(kernel.signatures) for kernel in kernels] == before  # type: ignore[attr-defined]

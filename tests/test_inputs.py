@@ -251,7 +251,7 @@ class TestParquet:
             (event,) = events(open_log(path))
             assert event == Interaction("7", "tea", seconds, "interaction", 1.0, source="e/0/0"), times.type
         path = self.table(tmp_path / "e.parquet", user=["ann"], item=["tea"], timestamp=pa.array([date(1970, 1, 2)]))
-        assert events(open_log(path)) == [Interaction("ann", "tea", 86_400.0, source="e/0/0")]
+        assert events(open_log(path)) == [Interaction("ann", "tea", 86_400.0, source="e/0/0", has_value=False)]
 
     def test_what_is_null_is_not_given(self, tmp_path: Path) -> None:
         path = self.table(

@@ -140,8 +140,10 @@ def test_a_broker_that_hangs_for_good_ends_a_job_at_work(broker: Broker, new_job
     job = new_job(REPEATS="exclude", BROKER_PATIENCE=5)
     process = at_work(job)
     broker.freeze()
-    said = ended(process)
-    broker.thaw()
+    try:
+        said = ended(process)
+    finally:
+        broker.thaw()  # or no later test has a broker
     assert process.returncode == 1, said
     assert "`broker_patience`" in said
     check_nothing_is_lost(job, tmp_path)

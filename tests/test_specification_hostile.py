@@ -1,6 +1,7 @@
 """Models by name: what is a specification, what is not, and that nothing in one is ever run."""
 
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -60,6 +61,8 @@ def test_arguments_reach_river() -> None:
 
 def test_every_name_is_a_model() -> None:
     for name in BY_NAME:
+        if name.startswith("deep:") and not (find_spec("jax") and find_spec("keras")):
+            continue  # test_deep_missing.py holds what is said then
         assert build_model(name).top("u") == []
 
 
