@@ -14,7 +14,7 @@ from typing_extensions import override
 Domain: TypeAlias = Literal["ecommerce", "social", "video", "news"]
 
 IMPRESSION: Final = -0.05
-"""Reward of an item that was shown: twenty impressions speak against it as one click speaks for it."""
+"""Reward of an item that was shown, as a share of a click's: twenty speak against it as one click speaks for it."""
 UNKNOWN: Final = {"return": -1.0, "impression": IMPRESSION}
 """Rewards where no domain is set."""
 
@@ -24,7 +24,8 @@ class Preset:
     """What is set for a domain.
 
     Attributes:
-        rewards: By type of event; 1 for any other.
+        rewards: By type of event; 1 for any other, so the clearest sign is 1: at a larger scale old pairs would fade
+            sooner.
         by_value: Types of event whose reward is multiplied by their value.
         repeats: Whether a list may hold items that its user has interacted with.
         half_lives: Of the blend's popularity, in events.
@@ -53,13 +54,13 @@ class Preset:
 PRESETS: Final[dict[Domain, Preset]] = {
     "ecommerce": Preset(
         rewards={
-            "impression": IMPRESSION,
-            "view": 1.0,
-            "favorite": 2.0,
-            "cart": 3.0,
-            "purchase": 5.0,
-            "remove_from_cart": -1.0,
-            "return": -5.0,
+            "impression": 0.2 * IMPRESSION,
+            "view": 0.2,
+            "favorite": 0.4,
+            "cart": 0.6,
+            "purchase": 1.0,
+            "remove_from_cart": -0.2,
+            "return": -1.0,
         },
         by_value=(),
         repeats="allow",
@@ -67,26 +68,33 @@ PRESETS: Final[dict[Domain, Preset]] = {
     ),
     "social": Preset(
         rewards={
-            "impression": IMPRESSION,
-            "view": 0.5,
-            "like": 1.0,
-            "comment": 2.0,
-            "share": 2.0,
-            "hide": -2.0,
-            "report": -5.0,
+            "impression": 0.2 * IMPRESSION,
+            "view": 0.2,
+            "like": 0.5,
+            "comment": 1.0,
+            "share": 1.0,
+            "hide": -1.0,
+            "report": -2.0,
         },
         by_value=(),
         repeats="exclude",
         half_lives=(10.0, 100.0, 1_000.0, 10_000.0, 100_000.0),
     ),
     "video": Preset(
-        rewards={"impression": IMPRESSION, "click": 0.2, "watch": 1.0, "like": 2.0, "share": 3.0, "dislike": -1.0},
+        rewards={
+            "impression": 0.2 * IMPRESSION,
+            "click": 0.2,
+            "watch": 1.0,
+            "like": 1.0,
+            "share": 1.0,
+            "dislike": -1.0,
+        },
         by_value=("watch",),
         repeats="exclude",
         half_lives=(100.0, 1_000.0, 10_000.0, 100_000.0, inf),
     ),
     "news": Preset(
-        rewards={"impression": IMPRESSION, "click": 1.0, "read": 2.0, "share": 3.0, "hide": -1.0},
+        rewards={"impression": 0.5 * IMPRESSION, "click": 0.5, "read": 1.0, "share": 1.0, "hide": -1.0},
         by_value=("read",),
         repeats="exclude",
         half_lives=(10.0, 100.0, 1_000.0, 10_000.0, 100_000.0),

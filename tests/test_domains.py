@@ -33,8 +33,8 @@ def test_events_weigh_as_they_should() -> None:
     assert reward("video", "watch", 0.9) == 0.9
     assert reward("video", "watch", 0.1) < reward("video", "watch", 0.5)
     assert reward("video", "watch", -3.0) == 0.0
-    assert reward("news", "read", 0.5) == 1.0
-    assert reward("ecommerce", "view", 7.0) == 1.0, "elsewhere a value is no weight"
+    assert reward("news", "read", 0.5) == 0.5
+    assert reward("ecommerce", "view", 7.0) == 0.2, "elsewhere a value is no weight"
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -44,6 +44,7 @@ def test_every_preset_is_one_that_a_model_takes(domain: Domain) -> None:
     assert (settings.repeats, settings.rewards) == (preset.repeats, preset.rewards)
     assert list(preset.half_lives) == sorted(preset.half_lives)
     assert all(-LARGEST <= worth <= LARGEST for worth in preset.rewards.values()), "what is more is cut off"
+    assert max(preset.rewards.values()) == 1.0, "what a model keeps fades by the sum of rewards"
     assert set(preset.by_value) <= preset.rewards.keys()
     assert replay(EVENTS, settings, limit=200).tally.learned == 200
 
@@ -56,12 +57,12 @@ def test_without_a_domain_nothing_is_set() -> None:
 
 def test_whatever_is_set_itself_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "freshrank.toml"
-    file.write_text('domain = "news"\nmodel = "popularity"\n[rewards]\nclick = 0.5\nprint = 4.0\n')
+    file.write_text('domain = "news"\nmodel = "popularity"\n[rewards]\nclick = 0.7\nprint = 4.0\n')
     monkeypatch.setenv("FRESHRANK_REPEATS", "allow")
     settings = load_settings(file)
     assert (settings.model, settings.repeats, settings.by_value) == ("popularity", "allow", ["read"])
-    assert settings.rewards == {**PRESETS["news"].rewards, "click": 0.5, "print": 4.0}
-    assert PRESETS["news"].rewards["click"] == 1.0, "the preset itself is as it was"
+    assert settings.rewards == {**PRESETS["news"].rewards, "click": 0.7, "print": 4.0}
+    assert PRESETS["news"].rewards["click"] == 0.5, "the preset itself is as it was"
     assert load_settings(file, domain="video", model="history").model == "history"
     assert load_settings(file, domain="video").by_value == ["watch"]
 
