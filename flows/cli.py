@@ -74,6 +74,9 @@ def demo() -> None:
 def replay(
     log: GivenLog,
     protocol: ProtocolOf,
+    domain: Annotated[
+        str | None, typer.Option(help="Presets: ecommerce, social, video or news; other options come before them.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Such as blend or river:reco.BiasedMF(n_factors=32).")] = None,
     top: Top = None,
     repeats: RepeatsOption = None,
@@ -104,6 +107,7 @@ def replay(
     watch = None if html is None and explain is None else ModelWatch()
     settings = settings_of(
         config,
+        domain=domain,
         model=model,
         top=top,
         repeats=repeats,

@@ -68,7 +68,7 @@ def build_flow(settings: Settings, ends: Ends) -> Dataflow:
     existing = decoded.events if ends.exists is None else where("where", decoded.events, ends.exists, tally)
     events = op.key_on("shard", existing, lambda event: SHARD)
     fresh = clean("clean", events, s.dedup_window, s.hold_back, tally, store)
-    examples = features("features", fresh, s.rewards, s.fill, store, ends.is_positive)
+    examples = features("features", fresh, s.rewards, s.fill, store, s.by_value, ends.is_positive)
     asked = refresh("refresh", examples, s.refresh, s.refreshes, s.strangers, s.max_users, store)
     is_scored = ends.scores is not None
     ranked = learn("learn", asked, s.build_model, s.top, is_scored, tally, store, ends.watch, ends.asker, s.why)

@@ -1,4 +1,4 @@
-"""Settings: from flags, else `FRESHRANK_*` variables, else a TOML file, else these defaults."""
+"""Settings: from flags, else `FRESHRANK_*` variables, else a TOML file, else the domain's, else these defaults."""
 
 import os
 import tomllib
@@ -15,6 +15,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 from typing_extensions import override
 
+from flows.domains import UNKNOWN, Domain, DomainSource
 from flows.emit import Policy
 from flows.fill import Filling
 from flows.logs import LogFormat
@@ -39,10 +40,15 @@ class Settings(BaseSettings):
     """Items of a list."""
     repeats: Literal["allow", "exclude"] = "allow"
     """Whether a list may hold items that its user has interacted with."""
+    domain: Domain | None = None
+    """Sets `rewards`, `by_value`, `repeats` and the model's half-lives as usual for a kind of site, where they are not
+    set themselves."""
     explore: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Share of the lists whose last slot goes to an item on trial (see `recmodels.explore`); 0: none."""
-    rewards: dict[str, float] = {"return": -1.0}
+    rewards: dict[str, float] = UNKNOWN
     """Reward by type of event, 1 for any other. At 0 or below the event speaks against the item."""
+    by_value: list[str] = []
+    """Types of event whose reward is multiplied by their value, such as the share of a video that was watched."""
     fill: dict[str, Filling] = {}
     """How a `value` or a field of the context that an event does not say is filled: `mean`, or `mode`."""
     dedup_window: Annotated[int, Field(ge=0)] = 10_000
@@ -132,6 +138,7 @@ class Settings(BaseSettings):
         path = cls.file or _usual_file()
         if cls.file is not None or path.exists():
             sources.append(TomlConfigSettingsSource(settings_cls, path))
+        sources.append(DomainSource(settings_cls))
         return tuple(sources)
 
     def build_model(self) -> Recommender:

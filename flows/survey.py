@@ -84,7 +84,7 @@ def survey(log: Log, settings: Settings, protocol: Protocol) -> Survey:
                 found.events += 1
                 found.items[event.item] = None
                 if sessions is not None:
-                    example = prepare(fresh, settings.rewards, is_positive).example
+                    example = prepare(fresh, settings.rewards, settings.by_value, is_positive).example
                     sessions.add(event, example is not None and example.y > 0.0)
 
 

@@ -67,7 +67,7 @@ class Recommender(Ranker):
     - Reads never write: `predict_one`, `rank` and `top` change nothing, whoever is asked for.
     - Lists are deterministic: the same examples give the same lists. Equal scores keep the order in which items
       were first seen.
-    - With `repeats="exclude"`, `top` leaves out what the user has interacted with.
+    - With `repeats="exclude"`, `top` leaves out what the user has interacted with, by a reward above 0.
     - `forget_one` leaves nothing of a user: afterwards the user is a stranger.
     - Users, items and rewards that nobody expected are no error.
 
@@ -82,7 +82,7 @@ class Recommender(Ranker):
     ...     '''Recommends what was touched last.'''
     ...
     ...     def learn_one(self, user, item, y=1.0, x=None):
-    ...         self.remember(user, item)
+    ...         self.remember(user, item, y)
     ...         self.clock = getattr(self, "clock", 0) + 1
     ...         self.catalogue[item] = self.clock
     ...
@@ -177,14 +177,17 @@ class Recommender(Ranker):
             steps.append(Step(position, [i for i, _ in listed], [s for _, s in listed]))
         return steps
 
-    def remember(self, user: str, item: str) -> None:
-        """Note that the user knows the item, and that the item exists. Call it in `learn_one`."""
+    def remember(self, user: str, item: str, y: float = 1.0) -> None:
+        """Note that the item exists, and with a reward above 0 that the user has had it. Call it in `learn_one`.
+
+        What was only shown to the user, or came back without ever having been had, can still be recommended.
+        """
         self.catalogue.setdefault(item, None)
-        if self.repeats == "exclude":
+        if self.repeats == "exclude" and bounded(y) > 0.0:
             self._seen.setdefault(user, {}).setdefault(item)
 
     def has_seen(self, user: str, item: str) -> bool:
-        """Say whether a user has interacted with an item; always False where repeats are allowed."""
+        """Say whether a user has had an item; always False where repeats are allowed."""
         return item in self._seen.get(user, ())
 
     def seen_by(self, user: str) -> list[str]:

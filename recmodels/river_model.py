@@ -95,7 +95,7 @@ class RiverModel(Recommender):
             if len(self.catalogue) == self.max_items:
                 return
             self._items.append(item)
-        self.remember(user, item)
+        self.remember(user, item, y)
         word, reward, context = self._word(user), min(bounded(y), LARGEST_REWARD), self._context(x)
         self._learn(word, item, max(reward, 0.0), context)
         for _ in range(self.negatives if reward > 0 else 0):

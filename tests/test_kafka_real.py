@@ -15,7 +15,7 @@ import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, run_main
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
 
 from flows.kafka_admin import create_topic, probe
@@ -122,6 +122,20 @@ def test_sink_is_loud_about_a_message_the_broker_refuses(broker: AnyBroker, new_
     sink = KafkaSink({"bootstrap.servers": broker.bootstrap}, topic)
     with pytest.raises(KafkaTrouble, match=r"key b'u1' .*too large"):
         write(sink, [Outgoing(b"u1", bytes(2000))])
+
+
+def test_the_key_of_the_list_for_strangers_is_one_key(broker: AnyBroker, new_topic: NewTopic) -> None:
+    """A key of no bytes is a key: a compacted topic takes it, and all its messages are in one partition."""
+    topic = new_topic(4, cleanup_policy="compact")
+    write(KafkaSink({"bootstrap.servers": broker.bootstrap}, topic), [Outgoing(b"", b"%d" % n) for n in range(50)])
+    consumer = Consumer(dict(config(broker.bootstrap)))
+    consumer.assign([TopicPartition(topic, part, 0) for part in range(4)])
+    got: list[Message] = []
+    until(lambda: got.extend(consumer.consume(50, 1.0)) or len(got) == 50)
+    consumer.close()
+    assert {message.key() for message in got} == {b""}
+    assert len({message.partition() for message in got}) == 1
+    assert [message.value() for message in got] == [b"%d" % n for n in range(50)]
 
 
 def test_a_topic_that_is_deleted_stops_the_source(broker: AnyBroker, new_topic: NewTopic) -> None:

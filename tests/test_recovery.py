@@ -144,3 +144,16 @@ def test_the_job_says_what_it_is(tmp_path: Path) -> None:
     finish(start(tmp_path / "lists.jsonl", tmp_path / "state", "--limit", "10"))
     job = orjson.loads((tmp_path / "state" / "job.json").read_bytes())
     assert job == {"format": 1, "model": "blend", "repeats": "exclude", "input": str(EVENTS)}
+
+
+def test_lists_of_users_who_are_away_are_the_same_after_a_restart(tmp_path: Path) -> None:
+    more = ("--refresh", "3600", "--limit", "8000")
+    whole, out, state = tmp_path / "whole.jsonl", tmp_path / "lists.jsonl", tmp_path / "state"
+    finish(start(whole, tmp_path / "other", *more))
+    lists = whole.read_bytes()
+    assert lists.count(b"\n") > 12_000
+    assert b'"items":null' in lists
+    for share in (0.3, 0.7):
+        kill_when(out, int(len(lists) * share), start(out, state, *more))
+    finish(start(out, state, *more))
+    assert out.read_bytes() == lists

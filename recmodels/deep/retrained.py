@@ -134,7 +134,7 @@ class RetrainedModel(Recommender):
         live, scores = self._live, self._scores(user)
         listed = (live.first_seen[: live.rows] > 0) & (live.hidden[: live.rows] == 0)
         if self.repeats == "exclude":
-            listed[np.asarray(live.histories.items(live.users.row(user)), np.int64)] = False
+            listed[np.asarray(live.histories.had(live.users.row(user)), np.int64)] = False
         rows = np.flatnonzero(listed)
         if n < len(rows):
             least = np.partition(scores[rows], len(rows) - max(n, 1))[len(rows) - max(n, 1)]
@@ -160,15 +160,15 @@ class RetrainedModel(Recommender):
                 self._is_trained_anew = True
 
     def has_seen(self, user: str, item: str) -> bool:
-        """Say whether an item is in a user's history; always False where repeats are allowed."""
+        """Say whether a user has had an item; always False where repeats are allowed."""
         live = self._live
         row = live.items.row(item)
-        return self.repeats == "exclude" and row > 0 and row in live.histories.items(live.users.row(user))
+        return self.repeats == "exclude" and row > 0 and row in live.histories.had(live.users.row(user))
 
     def seen_by(self, user: str) -> list[str]:
-        """Return what is in a user's history, the first first; nothing where repeats are allowed."""
+        """Return what a user has had, the first first; nothing where repeats are allowed."""
         live = self._live
-        seen = live.histories.items(live.users.row(user)) if self.repeats == "exclude" else ()
+        seen = live.histories.had(live.users.row(user)) if self.repeats == "exclude" else ()
         return [str(live.items.names[row]) for row in dict.fromkeys(seen)]
 
     def knows(self, item: str) -> bool:
