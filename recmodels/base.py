@@ -67,7 +67,7 @@ class Recommender(Ranker):
     - Reads never write: `predict_one`, `rank` and `top` change nothing, whoever is asked for.
     - Lists are deterministic: the same examples give the same lists. Equal scores keep the order in which items
       were first seen.
-    - With `repeats="exclude"`, `top` leaves out what the user has interacted with, by a reward above 0.
+    - With `repeats="exclude"`, `top` leaves out what the user has interacted with, by a reward of 0 or more.
     - `forget_one` leaves nothing of a user: afterwards the user is a stranger.
     - Users, items and rewards that nobody expected are no error.
 
@@ -178,12 +178,12 @@ class Recommender(Ranker):
         return steps
 
     def remember(self, user: str, item: str, y: float = 1.0) -> None:
-        """Note that the item exists, and with a reward above 0 that the user has had it. Call it in `learn_one`.
+        """Note that the item exists, and with a reward of 0 or more that the user has had it. Call it in `learn_one`.
 
         What was only shown to the user, or came back without ever having been had, can still be recommended.
         """
         self.catalogue.setdefault(item, None)
-        if self.repeats == "exclude" and bounded(y) > 0.0:
+        if self.repeats == "exclude" and bounded(y) >= 0.0:
             self._seen.setdefault(user, {}).setdefault(item)
 
     def has_seen(self, user: str, item: str) -> bool:

@@ -73,7 +73,7 @@ def test_without_a_share_it_is_the_model() -> None:
 
 @pytest.mark.parametrize("share", [0.05, 0.2])
 def test_the_share_is_what_was_asked_for_and_only_the_last_place_differs(share: float) -> None:
-    events = some_events(4_000, users=50, items=200)
+    events = some_events(8_000, users=50, items=200)
     own, explored = (steps_of(model, events, batch=64) for model in (Blend(), Explorer(Blend(), share)))
     differ = [(a, b) for a, b in zip(own, explored, strict=True) if a.items != b.items]
     assert len(differ) / len(events) == pytest.approx(share, rel=0.15)

@@ -170,7 +170,11 @@ BAD: list[tuple[str, str, str]] = [
         '[[model]]\nname = "blend"\n[[model]]\nname = "blend"',
         "expected each model once, its arguments named; found 'blend'",
     ),
-    ("decides what is scored", "[settings]\ntop = [5, 10]", "settings.top: cannot be tuned. There are: dedup_window"),
+    (
+        "decides what is scored",
+        "[settings]\ntop = [5, 10]",
+        "top: cannot be tuned. There are: by_value, dedup_window",
+    ),
     ("wrong setting", '[settings]\nemit = ["every", "never", "changed"]', "setting emit"),
     ("several names", '[model]\nname = ["blend", "history"]', "several models are tables [[model]]"),
     ("half a model", '[model]\nname = "blend("', "model.name: model 'blend('"),

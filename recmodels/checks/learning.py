@@ -63,12 +63,12 @@ def check_only_new_positive_events_are_scored(make: Factory) -> None:
         model = make(repeats=repeats)
         seen: set[tuple[str, str]] = set()
         model.step_many(EVENTS[:20])
-        seen.update((event.user, event.item) for event in EVENTS[:20] if event.y > 0)
+        seen.update((event.user, event.item) for event in EVENTS[:20] if event.y >= 0)
         for event in (*EVENTS[20:], EVENTS[0]._replace(y=nan), Example("u1", "i1", -inf)):
             step = model.step_many([event], 5, score=True)[0]
             is_repeat = repeats == "exclude" and (event.user, event.item) in seen
             assert (step.position is not None) == (event.y > 0 and not is_repeat), f"{event} gave {step}"
-            if event.y > 0:
+            if event.y >= 0:
                 seen.add((event.user, event.item))
 
 

@@ -75,11 +75,11 @@ class Histories:
         return self._rows[user].item if user < len(self._rows) else ()
 
     def had(self, user: int) -> list[int]:
-        """Return the items of a row that the user was for, the oldest first: what was only shown is not among them."""
+        """Return the items of a row that the user has had, the oldest first: what was only shown is not among them."""
         if user >= len(self._rows):
             return []
         row = self._rows[user]
-        return [item for item, reward in zip(row.item, row.reward, strict=True) if reward > 0.0]
+        return [item for item, reward in zip(row.item, row.reward, strict=True) if reward >= 0.0]
 
     def recent(self, user: int, count: int) -> list[int]:
         """Return the last `count` items of a row that the user was for, the oldest first."""

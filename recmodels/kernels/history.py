@@ -66,8 +66,8 @@ def score(history: History, users: Users, user: int, candidates: Candidates) -> 
 def learn(history: History, counters: Int64, users: Users, user: int, item: int, reward: float, longest: int) -> None:
     """Add to the count of a pair and make it the user's newest. The oldest goes where there are too many.
 
-    A negative reward takes from the count, to 0 at most, and moves nothing. So does one of 0, and neither makes an
-    item known that is not: what was only shown can still be recommended.
+    A negative reward takes from the count, to 0 at most, moves nothing, and makes no item known that is not: what was
+    only shown can still be recommended. One of 0 makes it known, and says nothing else.
     """
     before, cell, length = 0, users.newest[user], 0
     while cell > 0 and history.item[cell] != item:
@@ -80,7 +80,7 @@ def learn(history: History, counters: Int64, users: Users, user: int, item: int,
         history.dirty[cell] = 1
         if before == 0 or reward <= 0.0:
             return
-    elif reward <= 0.0:
+    elif reward < 0.0:
         return
     elif cell == 0:
         cell, before = new_cell(counters, history), 0
