@@ -8,6 +8,7 @@ Source: Bifet and Gavaldà, "Learning from time-changing data with adaptive wind
 """
 
 from collections.abc import Mapping
+from math import isnan
 from typing import Any, Final
 
 import numpy as np
@@ -29,9 +30,6 @@ class DriftWatch:
     """Tells when the loss of a model's weights has become larger, beyond chance. One that falls is no drift: it is
     what learning looks like.
 
-    Attributes:
-        small: Its state, for the store; by name.
-
     >>> watch = DriftWatch()
     >>> sum(watch.add(2.0 + 0.1 * (k % 3)) for k in range(100 * BLOCK)), watch.moments
     (0, [])
@@ -42,53 +40,60 @@ class DriftWatch:
     """
 
     def __init__(self) -> None:
-        self.small: dict[str, NDArray[np.float64]] = {
-            "drift_block": np.zeros(4),  # events; since the last mean: losses, their sum; 1: drift in this block
-            "drift_moments": np.zeros(SEEN),
-        }
+        self._events = 0
+        self._losses, self._sum = 0, 0.0
+        """Since the last mean."""
+        self._is_drift = False
+        """Whether drift was seen in this block."""
+        self._moments: list[int] = []
         self._begin()
 
     @property
     def room(self) -> int:
         """How many events there are to the end of the block."""
-        return BLOCK - int(self.small["drift_block"][0]) % BLOCK
+        return BLOCK - self._events % BLOCK
 
     @property
     def moments(self) -> list[int]:
         """The numbers of the events after which drift was seen, the newest `SEEN`."""
-        return [int(moment) for moment in self.small["drift_moments"] if moment > 0]
+        return self._moments.copy()
 
     def add(self, loss: float) -> bool:
         """Count one event with its loss; NaN if it has none. Say whether a block ends with it that showed drift."""
-        block = self.small["drift_block"]
-        block[0] += 1
-        if not np.isnan(loss):
-            block[1] += 1
-            block[2] += loss
-        if block[0] % FEW == 0 and block[1]:
+        self._events += 1
+        if not isnan(loss):
+            self._losses += 1
+            self._sum += loss
+        if self._events % FEW:
+            return False
+        if self._losses:
             if self._told == MEANS:
                 self._begin()
-            block[3] = max(block[3], self._tell(float(block[2] / block[1])))
-            block[1:3] = 0.0
-        if block[0] % BLOCK or not block[3]:
+            self._is_drift |= self._tell(self._sum / self._losses)
+            self._losses, self._sum = 0, 0.0
+        if self._events % BLOCK or not self._is_drift:
             return False
-        block[3] = 0.0
-        moments = self.small["drift_moments"]
-        moments[:-1] = moments[1:]
-        moments[-1] = block[0]
+        self._is_drift = False
+        self._moments = [*self._moments, self._events][-SEEN:]
         return True
 
     def dump(self) -> dict[str, NDArray[np.float64]]:
         """Return the state: of the means only those there are."""
-        return {**{name: a.copy() for name, a in self.small.items()}, "drift_means": self._means[: self._told].copy()}
+        moments = [0] * (SEEN - len(self._moments)) + self._moments
+        return {
+            "drift_block": np.array([self._events, self._losses, self._sum, self._is_drift], np.float64),
+            "drift_moments": np.array(moments, np.float64),
+            "drift_means": self._means[: self._told].copy(),
+        }
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `dump` gave, if the record holds it: ADWIN is told again what it had been told."""
         if "drift_block" not in record:
             return
         self._begin()
-        for name, array in self.small.items():
-            array[...] = record[name]
+        events, losses, self._sum, is_drift = record["drift_block"].tolist()
+        self._events, self._losses, self._is_drift = int(events), int(losses), bool(is_drift)
+        self._moments = [int(moment) for moment in record["drift_moments"].tolist() if moment > 0]
         for mean in record["drift_means"].tolist():
             self._tell(mean)
 

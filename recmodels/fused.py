@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from math import isfinite, isnan, nan
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +51,7 @@ class FusedModel(FusedTables):
         position, loss = driver.take(state, user_row, item_row, y, time, n)
         outside.learn(user, example.item, y, x)
         self._note_losses([loss])
-        listed, scores = np.zeros(n, np.int32), np.zeros(n, np.float32)
+        listed, scores = np.zeros(n, np.int32), np.zeros(n)
         kept = 0
         if n:
             driver.fill(state, user_row, least)
@@ -60,7 +59,7 @@ class FusedModel(FusedTables):
             kept = driver.write_list(state, user_row, nan, np.zeros(n, np.int32), listed, scores)
         memory.mark_used()
         names = [str(memory.items.names[row]) for row in listed[:kept]]
-        return Step(None if position == driver.NOT_ASKED else int(position), names, rounded(scores[:kept]))
+        return Step(None if position == driver.NOT_ASKED else int(position), names, np.round(scores[:kept], 6).tolist())
 
     def _note_losses(self, losses: Sequence[float]) -> None:
         """Where the weights' loss shows drift, have them take larger steps again."""
@@ -94,9 +93,9 @@ class FusedModel(FusedTables):
             taken += 1
         memory.mark_used()
         positions, lengths, losses = np.zeros(taken, np.int32), np.zeros(taken, np.int32), np.zeros(taken)
-        listed, scores = np.zeros((taken, n), np.int32), np.zeros((taken, n), np.float32)
+        listed, scores = np.zeros((taken, n), np.int32), np.zeros((taken, n))
         driver.step(
-            memory.state,
+            memory.handle.address,
             user_rows[:taken],
             item_rows[:taken],
             rewards[:taken],
@@ -116,7 +115,7 @@ class FusedModel(FusedTables):
             positions.tolist(),
             lengths.tolist(),
             listed.tolist(),
-            rounded(scores),
+            scores.tolist(),
             strict=True,
         ):
             steps.append(
@@ -222,7 +221,7 @@ class FusedModel(FusedTables):
         """Return the list as `top` does, and the places of its items in the candidate set, which is left as it is."""
         memory, state, n, time = self.memory, self.memory.state, max(n, 0), time_of(x)
         user_row = memory.users.row(user)
-        places, listed, scores = np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.float32)
+        places, listed, scores = np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n)
         if self.outside:
             state.candidates.stamp[1] = 0
             driver.fill(state, user_row, max(n, driver.LEAST))
@@ -230,7 +229,7 @@ class FusedModel(FusedTables):
             kept = driver.write_list(state, user_row, time, places, listed, scores)
             state.candidates.stamp[1] = 0
         else:
-            kept = driver.top(state, user_row, time, places, listed, scores)
+            kept = driver.top(memory.handle.address, user_row, time, places, listed, scores)
         names = memory.items.names
         pairs = [(str(names[row]), float(score)) for row, score in zip(listed[:kept], scores, strict=False)]
         return pairs, places[:kept]
@@ -261,9 +260,3 @@ class FusedModel(FusedTables):
     def is_available(self, item: str) -> bool:
         """Say whether an item may be recommended."""
         return not self.memory.state.items.hidden[self.memory.items.row(item)]
-
-
-def rounded(scores: NDArray[np.float32]) -> list[Any]:
-    """Return scores as they are written in lists: probabilities to a millionth."""
-    found: list[Any] = np.round(scores.astype(np.float64), 6).tolist()
-    return found

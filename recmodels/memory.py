@@ -12,6 +12,7 @@ from recmodels.kernels import state as arrays
 from recmodels.kernels.calibration import LISTED
 from recmodels.kernels.candidates import CANDIDATES, COLUMNS, HALF_LIVES
 from recmodels.kernels.content import ITEM_TAGS, NEWEST, TAG_NEWEST, TAG_POPULAR, USER_TAGS
+from recmodels.kernels.handle import Handle
 from recmodels.kernels.users import GAPS, LENGTHS
 from recmodels.tables import Table, dump_changes, dump_part
 
@@ -46,7 +47,7 @@ class Memory:
         users, items, tags: Which id has which row.
         tables: Everything with rows, for the store; by name.
         small: Everything without, for the store; by name.
-        state: All of it, for the kernels.
+        handle: All of it, as the kernels find it.
     """
 
     def __init__(self, sizes: Sizes, decay: NDArray[np.float64], options: arrays.Options) -> None:
@@ -112,7 +113,7 @@ class Memory:
             listed=np.zeros(LISTED, i4),
         )
         small = self.small
-        self.state = arrays.State(
+        state = arrays.State(
             counters=small["counters"],
             users=arrays.Users(**self._arrays("users")),
             items=arrays.Items(**self._arrays("items")),
@@ -136,7 +137,13 @@ class Memory:
             candidates=scratch,
             options=options,
         )
+        self.handle = Handle(state)
         self.mark_used()
+
+    @property
+    def state(self) -> arrays.State:
+        """All of it, for the kernels."""
+        return self.handle.state
 
     def _arrays(self, name: str) -> dict[str, NDArray[Any]]:
         table = self.tables[name]

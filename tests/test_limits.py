@@ -13,6 +13,7 @@ from recmodels.checks.equality import expect_same_record, expect_same_state
 from recmodels.fused import FusedModel
 from recmodels.kernels import covisitation
 from recmodels.kernels.candidates import FOLLOWS, POPULAR
+from recmodels.kernels.handle import Handle
 
 
 def learn(model: Recommender, pairs: str) -> None:
@@ -191,7 +192,7 @@ def test_lists_do_not_depend_on_where_arrays_lie_in_memory() -> None:
         near = memory.state.candidates._replace(
             gradient=arena[:n_factors], user_vector=arena[distance : distance + n_factors]
         )
-        memory.state = memory.state._replace(candidates=near)
+        memory.handle = Handle(memory.state._replace(candidates=near))
         model.step_many(checkerboard(11), 5)
         records.append(model.dump())
     for record in records[1:]:

@@ -66,7 +66,8 @@ def describe(content: Content, items: Items, counters: Int64, item: int, tags: I
             if items.newness[item] > 0.0 and content.items.announced[item] > 0:
                 put_first(content.tags.newest[tag], item)
     own[:] = 0
-    own[: tags.shape[0]] = tags
+    for k in range(tags.shape[0]):
+        own[k] = tags[k]
 
 
 @kernel
@@ -128,7 +129,9 @@ def drop_items(content: Content, counters: Int64, gone: np.ndarray, used: int) -
             popular[kept:] = 0
             level[kept:] = 0.0
             content.tags.dirty[tag] = 1
-    for item in np.flatnonzero(gone):
+    for item in range(gone.shape[0]):
+        if gone[item] == 0:
+            continue
         tags = content.items.tag[item]
         counters[TAGGED] -= np.int64(tags[0] > 0)
         for k in range(filled(tags)):

@@ -5,8 +5,6 @@ Membership is a mark per item that holds the number of the set, so that emptying
 
 from typing import Final
 
-import numpy as np
-
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.state import Candidates, Int32, Items
 
@@ -103,12 +101,25 @@ def add(candidates: Candidates, items: Items, some: Int32, count: int) -> None:
 
 
 @kernel
+def add_one(candidates: Candidates, items: Items, item: int) -> None:
+    """Put one item into the set, as `add` does."""
+    if candidates.place[item] >= candidates.stamp[0] * PLACES:
+        return
+    size = candidates.size[0]
+    if items.hidden[item] > 0 or size == candidates.size[1]:
+        bar(candidates, item)
+        return
+    candidates.place[item] = candidates.stamp[0] * PLACES + size
+    candidates.item[size] = item
+    candidates.sums[size] = 0.0
+    candidates.size[0] = size + 1
+
+
+@kernel
 def fill_up(candidates: Candidates, items: Items, rows: int, least: int) -> None:
     """Where there are fewer than `least` candidates, add items of the first `rows` rows until there are so many."""
-    one = np.zeros(1, np.int32)
     item = 1
     while candidates.size[0] < least and item < rows:
         if items.first_seen[item] > 0:
-            one[0] = item
-            add(candidates, items, one, 1)
+            add_one(candidates, items, item)
         item += 1

@@ -16,9 +16,11 @@ R = TypeVar("R")
 
 def _cache_directory() -> Path | None:
     """Name a cache for exactly this source: numba looks only at the file of the outermost function, and would go on
-    using a kernel after another that it calls has changed. None: there is no place that can be written."""
+    using a kernel after another that it calls has changed, or the arrays that it is given (see `handle`). None: there
+    is no place that can be written."""
     digest = hashlib.blake2b(digest_size=8)
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for source in (*sorted(here.glob("*.py")), here.parent / "memory.py", here.parent / "tables.py"):
         digest.update(source.read_bytes())
     base = Path(config.CACHE_DIR) if config.CACHE_DIR else Path.home() / ".cache" / "freshrank"
     directory = base / digest.hexdigest()
@@ -32,7 +34,11 @@ CACHE_DIRECTORY: Final = _cache_directory()
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function to machine code that runs without the interpreter's lock, and rounds as it is written."""
+    """Compile a function to machine code that runs without the interpreter's lock, and rounds as it is written.
+
+    It cannot allocate: numba's memory management is left out, which would count references to every array of the
+    state at every call, and take half as long again.
+    """
     return _compiled(function, fastmath=False)
 
 
@@ -46,7 +52,7 @@ def _compiled(function: Callable[P, R], fastmath: bool | set[str]) -> Callable[P
     config.CACHE_DIR = str(CACHE_DIRECTORY or "")
     try:
         compiled: Callable[P, R] = numba.njit(
-            cache=CACHE_DIRECTORY is not None, nogil=True, fastmath=fastmath, error_model="numpy"
+            cache=CACHE_DIRECTORY is not None, nogil=True, fastmath=fastmath, error_model="numpy", _nrt=False
         )(function)
     finally:
         config.CACHE_DIR = users_choice

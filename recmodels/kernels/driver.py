@@ -22,6 +22,7 @@ from recmodels.kernels import (
 )
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import kernel
+from recmodels.kernels.handle import opened
 from recmodels.kernels.state import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Float32, Float64, Int32, State
 
 LEAST: Final = 64
@@ -33,6 +34,7 @@ NOT_THERE: Final = -1
 LARGEST_LOSS: Final = 12.0
 """The loss where the event's item was no candidate."""
 SMALLEST_SHARE: Final = 1e-9
+MILLION: Final = 1e6
 
 
 @kernel
@@ -176,7 +178,7 @@ def take(state: State, user: int, item: int, reward: float, time: float, wanted:
 
 @kernel
 def step(
-    state: State,
+    address: int,
     user_rows: Int32,
     item_rows: Int32,
     rewards: Float64,
@@ -185,21 +187,22 @@ def step(
     losses: Float64,
     lengths: Int32,
     list_items: Int32,
-    list_scores: Float32,
+    list_scores: Float64,
     places: Int32,
 ) -> None:
     """Take a micro-batch of events.
 
     Args:
-        state: What is read and changed.
+        address: Of the state (`handle`).
         user_rows, item_rows, rewards, times: [B] the events.
         positions: [B] out: where the event's item stood in the user's list just before, or `NOT_THERE` or `NOT_ASKED`;
             with n = 0, where it stood among all candidates.
         losses: [B] out: as of `learn`.
         lengths: [B] out: how many items the user's new list has.
-        list_items, list_scores: [B, n] out: the new list. With n = 0 none is made.
+        list_items, list_scores: [B, n] out: the new list, its scores to six decimal places. With n = 0 none is made.
         places: [n] scratch.
     """
+    state = opened(address)
     wanted = places.shape[0]
     least = max(wanted, LEAST)
     for e in range(user_rows.shape[0]):
@@ -209,10 +212,12 @@ def step(
         if wanted > 0:
             fill(state, user, least)
             lengths[e] = write_list(state, user, np.nan, places, list_items[e], list_scores[e])
+            for k in range(lengths[e]):
+                list_scores[e, k] = np.rint(list_scores[e, k] * MILLION) / MILLION
 
 
 @kernel
-def write_list(state: State, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float32) -> int:
+def write_list(state: State, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
     """Write the list from a user's candidate set, which `fill` has made; return how many items it has."""
     candidates = state.candidates
     length, gap = users.length_context(state.users, user), users.asked_gap_context(state.users, user, time)
@@ -223,7 +228,7 @@ def write_list(state: State, user: int, time: float, places: Int32, list_items: 
         for k in range(kept):
             share = np.exp(candidates.score[places[k]] - log_total)
             list_items[k] = candidates.item[places[k]]
-            list_scores[k] = calibration.probability(state.calibration, length, share)
+            list_scores[k] = np.float32(calibration.probability(state.calibration, length, share))
     else:
         topn.write(candidates, places, kept, list_items, list_scores)
     return kept
@@ -240,11 +245,12 @@ def share_out(candidates: Candidates) -> np.float32:
 
 
 @kernel
-def top(state: State, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float32) -> int:
+def top(address: int, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
     """Make a user's list at `time` (NaN: whenever) without learning anything; return how many items it has.
 
     The candidate set is left as it was when the list was chosen: `places` are places in it.
     """
+    state = opened(address)
     state.candidates.stamp[1] = 0
     fill(state, user, max(places.shape[0], LEAST))
     kept = write_list(state, user, time, places, list_items, list_scores)

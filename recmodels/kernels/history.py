@@ -33,7 +33,7 @@ def propose(history: History, users: Users, items: Items, user: int, candidates:
     place = 0
     while cell > 0 and place < PROPOSED:
         if items.first_seen[history.item[cell]] > 0:
-            candidate_set.add(candidates, items, history.item[cell:], 1)
+            candidate_set.add_one(candidates, items, history.item[cell])
         cell = history.next[cell]
         place += 1
 

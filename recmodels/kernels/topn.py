@@ -1,7 +1,7 @@
 """Choose the best n candidates: by score, and first seen first where scores are equal."""
 
 from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import Candidates, Float32, Int32, Items
+from recmodels.kernels.state import Candidates, Float64, Int32, Items
 
 
 @kernel
@@ -37,7 +37,7 @@ def choose(items: Items, candidates: Candidates, places: Int32) -> int:
 
 
 @kernel
-def write(candidates: Candidates, places: Int32, kept: int, items: Int32, scores: Float32) -> None:
+def write(candidates: Candidates, places: Int32, kept: int, items: Int32, scores: Float64) -> None:
     """Write items and scores of the chosen candidates."""
     for k in range(kept):
         items[k] = candidates.item[places[k]]
