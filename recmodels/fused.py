@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recmodels.base import Context, Example, Step, Why, time_of
 from recmodels.fused_tables import FusedTables
 from recmodels.item_events import learn_item
-from recmodels.kernels import driver, users
+from recmodels.kernels import asking, driver, users
 from recmodels.kernels.candidates import COLUMN_NAMES, HALF_LIVES
 from recmodels.kernels.state import ANNOUNCED, EVENTS
 from recmodels.kernels.users import LENGTHS
@@ -159,16 +159,16 @@ class FusedModel(FusedTables):
             state.candidates.stamp[1] = 0
             driver.fill(state, user_row, driver.LEAST)
             scales = self.outside_members.fill(memory, user, x)
-            log_total = driver.weigh(state, user_row, time)
+            log_total = asking.weigh(state, user_row, time)
         most = len(state.candidates.item)
         for start in range(0, len(rows), most):
             part = slice(start, start + most)
             if self.outside:
-                driver.admit(state, user_row, rows[part])
+                asking.admit(state, user_row, rows[part])
                 self.outside_members.fill(memory, user, x, scales)
-                driver.score_admitted(state, user_row, time, log_total, rows[part], scores[part])
+                asking.score_admitted(state, user_row, time, log_total, rows[part], scores[part])
             else:
-                driver.score_items(state, user_row, time, rows[part], scores[part])
+                asking.score_items(state, user_row, time, rows[part], scores[part])
         return scores
 
     def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
@@ -229,7 +229,7 @@ class FusedModel(FusedTables):
             kept = driver.write_list(state, user_row, time, places, listed, scores)
             state.candidates.stamp[1] = 0
         else:
-            kept = driver.top(memory.handle.address, user_row, time, places, listed, scores)
+            kept = asking.top(memory.handle.address, user_row, time, places, listed, scores)
         names = memory.items.names
         pairs = [(str(names[row]), float(score)) for row, score in zip(listed[:kept], scores, strict=False)]
         return pairs, places[:kept]

@@ -23,7 +23,7 @@ from recmodels.kernels import (
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.handle import opened
-from recmodels.kernels.state import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Float32, Float64, Int32, State
+from recmodels.kernels.state import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Float64, Int32, State
 
 LEAST: Final = 64
 """Where members propose fewer candidates, the catalogue fills up to so many."""
@@ -168,9 +168,10 @@ def take(state: State, user: int, item: int, reward: float, time: float, wanted:
     weights.score(state.weights, length, gap, candidates)
     position = candidate_set.place_of(candidates, item)
     if position >= 0:
-        position = topn.position(state.items, candidates, position)
-    if position >= wanted > 0:
-        position = NOT_THERE
+        most = wanted if wanted > 0 else candidates.size[0]
+        position = topn.position(state.items, candidates, position, most)
+        if position == most:
+            position = NOT_THERE
     asked = reward > 0.0 and not (state.options.exclude_seen and is_repeat(state, user, item))
     loss = learn(state, user, item, reward, time, length, gap, asked)
     return position if asked else NOT_ASKED, loss
@@ -242,65 +243,3 @@ def share_out(candidates: Candidates) -> np.float32:
     log_total = weights.share(candidates)
     candidates.size[0] = size
     return log_total
-
-
-@kernel
-def top(address: int, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
-    """Make a user's list at `time` (NaN: whenever) without learning anything; return how many items it has.
-
-    The candidate set is left as it was when the list was chosen: `places` are places in it.
-    """
-    state = opened(address)
-    state.candidates.stamp[1] = 0
-    fill(state, user, max(places.shape[0], LEAST))
-    kept = write_list(state, user, time, places, list_items, list_scores)
-    state.candidates.stamp[1] = 0
-    return kept
-
-
-@kernel
-def score_items(state: State, user: int, time: float, item_rows: Int32, scores: Float32) -> None:
-    """Score the given items for a user at `time` (NaN: whenever), whether they would be candidates or not."""
-    state.candidates.stamp[1] = 0
-    log_total = np.float32(0.0)
-    if state.options.learn_weights:
-        fill(state, user, LEAST)
-        log_total = weigh(state, user, time)
-    admit(state, user, item_rows)
-    score_admitted(state, user, time, log_total, item_rows, scores)
-
-
-@kernel
-def weigh(state: State, user: int, time: float) -> np.float32:
-    """Return the logarithm of the softmax's denominator over a user's candidate set, which `fill` has made."""
-    length, gap = users.length_context(state.users, user), users.asked_gap_context(state.users, user, time)
-    weights.score(state.weights, length, gap, state.candidates)
-    return share_out(state.candidates)
-
-
-@kernel
-def admit(state: State, user: int, item_rows: Int32) -> None:
-    """Make a candidate set of exactly these items, with all columns."""
-    candidates = state.candidates
-    candidates.stamp[1] = 0
-    candidate_set.admit(candidates, item_rows)
-    if state.options.use_covisitation:
-        covisitation.propose(state.covisitation, state.users, state.items, user, candidates)
-    if state.options.use_history:
-        history.propose(state.history, state.users, state.items, user, candidates)
-    score_columns(state, user)
-
-
-@kernel
-def score_admitted(
-    state: State, user: int, time: float, log_total: np.float32, item_rows: Int32, scores: Float32
-) -> None:
-    """Write the scores of the items that `admit` let in; `log_total` is as of `weigh`."""
-    candidates = state.candidates
-    length, gap = users.length_context(state.users, user), users.asked_gap_context(state.users, user, time)
-    weights.score(state.weights, length, gap, candidates)
-    for k in range(item_rows.shape[0]):
-        score = candidates.score[candidate_set.place_of(candidates, item_rows[k])]
-        if state.options.learn_weights:
-            score = calibration.probability(state.calibration, length, np.exp(score - log_total))
-        scores[k] = score

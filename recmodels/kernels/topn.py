@@ -45,10 +45,12 @@ def write(candidates: Candidates, places: Int32, kept: int, items: Int32, scores
 
 
 @kernel
-def position(items: Items, candidates: Candidates, place: int) -> int:
-    """Count the candidates that come before the one at `place`."""
+def position(items: Items, candidates: Candidates, place: int, most: int) -> int:
+    """Count the candidates that come before the one at `place`, up to `most`."""
     before = 0
     for s in range(candidates.size[0]):
+        if before == most:
+            break
         if s != place and is_better(items, candidates, s, place):
             before += 1
     return before
