@@ -15,7 +15,7 @@ State = Annotated[Path, typer.Option("--state", help="The recovery directory of 
 Items = Annotated[Path | None, typer.Option(help="CSV of item and title: show titles.")]
 Top = Annotated[int, typer.Option(min=1, max=1_000, help="Items of a list.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-HalfLife = typer.Option(help="Half-life in events, one of the model's.")
+HalfLife = typer.Option(help="One of the model's half-lives, in events or seconds as it counts.")
 
 
 def show(

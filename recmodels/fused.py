@@ -206,8 +206,9 @@ class FusedModel(FusedTables):
 
     def column_names(self) -> list[str]:
         """Return a name for each column of the candidate set."""
+        unit = " s" if self.decay_by == "time" else ""
         return [
-            *(f"popular, half-life {half_life:g}" for half_life in self.half_lives),
+            *(f"popular, half-life {half_life:g}{unit}" for half_life in self.half_lives),
             *COLUMN_NAMES[HALF_LIVES:],
             *self.outside_members.names(),
         ]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.arguments import expect_counts, expect_numbers
+from recmodels.arguments import expect_choice, expect_counts, expect_numbers
 from recmodels.base import Recommender
 from recmodels.drift import DriftWatch
 from recmodels.kernels.candidates import HALF_LIVES
@@ -26,7 +26,8 @@ class FusedTables(Recommender):
         max_pairs: So many pairs of a user and an item are remembered in histories.
         max_history: So many items of one user's history.
         max_tags: So many tags of items are remembered.
-        half_lives: Of popularity, in events; `inf` never forgets. Always five.
+        half_lives: Of popularity; `inf` never forgets. Always five.
+        decay_by: What half-lives count: "events", or "time" for seconds of the events' time.
         recent: So many of a user's last items ask co-visitation and factorisation.
         row_length: Entries of a co-visitation row.
         learn_decay: How much less each older recent item learns of the new one, per place.
@@ -54,6 +55,7 @@ class FusedTables(Recommender):
         max_history: int = 2_000,
         max_tags: int = 100_000,
         half_lives: tuple[float, ...] = (30.0, 300.0, 3_000.0, 30_000.0, float("inf")),
+        decay_by: str = "events",
         recent: int = 20,
         row_length: int = 64,
         learn_decay: float = 0.8,
@@ -72,6 +74,7 @@ class FusedTables(Recommender):
         self.max_history = max_history
         self.max_tags = max_tags
         self.half_lives = half_lives
+        self.decay_by = decay_by
         self.recent = recent
         self.row_length = row_length
         self.learn_decay = learn_decay
@@ -89,6 +92,7 @@ class FusedTables(Recommender):
         expect_counts(row_length=self.row_length, n_factors=self.n_factors)
         expect_counts(ITEM_TAGS, max_tags=self.max_tags)
         expect_counts(0, seed=self.seed)
+        expect_choice("decay_by", decay_by, ("events", "time"))
         if len(self.half_lives) != HALF_LIVES:
             raise ValueError(f"expected {HALF_LIVES} half_lives; got {self.half_lives!r}")
         expect_numbers(1e-3, **{f"half_lives[{h}]": half_life for h, half_life in enumerate(self.half_lives)})
@@ -131,6 +135,7 @@ class FusedTables(Recommender):
                     use_factors="factorization" in self.members,
                     use_content="content" in self.members,
                     learn_weights=self.learns_weights,
+                    by_time=self.decay_by == "time",
                     learning_rate=float(self.learning_rate),
                     learn_decay=float(self.learn_decay),
                     history_decay=float(self.history_decay),

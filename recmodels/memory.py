@@ -91,6 +91,7 @@ class Memory:
             "counters": np.zeros(arrays.COUNTERS, i8),
             "top": np.zeros((HALF_LIVES, TOP), i4),
             "size": np.zeros(HALF_LIVES, i4),
+            "clock": np.zeros(1, f8),
             "weight": np.zeros((contexts, columns), f8),
             "step": np.zeros((contexts, columns), f8),
             "line": np.tile(np.array([1.0, 0.0]), (LENGTHS, 1)),
@@ -119,7 +120,7 @@ class Memory:
             items=arrays.Items(**self._arrays("items")),
             history=arrays.History(**self._arrays("history")),
             popularity=arrays.Popularity(
-                **self._arrays("popularity"), top=small["top"], size=small["size"], decay=decay
+                **self._arrays("popularity"), top=small["top"], size=small["size"], decay=decay, clock=small["clock"]
             ),
             covisitation=arrays.Covisitation(**self._arrays("covisitation")),
             item_factors=arrays.ItemFactors(**self._arrays("item_factors")),
@@ -286,7 +287,7 @@ class Memory:
             table.expect_fit(record)
         if "small.counters" in record:  # not in every part
             for name, array in self.small.items():
-                array[...] = record.get(f"small.{name}", array)  # an older version's state has no calibration
+                array[...] = record.get(f"small.{name}", array)  # older states lack some
         for table in self.tables.values():
             table.load_rows(record)
         self.state.candidates.stamp[1] = 0

@@ -1,5 +1,8 @@
 """Single members of the blend, each as a model of its own: to measure what each is worth, or where one is enough."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from recmodels.fused import FusedModel
 from recmodels.kernels.candidates import CONTENT, FACTORS, FOLLOWS, HALF_LIVES, PERSONAL, POPULAR
 
@@ -8,12 +11,17 @@ class Popularity(FusedModel):
     """Time-decayed popularity at one half-life.
 
     Args:
-        half_life: In events; `inf` counts all events alike.
-        repeats, max_users, max_items, seed: As of `FusedModel`.
+        half_life: In events, or in seconds if `decay_by` is "time"; `inf` counts all events alike.
+        decay_by, repeats, max_users, max_items, seed: As of `FusedModel`.
 
     >>> model = Popularity(half_life=2.0)
     >>> for user, item in [("ann", "tea"), ("bob", "tea"), ("ann", "jam"), ("bob", "jam")]:
     ...     model.learn_one(user, item)
+    >>> [item for item, score in model.top("eve")]
+    ['jam', 'tea']
+    >>> model = Popularity(half_life=3600.0, decay_by="time")
+    >>> for hour, item in [(0, "tea"), (0, "tea"), (0, "tea"), (1, "jam"), (1, "jam")]:
+    ...     model.learn_one("ann", item, x={"timestamp": 3600.0 * hour})
     >>> [item for item, score in model.top("eve")]
     ['jam', 'tea']
     """
@@ -24,6 +32,7 @@ class Popularity(FusedModel):
     def __init__(
         self,
         half_life: float = 300.0,
+        decay_by: str = "events",
         repeats: str = "allow",
         max_users: int = 1_000_000,
         max_items: int = 1_000_000,
@@ -34,9 +43,15 @@ class Popularity(FusedModel):
             max_users=max_users,
             max_items=max_items,
             half_lives=(half_life,) * HALF_LIVES,
+            decay_by=decay_by,
             seed=seed,
         )
         self.half_life = half_life
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
+        yield {}
+        yield {"half_life": 3_600.0, "decay_by": "time"}
 
 
 class CoVisitation(FusedModel):

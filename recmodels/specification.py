@@ -56,6 +56,7 @@ def build_model(specification: str, repeats: str = "allow", bounds: Mapping[str,
     >>> build_model("popularity(half_life=100.0)", repeats="exclude")
     Popularity (
       half_life=100.
+      decay_by="events"
       repeats="exclude"
       max_users=1000000
       max_items=1000000

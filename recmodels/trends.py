@@ -49,7 +49,7 @@ def popular(model: Recommender, n: int = 10, half_life: float | None = None) -> 
     Args:
         model: One with a popularity member.
         n: So many.
-        half_life: One of the model's, in events; None: the longest.
+        half_life: One of the model's, in events or seconds as it counts; None: the longest.
 
     Raises:
         TrendError: The model does not count popularity, or not at that half-life.
@@ -94,7 +94,7 @@ def rising(model: Recommender, n: int = 10, short: float | None = None, long: fl
     if not short < long:
         raise TrendError(
             f"expected a short half-life below the long one; got {short:g} and {long:g}. This model counts at "
-            f"{_said(half_lives)} events."
+            f"{_said(fused)}."
         )
     lately, before = (_shares(_counts(fused, half_life)) for half_life in (short, long))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -117,20 +117,21 @@ def _half_lives(model: FusedModel) -> list[float]:
     return sorted(set(model.half_lives))
 
 
-def _said(half_lives: list[float]) -> str:
-    return ", ".join(f"{half_life:g}" for half_life in half_lives)
+def _said(model: FusedModel) -> str:
+    unit = "seconds" if model.decay_by == "time" else "events"
+    return f"{', '.join(f'{half_life:g}' for half_life in _half_lives(model))} {unit}"
 
 
 def _counts(model: FusedModel, half_life: float) -> NDArray[np.float64]:
     """[I] decayed counts by row, 0 for rows without an interaction."""
     if half_life not in model.half_lives:
         raise TrendError(
-            f"expected one of the model's half-lives, {_said(_half_lives(model))} events; got {half_life:g}. Others "
+            f"expected one of the model's half-lives, {_said(model)}; got {half_life:g}. Others "
             "are set by its argument half_lives."
         )
     memory, h = model.memory, model.half_lives.index(half_life)
     used, state = len(memory.items.names), memory.state
-    now = float(state.counters[EVENTS])
+    now = float(state.popularity.clock[0] if model.decay_by == "time" else state.counters[EVENTS])
     levels = state.popularity.level[:used, h] - now * state.popularity.decay[h]
     return np.where(state.items.first_seen[:used] > 0, np.exp2(levels), 0.0)
 

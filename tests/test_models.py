@@ -10,6 +10,7 @@ from recmodels import Blend, CoVisitation, Example, Factorization, History, Popu
 from recmodels.fused import FusedModel
 from recmodels.kernels import factorization, weights
 from recmodels.kernels.candidates import FACTORS, FOLLOWS, POPULAR
+from recmodels.trends import popular
 
 
 def teach(model: FusedModel, pairs: Iterable[tuple[str, str]], start: float = 0.0) -> None:
@@ -28,6 +29,20 @@ def test_popularity_halves_at_its_half_life() -> None:
     assert model.predict_one("b", "new") - model.predict_one("b", "x") == pytest.approx(0.0 - x, abs=1e-6)
     teach(model, [("a", "new")] * 2)
     assert listed(model, "b", 3) == ["new", "x", "old"]
+
+
+def test_popularity_halves_by_the_time_of_events() -> None:
+    model = Popularity(half_life=60.0, decay_by="time")
+    times = [("old", 0.0), ("mid", 60.0), ("mid", 60.0), ("new", 120.0), ("late", 30.0)]
+    model.step_many([Example("a", item, 1.0, time) for item, time in times])
+    levels = {item: model.predict_one("b", item) for item, _ in times}
+    assert levels["mid"] - levels["new"] == pytest.approx(0.0), "two events, one half-life ago"
+    assert levels["old"] - levels["new"] == pytest.approx(-2.0)
+    assert levels["late"] == levels["new"], "time never moves backwards: a late event counts as of the newest time"
+    [(first, *_), *_] = popular(model, half_life=60.0)
+    assert first == "mid"
+    found = {row.item: row.events for row in popular(model, half_life=60.0)}
+    assert found == pytest.approx({"old": 0.25, "mid": 1.0, "new": 1.0, "late": 1.0})
 
 
 def test_popularity_without_end_counts() -> None:

@@ -21,7 +21,8 @@ def announce(state: State, item: int, tags: Int32) -> None:
         state.items.first_seen[item] = state.counters[EVENTS] + state.counters[ANNOUNCED]
         state.items.dirty[item] = 1
         state.items.newness[item] = 1.0
-        popularity.announce(state.popularity, item, state.counters[EVENTS])
+        moment = popularity.moment(state.popularity, state.counters[EVENTS], state.options.by_time)
+        popularity.announce(state.popularity, item, moment)
         factorization.begin(state.item_factors, item, state.options.seed)
     if state.items.hidden[item] == 0:
         introduce(state.content, state.items, state.counters, item)

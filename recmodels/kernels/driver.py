@@ -129,9 +129,10 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
         if options.use_covisitation:
             covisitation.learn(state.covisitation, state.users, user, item, reward, options.learn_decay)
         if options.use_popularity:
-            popularity.learn(
-                state.popularity, state.items, item, reward, now, is_new or state.items.newness[item] == 1.0
-            )
+            state.popularity.clock[0] = max(state.popularity.clock[0], time)
+            moment = popularity.moment(state.popularity, now, options.by_time)
+            is_untouched = is_new or state.items.newness[item] == 1.0
+            popularity.learn(state.popularity, state.items, item, reward, moment, is_untouched)
         if options.use_content:
             content.learn(state.content, state.items, state.counters, user, item, reward, now)
         users.learn(state.users, user, item, time)

@@ -1,4 +1,4 @@
-"""Time-decayed popularity at several half-lives, measured in events.
+"""Time-decayed popularity at several half-lives, measured in events or in seconds of the events' time.
 
 A count that halves every h events is stored as its level, log2(count) + now / h. The level of an item stands still
 until the item is touched, so items keep their order and nothing has to be decayed: the top items of each half-life
@@ -43,8 +43,8 @@ def score(popularity: Popularity, items: Items, candidates: Candidates) -> None:
 
 
 @kernel
-def learn(popularity: Popularity, items: Items, item: int, reward: float, now: int, is_new: bool) -> None:
-    """Count an interaction of weight `reward` that happens at event number `now`."""
+def learn(popularity: Popularity, items: Items, item: int, reward: float, now: float, is_new: bool) -> None:
+    """Count an interaction of weight `reward` that happens at `now`, which is as of `moment`."""
     popularity.dirty[item] = 1
     gain = np.log2(reward)
     for h in range(popularity.top.shape[0]):
@@ -63,6 +63,12 @@ def learn(popularity: Popularity, items: Items, item: int, reward: float, now: i
 
 
 @kernel
+def moment(popularity: Popularity, number: int, by_time: bool) -> float:
+    """Return when an event is, as half-lives count: its number, or the newest time of all events so far."""
+    return popularity.clock[0] if by_time else float(number)
+
+
+@kernel
 def is_above(popularity: Popularity, items: Items, a: int, b: int, h: int) -> bool:
     """Say whether item `a` comes before item `b`."""
     if popularity.level[a, h] != popularity.level[b, h]:
@@ -71,8 +77,8 @@ def is_above(popularity: Popularity, items: Items, a: int, b: int, h: int) -> bo
 
 
 @kernel
-def announce(popularity: Popularity, item: int, now: int) -> None:
-    """Begin the row of an item that nobody has touched: as one interaction before event number `now` would.
+def announce(popularity: Popularity, item: int, now: float) -> None:
+    """Begin the row of an item that nobody has touched: as one interaction at `now` would.
 
     It has no place among the top items, lest many announcements at once drive out what is popular.
     """

@@ -94,7 +94,9 @@ class Popularity(NamedTuple):
     size: Int32
     """[H] how many items `top` holds."""
     decay: Float64
-    """[H] 1 / half-life in events; 0: never decays."""
+    """[H] 1 / half-life, in events or seconds; 0: never decays."""
+    clock: Float64
+    """[1] Unix seconds of the newest interaction, 0 at first."""
 
 
 class Covisitation(NamedTuple):
@@ -247,6 +249,8 @@ class Options(NamedTuple):
     use_factors: bool
     use_content: bool
     learn_weights: bool
+    by_time: bool
+    """Half-lives of popularity are in seconds, not in events."""
     learning_rate: float
     """Of the weights."""
     learn_decay: float
