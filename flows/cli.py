@@ -20,6 +20,7 @@ from flows.command_line import (
     check_writable,
     console,
     pairs_of,
+    say,
     settings_of,
     warm_up_kernels,
 )
@@ -119,7 +120,7 @@ def replay(
     )
     asked = protocol(settings.top)
     result = _replay(
-        log.find(settings, _say),
+        log.find(settings, say),
         settings,
         columns=log.columns,
         limit=log.limit,
@@ -155,7 +156,7 @@ def record(
     """Write what a topic holds to a file, a record a line, to be replayed."""
     settings = settings_of(config)
     wanted = Range(moment("--since", since), moment("--until", until), first, end)
-    _say(record_topic(settings, topic or settings.input_topic, wanted, recording))
+    say(record_topic(settings, topic or settings.input_topic, wanted, recording))
 
 
 @app.command()
@@ -232,10 +233,6 @@ def _end(message: object, status: int) -> None:
     else:
         console.print(f"freshrank: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(status)
-
-
-def _say(text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _replay(log: Path | Sequence[str], settings: Settings, **arguments: Any) -> ReplayResult:

@@ -63,8 +63,8 @@ def conclusion(tuned: Tuned) -> list[str]:
         return [f"No trial was better than {BEFORE}: they stay."]
     events, sentence = tuned.difference.events, tuned.difference.sentence().replace(" is ", " are ", 1)
     said = [
-        f"On the first {tuned.split:,} interactions, which they were chosen on, {TUNED} reach {tuned.metric} "
-        f"{tuned.first[TUNED]:.4f}; {BEFORE}, {tuned.first[BEFORE]:.4f}.",
+        f"On the first {tuned.split:,} interactions, {tuned.scored:,} scored events, which they were chosen on: "
+        f"{TUNED} reach {tuned.metric} {tuned.first[TUNED]:.4f}; {BEFORE}, {tuned.first[BEFORE]:.4f}.",
         f"On the rest, {events:,} scored events that no trial has seen: {tuned.rest[TUNED]:.4f}; "
         f"{BEFORE}, {tuned.rest[BEFORE]:.4f}.",
         sentence[0].upper() + sentence[1:],
