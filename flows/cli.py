@@ -85,7 +85,9 @@ def replay(
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with figures here; needs freshrank[report].")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help=r"Write a page with figures here; needs freshrank\[report].")
+    ] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
     explain: Annotated[str | None, typer.Option(metavar="USER", help="At the end, show a user's list and why.")] = None,
     min_score: Annotated[float | None, typer.Option(help="Leave out of lists what has a lower score.")] = None,

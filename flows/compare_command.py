@@ -49,7 +49,9 @@ def compare_models(
         str | None, typer.Option(help="What the sentences are about.", show_default="hit_rate at the first --k")
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything here, as JSON; - for the output.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with figures here; needs freshrank[report].")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help=r"Write a page with figures here; needs freshrank\[report].")
+    ] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title, for the page.")] = None,
     top: Top = None,
     repeats: RepeatsOption = None,
@@ -126,7 +128,8 @@ def job_of(log: GivenLog, settings: Settings, protocol: Protocol, watched: bool 
 
 
 def _measured(one: Contender) -> Measured:
-    return Measured.kept(one.model, {**one.report, "metrics": dict(one.values)}, one.outcomes, one.figures)
+    metrics = {**one.values, **one.report["metrics"]}  # whose errors of calibration are no measure of every model
+    return Measured.kept(one.model, {**one.report, "metrics": metrics}, one.outcomes, one.figures)
 
 
 def core_count() -> int:

@@ -1,6 +1,6 @@
 """`freshrank tune`: look for better settings on the first part of a log, and prove them on the rest."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -44,7 +44,7 @@ def tune_settings(
 ) -> None:
     """Try settings on the first part of a log, stop poor ones early, and report the best on the rest."""
     settings = settings_of(config, top=top, repeats=repeats)
-    rules = protocol(settings.top)
+    rules = replace(protocol(settings.top), window=None)  # nobody is told of the metrics over time
     measure = metric or f"hit_rate@{rules.ks[0]}"
     check_measure(measure, rules.ks)
     found_space = read_space(space, settings)

@@ -33,7 +33,10 @@ def progress_of_trials(metric: str, console: Console) -> Iterator[tuple[Tell, Ca
         def ended(trial: Trial) -> None:
             if (task := tasks.get(f"trial {trial.number}")) is not None:
                 bar.update(task, visible=False)
-            value = {"finished": f"{metric} {trial.value:.4f}", "stopped early": f"stopped early at {trial.value:.4f}"}
+            value = {
+                "finished": f"{metric} {trial.value:.4f}",
+                "stopped early": f"stopped early, as half of the others had more than its {trial.value:.4f} by then",
+            }
             said = f"trial {trial.number}: {value.get(trial.state, trial.state)}: {_settings(trial)}"
             console.print(said, highlight=False, markup=False, soft_wrap=True)
 

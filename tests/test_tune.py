@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,6 +13,8 @@ from flows import cli
 from flows.measures import mean_value
 from flows.protocol import Protocol
 from flows.replay import replay
+from flows.replay_child import run
+from flows.replay_job import Job, Told, job_settings
 from flows.sample import EVENTS
 from flows.settings import Settings, load_settings
 from flows.space import Choice, Corner, Range, Space, SpaceError, read_space
@@ -145,6 +148,20 @@ def test_warmup_that_leaves_nothing_to_tune_on_is_refused(
     assert "--warmup 0.4: expected it to end within the first part" in said
     assert "it takes 400 interactions, and the part has 400." in said
     assert said.count("\n") == 1
+
+
+def test_early_looks_begin_where_the_warmup_ends() -> None:
+    """Each is at the mean of exactly so many interactions: what trials are held against must be alike."""
+    rules, told = Protocol(warmup=0.5), list[Told]()
+    settings = job_settings(Settings(model="popularity"))
+    job = Job(logs=(str(EVENTS),), settings=settings, protocol=rules, limit=2_000, interim="mrr@10")
+    run(msgspec.structs.replace(job, interim_from=1_000, interim_every=150), told.append)
+    outcomes = replay(EVENTS, Settings(model="popularity"), protocol=rules, limit=2_000).outcomes.arrays()
+    looks = {one.step: one.value for one in told if one.step is not None}
+    assert list(looks) == [1, 2, 3, 4, 5, 6]
+    for step, value in looks.items():
+        head = {name: column[: 150 * step] for name, column in outcomes.items()}
+        assert value == mean_value("mrr@10", head) > 0.0
 
 
 def test_several_logs_in_any_order_are_tuned_on_as_one(
