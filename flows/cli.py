@@ -20,6 +20,7 @@ from flows.command_line import (
     check_writable,
     console,
     pairs_of,
+    say,
     settings_of,
     warm_up_kernels,
 )
@@ -84,7 +85,9 @@ def replay(
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with figures here; needs freshrank[report].")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help=r"Write a page with figures here; needs freshrank\[report].")
+    ] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
     explain: Annotated[str | None, typer.Option(metavar="USER", help="At the end, show a user's list and why.")] = None,
     min_score: Annotated[float | None, typer.Option(help="Leave out of lists what has a lower score.")] = None,
@@ -119,7 +122,7 @@ def replay(
     )
     asked = protocol(settings.top)
     result = _replay(
-        log.find(settings, _say),
+        log.find(settings, say),
         settings,
         columns=log.columns,
         limit=log.limit,
@@ -155,7 +158,7 @@ def record(
     """Write what a topic holds to a file, a record a line, to be replayed."""
     settings = settings_of(config)
     wanted = Range(moment("--since", since), moment("--until", until), first, end)
-    _say(record_topic(settings, topic or settings.input_topic, wanted, recording))
+    say(record_topic(settings, topic or settings.input_topic, wanted, recording))
 
 
 @app.command()
@@ -232,10 +235,6 @@ def _end(message: object, status: int) -> None:
     else:
         console.print(f"freshrank: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(status)
-
-
-def _say(text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _replay(log: Path | Sequence[str], settings: Settings, **arguments: Any) -> ReplayResult:

@@ -23,7 +23,6 @@ class Repeats(StrEnum):
     EXCLUDE = "exclude"
 
 
-Log = Annotated[Path, typer.Argument(help="CSV or JSON Lines; plain, .gz or .zst.")]
 Columns = Annotated[
     list[str] | None, typer.Option("--map", help="Column of a field, where its name differs: user=userId.")
 ]
@@ -32,9 +31,6 @@ RepeatsOption = Annotated[
     Repeats | None, typer.Option("--repeats", help="Whether lists may hold what the user has interacted with.")
 ]
 Top = Annotated[int | None, typer.Option(help="Items of a list.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Read only so many records.")]
-
-
 Explore = Annotated[
     float | None, typer.Option(help="Share of the lists whose last slot goes to an item on trial, such as 0.05.")
 ]
@@ -42,6 +38,11 @@ Explore = Annotated[
 
 class WrongUseError(Exception):
     """A wrong command, configuration or input file."""
+
+
+def say(sentence: str) -> None:
+    """Print a sentence as it is, however long."""
+    console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def settings_of(config: Path | None = None, **flags: Any) -> Settings:

@@ -144,6 +144,16 @@ def replay_all(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
+def expect_several(models: Sequence[str]) -> None:
+    """Say whether there is anything to compare.
+
+    Raises:
+        ValueError: There are fewer than two models, or one is named twice.
+    """
+    if len(models) < 2 or len(set(models)) < len(models):
+        raise ValueError(f"expected two models or more, each once: --model a --model b; got {', '.join(models)}.")
+
+
 def compare(
     job: Job,
     models: Sequence[str],
@@ -157,7 +167,7 @@ def compare(
     """Replay a log with each model, and compare each with the first.
 
     Args:
-        job: The log and the settings; its model is replaced.
+        job: The log, the settings and the protocol; the model is replaced.
         models: Specifications.
         cache, processes, tell, anew: As of `replay_all`.
         seed: Of the bootstrap.
@@ -166,17 +176,16 @@ def compare(
         ValueError: Fewer than two models, or one twice; or the log or a setting cannot be used.
         ReplayFailedError: A model failed while it ran.
     """
-    if len(models) < 2 or len(set(models)) < len(models):
-        raise ValueError(f"expected two models or more, each once: --model a --model b; got {', '.join(models)}.")
+    expect_several(models)
     jobs = {model: msgspec.structs.replace(job, settings={**job.settings, "model": model}) for model in models}
     found = replay_all(jobs, cache, processes=processes, tell=tell, anew=anew)
     first = models[0]
-    names = measure_names([min(10, job.settings["top"])])
+    names = measure_names(job.protocol.ks)
     return Comparison(
         [
             Contender(
                 model,
-                {name: mean_value(name, replayed.outcomes) for name in names} | replayed.report["lists"],
+                {**{name: _value(name, replayed) for name in names}, **replayed.report["lists"]},
                 replayed.report,
                 was_kept,
                 replayed.outcomes,
@@ -190,6 +199,12 @@ def compare(
             for name in names
         ],
     )
+
+
+def _value(name: str, replayed: Replayed) -> float:
+    """Return a measure as the replay's own report has it, to the last digit, and make it where that has none."""
+    told: float | None = replayed.report["metrics"].get(name)
+    return mean_value(name, replayed.outcomes) if told is None else told
 
 
 def difference(name: str, first: Columns, second: Columns, seed: int = 0) -> tuple[int, Interval]:

@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from flows.compare import Comparison, Contender, Difference, Tell
+from flows.inputs import short_name
 from flows.replay_job import Told
 from flows.screen import PLAIN_SECONDS
 
@@ -55,7 +55,7 @@ def show_comparison(found: Comparison, measure: str, console: Console) -> None:
     first = found.contenders[0]
     log = first.report["log"]
     counts = f"{log['events']:,} events, {log['users']:,} users, {log['items']:,} items, {log['rejected']:,} rejected"
-    table = Table(title=f"{Path(log['path']).name}: {counts}", title_justify="left")
+    table = Table(title=f"{short_name(log['path'])}: {counts}", title_justify="left")
     table.add_column("measure", no_wrap=True)
     for one in found.contenders:
         table.add_column(escape(one.model), justify="right", overflow="fold")

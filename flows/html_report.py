@@ -82,6 +82,7 @@ def render(
     """Return the page."""
     import jinja2
 
+    from flows.inputs import short_name
     from flows.report.lists import lists
     from flows.report.summary import summary
     from flows.report.theme import spec_of
@@ -95,7 +96,7 @@ def render(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     return environment.get_template("page.html").render(
-        log=Path(str(named[0].numbers["log"]["path"])).name,
+        log=short_name(str(named[0].numbers["log"]["path"])),
         style=(folder / "page.css").read_text(encoding="utf-8"),
         policy=_policy(scripts),
         scripts=scripts,

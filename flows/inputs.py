@@ -49,6 +49,16 @@ def open_logs(
     return Log(MergedSource(logs, name, batch_size=batch_size, limit=limit, progress=progress), decode_marked)
 
 
+def short_name(path: str) -> str:
+    """Name a log for a title, given its path, or the paths of several with commas between them, as reports have it.
+
+    >>> short_name("logs/november.csv"), short_name("logs/a.csv, logs/b.csv, logs/c.csv")
+    ('november.csv', 'a.csv and 2 more')
+    """
+    first, *others = path.split(", ")
+    return Path(first).name + (f" and {len(others)} more" if others else "")
+
+
 def find_files(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     """Return the files that paths and patterns name, in order.
 

@@ -96,6 +96,11 @@ class Protocol:
         return _condition(self.where)
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether anything is drawn, so that another seed gives other measures."""
+        return self.score_every > 1 or self.candidates == "catalogue"
+
+    @property
     def is_resumable(self) -> bool:
         """Whether a replay that was killed can go on by it: it changes nothing but the measures, and counts nothing."""
         return replace(self, ks=(10,), window=None) == Protocol()

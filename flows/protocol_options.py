@@ -46,7 +46,7 @@ def _options(
         Target, typer.Option(help="A hit is the next item, or any of the rest of the session.")
     ] = Target.NEXT,
     score_every: Annotated[int, typer.Option(help="Score one event in so many, drawn with the seed.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
     window: Annotated[int | None, typer.Option(help="Report the metrics of each so many scored events, too.")] = None,
 ) -> None:
     """Only the signature counts."""

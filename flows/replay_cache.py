@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import zipfile
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from flows.inputs import find_files
 from flows.replay_job import Job, Replayed, read_replayed
 from recmodels.specification import build_model
 
@@ -42,10 +44,10 @@ class ReplayCache:
             ) from None
 
     def path(self, job: Job) -> Path:
-        """Name the file of a job's result: another one if the log, the settings or the code are others."""
+        """Name the file of a job's result: another one if the logs, what is asked of them or the code are others."""
         asked = {
-            "job": msgspec.structs.replace(job, log="", interim=None, interim_every=0),
-            "log": digest_of(Path(job.log)),
+            "job": msgspec.structs.replace(job, logs=(), interim=None, interim_from=0, interim_every=0),
+            "logs": digests_of(job.logs),
             "code": _code(),
             "model": _model_source(job.settings["model"]),
             "libraries": {name: version(name) for name in LIBRARIES},
@@ -58,6 +60,15 @@ class ReplayCache:
         with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent or damaged: made anew
             return read_replayed(self.path(job))
         return None
+
+
+def digests_of(logs: Iterable[str]) -> list[str]:
+    """Digest the files that paths and patterns name, in the order in which they are read.
+
+    Raises:
+        LogError: A pattern matches none, or a file is named twice.
+    """
+    return [digest_of(path) for path in find_files(logs)]
 
 
 def digest_of(path: Path) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from flows.list_metrics import ListMetrics
-from flows.log_file import LogError
+from flows.log_error import LogError
 from flows.measures import mean_value
 from flows.model_watch import ModelWatch
 from flows.replay import ReplayResult, replay
@@ -49,14 +49,14 @@ def run(job: Job, tell: Callable[[Told], object]) -> Replayed:
     settings = Settings(**job.settings)
     if isinstance(settings.build_model(), FusedModel):
         warm_up()
-    k = min(10, settings.top)
-    scores = Scores(k, ListMetrics(k))
+    k = job.protocol.ks[0]
+    scores = Scores(k, ListMetrics(min(k, settings.top)))
     due, step = 0.0, 1
 
     def progress(done: int, total: int, records: int) -> None:
         nonlocal due, step
-        while job.interim is not None and scores.events >= step * job.interim_every:
-            tell(Told(step=step, value=interim_value(scores, job.interim, step * job.interim_every)))
+        while job.interim is not None and scores.events >= (due_at := job.interim_from + step * job.interim_every):
+            tell(Told(step=step, value=interim_value(scores, job.interim, due_at)))
             step += 1
         if time.monotonic() >= due:
             due = time.monotonic() + TELL_SECONDS
@@ -65,10 +65,12 @@ def run(job: Job, tell: Callable[[Told], object]) -> Replayed:
 
     watch = ModelWatch() if job.watched else None
     result = replay(
-        job.log,
+        job.logs,
         settings,
         columns=job.columns or None,
         limit=job.limit,
+        sort=job.sort,
+        protocol=job.protocol,
         progress=progress,
         scores=scores,
         watch=watch,
@@ -80,7 +82,7 @@ def run(job: Job, tell: Callable[[Told], object]) -> Replayed:
 
 
 def interim_value(scores: Scores, measure: str, events: int) -> float:
-    """Return a measure of exactly the first so many events, though a few more may have been scored."""
+    """Return a measure of exactly the first so many interactions, though a few more may have been scored."""
     outcomes = scores.outcomes.arrays()
     rows = int(outcomes["number"].searchsorted(events))
     return mean_value(measure, {name: column[:rows] for name, column in outcomes.items()})

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.protocol import Protocol
 from flows.settings import Settings
 
 NOT_OF_A_REPLAY: Final = {
@@ -26,16 +27,20 @@ NOT_OF_A_REPLAY: Final = {
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What to replay. Two equal jobs on the same log and code give the same lists."""
 
-    log: str
+    logs: tuple[str, ...]
+    """Files, or patterns of them."""
     settings: dict[str, Any]
+    protocol: Protocol
     columns: dict[str, str] = {}
     limit: int | None = None
+    sort: bool = False
     watched: bool = False
     """Whether the model is watched while it learns, for a page of figures."""
     interim: str | None = None
     """A measure to be told of while the replay runs."""
+    interim_from: int = 0
     interim_every: int = 0
-    """Told after each so many events."""
+    """Told after each so many interactions, counted from `interim_from`."""
 
 
 class Told(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -45,7 +50,7 @@ class Told(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the log, that is read."""
     events: int = 0
     step: int | None = None
-    """Where `value` is told: how many times `interim_every` events it is of."""
+    """Where `value` is told: how many times `interim_every` interactions it is of."""
     value: float | None = None
     error: str | None = None
     """Why it failed: it writes nothing more."""

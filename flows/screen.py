@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from flows import log_reader
+from flows.inputs import short_name
 from flows.replay import ReplayResult
 
 PLAIN_SECONDS = 5.0
@@ -48,7 +49,7 @@ def _plain_progress(name: str, console: Console) -> log_reader.Progress:
 def show_result(result: ReplayResult, console: Console) -> None:
     """Print what a replay found."""
     report = result.report()
-    table = Table(title=f"{result.settings.model} on {Path(result.path).name}", title_justify="left")
+    table = Table(title=f"{result.settings.model} on {short_name(result.path)}", title_justify="left")
     table.add_column("measure")
     table.add_column("value", justify="right")
     for name, value in result.metrics.items():

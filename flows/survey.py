@@ -7,6 +7,7 @@ from typing import Final
 
 from flows.clean import Cleaner
 from flows.features import prepare
+from flows.hold_back import Guard
 from flows.log_error import LogError
 from flows.log_file import Log
 from flows.messages import Interaction, Rejected
@@ -21,7 +22,8 @@ count with."""
 
 @dataclass
 class Survey:
-    """What a log holds, counted as the replay will count it: without rejects, repeats and what `where` leaves out."""
+    """What a log holds, counted as the replay will count it: without rejects, repeats, what `where` leaves out, and
+    what is held back because it looks like a bot's."""
 
     events: int = 0
     """Interactions."""
@@ -37,8 +39,8 @@ class Survey:
         """Raise `LogError` unless the log is sorted by time."""
         if self.unsorted is not None:
             raise LogError(
-                f"{self.unsorted}: expected a log sorted by time; this record is older than one before it. Sort it: "
-                "freshrank replay can, with --sort."
+                f"{self.unsorted}: expected a log sorted by time; this record is older than one before it. "
+                "Give --sort, which sorts it first."
             )
 
     def rest_of_session(self, number: int) -> Sequence[str]:
@@ -53,7 +55,7 @@ def survey(log: Log, settings: Settings, protocol: Protocol) -> Survey:
 
     Args:
         log: It can be read again afterwards.
-        settings: How repeats are dropped, and what an event type is worth.
+        settings: How repeats are dropped, who is held back, and what an event type is worth.
         protocol: What exists and what is positive.
 
     >>> from flows.log_file import open_log
@@ -62,7 +64,7 @@ def survey(log: Log, settings: Settings, protocol: Protocol) -> Survey:
     >>> found.events, len(found.items), found.unsorted
     (931, 519, None)
     """
-    found, cleaner = Survey(), Cleaner(settings.dedup_window, Tally())
+    found, cleaner, guard = Survey(), Cleaner(settings.dedup_window, Tally()), Guard(settings.hold_back, Tally())
     exists, is_positive = protocol.exists, protocol.is_positive
     sessions = _Sessions(found) if protocol.target == "session" else None
     part, newest = log.source.build_part("survey", "log", None), 0.0
@@ -78,14 +80,17 @@ def survey(log: Log, settings: Settings, protocol: Protocol) -> Survey:
             if event.timestamp < newest and found.unsorted is None:
                 found.unsorted = log.source.where(raw)
             newest = max(newest, event.timestamp)
-            if not isinstance(event, Interaction) or (exists is not None and not exists(event)):
+            if isinstance(event, Interaction) and exists is not None and not exists(event):
                 continue
-            for fresh in cleaner.process([event]):
+            fresh = cleaner.process([event])
+            for passed in guard.process(fresh) if settings.hold_back else fresh:
+                if not isinstance(passed, Interaction):
+                    continue
                 found.events += 1
-                found.items[event.item] = None
+                found.items[passed.item] = None
                 if sessions is not None:
-                    example = prepare(fresh, settings.rewards, settings.by_value, is_positive).example
-                    sessions.add(event, example is not None and example.y > 0.0)
+                    example = prepare(passed, settings.rewards, settings.by_value, is_positive).example
+                    sessions.add(passed, example is not None and example.y > 0.0)
 
 
 class _Sessions:

@@ -3,18 +3,21 @@
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from flows.compare import Difference, Tell, difference, replay_all
-from flows.measures import Columns, mean_value
+from flows.inputs import open_logs
+from flows.measures import Columns, event_values, mean_value
 from flows.replay_cache import ReplayCache
 from flows.replay_job import Job, Replayed, ReplayFailedError, StoppedError, Told, read_replayed, run_job
+from flows.settings import Settings
 from flows.space import Space
 from flows.study import Study, Trial
+from flows.survey import survey
 
 BEFORE, TUNED = "the settings as they were", "the tuned settings"
 """The names of the two that are compared."""
@@ -33,7 +36,9 @@ class Tuned:
     """Whether they are others than the settings as they were: if not, no trial was better."""
     metric: str
     split: int
-    """So many interactions were tuned on."""
+    """So many interactions are the first part."""
+    scored: int
+    """So many of them count in the metric: what was tuned on."""
     first: Mapping[str, float]
     """The metric on the first part, before and tuned: the best of many trials, and so too good."""
     rest: Mapping[str, float]
@@ -61,7 +66,7 @@ def tune(
     The model goes on learning through the rest, as it would in production; only what is scored is kept apart.
 
     Args:
-        job: The log, and the settings as they are.
+        job: The log, the protocol, and the settings as they are.
         space: What is tried.
         study: Where trials are kept; those that are there already count.
         cache: Where results of replays are kept.
@@ -77,8 +82,7 @@ def tune(
         ReplayFailedError: A replay of the settings as they were failed, or every trial did.
     """
     before = _replayed(BEFORE, job, cache, tell)
-    log = before.report["log"]
-    first_job = msgspec.structs.replace(job, limit=int(share * (log["events"] + log["rejected"])))
+    first_job, warmup = first_part(job, share, before)
     first = _replayed(FIRST, first_job, cache, tell)
     split = first.report["interactions"]
     rest = _rest(before.outcomes, split)
@@ -87,7 +91,8 @@ def tune(
             f"--share {share:g}: expected scored events in both parts of the log; the first has "
             f"{len(first.outcomes['number'])}, the rest {len(rest['number'])}. Choose another share, or a longer log."
         )
-    looked_at = msgspec.structs.replace(first_job, interim=metric, interim_every=max(1, split // STEPS))
+    every = max(1, (split - warmup) // STEPS)
+    looked_at = msgspec.structs.replace(first_job, interim=metric, interim_from=warmup, interim_every=every)
     run_trials(looked_at, space, study, cache, metric, trials, processes, tell, ended)
     best, value_before = study.best(), mean_value(metric, first.outcomes)
     is_other = best is not None and best.value > value_before
@@ -99,11 +104,42 @@ def tune(
         is_other=is_other,
         metric=metric,
         split=split,
+        scored=len(event_values(metric, first.outcomes)[1]),
         first={BEFORE: value_before, TUNED: best.value if best is not None and is_other else value_before},
         rest={BEFORE: mean_value(metric, rest), TUNED: mean_value(metric, tuned_rest)},
         difference=Difference(TUNED, BEFORE, metric, *difference(metric, rest, tuned_rest)),
         trials=study.trials(),
     )
+
+
+def first_part(job: Job, share: float, whole: Replayed) -> tuple[Job, int]:
+    """Return the job of the first part of a log, and how many of its interactions are warm-up: those of the whole log.
+
+    The part is all that its replays see. The catalogue and the sessions of a protocol are those of the part.
+
+    Args:
+        job: Of the whole log.
+        share: Of the records.
+        whole: What came of the job.
+
+    Raises:
+        ValueError: There is nothing in the part but warm-up.
+    """
+    log, protocol = whole.report["log"], job.protocol
+    records = log["events"] + log["rejected"] + whole.report["left_out"]
+    part = msgspec.structs.replace(job, limit=int(share * records))
+    if not protocol.warmup:
+        return part, 0
+    warmup = int(protocol.warmup * whole.report["interactions"])  # as `flows.asking.Asker` counts
+    opened = open_logs(part.logs, part.columns, sort=part.sort, limit=part.limit)
+    events = survey(opened, Settings(**job.settings), protocol).events
+    if warmup >= events:
+        raise ValueError(
+            f"--warmup {protocol.warmup:g}: expected it to end within the first part of the log, which is tuned on; it "
+            f"takes {warmup:,} interactions, and the part has {events:,}. Choose a smaller one, or a larger --share."
+        )
+    share_of_part = (warmup + 0.5) / events  # the half keeps it from being rounded to one less
+    return msgspec.structs.replace(part, protocol=replace(protocol, warmup=share_of_part)), warmup
 
 
 def run_trials(

@@ -33,7 +33,10 @@ def progress_of_trials(metric: str, console: Console) -> Iterator[tuple[Tell, Ca
         def ended(trial: Trial) -> None:
             if (task := tasks.get(f"trial {trial.number}")) is not None:
                 bar.update(task, visible=False)
-            value = {"finished": f"{metric} {trial.value:.4f}", "stopped early": f"stopped early at {trial.value:.4f}"}
+            value = {
+                "finished": f"{metric} {trial.value:.4f}",
+                "stopped early": f"stopped early, as half of the others had more than its {trial.value:.4f} by then",
+            }
             said = f"trial {trial.number}: {value.get(trial.state, trial.state)}: {_settings(trial)}"
             console.print(said, highlight=False, markup=False, soft_wrap=True)
 
@@ -63,8 +66,8 @@ def conclusion(tuned: Tuned) -> list[str]:
         return [f"No trial was better than {BEFORE}: they stay."]
     events, sentence = tuned.difference.events, tuned.difference.sentence().replace(" is ", " are ", 1)
     said = [
-        f"On the first {tuned.split:,} interactions, which they were chosen on, {TUNED} reach {tuned.metric} "
-        f"{tuned.first[TUNED]:.4f}; {BEFORE}, {tuned.first[BEFORE]:.4f}.",
+        f"On the first {tuned.split:,} interactions, {tuned.scored:,} scored events, which they were chosen on: "
+        f"{TUNED} reach {tuned.metric} {tuned.first[TUNED]:.4f}; {BEFORE}, {tuned.first[BEFORE]:.4f}.",
         f"On the rest, {events:,} scored events that no trial has seen: {tuned.rest[TUNED]:.4f}; "
         f"{BEFORE}, {tuned.rest[BEFORE]:.4f}.",
         sentence[0].upper() + sentence[1:],

@@ -1,7 +1,6 @@
 """Write tuned settings as a configuration that `freshrank run --config` accepts."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from flows.settings import Settings
@@ -22,10 +21,15 @@ def toml_writer() -> Callable[[Mapping[str, Any]], str]:
     return tomli_w.dumps
 
 
-def tuned_toml(tuned: Tuned, log: Path) -> str:
-    """Return the file: what was found as comments, then the model and the settings that are not the usual ones."""
+def tuned_toml(tuned: Tuned, command: str) -> str:
+    """Return the file: what was found as comments, then the model and the settings that are not the usual ones.
+
+    Args:
+        tuned: What was found.
+        command: What was typed: it says on which log, and by which protocol.
+    """
     usual = {name: field.get_default() for name, field in Settings.model_fields.items()}
     others: dict[str, Any] = {name: value for name, value in tuned.settings.items() if value != usual[name]}
-    said = [f"Tuned by freshrank on {log.name}, {len(tuned.trials)} trials.", *conclusion(tuned)]
-    comments = "".join(f"# {sentence}\n" for sentence in said)
+    said = [f"Tuned in {len(tuned.trials)} trials by", f"  {command}", *conclusion(tuned)]
+    comments = "".join(f"# {line}\n" for sentence in said for line in sentence.splitlines())
     return f"{comments}\n{toml_writer()({'model': tuned.settings['model'], **others})}"

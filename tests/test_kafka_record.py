@@ -77,6 +77,23 @@ def test_a_range_is_recorded_first_and_then_replayed(broker: AnyBroker, new_topi
     assert "it is there already. Replay it, or name another." in refused.stderr
 
 
+def test_a_range_is_recorded_once_and_then_compared(broker: AnyBroker, new_topic: NewTopic, tmp_path: Path) -> None:
+    topic, rows = new_topic(retention_ms="-1"), records_of(EVENTS, 300)
+    fill_at(broker.bootstrap, topic, *((0, 1_762_000_000 + n, row) for n, row in enumerate(rows)))
+    recording, said = tmp_path / "part.jsonl", tmp_path / "said.json"
+    part = ["--from-topic", topic, "--until", 1_762_000_000 + 200, "--recording", recording]
+    asked = ["--model", "popularity", "--model", "history", "--json", said, "--results", tmp_path / "results"]
+    done = freshrank("compare", *part, *asked, FRESHRANK_BOOTSTRAP=broker.bootstrap)
+    assert done.returncode == 0, done.stderr
+    told = orjson.loads(said.read_bytes())
+    assert recording.read_bytes().splitlines() == rows[:200]
+    result = replay(EVENTS, Settings(model="popularity"), limit=200)
+    assert told["models"][0]["report"]["metrics"] == result.metrics
+    done = freshrank("compare", recording, *asked)
+    assert done.returncode == 0, done.stderr
+    assert [one["was_kept"] for one in orjson.loads(said.read_bytes())["models"]] == [True, True]
+
+
 def test_partitions_are_merged_by_the_time_of_their_records(broker: AnyBroker, new_topic: NewTopic) -> None:
     topic = new_topic(3, retention_ms="-1")  # the times are of long ago
     seconds = [(0, 10), (2, 12), (0, 14), (2, 13), (0, 12)]

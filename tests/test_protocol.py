@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from flows.inputs import open_logs
 from flows.protocol import Protocol
 from flows.replay import ReplayResult, replay
 from flows.sample import EVENTS
 from flows.settings import Settings
+from flows.survey import survey
 from flows.windows import metrics_at
 
 ALL_TIME = "popularity(half_life=1e300)"
@@ -81,6 +83,22 @@ def test_warmup_is_learned_and_not_scored(log: Callable[..., Path]) -> None:
 def test_warmup_counts_the_events_that_there_are(log: Callable[..., Path]) -> None:
     some = log(*(f"u{n} tea {n % 2}" for n in range(20)))
     assert column(run(some, where="value == 1", warmup=0.5), "number") == [5, 6, 7, 8, 9]
+
+
+def test_what_is_held_back_counts_for_no_warmup_and_no_session(tmp_path: Path) -> None:
+    # A thousand people take one item each, then a bot hurries through a hundred of its own; then eve has a session.
+    rows = [f"u{n},i{n % 50},{n}" for n in range(1_000)] + [f"bot,b{n},{1_000 + n / 10}" for n in range(100)]
+    rows += ["eve,pie,2000", "eve,jam,2001", "ann,jam,9000", "eve,i1,9001"]
+    path = tmp_path / "events.csv"
+    path.write_text("\n".join(["user,item,timestamp", *rows]))
+    for where in (None, "item != 'b7'"):
+        result = run(path, warmup=0.5, where=where)
+        assert result.tally.held_back > 10
+        looked = survey(open_logs(path), Settings(), Protocol(where=where, target="session"))
+        assert looked.events == result.tally.learned
+        assert column(result, "number")[0] == result.tally.learned // 2
+        last = looked.events - 4
+        assert [looked.rest_of_session(last + n) for n in range(4)] == [["pie", "jam"], ["jam"], ["jam"], ["i1"]]
 
 
 def test_one_event_in_so_many_is_scored_by_the_seed() -> None:

@@ -1,15 +1,20 @@
 """Tuning: a planted best setting is found, on the first part only, and what is written gives what was said."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from flows import cli
 from flows.measures import mean_value
+from flows.protocol import Protocol
 from flows.replay import replay
+from flows.replay_child import run
+from flows.replay_job import Job, Told, job_settings
 from flows.sample import EVENTS
 from flows.settings import Settings, load_settings
 from flows.space import Choice, Corner, Range, Space, SpaceError, read_space
@@ -67,6 +72,114 @@ def test_the_best_of_the_first_part_is_found_and_the_rest_tells_the_truth(
 
     assert freshrank(monkeypatch, *asked, *kept, "--trials", 3, "--metric", "mrr@1") == cli.WRONG
     assert "expected a study of the same metric" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("switches", "protocol", "first_scored"),
+    [
+        (("--warmup", 0.25), {"warmup": 0.25}, 150),
+        (("--where", "user != 'u7'", "--warmup", 0.2), {"where": "user != 'u7'", "warmup": 0.2}, None),
+        (
+            ("--k", "3,2", "--metric", "mrr@2", "--score-every", 2, "--seed", 4),
+            {"ks": (3, 2), "score_every": 2, "seed": 4},
+            None,
+        ),
+        (("--positive", "item != 'a'"), {"positive": "item != 'a'"}, 400),
+    ],
+    ids=["warmup", "where", "k", "positive"],
+)
+def test_a_protocol_holds_in_both_parts_and_the_split_stays_in_time(
+    turning_log: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    switches: tuple[object, ...],
+    protocol: dict[str, Any],
+    first_scored: int | None,
+) -> None:
+    """What is said of the parts is what a replay of the whole log scores before the 400th record, and from it on."""
+    config, space, out = tmp_path / "base.toml", tmp_path / "space.toml", tmp_path / "tuned.toml"
+    config.write_text('model = "popularity(half_life=1000000.0)"\ntop = 3\n')
+    space.write_text('[model]\nname = "popularity"\nhalf_life = [1.0, 1000000.0]\n')
+    kept = ("--results", tmp_path / "results", "--out", out, "--processes", 1, "--trials", 2)
+    asked = ("tune", turning_log, "--config", config, "--space", space, "--share", SPLIT / EVENTS_IN_ALL, *kept)
+    assert freshrank(monkeypatch, *asked, *switches) == 0
+    said = capsys.readouterr().err
+
+    rules = Protocol(**{"ks": (3,), **protocol})
+    users = [row.split(",")[0] for row in turning_log.read_text().splitlines()[1:]]
+    gone = users[:SPLIT].count("u7") if rules.where else 0
+    assert bool(rules.where) == bool(gone)
+    split, metric = SPLIT - gone, "mrr@2" if rules.ks == (3, 2) else "hit_rate@3"
+    values = {}
+    for name, half_life in (("tuned", "1.0"), ("before", "1000000.0")):
+        settings = Settings(model=f"popularity(half_life={half_life})", top=3)
+        outcomes = replay(turning_log, settings, protocol=rules).outcomes.arrays()
+        is_first = outcomes["number"] < split
+        values[name] = [
+            mean_value(metric, {name: column[part] for name, column in outcomes.items()})
+            for part in (is_first, ~is_first)
+        ]
+    scored = int(is_first.sum())
+    assert first_scored is None or scored == first_scored
+    assert (
+        f"On the first {split:,} interactions, {scored:,} scored events, which they were chosen on: the tuned settings "
+        f"reach {metric} {values['tuned'][0]:.4f}; the settings as they were, {values['before'][0]:.4f}.\n"
+    ) in said
+    assert (
+        f"On the rest, {len(is_first) - scored:,} scored events that no trial has seen: {values['tuned'][1]:.4f}; "
+        f"the settings as they were, {values['before'][1]:.4f}.\n"
+    ) in said
+    assert shlex.join(map(str, switches)) in out.read_text(), "by which rules it was chosen stands in the file"
+
+    assert freshrank(monkeypatch, *asked, *switches, "--target", "session") == cli.WRONG
+    assert "expected a study of the same protocol" in capsys.readouterr().err
+
+
+def test_warmup_that_leaves_nothing_to_tune_on_is_refused(
+    turning_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = tmp_path / "space.toml"
+    space.write_text('[model]\nname = "popularity"\nhalf_life = [1.0, 1000000.0]\n')
+    kept = ("--results", tmp_path / "results", "--out", tmp_path / "tuned.toml")
+    asked = ("tune", turning_log, "--space", space, "--share", 0.4, "--warmup", 0.4, *kept)
+    assert freshrank(monkeypatch, *asked) == cli.WRONG
+    said = capsys.readouterr().err
+    assert "--warmup 0.4: expected it to end within the first part" in said
+    assert "it takes 400 interactions, and the part has 400." in said
+    assert said.count("\n") == 1
+
+
+def test_early_looks_begin_where_the_warmup_ends() -> None:
+    """Each is at the mean of exactly so many interactions: what trials are held against must be alike."""
+    rules, told = Protocol(warmup=0.5), list[Told]()
+    settings = job_settings(Settings(model="popularity"))
+    job = Job(logs=(str(EVENTS),), settings=settings, protocol=rules, limit=2_000, interim="mrr@10")
+    run(msgspec.structs.replace(job, interim_from=1_000, interim_every=150), told.append)
+    outcomes = replay(EVENTS, Settings(model="popularity"), protocol=rules, limit=2_000).outcomes.arrays()
+    looks = {one.step: one.value for one in told if one.step is not None}
+    assert list(looks) == [1, 2, 3, 4, 5, 6]
+    for step, value in looks.items():
+        head = {name: column[: 150 * step] for name, column in outcomes.items()}
+        assert value == mean_value("mrr@10", head) > 0.0
+
+
+def test_several_logs_in_any_order_are_tuned_on_as_one(
+    turning_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, *rows = turning_log.read_text().splitlines()
+    for name, some in (("part-1", rows[::2]), ("part-2", rows[1::2])):
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *some[::-1]]))
+    space = tmp_path / "space.toml"
+    space.write_text('[model]\nname = "popularity"\nhalf_life = [1.0, 1000000.0]\n')
+
+    def tuned(name: str, *log: object) -> list[str]:
+        kept = ("--results", tmp_path / "results", "--out", tmp_path / f"{name}.toml")
+        asked = ("tune", *log, "--space", space, "--trials", 2, "--processes", 1, "--warmup", 0.1, *kept)
+        assert freshrank(monkeypatch, *asked) == 0
+        return [line for line in capsys.readouterr().err.splitlines() if "hit_rate@10" in line]
+
+    assert tuned("parts", tmp_path / "part-?.csv", "--sort") == tuned("one", turning_log)
 
 
 def value_of(drawn: dict[str, Any]) -> float:
@@ -173,8 +286,9 @@ BAD: list[tuple[str, str, str]] = [
     (
         "decides what is scored",
         "[settings]\ntop = [5, 10]",
-        "top: cannot be tuned. There are: by_value, dedup_window",
+        "top: cannot be tuned. There are: emit, emit_interval",
     ),
+    ("decides which events there are", "[settings]\nhold_back = [0.0, 3.0]", "hold_back: cannot be tuned"),
     ("wrong setting", '[settings]\nemit = ["every", "never", "changed"]', "setting emit"),
     ("several names", '[model]\nname = ["blend", "history"]', "several models are tables [[model]]"),
     ("half a model", '[model]\nname = "blend("', "model.name: model 'blend('"),
@@ -198,6 +312,11 @@ WRONG_USE: list[tuple[str, tuple[object, ...], str]] = [
     ("unwritable study", ("--study", "/no/such/place"), "/no/such/place: expected a file to write"),
     ("missing space", ("--space", "no-such.toml"), "no-such.toml: expected a TOML file of what to tune"),
     ("a study that is none", ("--study", EVENTS), "expected a study of Optuna"),
+    ("metric of another list", ("--k", "5,20", "--metric", "mrr@10"), "There are: hit_rate@5"),
+    ("expression", ("--where", "valu>3"), "--where: column 1"),
+    ("twice a log", (EVENTS,), "expected each log once"),
+    ("missing column", ("--map", "user=uid"), "there is no column 'uid'"),
+    ("a topic beside a log", ("--from-topic", "events"), "expected a log: either files, or --from-topic"),
 ]
 
 
