@@ -24,6 +24,7 @@ from tests.test_flow import Flow, event
 
 IDS = int(os.environ.get("FRESHRANK_TEST_IDS", "60000"))
 IS_DEEP_THERE = all(find_spec(library) for library in ("jax", "keras"))
+# Of the deep models none is trained here, as there are fewer events than `retrain_every`: the contract does that.
 LIGHT = [name for name in BY_NAME if IS_DEEP_THERE or not name.startswith("deep:")]
 NAMED = [*LIGHT, "river:reco.BiasedMF(n_factors=4, seed=1)", "explore"]
 PAIRS = [(f"u{n % 50}", f"i{n * n % 37}") for n in range(600)]
