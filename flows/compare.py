@@ -218,13 +218,15 @@ def difference(name: str, first: Columns, second: Columns, seed: int = 0) -> tup
     Returns:
         How many events count, and the mean difference with its 95 % interval.
 
-    >>> first = {"number": np.array([1, 2, 3, 5]), "position": np.array([0, -1, -1, 0])}
-    >>> second = {"number": np.array([2, 3, 4, 5]), "position": np.array([1, -1, 0, 0])}
+    >>> items = np.array([7, 8, 7, 9])
+    >>> first = {"number": np.array([1, 2, 3, 5]), "position": np.array([0, -1, -1, 0]), "item_digest": items}
+    >>> second = {"number": np.array([2, 3, 4, 5]), "position": np.array([1, -1, 0, 0]), "item_digest": items}
     >>> events, interval = difference("hit_rate@10", first, second)
     >>> events, round(interval.mean, 3)
     (3, 0.333)
     """
     _, in_first, in_second = np.intersect1d(first["number"], second["number"], assume_unique=True, return_indices=True)
-    _, before = event_values(name, {column: values[in_first] for column, values in first.items()})
+    counts, before = event_values(name, {column: values[in_first] for column, values in first.items()})
     _, after = event_values(name, {column: values[in_second] for column, values in second.items()})
-    return len(before), mean_interval(after - before, seed=seed)
+    items = first["item_digest"][in_first][counts]
+    return len(before), mean_interval(after - before, seed=seed, groups=items)

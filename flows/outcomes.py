@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class Outcomes:
-    """Columns, one row for each scored event, in the order of the log. A row takes 36 bytes.
+    """Columns, one row for each scored event, in the order of the log. A row takes 40 bytes.
 
     Attributes:
         number: Number of the event among the interactions of the log, from 0, scored or not.
@@ -17,10 +17,11 @@ class Outcomes:
         served: Where it stood in the list that was last emitted for the user; -1: not in it, or there was none.
         user_events: Events of the user before this one; 0: a stranger.
         item_events: Events of the item before this one; 0: a new item.
+        item_digest: Which item it was, in 32 bits (CRC-32): two of a hundred thousand items share one by chance.
 
     >>> outcomes = Outcomes()
-    >>> outcomes.append(number=4, time=60.0, position=0, served=-1, user_events=2, item_events=7)
-    >>> outcomes.append(number=5, time=61.5, position=-1, served=3, user_events=0, item_events=8)
+    >>> outcomes.append(number=4, time=60.0, position=0, served=-1, user_events=2, item_events=7, item_digest=9)
+    >>> outcomes.append(number=5, time=61.5, position=-1, served=3, user_events=0, item_events=8, item_digest=9)
     >>> len(outcomes), outcomes.arrays()["served"].tolist(), outcomes.arrays()["time"].tolist()
     (2, [-1, 3], [60.0, 61.5])
     """
@@ -32,8 +33,18 @@ class Outcomes:
         self.served = array("i")
         self.user_events = array("i")
         self.item_events = array("i")
+        self.item_digest = array("I")
 
-    def append(self, number: int, time: float, position: int, served: int, user_events: int, item_events: int) -> None:
+    def append(
+        self,
+        number: int,
+        time: float,
+        position: int,
+        served: int,
+        user_events: int,
+        item_events: int,
+        item_digest: int,
+    ) -> None:
         """Add the row of one event."""
         self.number.append(number)
         self.time.append(time)
@@ -41,10 +52,11 @@ class Outcomes:
         self.served.append(served)
         self.user_events.append(user_events)
         self.item_events.append(item_events)
+        self.item_digest.append(item_digest)
 
     def __len__(self) -> int:
         return len(self.number)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Copy the columns so far, by name: shapes (rows,); int64, float64 and, from `position` on, int32."""
+        """Copy the columns so far, by name: shapes (rows,); int64, float64, int32 and, for `item_digest`, uint32."""
         return {name: np.array(column) for name, column in vars(self).items()}

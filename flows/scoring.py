@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import Any
+from zlib import crc32
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from typing_extensions import override
@@ -67,7 +68,9 @@ class Scores(DynamicSink[Decided]):
             served = next((place for place, listed in enumerate(held) if listed in targets), -1)
             self.fresh.update(position)
             self.served.update(served)
-            self.outcomes.append(self.events, event.timestamp, position, served, user_events, item_events)
+            self.outcomes.append(
+                self.events, event.timestamp, position, served, user_events, item_events, crc32(item.encode())
+            )
         self.events += 1
         self.users[user] = user_events + 1
         self.items[item] = item_events + 1

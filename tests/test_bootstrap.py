@@ -62,6 +62,26 @@ def test_the_rule_by_hand() -> None:
     assert block_length(x) == pytest.approx(expected, rel=0.3)
 
 
+def with_items(random: np.random.Generator, n: int = 3_000) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """A series of mean 0 to which each of fifty items brings something of its own, wherever it stands."""
+    items = random.integers(50, size=n)
+    return random.normal(size=n) + random.normal(size=50)[items], items
+
+
+def test_what_hangs_on_items_makes_intervals_wider() -> None:
+    random = np.random.default_rng(11)
+    series = [with_items(random) for _ in range(SERIES)]
+    assert np.mean([mean_interval(x, draws=400, groups=items).holds_zero for x, items in series]) >= 0.9
+    assert np.mean([mean_interval(x, draws=400).holds_zero for x, _ in series]) < 0.7
+
+
+def test_where_nothing_hangs_on_items_intervals_stay_nearly_as_they_are() -> None:
+    random = np.random.default_rng(11)
+    x, items = random.normal(size=5_000), random.integers(50, size=5_000)
+    assert mean_interval(x).half_width <= mean_interval(x, groups=items).half_width < 1.3 * mean_interval(x).half_width
+    assert mean_interval(np.ones(100), groups=np.arange(100)) == mean_interval(np.ones(100))
+
+
 def test_small_and_empty_series() -> None:
     assert np.isnan(mean_interval(np.array([])))[:].all()
     assert mean_interval(np.array([2.0])) == Interval(2.0, 2.0, 2.0)

@@ -163,7 +163,8 @@ def test_results_need_a_directory_that_can_be_written(
 
 
 def outcomes(hits: "np.ndarray[Any, Any]") -> dict[str, Any]:
-    return {"number": np.arange(len(hits)), "position": np.where(hits, 0, -1)}
+    events = np.arange(len(hits))
+    return {"number": events, "position": np.where(hits, 0, -1), "item_digest": events.astype(np.uint32)}
 
 
 def test_a_worse_model_is_told_from_an_equal_one() -> None:
@@ -188,6 +189,18 @@ def test_nothing_in_common_is_no_difference() -> None:
     events, interval = difference("hit_rate@10", first, {**first, "number": np.arange(3) + 10})
     assert events == 0
     assert "nothing can be told" in Difference("b", "a", "hit_rate@10", events, interval).sentence()
+
+
+def test_what_one_item_decides_makes_a_difference_less_sure() -> None:
+    random = np.random.default_rng(3)
+    hits, items = random.random(400) < 0.125, random.integers(100, size=400)
+    halves = {}
+    for name, item in {"many": items, "one": np.where(hits, 0, items)}.items():
+        first, second = (outcomes(hit) | {"item_digest": item} for hit in (np.zeros(400, np.bool_), hits))
+        _, interval = difference("hit_rate@10", first, second)
+        assert interval.mean == hits.mean()
+        halves[name] = interval.half_width
+    assert halves["one"] > 2 * halves["many"]
 
 
 def test_every_setting_is_known_to_decide_the_lists_or_not() -> None:
