@@ -155,6 +155,16 @@ class Recommender(Ranker):
         """Return how much each member counts, on average over the contexts; nothing for a model of one piece."""
         return {}
 
+    @property
+    def drift_moments(self) -> list[int]:
+        """The numbers of the newest events after which the model saw drift; nothing for one that does not look."""
+        return []
+
+    @property
+    def counting(self) -> "Recommender":
+        """The model that counts users and items: itself, or the one that it wraps."""
+        return self
+
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
         """Learn what an item is (`x`: title, tags, price) and whether it may be recommended. None: as it was.
 
