@@ -18,7 +18,6 @@ from flows.replay_job import Job, Replayed, Told, write_replayed
 from flows.report.measured import measured
 from flows.scoring import Scores
 from flows.settings import Settings
-from recmodels.fused import FusedModel
 from recmodels.warm import warm_up
 
 TELL_SECONDS: Final = 0.2
@@ -47,7 +46,7 @@ def main() -> int:
 def run(job: Job, tell: Callable[[Told], object]) -> Replayed:
     """Run a job in this process."""
     settings = Settings(**job.settings)
-    if isinstance(settings.build_model(), FusedModel):
+    if settings.build_model().uses_kernels:
         warm_up()
     k = job.protocol.ks[0]
     scores = Scores(k, ListMetrics(min(k, settings.top)))

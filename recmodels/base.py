@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from river.reco.base import Ranker
 
-from recmodels.arguments import expect_choice
+from recmodels.arguments import expect_choice, expect_counts
 from recmodels.rewards import bounded
 
 Context = Mapping[str, Any]
@@ -77,14 +77,18 @@ class Recommender(Ranker):
     Args:
         repeats: "allow" if a user's list may hold items the user has interacted with, or "exclude".
         seed: Of everything random.
+        max_users: `remember` keeps so many; beyond that the least recently used are forgotten.
+        max_items: `remember` takes so many into the catalogue, and no later ones.
 
     >>> class Newest(Recommender):
     ...     '''Recommends what was touched last.'''
     ...
+    ...     clock = 0
+    ...
     ...     def learn_one(self, user, item, y=1.0, x=None):
-    ...         self.remember(user, item, y)
-    ...         self.clock = getattr(self, "clock", 0) + 1
-    ...         self.catalogue[item] = self.clock
+    ...         if self.remember(user, item, y):
+    ...             self.clock += 1
+    ...             self.catalogue[item] = self.clock
     ...
     ...     def predict_one(self, user, item, x=None):
     ...         return self.catalogue.get(item, 0)
@@ -100,12 +104,18 @@ class Recommender(Ranker):
     uses_kernels: bool = False
     """Whether it runs in compiled kernels, which are to be made ready before the first event (see `recmodels.warm`)."""
 
-    def __init__(self, repeats: str = "allow", seed: int = 0) -> None:
+    def __init__(
+        self, repeats: str = "allow", seed: int = 0, max_users: int = 1_000_000, max_items: int = 1_000_000
+    ) -> None:
         super().__init__(seed=seed)
         expect_choice("repeats", repeats, ("allow", "exclude"))
+        expect_counts(max_users=max_users, max_items=max_items)
         self.repeats = repeats
+        self.max_users = max_users
+        self.max_items = max_items
         self.catalogue: dict[str, Any] = {}
-        self.unavailable: set[str] = set()
+        self.unavailable: set[str] = set()  # of the catalogue
+        self._hidden_early: dict[str, None] = {}  # what was hidden before anybody had it, the first first
         self._seen: dict[str, dict[str, None]] = {}
 
     @abstractmethod
@@ -128,7 +138,7 @@ class Recommender(Ranker):
         scored = (
             (item, self.predict_one(user, item, x))
             for item in self.catalogue
-            if item not in barred and item not in self.unavailable
+            if item not in barred and self.is_available(item)
         )
         return heapq.nsmallest(n, scored, key=lambda pair: -pair[1])
 
@@ -145,12 +155,31 @@ class Recommender(Ranker):
         """Return how much each member counts, on average over the contexts; nothing for a model of one piece."""
         return {}
 
+    @property
+    def drift_moments(self) -> list[int]:
+        """The numbers of the newest events after which the model saw drift; nothing for one that does not look."""
+        return []
+
+    @property
+    def counting(self) -> "Recommender":
+        """The model that counts users and items: itself, or the one that it wraps."""
+        return self
+
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
-        """Learn what an item is (`x`: title, tags, price) and whether it may be recommended. None: as it was."""
-        if available is False:
+        """Learn what an item is (`x`: title, tags, price) and whether it may be recommended. None: as it was.
+
+        What is hidden stays so, however much else is hidden later, if it is in the catalogue. Of what nobody has had
+        yet, and is in no list anyway, the last `max_items` that were hidden are known.
+        """
+        if available is False and item in self.catalogue:
             self.unavailable.add(item)
+        elif available is False:
+            self._hidden_early[item] = None
+            if len(self._hidden_early) > self.max_items:
+                del self._hidden_early[next(iter(self._hidden_early))]
         elif available is True:
             self.unavailable.discard(item)
+            self._hidden_early.pop(item, None)
 
     def forget_one(self, user: str) -> None:
         """Erase a user: afterwards the user is a stranger. What others' items gained from them may stay."""
@@ -177,14 +206,28 @@ class Recommender(Ranker):
             steps.append(Step(position, [i for i, _ in listed], [s for _, s in listed]))
         return steps
 
-    def remember(self, user: str, item: str, y: float = 1.0) -> None:
+    def remember(self, user: str, item: str, y: float = 1.0) -> bool:
         """Note that the item exists, and with a reward of 0 or more that the user has had it. Call it in `learn_one`.
 
         What was only shown to the user, or came back without ever having been had, can still be recommended.
+
+        Returns:
+            Whether the item is in the catalogue: not if that was full when the item came, and then nothing is noted.
         """
-        self.catalogue.setdefault(item, None)
+        if item not in self.catalogue:
+            if len(self.catalogue) >= self.max_items:
+                return False
+            self.catalogue[item] = None
+            if item in self._hidden_early:
+                del self._hidden_early[item]
+                self.unavailable.add(item)
         if self.repeats == "exclude" and bounded(y) >= 0.0:
-            self._seen.setdefault(user, {}).setdefault(item)
+            if user not in self._seen and len(self._seen) >= self.max_users:
+                self.forget_one(next(iter(self._seen)))
+            seen = self._seen.pop(user, {})
+            seen.setdefault(item)
+            self._seen[user] = seen  # the least recently used is the first
+        return True
 
     def has_seen(self, user: str, item: str) -> bool:
         """Say whether a user has had an item; always False where repeats are allowed."""
@@ -200,7 +243,7 @@ class Recommender(Ranker):
 
     def is_available(self, item: str) -> bool:
         """Say whether an item may be recommended: always, unless an item event has said otherwise."""
-        return item not in self.unavailable
+        return item not in self.unavailable and item not in self._hidden_early
 
     def _unit_test_skips(self) -> dict[str, str]:
         """Return the checks that this model cannot meet, each with the reason (see `recmodels.checks`)."""

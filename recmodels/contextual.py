@@ -104,6 +104,11 @@ class Contextual(Recommender):
         if not isnan(time_of(x)):
             self._clock[1] = time_of(x)
 
+    @property
+    def counting(self) -> Recommender:
+        """The blend that offers."""
+        return self.offers
+
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
         """Learn an item's tags and price, and whether it may be recommended."""
         self.facts.learn(item, x)

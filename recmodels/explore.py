@@ -105,6 +105,16 @@ class Explorer(Recommender):
         """Return the model's."""
         return self.model.member_weights()
 
+    @property
+    def drift_moments(self) -> list[int]:
+        """The model's."""
+        return self.model.drift_moments
+
+    @property
+    def counting(self) -> Recommender:
+        """What counts for the model."""
+        return self.model.counting
+
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
         """Take examples one after the other, in one call of the model from slot to slot and from new item to new item.
 
@@ -149,6 +159,10 @@ class Explorer(Recommender):
     def has_seen(self, user: str, item: str) -> bool:
         """Say what the model says."""
         return self.model.has_seen(user, item)
+
+    def seen_by(self, user: str) -> list[str]:
+        """Return what the model says."""
+        return self.model.seen_by(user)
 
     def knows(self, item: str) -> bool:
         """Say what the model says."""

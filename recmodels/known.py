@@ -33,8 +33,8 @@ def know(model: Recommender, user: str) -> Known:
     """Say what a model knows of a user, and change nothing.
 
     Args:
-        model: Any model. One that is no `FusedModel` tells no more than it keeps for all models: what the user has
-            interacted with, and that only where repeats are excluded.
+        model: Any model. One that neither is nor wraps a `FusedModel` tells no more than all models keep: what the
+            user has interacted with, and that only where repeats are excluded.
         user: Anybody; a stranger has had nothing.
 
     >>> from recmodels import Blend
@@ -47,8 +47,8 @@ def know(model: Recommender, user: str) -> Known:
     >>> know(model, "eve").events
     0
     """
-    if isinstance(model, FusedModel):
-        return _of_fused(model, user)
+    if isinstance(model.counting, FusedModel):
+        return _of_fused(model.counting, user)
     had = [Had(item, float("nan")) for item in reversed(model.seen_by(user))]
     return Known(user, len(had), None, [each.item for each in had], had)
 

@@ -56,9 +56,8 @@ class RiverModel(Recommender):
         max_items: int = 100_000,
         seed: int = 0,
     ) -> None:
-        super().__init__(repeats=repeats, seed=seed)
+        super().__init__(repeats=repeats, seed=seed, max_users=max_users, max_items=max_items)
         expect_counts(0, negatives=negatives)
-        expect_counts(max_users=max_users, max_items=max_items)
         is_empty = isinstance(model, compose.Pipeline) and not model.steps
         # To River, a pipeline is an instance of what its last step is.
         if is_empty or not isinstance(model, reco.base.Ranker | base.Classifier | base.Regressor):
@@ -66,8 +65,6 @@ class RiverModel(Recommender):
         self.model = model
         self.negatives = negatives
         self.context = context
-        self.max_users = max_users
-        self.max_items = max_items
         self._is_ranker = isinstance(model, reco.base.Ranker)
         self._is_classifier = isinstance(model, base.Classifier)
         self._draw = random.Random(seed)
@@ -91,11 +88,11 @@ class RiverModel(Recommender):
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Learn an interaction, and some items that were not chosen."""
-        if item not in self.catalogue:
-            if len(self.catalogue) == self.max_items:
-                return
+        is_new = item not in self.catalogue
+        if not self.remember(user, item, y):
+            return
+        if is_new:
             self._items.append(item)
-        self.remember(user, item, y)
         word, reward, context = self._word(user), min(bounded(y), LARGEST_REWARD), self._context(x)
         self._learn(word, item, max(reward, 0.0), context)
         for _ in range(self.negatives if reward > 0 else 0):

@@ -84,8 +84,9 @@ def build_model(specification: str, repeats: str = "allow", bounds: Mapping[str,
         raise SpecificationError(f"model {specification!r}: expected a subclass of recmodels.Recommender.")
     taken = {name: bound for name, bound in (bounds or {}).items() if name in inspect.signature(made).parameters}
     model = _call(specification, made, positional, {"repeats": repeats, **taken, **named})
-    if isinstance(model, FusedModel):
-        _call(specification, lambda: model.memory, [], {})  # tables too large for the machine show here
+    counting = model.counting
+    if isinstance(counting, FusedModel):
+        _call(specification, lambda: counting.memory, [], {})  # tables too large for the machine show here
     return model
 
 

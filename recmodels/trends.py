@@ -105,12 +105,13 @@ def rising(model: Recommender, n: int = 10, short: float | None = None, long: fl
 
 
 def _counting(model: Recommender) -> FusedModel:
-    if not isinstance(model, FusedModel):
+    counting = model.counting
+    if not isinstance(counting, FusedModel):
         raise TrendError(
             f"expected a model that counts popularity; got {type(model).__name__}. Such are blend, popularity, "
-            "covisitation, history and factorization."
+            "covisitation, history, factorization, content and contextual."
         )
-    return model
+    return counting
 
 
 def _half_lives(model: FusedModel) -> list[float]:

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
-from flows import cli
+from flows import cli, replay_child
 from flows.compare import Difference, difference
 from flows.log_options import GivenLog
 from flows.protocol import Protocol
@@ -361,3 +361,23 @@ def test_a_topic_is_recorded_before_anything_is_compared(
     assert command("compare", *topic, *TWO) == 0
     assert asked == ["events"]
     assert "100 events" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_warmed"),
+    [
+        ({"model": "popularity"}, True),
+        ({"model": "popularity", "explore": 0.1}, True),
+        ({"model": "contextual"}, True),
+        ({"model": "river:reco.BiasedMF(n_factors=2)"}, False),
+    ],
+    ids=["fused", "explored", "contextual", "river"],
+)
+def test_kernels_are_ready_before_the_first_event(
+    settings: dict[str, Any], is_warmed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed = list[str]()
+    monkeypatch.setattr(replay_child, "warm_up", lambda: warmed.append("warm"))
+    asked = job_settings(Settings(**settings))
+    replay_child.run(Job(logs=(str(EVENTS),), settings=asked, protocol=Protocol(), limit=5), lambda told: None)
+    assert bool(warmed) == is_warmed

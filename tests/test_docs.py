@@ -42,18 +42,30 @@ def test_every_model_that_has_a_name_is_described(name: str) -> None:
     assert f"`{name}" in (ROOT / "README.md").read_text()
 
 
-def the_model_of_the_page() -> type[Recommender]:
-    found = re.search(r"```python\n(from recmodels import Recommender\n.*?)```", MODELS, re.DOTALL)
-    assert found is not None, "docs/models.md shows a model of one's own"
-    mine = sys.modules["mine"] = ModuleType("mine")  # where a pickle looks for it
-    exec(found[1], vars(mine))
-    made: type[Recommender] = mine.Followed
+def the_model_of(code: str, name: str) -> type[Recommender]:
+    """Make the model that some code defines, in a module `mine`, where a pickle looks for it."""
+    mine = sys.modules.setdefault("mine", ModuleType("mine"))
+    exec(code, vars(mine))
+    made: type[Recommender] = vars(mine)[name]
     return made
 
 
-FOLLOWED = the_model_of_the_page()
+def the_code(page: str, begin: str) -> str:
+    """Return the first block of Python code of a page that begins so, without prompts."""
+    found = re.search(rf"```python\n({re.escape(begin)}.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert found is not None, f"{page} shows a model of one's own"
+    return re.sub(r"^(>>>|\.\.\.) ?", "", found[1], flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("check", list(yield_checks(FOLLOWED)), ids=lambda check: check.__name__)
-def test_the_model_of_the_page_keeps_the_contract(check: Check) -> None:
-    check(FOLLOWED)
+FOLLOWED = the_model_of(the_code("docs/models.md", "from recmodels import Recommender\n"), "Followed")
+NEWEST = the_model_of(the_code("README.md", ">>> from recmodels import Recommender\n"), "Newest")
+CASES = [
+    pytest.param(model, check, id=f"{model.__name__}-{check.__name__}")
+    for model in (NEWEST, FOLLOWED)
+    for check in yield_checks(model)
+]
+
+
+@pytest.mark.parametrize(("model", "check"), CASES)
+def test_the_models_of_the_pages_keep_the_contract(model: type[Recommender], check: Check) -> None:
+    check(model)

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from river import reco
 
+from flows.model_watch import ModelWatch
 from flows.replay import replay
+from flows.report.measured import measured
 from flows.sample import EVENTS
 from flows.settings import Settings
 from recmodels import Blend, Example, Popularity, RiverModel, checks
@@ -16,6 +19,9 @@ from recmodels.base import Recommender
 from recmodels.checks.consistency import expect_whole
 from recmodels.checks.events import some_events, steps_of
 from recmodels.explore import Explorer, _chance
+from recmodels.known import know
+from recmodels.trends import popular, rising
+from tests.test_drift import CHANGE, a_stream_that_changes
 from tests.test_flow import Flow, event
 
 
@@ -277,8 +283,6 @@ def test_lists_that_say_why_name_the_slot() -> None:
 
 
 def test_rivers_models_are_explored_too() -> None:
-    from river import reco
-
     model = Explorer(RiverModel(reco.BiasedMF(n_factors=3, seed=1)), share=1.0)
     learn(model, POPULAR)
     model.learn_item("new")
@@ -296,3 +300,36 @@ def test_replay_with_exploration(tmp_path: Path) -> None:
     assert '"model":"blend/1+explore"' in (tmp_path / "a.jsonl").read_text().splitlines()[0]
     plain = replay(EVENTS, Settings(repeats="exclude"), limit=3_000)
     assert 0.9 * plain.fresh.hit_rate < a.fresh.hit_rate < plain.fresh.hit_rate
+
+
+def test_what_the_model_knows_and_saw_is_there_behind_the_explorer() -> None:
+    events = a_stream_that_changes()[: CHANGE + 1_000]
+    model = Explorer(Blend(), share=0.05)
+    watch = ModelWatch()
+    for start in range(0, len(events), 500):
+        part = events[start : start + 500]
+        watch.after(model, part, model.step_many(part, n=3))
+    assert model.drift_moments
+    assert model.drift_moments == model.model.drift_moments
+    known = know(model, events[-1].user)
+    assert known.events > 100
+    assert known.recent[0] == events[-1].item
+    assert popular(model) == popular(model.model)
+    assert rising(model) == rising(model.model)
+
+
+def test_the_page_marks_the_drift_that_an_explored_blend_saw(tmp_path: Path) -> None:
+    log = tmp_path / "events.csv"
+    rows = [f"{event.user},{event.item},{event.timestamp}" for event in a_stream_that_changes()[: CHANGE + 1_000]]
+    log.write_text("\n".join(["user,item,timestamp", *rows]))
+    watch = ModelWatch()
+    result = replay(log, Settings(explore=0.05), watch=watch)
+    found = measured(result, watch)
+    assert any(moment > CHANGE for moment in found.drifts)
+    assert all(sample.recent for sample in found.samples)
+
+
+def test_what_an_explored_river_model_has_kept_is_there() -> None:
+    model = Explorer(RiverModel(reco.BiasedMF(n_factors=2, seed=1), repeats="exclude"), share=0.5)
+    learn(model, "ann:tea ann:jam")
+    assert know(model, "ann").recent == ["jam", "tea"]

@@ -8,12 +8,23 @@ import pytest
 from river import base, compose, facto, linear_model, optim, preprocessing, reco
 
 from recmodels import Blend, CoVisitation, Example, Popularity, Recommender, RiverModel
+from recmodels.base import Context
 from recmodels.checks.consistency import expect_whole
 from recmodels.checks.equality import expect_same_record, expect_same_state
 from recmodels.fused import FusedModel
 from recmodels.kernels import covisitation
 from recmodels.kernels.candidates import FOLLOWS, POPULAR
 from recmodels.kernels.handle import Handle
+
+
+class Taken(Recommender):
+    """Keeps what the base keeps, and nothing else."""
+
+    def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
+        self.remember(user, item, y)
+
+    def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
+        return 0.0
 
 
 def learn(model: Recommender, pairs: str) -> None:
@@ -267,3 +278,30 @@ def test_a_river_model_forgets_the_users_beyond_its_bound() -> None:
     assert len(model.model.u_latents) <= 5
     assert len(model.catalogue) == 4
     assert not model.has_seen("u1", "i1")
+
+
+def test_what_is_hidden_does_not_come_back_because_others_are_hidden() -> None:
+    model = RiverModel(reco.BiasedMF(n_factors=2, seed=1), max_items=3)
+    for item in ("tea", "jam"):
+        model.learn_one("ann", item)
+    model.learn_item("tea", available=False)
+    for k in range(50):
+        model.learn_item(f"announced {k}", available=False)
+    assert not model.is_available("tea")
+    assert [item for item, _ in model.top("bob")] == ["jam"]
+    assert [k for k in range(50) if not model.is_available(f"announced {k}")] == [47, 48, 49], "the last that were"
+    model.learn_one("ann", "announced 48")
+    for k in range(50, 60):
+        model.learn_item(f"announced {k}", available=False)
+    assert [item for item, _ in model.top("bob")] == ["jam"], "hidden before anybody had it, and since"
+    model.learn_item("announced 48", available=True)
+    assert [item for item, _ in model.top("bob")] == ["jam", "announced 48"]
+
+
+def test_a_full_plain_model_forgets_users_and_takes_no_more_items() -> None:
+    model = Taken(repeats="exclude", max_users=2, max_items=3)
+    for user, item in [("ann", "tea"), ("bob", "tea"), ("ann", "jam"), ("cat", "pie"), ("cat", "ham")]:
+        model.learn_one(user, item)
+    assert [model.seen_by(user) for user in ("ann", "bob", "cat")] == [["tea", "jam"], [], ["pie"]]
+    assert list(model.catalogue) == ["tea", "jam", "pie"]
+    assert [model.knows("pie"), model.knows("ham")] == [True, False]

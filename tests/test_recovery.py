@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -77,9 +78,13 @@ def test_a_recovery_directory_belongs_to_one_job_at_a_time(tmp_path: Path, unbro
     first = start(out, state)
     while size_of(out) == 0:
         time.sleep(0.005)
-    second = start(tmp_path / "other.jsonl", state)
-    assert "another process is at work on this recovery directory" in second.communicate(timeout=60)[1]
-    assert second.returncode == WRONG
+    first.send_signal(signal.SIGSTOP)  # or it may end before the second has started
+    try:
+        second = start(tmp_path / "other.jsonl", state)
+        assert "another process is at work on this recovery directory" in second.communicate(timeout=60)[1]
+        assert second.returncode == WRONG
+    finally:
+        first.send_signal(signal.SIGCONT)
     finish(first)
     assert out.read_bytes() == unbroken
 

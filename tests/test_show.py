@@ -264,10 +264,19 @@ def test_models_without_counts_say_which_have_them() -> None:
     assert isinstance(model, RiverModel)
     model.learn_one("ann", "tea")
     for ask in (popular, rising):
-        with pytest.raises(TrendError, match="Such are blend, popularity"):
+        with pytest.raises(TrendError, match=r"Such are blend, popularity, .*content and contextual\."):
             ask(model)
     known = know(model, "ann")
     assert (known.events, known.recent) == (1, ["tea"])
+
+
+@pytest.mark.parametrize("name", ["content", "contextual"])
+def test_models_that_count_say_what_is_popular_and_what_they_know(name: str) -> None:
+    model = build_model(name)
+    for user, item in [("ann", "tea"), ("bob", "tea"), ("ann", "jam")]:
+        model.learn_one(user, item, x={"timestamp": 5.0})
+    assert [found.item for found in popular(model)] == ["tea", "jam"]
+    assert know(model, "ann")[:4] == ("ann", 2, 5.0, ["jam", "tea"])
 
 
 def test_hidden_items_are_neither_popular_nor_rising() -> None:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from flows.latency import BUCKETS
 from flows.model_watch import Look, ModelWatch
 from flows.replay import ReplayResult
-from recmodels.fused import FusedModel
 from recmodels.known import know
 
 SAMPLES: Final = 3
@@ -162,7 +161,7 @@ def measured(result: ReplayResult, watch: ModelWatch, name: str | None = None) -
         outcomes=result.outcomes.arrays(),
         latency=result.latency.counts.copy(),
         looks=tuple(watch.looks),
-        drifts=tuple(watch.model.drift_moments) if isinstance(watch.model, FusedModel) else (),
+        drifts=() if watch.model is None else tuple(watch.model.drift_moments),
         touched=np.array([watch.touched[item] for item in items], np.int64),
         listed=np.array([watch.listed[item] for item in items], np.int64),
         samples=_samples(result, watch),
