@@ -5,8 +5,9 @@ import weakref
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import bytewax.operators as op
 import orjson
@@ -129,16 +130,17 @@ def compressor_for(path: Path) -> Compressor:
     return _COMPRESSORS.get(path.suffix, _Plain)()
 
 
-def _open_at(path: Path, position: int | None) -> BinaryIO:
+def _open_at(path: Path, position: int | None) -> FileIO:
+    """Open without a buffer: what a crash or a full disk left in one would be written later, or raise once more."""
     if position is None:
-        return path.open("wb")
+        return path.open("wb", buffering=0)
     size = path.stat().st_size if path.exists() else 0
     if size < position:
         raise OutputFileError(
             f"{path}: expected the {position:,} bytes written before the restart; found {size:,}. "
             "Put the file back, or start without the recovery directory."
         )
-    file = path.open("r+b")
+    file = path.open("r+b", buffering=0)
     file.truncate(position)
     file.seek(position)
     return file
@@ -149,6 +151,7 @@ class _LinePartition(StatefulSinkPartition[X, int]):
         self._to_line = to_line
         self._path = path
         self._member: Compressor | None = None
+        self._is_broken = False
         self._file = _open_at(path, position)
         weakref.finalize(self, self._file.close)  # after a crash the engine calls no close()
 
@@ -157,19 +160,28 @@ class _LinePartition(StatefulSinkPartition[X, int]):
         if self._member is None:
             self._member = compressor_for(self._path)
         lines = b"".join(map(self._to_line, values))
-        self._file.write(self._member.compress(lines))
-        self._file.flush()  # a partition left behind by a crash must not hold bytes that it could write later
+        self._write(self._member.compress(lines))
 
     @override
     def snapshot(self) -> int:
         if self._member is not None:
-            self._file.write(self._member.flush())
-            self._file.flush()
+            self._write(self._member.flush())
             os.fsync(self._file.fileno())
             self._member = None
         return self._file.tell()
 
     @override
     def close(self) -> None:
-        self.snapshot()
+        # The engine closes while an exception is on its way, too, and would abort the process at a second one.
+        if not self._is_broken:
+            self.snapshot()
         self._file.close()
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except OSError:
+            self._is_broken = True
+            raise
