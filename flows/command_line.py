@@ -62,7 +62,7 @@ def warm_up_kernels(settings: Settings) -> None:
     if not settings.build_model().uses_kernels:
         return
     if not are_kernels_compiled():
-        said = "Compiling the kernels, once for this version: this takes about 20 seconds."
+        said = "Compiling the kernels, once for this version: this takes about half a minute."
         logger.info(said) if are_logs_json() else console.print(said)
     warm_up()
 

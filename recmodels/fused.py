@@ -76,7 +76,7 @@ class FusedModel(FusedTables):
         memory.make_cells()
         while not memory.has_cells(room):
             room = (room + 1) // 2
-        user_rows, item_rows = np.zeros(room, np.int32), np.zeros(room, np.int32)
+        user_rows, item_rows = np.zeros(room, np.int64), np.zeros(room, np.int64)
         rewards, times = np.zeros(room), np.zeros(room)
         known_user, known_item = memory.users.rows.get, memory.items.rows.get
         taken = 0

@@ -56,7 +56,7 @@ def test_kafkas_client_is_imported_where_kafka_is_met() -> None:
 
 def test_kernels_are_compiled_in_one_way() -> None:
     users = {name for name in importers("numba") if name.startswith("recmodels/")}
-    assert users == {"recmodels/kernels/compile.py", "recmodels/kernels/handle.py"}
+    assert users == {f"recmodels/kernels/{name}.py" for name in ("compile", "handle", "prefetch")}
 
 
 def test_keras_and_jax_are_imported_in_one_place_and_only_when_asked_for() -> None:

@@ -52,7 +52,11 @@ def _compiled(function: Callable[P, R], fastmath: bool | set[str]) -> Callable[P
     config.CACHE_DIR = str(CACHE_DIRECTORY or "")
     try:
         compiled: Callable[P, R] = numba.njit(
-            cache=CACHE_DIRECTORY is not None, nogil=True, fastmath=fastmath, error_model="numpy", _nrt=False
+            cache=CACHE_DIRECTORY is not None,
+            nogil=True,
+            fastmath=fastmath,
+            error_model="numpy",
+            _nrt=False,
         )(function)
     finally:
         config.CACHE_DIR = users_choice

@@ -23,7 +23,7 @@ from recmodels.kernels import (
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.handle import opened
-from recmodels.kernels.state import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Float64, Int32, State
+from recmodels.kernels.state import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Float64, Int32, Int64, State
 
 LEAST: Final = 64
 """Where members propose fewer candidates, the catalogue fills up to so many."""
@@ -181,8 +181,8 @@ def take(state: State, user: int, item: int, reward: float, time: float, wanted:
 @kernel
 def step(
     address: int,
-    user_rows: Int32,
-    item_rows: Int32,
+    user_rows: Int64,
+    item_rows: Int64,
     rewards: Float64,
     times: Float64,
     positions: Int32,
@@ -196,7 +196,8 @@ def step(
 
     Args:
         address: Of the state (`handle`).
-        user_rows, item_rows, rewards, times: [B] the events.
+        user_rows, item_rows, rewards, times: [B] the events. Rows are in 64 bits as wherever Python gives one, or numba
+            would compile all that they are handed to once more.
         positions: [B] out: where the event's item stood in the user's list just before, or `NOT_THERE` or `NOT_ASKED`;
             with n = 0, where it stood among all candidates.
         losses: [B] out: as of `learn`.

@@ -20,6 +20,7 @@ import numpy as np
 
 from recmodels.kernels.candidates import FACTORS
 from recmodels.kernels.compile import kernel
+from recmodels.kernels.prefetch import AHEAD, prefetch
 from recmodels.kernels.state import Candidates, ItemFactors, UserFactors, Users
 from recmodels.kernels.sums import dot, dot_row
 
@@ -62,9 +63,12 @@ def score(
         for k in range(n_factors):
             vector[k] += fade * factors.history[row, k]
         fade *= np.float32(decay)
-    column = candidates.column[FACTORS]
-    for s in range(candidates.size[0]):
+    column, size = candidates.column[FACTORS], candidates.size[0]
+    for s in range(size):
         item = candidates.item[s]
+        if s + AHEAD < size:
+            prefetch(factors.out, candidates.item[s + AHEAD])
+            prefetch(factors.bias, candidates.item[s + AHEAD])
         column[s] = dot_row(vector, factors.out, item) + factors.bias[item]
 
 
@@ -90,8 +94,13 @@ def learn(
     step, shrink = np.float32(rate), np.float32(rate * regularization)
     gradient[:] = 0.0
     squares = dot(vector, vector, n_factors) / np.float32(n_factors)
-    for s in range(candidates.size[0]):
+    size = candidates.size[0]
+    for s in range(size):
         item = candidates.item[s]
+        if s + AHEAD < size:
+            prefetch(factors.step_out, candidates.item[s + AHEAD])
+            prefetch(factors.step_bias, candidates.item[s + AHEAD])
+            prefetch(factors.dirty, candidates.item[s + AHEAD])
         error = -candidates.share[s]
         if s == target:
             error += np.float32(1.0)

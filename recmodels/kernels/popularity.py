@@ -15,6 +15,7 @@ import numpy as np
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.candidates import HALF_LIVES, POPULAR
 from recmodels.kernels.compile import kernel
+from recmodels.kernels.prefetch import AHEAD, prefetch
 from recmodels.kernels.state import Candidates, Items, Popularity
 
 FLOOR: Final = np.float32(-14.0)
@@ -31,8 +32,12 @@ def propose(popularity: Popularity, items: Items, candidates: Candidates) -> Non
 @kernel
 def score(popularity: Popularity, items: Items, candidates: Candidates) -> None:
     """Fill the columns of popularity."""
-    for s in range(candidates.size[0]):
+    size = candidates.size[0]
+    for s in range(size):
         item = candidates.item[s]
+        if s + AHEAD < size:
+            prefetch(popularity.level, candidates.item[s + AHEAD])
+            prefetch(items.first_seen, candidates.item[s + AHEAD])
         if items.first_seen[item] > 0:
             for h in range(HALF_LIVES):
                 below = popularity.level[item, h] - popularity.level[popularity.top[h, 0], h]

@@ -1,0 +1,39 @@
+"""Ask for memory ahead of its use: in a large catalogue a candidate's row is in no cache."""
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+AHEAD: Final = 12
+"""So many candidates ahead: what is asked for takes about as long to come as so many take to be dealt with."""
+LINE_BYTES: Final = 64
+LINES: Final = 2
+"""Of a row of several values: so many are 32 factors, which begin with a line (`recmodels.tables`)."""
+READ, KEEP, DATA = 0, 3, 1
+
+
+@intrinsic
+def _prefetch(typing_context: Any, array: types.Type, row: types.Type) -> tuple[Any, Callable[..., Any]]:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        parts = context.make_array(signature.args[0])(context, builder, arguments[0])
+        start = builder.bitcast(parts.data, ir.IntType(8).as_pointer())
+        stride = builder.extract_value(parts.strides, 0)
+        number = context.cast(builder, arguments[1], signature.args[1], types.intp)
+        place = builder.gep(start, [builder.mul(number, stride)])
+        flags = [ir.Constant(ir.IntType(32), flag) for flag in (READ, KEEP, DATA)]
+        kinds = [place.type, *(flag.type for flag in flags)]
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [place.type], ir.FunctionType(ir.VoidType(), kinds))
+        lines = 1 if signature.args[0].ndim == 1 else LINES
+        for line in range(lines):
+            builder.call(ask, [builder.gep(place, [ir.Constant(ir.IntType(64), line * LINE_BYTES)]), *flags])
+        return context.get_dummy_value()
+
+    return types.void(array, row), generate
+
+
+prefetch = cast(Callable[[NDArray[Any], int], None], _prefetch)
+"""Within a kernel: ask for an array's row, of which nothing is read yet. It changes no result."""
