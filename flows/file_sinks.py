@@ -5,6 +5,7 @@ import weakref
 import zlib
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
@@ -164,17 +165,24 @@ class _LinePartition(StatefulSinkPartition[X, int]):
 
     @override
     def snapshot(self) -> int:
-        if self._member is not None:
-            self._write(self._member.flush())
-            os.fsync(self._file.fileno())
-            self._member = None
+        member, self._member = self._member, None
+        if member is not None:
+            self._write(member.flush())
+            try:
+                os.fsync(self._file.fileno())
+            except OSError:
+                self._is_broken = True
+                raise
         return self._file.tell()
 
     @override
     def close(self) -> None:
         # The engine closes while an exception is on its way, too, and would abort the process at a second one.
-        if not self._is_broken:
-            self.snapshot()
+        if self._is_broken:
+            with suppress(OSError):
+                self._file.close()
+            return
+        self.snapshot()
         self._file.close()
 
     def _write(self, data: bytes) -> None:

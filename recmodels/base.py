@@ -174,6 +174,7 @@ class Recommender(Ranker):
         if available is False and item in self.catalogue:
             self.unavailable.add(item)
         elif available is False:
+            self._hidden_early.pop(item, None)  # to the end of the dict
             self._hidden_early[item] = None
             if len(self._hidden_early) > self.max_items:
                 del self._hidden_early[next(iter(self._hidden_early))]

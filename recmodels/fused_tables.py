@@ -134,7 +134,7 @@ class FusedTables(Recommender):
                     use_history="history" in self.members,
                     use_factors="factorization" in self.members,
                     use_content="content" in self.members,
-                    learn_weights=self.learns_weights,
+                    learn_weights=bool(self.learns_weights),
                     by_time=self.decay_by == "time",
                     learning_rate=float(self.learning_rate),
                     learn_decay=float(self.learn_decay),

@@ -45,6 +45,21 @@ def test_popularity_halves_by_the_time_of_events() -> None:
     assert found == pytest.approx({"old": 0.25, "mid": 1.0, "new": 1.0, "late": 1.0})
 
 
+def test_no_time_and_no_hidden_item_leads_popularity_by_time_astray() -> None:
+    model = Popularity(half_life=60.0, decay_by="time")
+    model.step_many([Example("a", "x", 1.0, 0.0), Example("a", "y", 1.0, 1.7e12), Example("a", "y", 1.0, 1e306)])
+    model.step_many([Example("a", "z", 1.0, 60.0)])
+    assert model.predict_one("b", "x") - model.predict_one("b", "z") == pytest.approx(-1.0), "milliseconds are no time"
+    blend = Blend(half_lives=(30.0, 60.0, 90.0, 120.0, 150.0), decay_by="time")
+    blend.learn_item("hidden", available=False)
+    blend.step_many([Example("a", "old", 1.0, 0.0), Example("c", "hidden", 1.0, 1e6)])
+    blend.learn_item("new", {"tags": ["t"]})
+    blend.top("d")
+    columns = blend.memory.state.candidates.column[:5, :2]
+    assert np.isfinite(columns).all()
+    assert columns.max() == 14.0, "days above what nobody has touched since is as far as anything goes"
+
+
 def test_popularity_without_end_counts() -> None:
     model = Popularity(half_life=float("inf"))
     teach(model, [("a", "x")] * 8 + [("a", "y")] * 2)

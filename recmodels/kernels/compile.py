@@ -20,7 +20,8 @@ def _cache_directory() -> Path | None:
     is no place that can be written."""
     digest = hashlib.blake2b(digest_size=8)
     here = Path(__file__).parent
-    for source in (*sorted(here.glob("*.py")), here.parent / "memory.py", here.parent / "tables.py"):
+    givers = (here.parent / f"{name}.py" for name in ("fused_tables", "memory", "tables"))
+    for source in (*sorted(here.glob("*.py")), *givers):
         digest.update(source.read_bytes())
     base = Path(config.CACHE_DIR) if config.CACHE_DIR else Path.home() / ".cache" / "freshrank"
     directory = base / digest.hexdigest()

@@ -129,7 +129,8 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
         if options.use_covisitation:
             covisitation.learn(state.covisitation, state.users, user, item, reward, options.learn_decay)
         if options.use_popularity:
-            state.popularity.clock[0] = max(state.popularity.clock[0], time)
+            if time <= popularity.LATEST:
+                state.popularity.clock[0] = max(state.popularity.clock[0], time)
             moment = popularity.moment(state.popularity, now, options.by_time)
             is_untouched = is_new or state.items.newness[item] == 1.0
             popularity.learn(state.popularity, state.items, item, reward, moment, is_untouched)

@@ -68,7 +68,7 @@ def _store(typing_context: Any, state: types.Type, address: types.Type) -> tuple
 
 @intrinsic
 def _load(typing_context: Any, address: types.Type) -> tuple[Any, Callable[..., Any]]:
-    [state] = _state_types
+    state = _state_types[0]
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.load(builder.inttoptr(arguments[0], context.get_value_type(state).as_pointer()))

@@ -20,6 +20,10 @@ from recmodels.kernels.state import Candidates, Items, Popularity
 
 FLOOR: Final = np.float32(-14.0)
 """Lowest value of a column: an item 16,000 times rarer than the first is as good as unheard of."""
+CEILING: Final = -FLOOR
+"""Highest: an announced item stands above the first where nobody has touched any that is shown for long."""
+LATEST: Final = 1e11
+"""Unix seconds, some 3,000 years ahead: a time beyond is none, or one in milliseconds, and does not move the clock."""
 
 
 @kernel
@@ -41,7 +45,7 @@ def score(popularity: Popularity, items: Items, candidates: Candidates) -> None:
         if items.first_seen[item] > 0:
             for h in range(HALF_LIVES):
                 below = popularity.level[item, h] - popularity.level[popularity.top[h, 0], h]
-                candidates.column[POPULAR + h, s] = max(np.float32(below), FLOOR)
+                candidates.column[POPULAR + h, s] = min(max(np.float32(below), FLOOR), CEILING)
         else:
             for h in range(HALF_LIVES):
                 candidates.column[POPULAR + h, s] = FLOOR
@@ -69,7 +73,7 @@ def learn(popularity: Popularity, items: Items, item: int, reward: float, now: f
 
 @kernel
 def moment(popularity: Popularity, number: int, by_time: bool) -> float:
-    """Return when an event is, as half-lives count: its number, or the newest time of all events so far."""
+    """Return when an event is, as half-lives count: its number, or the newest time of interactions so far."""
     return popularity.clock[0] if by_time else float(number)
 
 

@@ -96,7 +96,7 @@ class Popularity(NamedTuple):
     decay: Float64
     """[H] 1 / half-life, in events or seconds; 0: never decays."""
     clock: Float64
-    """[1] Unix seconds of the newest interaction, 0 at first."""
+    """[1] Unix seconds of the newest interaction that speaks for an item, 0 at first."""
 
 
 class Covisitation(NamedTuple):
