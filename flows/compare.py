@@ -185,7 +185,7 @@ def compare(
         [
             Contender(
                 model,
-                {**{name: _value(name, replayed) for name in names}, **replayed.report["lists"]},
+                {**{name: mean_value(name, replayed.outcomes) for name in names}, **replayed.report["lists"]},
                 replayed.report,
                 was_kept,
                 replayed.outcomes,
@@ -199,12 +199,6 @@ def compare(
             for name in names
         ],
     )
-
-
-def _value(name: str, replayed: Replayed) -> float:
-    """Return a measure as the replay's own report has it, to the last digit, and make it where that has none."""
-    told: float | None = replayed.report["metrics"].get(name)
-    return mean_value(name, replayed.outcomes) if told is None else told
 
 
 def difference(name: str, first: Columns, second: Columns, seed: int = 0) -> tuple[int, Interval]:

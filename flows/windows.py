@@ -6,6 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from flows.measures import MEASURES, mean_value
+
+OF_ALL = [name for name, measure in MEASURES.items() if measure.cold is None]
+"""The measures that all scored events count in."""
+
 
 def metrics_at(ks: Sequence[int], position: NDArray[np.int32], served: NDArray[np.int32]) -> dict[str, float]:
     """Return hit rate, NDCG, reciprocal rank and the hit rate of the served lists, each as `name@k`.
@@ -18,14 +23,8 @@ def metrics_at(ks: Sequence[int], position: NDArray[np.int32], served: NDArray[n
     {'hit_rate@1': 0.25, 'ndcg@1': 0.25, 'mrr@1': 0.25, 'served_hit_rate@1': 0.25,
      'hit_rate@10': 0.5, 'ndcg@10': 0.375, 'mrr@10': 0.3333333333333333, 'served_hit_rate@10': 0.25}
     """
-    metrics, count = {}, max(len(position), 1)
-    for k in ks:
-        hits = position[(position >= 0) & (position < k)].astype(np.float64)
-        metrics[f"hit_rate@{k}"] = len(hits) / count
-        metrics[f"ndcg@{k}"] = float((1.0 / np.log2(hits + 2.0)).sum()) / count
-        metrics[f"mrr@{k}"] = float((1.0 / (hits + 1.0)).sum()) / count
-        metrics[f"served_hit_rate@{k}"] = int(((served >= 0) & (served < k)).sum()) / count
-    return metrics
+    columns = {"position": position, "served": served}
+    return {f"{name}@{k}": mean_value(f"{name}@{k}", columns) for k in ks for name in OF_ALL}
 
 
 def series(outcomes: Mapping[str, NDArray[Any]], window: int, ks: Sequence[int]) -> list[dict[str, float]]:

@@ -44,9 +44,10 @@ def mean_interval(
     drawing single events would pretend that it says more than it does.
 
     Values of one group stand anywhere in the log and may yet go together, as where a model is better at some items all
-    along. So the interval is made wider as much as the variance of the mean grows by the covariances within groups, as
-    of two-way clustering: Cameron, Gelbach and Miller, "Robust inference with multiway clustering", Journal of Business
-    & Economic Statistics 29(2), 2011.
+    along. So the interval is made wider as much as the variance of the mean grows by the covariances within groups.
+    This is after the two-way clustering of Cameron, Gelbach and Miller, "Robust inference with multiway clustering",
+    Journal of Business & Economic Statistics 29(2), 2011; but pairs of one group that are near each other count with
+    the blocks, too, so that it is rather too wide. Where one group is all, nothing is added.
 
     Args:
         x: Shape (events,), in the order of the log.

@@ -27,6 +27,14 @@ def test_a_copy_of_a_model_learns_on_its_own(copied: Callable[[Blend], Blend]) -
     expect_same_record(model.dump(), twin.dump())
 
 
+def test_a_copy_of_the_tables_is_found_at_its_own_address() -> None:
+    memory = Blend(max_users=50, max_items=50).memory
+    twin = copy.deepcopy(memory)
+    assert twin.handle.address != memory.handle.address
+    assert twin.state.users.recent is twin.tables["users"].arrays["recent"]
+    assert not np.shares_memory(twin.state.users.recent, memory.state.users.recent)
+
+
 def test_a_state_whose_arrays_kernels_would_misread_is_refused() -> None:
     state = Blend(max_users=50, max_items=50).memory.state
     with pytest.raises(TypeError, match="expected a state of the type"):
