@@ -3,320 +3,64 @@
 import copy
 import itertools
 import random
-from collections import Counter
-from math import inf, isfinite
-from typing import Any, ClassVar
+from math import inf
+from typing import Any
 
 import numpy as np
 import pytest
 
-from recmodels import Popularity, Recommender, checks
+from recmodels import Popularity, checks
 from recmodels.checks.equality import is_same
 from recmodels.checks.events import Factory
-from recmodels.rewards import bounded
-
-
-class Sound(Recommender):
-    """Counts, in plain Python: small, and right."""
-
-    def __init__(self, repeats: str = "allow", max_users: int = 10_000, max_items: int = 10_000, seed: int = 0) -> None:
-        super().__init__(repeats=repeats, seed=seed, max_users=max_users, max_items=max_items)
-        self.counts: Counter[str] = Counter()
-        self.last: dict[str, str] = {}
-
-    def _unit_test_skips(self) -> dict[str, str]:
-        return {}
-
-    def learn_one(self, user: str, item: str, y: float = 1.0, x: Any = None) -> None:
-        if self.remember(user, item, y):
-            self.counts[item] += bounded(y)
-            self.last.pop(user, None)
-            self.last[user] = item
-            self.make_room()
-
-    def make_room(self) -> None:
-        while len(self.last) > self.max_users:
-            self.forget_one(next(iter(self.last)))
-
-    def predict_one(self, user: str, item: str, x: Any = None) -> float:
-        return self.counts.get(item, 0.0) + 0.25 * (self.last.get(user) == item)
-
-    def forget_one(self, user: str) -> None:
-        super().forget_one(user)
-        self.last.pop(user, None)
-
-
-class PredictWrites(Sound):
-    def predict_one(self, user: str, item: str, x: Any = None) -> float:
-        self.last.setdefault(user, "")  # what a defaultdict does
-        return super().predict_one(user, item, x)
-
-
-class RankWrites(Sound):
-    def rank(self, user: str, items: Any, x: Any = None) -> list[str]:
-        self.counts.update(dict.fromkeys(items, 0))
-        return super().rank(user, items, x)
-
-
-class TopWrites(Sound):
-    def top(self, user: str, n: int = 10, x: Any = None) -> list[tuple[str, float]]:
-        self.asked = getattr(self, "asked", 0) + 1
-        return super().top(user, n, x)
-
-
-class Random(Sound):
-    def predict_one(self, user: str, item: str, x: Any = None) -> float:
-        return random.random()
-
-
-class SortsTiesByName(Sound):
-    def top(self, user: str, n: int = 10, x: Any = None) -> list[tuple[str, float]]:
-        return sorted(super().top(user, 10_000, x), key=lambda pair: (-pair[1], pair[0]))[:n]
-
-
-class ScoresStrangersByName(Sound):
-    def predict_one(self, user: str, item: str, x: Any = None) -> float:
-        return (
-            super().predict_one(user, item, x) if item in self.catalogue else -float(len(item) + ord(item[-1:] or "a"))
-        )
-
-
-class NeverExcludes(Sound):
-    def top(self, user: str, n: int = 10, x: Any = None) -> list[tuple[str, float]]:
-        repeats, self.repeats = self.repeats, "allow"
-        try:
-            return super().top(user, n, x)
-        finally:
-            self.repeats = repeats
-
-
-class AlwaysExcludes(Sound):
-    def __init__(self, repeats: str = "allow", max_users: int = 10_000, max_items: int = 10_000, seed: int = 0) -> None:
-        super().__init__("exclude", max_users, max_items, seed)
-
-
-class Reversed(Sound):
-    def top(self, user: str, n: int = 10, x: Any = None) -> list[tuple[str, float]]:
-        return super().top(user, n, x)[::-1]
-
-
-class OtherScores(Sound):
-    def top(self, user: str, n: int = 10, x: Any = None) -> list[tuple[str, float]]:
-        return [(item, score / 2) for item, score in super().top(user, n, x)]
-
-
-class RanksByName(Sound):
-    def rank(self, user: str, items: Any, x: Any = None) -> list[str]:
-        return sorted(items)
-
-
-class ListsTwice(Sound):
-    def top(self, user: str, n: int = 10, x: Any = None) -> list[tuple[str, float]]:
-        return [pair for pair in super().top(user, n, x) for _ in range(2)][:n]
-
-
-class NeedsEvents(Sound):
-    def predict_one(self, user: str, item: str, x: Any = None) -> float:
-        return super().predict_one(user, item, x) / len(self.catalogue)
-
-
-class NothingForStrangers(Sound):
-    def top(self, user: str, n: int = 10, x: Any = None) -> list[tuple[str, float]]:
-        return super().top(user, n, x) if user in self.last else []
-
-
-class ListsUnavailable(Sound):
-    def learn_item(self, item: str, x: Any = None, available: bool | None = None) -> None:
-        pass
-
-
-class ItemEventsAreInteractions(Sound):
-    def learn_item(self, item: str, x: Any = None, available: bool | None = None) -> None:
-        super().learn_item(item, x, available)
-        self.catalogue.setdefault(item, None)
-
-
-class BelievesRewards(Sound):
-    def learn_one(self, user: str, item: str, y: float = 1.0, x: Any = None) -> None:
-        super().learn_one(user, item, y, x)
-        self.counts[item] += y - bounded(y) if isfinite(y) else y
-
-
-class BelievesTimes(Sound):
-    def learn_one(self, user: str, item: str, y: float = 1.0, x: Any = None) -> None:
-        super().learn_one(user, item, y, x)
-        self.counts[item] += (x or {}).get("timestamp", 0.0)
-
-
-class IdsAreAscii(Sound):
-    def learn_one(self, user: str, item: str, y: float = 1.0, x: Any = None) -> None:
-        assert item.isascii()
-        super().learn_one(user, item, y, x)
-
-
-class Once(Sound):
-    def learn_one(self, user: str, item: str, y: float = 1.0, x: Any = None) -> None:
-        super().learn_one(user, item, y, x)
-        self.counts[item] *= 1e30 if self.counts[item] > 40 else 1.0
-
-
-class ScoresEverything(Sound):
-    def _position(self, user: str, item: str, y: float, n: int, x: Any) -> int | None:
-        return super()._position(user, item, 1.0, n, x)
-
-
-class ScoresAfterwards(Sound):
-    def _position(self, user: str, item: str, y: float, n: int, x: Any) -> int | None:
-        before = super()._position(user, item, y, n, x)
-        return before if before is None else 0
-
-
-class ListsBefore(Sound):
-    def step_many(self, examples: Any, n: int = 10, score: bool = False) -> Any:
-        before = [self.top(example.user, n) for example in examples]
-        steps = super().step_many(examples, n, score)
-        return [
-            step._replace(items=[i for i, _ in listed], scores=[s for _, s in listed])
-            for step, listed in zip(steps, before, strict=True)
-        ]
-
-
-class LearnsWhatItLists(Sound):
-    def step_many(self, examples: Any, n: int = 10, score: bool = False) -> Any:
-        steps = super().step_many(examples, n, score)
-        self.counts.update(item for step in steps for item in step.items)
-        return steps
-
-
-class ListsAtTheEnd(Sound):
-    def step_many(self, examples: Any, n: int = 10, score: bool = False) -> Any:
-        steps = super().step_many(examples, n, score)
-        lists = [self.top(example.user, n) for example in examples]
-        return [
-            step._replace(items=[i for i, _ in listed], scores=[s for _, s in listed])
-            for step, listed in zip(steps, lists, strict=True)
-        ]
-
-
-class NeverLearns(Sound):
-    def predict_one(self, user: str, item: str, x: Any = None) -> float:
-        return 0.0
-
-
-class LosesCounts(Sound):
-    def load(self, record: Any) -> None:
-        super().load(record)
-        self.counts = Counter()
-
-
-class ChangesOfTheFirstOnly(Sound):
-    def dump_changes(self) -> Any:
-        self.first = getattr(self, "first", None) or super().dump()
-        return self.first
-
-
-class DumpsViews(Popularity):
-    def dump(self) -> Any:
-        return {**super().dump(), "small.counters": self.memory.small["counters"]}
-
-
-class SharedCounts(Sound):
-    shared: ClassVar[Counter[str]] = Counter()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.counts = type(self).shared
-
-    def learn_one(self, user: str, item: str, y: float = 1.0, x: Any = None) -> None:
-        super().learn_one(user, item, y, x)
-        type(self).shared = self.counts
-
-
-class RemembersTheForgotten(Sound):
-    def forget_one(self, user: str) -> None:
-        super().forget_one(user)
-        self.gone = user
-
-
-class ForgetsTooMuch(Sound):
-    def forget_one(self, user: str) -> None:
-        super().forget_one(user)
-        self.counts.pop(user, None)  # an item of the same id
-
-
-class KeepsWhatWasSeen(Sound):
-    def forget_one(self, user: str) -> None:
-        self.last.pop(user, None)
-
-
-class Grows(Sound):
-    def make_room(self) -> None:
-        pass
-
-
-class GrowsByHiding(Sound):
-    def learn_item(self, item: str, x: Any = None, available: bool | None = None) -> None:
-        if not available:
-            self.unavailable.add(item)
-
-
-class GrowsByExcluding(Sound):
-    def make_room(self) -> None:
-        while len(self.last) > self.max_users:
-            del self.last[next(iter(self.last))]
-
-    def remember(self, user: str, item: str, y: float = 1.0) -> bool:
-        self._seen.setdefault(user, {})[item] = None
-        return super().remember(user, item, y)
-
-
-class NoRanker:
-    pass
-
-
-class RenamesAnArgument(Sound):
-    def _get_params(self) -> dict[str, Any]:
-        params: dict[str, Any] = super()._get_params()
-        params.pop("seed")
-        return params
-
-
-class MutableDefault(Sound):
-    def __init__(self, repeats: str = "allow", seed: int = 0, names: list[str] = []) -> None:  # noqa: B006  # that is it
-        super().__init__(repeats=repeats, seed=seed)
-        self.names = names
-
-
-class TakesAnything(Sound):
-    def __init__(self, repeats: str = "allow", seed: int = 0) -> None:
-        super().__init__(repeats="allow", seed=seed)
-        self.repeats = repeats
-
-
-class ReprByAddress(Sound):
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} at {id(self)}>"
-
-
-class CloneIsSelf(Sound):
-    def clone(self, new_params: Any = None, include_attributes: bool = False) -> Any:
-        return self
-
-
-class VersionCounts(Sound):
-    @property
-    def version(self) -> str:
-        return f"counts of {len(self.counts)}"
-
-
-class WrongRow(Popularity):
-    """Forgets to note what has changed."""
-
-    def dump_changes(self) -> Any:
-        for table in self.memory.tables.values():
-            table.dirty[: table.used : 2] = 0
-        return super().dump_changes()
-
+from tests.broken_answers import (
+    AlwaysExcludes,
+    BelievesRewards,
+    BelievesTimes,
+    IdsAreAscii,
+    ItemEventsAreInteractions,
+    LearnsWhatItLists,
+    ListsAtTheEnd,
+    ListsBefore,
+    ListsTwice,
+    ListsUnavailable,
+    NeedsEvents,
+    NeverExcludes,
+    NothingForStrangers,
+    Once,
+    OtherScores,
+    PredictWrites,
+    Random,
+    RanksByName,
+    RankWrites,
+    Reversed,
+    ScoresAfterwards,
+    ScoresEverything,
+    ScoresStrangersByName,
+    SortsTiesByName,
+    Sound,
+    TopWrites,
+)
+from tests.broken_state import (
+    ChangesOfTheFirstOnly,
+    CloneIsSelf,
+    DumpsViews,
+    ForgetsTooMuch,
+    Grows,
+    GrowsByExcluding,
+    GrowsByHiding,
+    KeepsWhatWasSeen,
+    LosesCounts,
+    MutableDefault,
+    NeverLearns,
+    NoRanker,
+    RemembersTheForgotten,
+    RenamesAnArgument,
+    ReprByAddress,
+    SharedCounts,
+    TakesAnything,
+    VersionCounts,
+    WrongRow,
+)
 
 BROKEN: dict[str, list[Factory]] = {
     "check_predict_one_never_writes": [PredictWrites],
@@ -363,7 +107,9 @@ BROKEN: dict[str, list[Factory]] = {
     "check_clone_has_the_arguments_and_no_state": [CloneIsSelf],
     "check_version_is_a_word": [VersionCounts],
 }
+
 CHECKS = {check.__name__: check for check in checks.ALL}
+
 CASES = [(name, broken) for name, models in BROKEN.items() for broken in models]
 
 

@@ -2,27 +2,16 @@
 
 import random
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
-from river import reco
 
-from flows.model_watch import ModelWatch
-from flows.replay import replay
-from flows.report.measured import measured
-from flows.sample import EVENTS
-from flows.settings import Settings
-from recmodels import Blend, Example, Popularity, RiverModel, checks
+from recmodels import Blend, Example, Popularity, checks
 from recmodels.arms import Arms
 from recmodels.base import Recommender
 from recmodels.checks.consistency import expect_whole
 from recmodels.checks.events import some_events, steps_of
 from recmodels.explore import Explorer, _chance
-from recmodels.known import know
-from recmodels.trends import popular, rising
-from tests.test_drift import CHANGE, a_stream_that_changes
-from tests.test_flow import Flow, event
 
 
 def explorer(kind: type[Recommender], share: float) -> checks.Factory:
@@ -150,53 +139,6 @@ def test_a_return_answers_nothing() -> None:
     assert arms.believed("tea") == (1.0, 1.0)
 
 
-def test_the_unknown_are_believed_to_be_as_good_as_the_average() -> None:
-    arms = Arms(3, 3)
-    for item in ("known", "unknown"):
-        arms.add(item)
-    for k in range(100):
-        arms.show("ann", "known", k)
-        arms.answer("ann", "known" if k % 10 == 0 else "else")
-    a, b = arms.believed("unknown")
-    assert a / (a + b) == pytest.approx(0.1, rel=0.1)
-    assert arms.believed("known")[0] == 11.0
-
-
-def test_a_full_trial_gives_up_the_worst_then_the_oldest() -> None:
-    arms = Arms(3, 3)
-    for item in ("first", "bad", "good"):
-        arms.add(item)
-    for turn, item in enumerate(["bad", "good"] * 5):
-        arms.show("ann", item, turn)
-        arms.answer("ann", "good")
-    arms.add("new")
-    assert "bad" not in arms
-    arms.add("newer")
-    assert "first" not in arms
-    assert "good" in arms
-    assert len(arms) == 3
-
-
-def test_an_arms_row_that_is_given_out_again_takes_no_answer_for_the_one_before() -> None:
-    arms = Arms(1, 3)
-    arms.add("old")
-    arms.show("ann", "old", 1)
-    arms.add("new")
-    arms.answer("ann", "new")
-    assert arms.believed("new") == (1.0, 1.0)
-
-
-def test_slots_that_nobody_answers_are_bounded() -> None:
-    arms = Arms(1, 5)
-    arms.add("tea")
-    for turn in range(1_000):
-        arms.show(f"u{turn}", "tea", turn)
-    arms.answer("u999", "tea")
-    arms.answer("u0", "tea")
-    assert arms.believed("tea") == (2.0, 1.0)
-    assert len(arms.dump_changes()["explore.slots.rows"]) <= 6
-
-
 def test_a_good_item_that_nobody_finds_by_himself_is_found_by_exploring_only() -> None:
     """Users take the gem where they see it, else a habit of theirs. It was announced, and never touched."""
 
@@ -261,75 +203,3 @@ def test_state_of_more_arms_is_refused() -> None:
 def test_arguments_that_cannot_work_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong)) + ".* got "):
         Explorer(**{"model": Popularity(), **wrong})  # type: ignore[arg-type]
-
-
-def test_reasons_and_weights_are_the_models_and_a_slot_says_that_it_is_one() -> None:
-    model = Explorer(Blend(), share=1.0)
-    learn(model, POPULAR)
-    model.learn_item("new", {"title": "New"})
-    whys = model.explain("a", 2)
-    assert [(why.item, why.score) for why in whys] == model.top("a", 2)
-    assert set(whys[-1].parts) == {"explore"}
-    assert whys[:1] == model.model.explain("a", 2)[:1]
-    assert model.member_weights() == model.model.member_weights() != {}
-    assert model.scores_are_probabilities
-    assert model.predict_many("a", ["tea", "new"]) == [model.predict_one("a", item) for item in ("tea", "new")]
-
-
-def test_lists_that_say_why_name_the_slot() -> None:
-    records = [event(f"u{k % 5}", f"i{k % 12}", k) for k in range(60)]
-    said = [entry["why"] for out in Flow(records, explore=1.0, why=True, top=3).lists for entry in out["items"]]
-    assert sum(set(why) == {"explore"} for why in said) > 30
-
-
-def test_rivers_models_are_explored_too() -> None:
-    model = Explorer(RiverModel(reco.BiasedMF(n_factors=3, seed=1)), share=1.0)
-    learn(model, POPULAR)
-    model.learn_item("new")
-    assert names(model, "stranger", 2)[1] in ("pie", "jam", "tea", "new")
-    assert model.version == "river.BiasedMF/1+explore"
-
-
-def test_replay_with_exploration(tmp_path: Path) -> None:
-    """The same lists whatever the batches; the price is small, and the report is of the lists that users get."""
-    settings = Settings(repeats="exclude", explore=0.2)
-    a = replay(EVENTS, settings, limit=3_000, out=tmp_path / "a.jsonl", batch=1)
-    b = replay(EVENTS, settings, limit=3_000, out=tmp_path / "b.jsonl", batch=100)
-    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
-    assert a.metrics == b.metrics
-    assert '"model":"blend/1+explore"' in (tmp_path / "a.jsonl").read_text().splitlines()[0]
-    plain = replay(EVENTS, Settings(repeats="exclude"), limit=3_000)
-    assert 0.9 * plain.fresh.hit_rate < a.fresh.hit_rate < plain.fresh.hit_rate
-
-
-def test_what_the_model_knows_and_saw_is_there_behind_the_explorer() -> None:
-    events = a_stream_that_changes()[: CHANGE + 1_000]
-    model = Explorer(Blend(), share=0.05)
-    watch = ModelWatch()
-    for start in range(0, len(events), 500):
-        part = events[start : start + 500]
-        watch.after(model, part, model.step_many(part, n=3))
-    assert model.drift_moments
-    assert model.drift_moments == model.model.drift_moments
-    known = know(model, events[-1].user)
-    assert known.events > 100
-    assert known.recent[0] == events[-1].item
-    assert popular(model) == popular(model.model)
-    assert rising(model) == rising(model.model)
-
-
-def test_the_page_marks_the_drift_that_an_explored_blend_saw(tmp_path: Path) -> None:
-    log = tmp_path / "events.csv"
-    rows = [f"{event.user},{event.item},{event.timestamp}" for event in a_stream_that_changes()[: CHANGE + 1_000]]
-    log.write_text("\n".join(["user,item,timestamp", *rows]))
-    watch = ModelWatch()
-    result = replay(log, Settings(explore=0.05), watch=watch)
-    found = measured(result, watch)
-    assert any(moment > CHANGE for moment in found.drifts)
-    assert all(sample.recent for sample in found.samples)
-
-
-def test_what_an_explored_river_model_has_kept_is_there() -> None:
-    model = Explorer(RiverModel(reco.BiasedMF(n_factors=2, seed=1), repeats="exclude"), share=0.5)
-    learn(model, "ann:tea ann:jam")
-    assert know(model, "ann").recent == ["jam", "tea"]

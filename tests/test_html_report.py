@@ -14,59 +14,15 @@ import pytest
 
 pytest.importorskip("altair", reason="the report's libraries are not here; pip install 'freshrank[report]'")
 pytest.importorskip("vl_convert", reason="the report's libraries are not here; pip install 'freshrank[report]'")
-
 from flows.html_report import ReportError, write_html
-from flows.latency import BUCKETS, LOWEST, PER_DOUBLING
-from flows.model_watch import Look
-from flows.report.measured import Listed, Measured, Sample
+from flows.report.measured import Measured
 from tests.browser import Page, browse, find_browser
+from tests.page_scripts import CONTRASTS, MARKS
+from tests.planted_report import HOSTILE, planted
 
 WIDTHS, SCHEMES = (1280, 390), ("light", "dark")
-EVENTS = 6_000
-HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
-"""A title as somebody might put it into a catalogue."""
+
 FIGURES = ["time", "served", "cpu", "weights", "ranks", "latency", "users", "items", "popularity"]
-
-
-def planted(name: str, rate: float, cpu: float, weighs: bool = False) -> Measured:
-    """A replay whose hit rate doubles in the middle, with all that a report can show."""
-    random = np.random.default_rng(len(name))
-    chance = np.repeat([rate, 2 * rate], EVENTS // 2)
-    position = np.where(random.random(EVENTS) < chance, random.integers(0, 10, EVENTS), -1).astype(np.int32)
-    served = np.where(random.random(EVENTS) < 0.5, position, -1).astype(np.int32)
-    latency = np.zeros(BUCKETS, np.int64)
-    latency[round(PER_DOUBLING * np.log2(0.001 / LOWEST))] = EVENTS  # one millisecond each
-    numbers = {
-        "log": {"path": "somewhere/clicks.csv", "users": 400, "items": 300},
-        "metrics": {"hit_rate@10": float((position >= 0).mean()), "ndcg@10": 0.1, "mrr@10": 0.1},
-        "scored": EVENTS,
-        "cpu_seconds": cpu,
-        "events_per_second": 1_000.0,
-        "latency_us": {"p50": 1_000.0, "p99": 1_000.0, "max": 1_000.0},
-        "peak_rss_mb": 100.0,
-    }
-    column = {"number": np.arange(EVENTS), "time": np.arange(EVENTS, dtype=np.float64)}
-    seen = random.integers(0, 300, (2, EVENTS)).astype(np.int32)
-    looks = [Look(n, {"popular": 1.0, "follows": n / 1_000}) for n in range(64, EVENTS, 64)]
-    return Measured(
-        name=name,
-        numbers=numbers,
-        k=10,
-        outcomes={
-            **column,
-            "position": position,
-            "served": served,
-            "user_events": seen[0],
-            "item_events": seen[1],
-            "item_digest": random.integers(0, 300, EVENTS).astype(np.uint32),
-        },
-        latency=latency,
-        looks=looks if weighs else [Look(64, {"popular": 1.0})] * 2,
-        drifts=[EVENTS // 2] if weighs else [],
-        touched=300 - np.arange(300),
-        listed=1_000 // np.arange(1, 301),
-        samples=[Sample("ann", ["i1"], [Listed("i2", 1.5, {"follows": 1.2, "popular": 0.3}), Listed("i3", 0.2, {})])],
-    )
 
 
 @pytest.fixture(scope="module")
@@ -97,62 +53,6 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def opened(page: Page, path: Path, width: int = 1280, scheme: str = "light") -> None:
     page.open(path, width, scheme)
     page.evaluate("window.ready.then(() => document.fonts.ready).then(() => 0)")
-
-
-MARKS = """
-[...document.querySelectorAll("figure")].map(figure => {
-  const place = figure.querySelector("svg").getBoundingClientRect();
-  const baseline = Math.max(...[...figure.querySelectorAll("svg .role-axis-domain > *")].map(
-    domain => domain.getBoundingClientRect().bottom));
-  const marks = [...figure.querySelectorAll("svg g.role-mark > *")].map(mark => {
-    const box = mark.getBoundingClientRect(), drawn = getComputedStyle(mark);
-    return {kind: mark.parentNode.classList[0].replace("mark-", ""), left: box.left - place.left,
-            right: place.right - box.right, width: box.width, height: box.height, x: box.left + box.width / 2,
-            up: baseline - box.top - box.height / 2, fill: drawn.fill, stroke: drawn.stroke};
-  });
-  const labels = [...figure.querySelectorAll("svg .role-axis-label > *")].filter(
-    label => label.getAttribute("opacity") !== "0" && label.style.opacity !== "0");
-  return [figure.id, {marks, width: place.width, room: figure.querySelector(".chart").clientWidth,
-    labels: labels.map(label => (({left, right, top, bottom}) => ({left, right, top, bottom}))(
-      label.getBoundingClientRect()))}];
-})
-"""
-"""Of each figure: its marks, with their distance from its left and right edge and from the axis below, and the boxes of
-the labels of its axes that are to be seen."""
-
-CONTRASTS = """
-(() => {
-  const numbers = colour => colour.match(/[0-9.]+/g).map(Number);
-  const linear = part => (part /= 255) <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-  const contrast = (a, b) => {
-    const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
-    return (x + 0.05) / (y + 0.05);
-  };
-  const ground = element => {
-    for (; element; element = element.parentElement) {
-      const colour = numbers(getComputedStyle(element).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const told = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.textContent.trim() || ["SCRIPT", "STYLE", "NOSCRIPT"].includes(element.tagName)) continue;
-    const style = getComputedStyle(element), ink = element.closest("svg") ? style.fill : style.color;
-    told.push({what: walker.currentNode.textContent.slice(0, 40), size: parseFloat(style.fontSize), kind: "text",
-               contrast: contrast(numbers(ink), ground(element))});
-  }
-  for (const line of document.querySelectorAll("svg .mark-line.role-mark > *")) {
-    told.push({what: line.parentNode.getAttribute("class"), size: 99, kind: "line",
-               contrast: contrast(numbers(getComputedStyle(line).stroke), ground(line.closest("figure")))});
-  }
-  return told;
-})()
-"""
-"""WCAG's contrast of every text and line with the ground it stands on, and the size of every text in pixels."""
 
 
 class Tags(HTMLParser):

@@ -5,7 +5,7 @@ from math import log2
 
 import numpy as np
 import pytest
-from river import base, compose, facto, linear_model, optim, preprocessing, reco
+from river import reco
 
 from recmodels import Blend, CoVisitation, Example, Popularity, Recommender, RiverModel
 from recmodels.base import Context
@@ -48,29 +48,6 @@ def checkerboard(seed: int, users: int = 60, count: int = 20, each: int = 8) -> 
         for item in draw.sample(range(user % 2, count, 2), each):
             events.append((draw.random(), f"u{user}", f"i{item}"))
     return [Example(user, item, 1.0, 60.0 * k) for k, (_, user, item) in enumerate(sorted(events))]
-
-
-def test_a_river_ranker_learns_the_checkerboard() -> None:
-    estimator = reco.BiasedMF(
-        n_factors=4, bias_optimizer=optim.AdaGrad(0.1), latent_optimizer=optim.AdaGrad(0.1), seed=1
-    )
-    model = RiverModel(estimator, repeats="exclude", negatives=2)
-    for event in checkerboard(2, users=150, each=4) * 3:
-        model.learn_one(event.user, event.item)
-    right = sum(int(items(model, f"u{user}", 1)[0][1:]) % 2 == user % 2 for user in range(150))
-    assert right > 130, f"{right} of 150"
-
-
-def test_a_river_classifier_sees_the_context_that_it_is_to_see() -> None:
-    """A factorization machine takes a raw timestamp for a number, and is lost."""
-    model = RiverModel(facto.FMClassifier(n_factors=4, seed=1), context=("device",))
-    for k in range(600):
-        device, item = [("phone", "clip"), ("desk", "film")][k % 2]
-        model.learn_one(f"u{k % 7}", item, 1.0, {"timestamp": 1.4e9 + k, "device": device, "session": f"s{k}"})
-    for device, first in (("phone", "clip"), ("desk", "film")):
-        assert model.top("u1", 1, {"timestamp": 1.4e9, "device": device})[0][0] == first
-    assert set(map(str, model.model.weights)) >= {"device_phone", "device_desk"}
-    assert not any("session" in str(name) or "timestamp" in str(name) for name in model.model.weights)
 
 
 def test_popular_items_of_equal_count_beyond_what_is_proposed_come_as_first_seen() -> None:
@@ -175,24 +152,6 @@ def test_more_proposals_than_candidates() -> None:
     assert len(items(model, "u1", 20)) == 20
 
 
-def test_a_river_pipeline_may_end_in_a_regressor() -> None:
-    steps = compose.Select("user", "item") | preprocessing.OneHotEncoder() | linear_model.LinearRegression()
-    model = RiverModel(steps)
-    learn(model, "u:tea v:tea w:tea u:jam")
-    assert items(model, "x")[0] == "tea"
-    with pytest.raises(ValueError, match="got StandardScaler"):
-        RiverModel(preprocessing.StandardScaler())
-
-
-def test_a_user_and_an_item_may_have_one_id() -> None:
-    model = RiverModel(reco.BiasedMF(n_factors=4, seed=1))
-    learn(model, "42:7 7:42 42:42")
-    before = model.model.i_latents["42"].copy(), model.predict_one("7", "42")
-    model.forget_one("42")
-    assert (model.model.i_latents["42"] == before[0]).all(), "the item went with the user of the same id"
-    assert model.predict_one("7", "42") == before[1]
-
-
 def test_lists_do_not_depend_on_where_arrays_lie_in_memory() -> None:
     """A loop that writes has a second version for arrays that lie close together: both must round alike."""
     records = []
@@ -252,32 +211,6 @@ def test_no_time_poisons_a_user() -> None:
         model.step_many([Example("u", "a", 1.0, time), Example("v", "b", 1.0, time)])
     model.learn_one("u", "b")
     expect_whole(model)
-
-
-@pytest.mark.parametrize(
-    "estimator",
-    [reco.BiasedMF(n_factors=3, seed=1), facto.FMClassifier(n_factors=3, seed=1)],
-    ids=lambda estimator: type(estimator).__name__,
-)
-def test_asking_a_river_model_for_strangers_teaches_it_nothing(estimator: base.Estimator) -> None:
-    """Some of River's estimators add whatever they are asked about, and draw its first weights."""
-    asked, silent = (RiverModel(estimator.clone(), context=("device",)) for _ in range(2))
-    for k in range(40):
-        x = {"device": "ab"[k % 2]}
-        for model in (asked, silent):
-            model.learn_one(f"u{k % 5}", f"i{k % 7}", 1.0, x)
-        asked.predict_one(f"stranger {k}", "i0", {"device": f"new {k}"})
-        asked.rank(f"stranger {k}", ["i0", f"new {k}"])
-        expect_same_state(asked, silent)
-
-
-def test_a_river_model_forgets_the_users_beyond_its_bound() -> None:
-    model = RiverModel(reco.BiasedMF(n_factors=3, seed=1), repeats="exclude", max_users=3, max_items=4)
-    for k in range(50):
-        model.learn_one(f"u{k}", f"i{k % 6}")
-    assert len(model.model.u_latents) <= 5
-    assert len(model.catalogue) == 4
-    assert not model.has_seen("u1", "i1")
 
 
 def test_what_is_hidden_does_not_come_back_because_others_are_hidden() -> None:

@@ -16,6 +16,7 @@ from flows.recommend import Ends, build_flow
 from flows.settings import Settings
 
 ROOT = Path(__file__).parent.parent
+TESTS = sorted([*ROOT.glob("tests/**/*.py"), *ROOT.glob("bench/**/*.py")])
 SOURCES = sorted([*ROOT.glob("flows/**/*.py"), *ROOT.glob("recmodels/**/*.py")])
 
 STATE_STEPS = [
@@ -72,7 +73,7 @@ def test_keras_and_jax_are_imported_in_one_place_and_only_when_asked_for() -> No
     assert said.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*SOURCES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_are_small(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 300
 

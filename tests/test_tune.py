@@ -17,11 +17,9 @@ from flows.replay_child import run
 from flows.replay_job import Job, Told, job_settings
 from flows.sample import EVENTS
 from flows.settings import Settings, load_settings
-from flows.space import Choice, Corner, Range, Space, SpaceError, read_space
 from flows.study import Study
 
 SPLIT, EVENTS_IN_ALL = 400, 1_000
-SPACE = Space({"popularity": {"half_life": Range(1.0, 1e4, log=True)}}, {"emit": Choice(("every", "changed"))})
 
 
 @pytest.fixture
@@ -180,130 +178,6 @@ def test_several_logs_in_any_order_are_tuned_on_as_one(
         return [line for line in capsys.readouterr().err.splitlines() if "hit_rate@10" in line]
 
     assert tuned("parts", tmp_path / "part-?.csv", "--sort") == tuned("one", turning_log)
-
-
-def value_of(drawn: dict[str, Any]) -> float:
-    """Highest where the half-life is 100."""
-    half_life = float(drawn["model"].partition("=")[2].rstrip(")"))
-    return float(-abs(np.log10(half_life) - 2))
-
-
-def make_trials(study: Study, count: int) -> None:
-    while (asked := study.ask(SPACE, count)) is not None:
-        study.end(asked[0], "finished", value_of(asked[1]))
-
-
-def test_a_study_comes_near_the_best_and_its_seed_decides_the_way(tmp_path: Path) -> None:
-    study, same, other = (Study(tmp_path / name, {}, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
-    for one in (study, same, other):
-        make_trials(one, 30)
-    best = study.best()
-    assert best is not None
-    assert best.value > -0.1
-    assert study.trials() == same.trials() != other.trials()
-
-
-def test_a_study_that_was_killed_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
-    whole, path = Study(tmp_path / "whole", {}), tmp_path / "killed"
-    make_trials(whole, 20)
-    make_trials(Study(path, {}), 13)
-    assert Study(path, {}).ask(SPACE, 20) is not None, "killed in the middle of this one"
-    resumed = Study(path, {})
-    make_trials(resumed, 20)
-    assert [(trial.settings, trial.value) for trial in resumed.trials()] == [
-        (trial.settings, trial.value) for trial in whole.trials()
-    ]
-
-
-def test_a_poor_trial_is_stopped_early_and_a_good_one_is_not(tmp_path: Path) -> None:
-    study = Study(tmp_path / "study", {})
-    for level in (0.1, 0.2, 0.3, 0.4, 0.5):
-        asked = study.ask(SPACE, 100)
-        assert asked is not None
-        assert not any(study.is_poor(asked[0], step, level) for step in range(1, 21)), "there are too few to judge by"
-        study.end(asked[0], "finished", level)
-    good, poor = study.ask(SPACE, 100), study.ask(SPACE, 100)
-    assert good is not None
-    assert poor is not None
-    assert [study.is_poor(poor[0], step, 0.29) for step in (1, 2, 3, 4)] == [False, False, True, True]
-    assert not any(study.is_poor(good[0], step, 0.31) for step in range(1, 21))
-    ended = study.end(poor[0], "stopped early")
-    assert (ended.state, ended.value) == ("stopped early", 0.29)
-    best = study.best()
-    assert best is not None
-    assert best.value == 0.5
-
-
-def test_a_failed_trial_is_made_no_second_time(tmp_path: Path) -> None:
-    study = Study(tmp_path / "study", {})
-    asked = study.ask(SPACE, 1)
-    assert asked is not None
-    assert study.end(asked[0], "failed").state == "failed"
-    assert study.ask(SPACE, 1) is None
-    assert study.best() is None
-
-
-def test_a_space_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "space.toml"
-    path.write_text(
-        '[[model]]\nname = "blend"\nrecent = { low = 5, high = 40 }\nl2 = { low = 1e-5, high = 1e-2, log = true }\n'
-        'half_lives = [[10.0, 100.0, 1e3, 1e4, inf]]\n[[model]]\nname = "covisitation"\nrow_length = [32, 64]\n'
-        '[settings]\nemit = ["every", "changed"]\nemit_interval = 2.5\n'
-    )
-    space = read_space(path, Settings())
-    assert space.draw(Corner("blend", 0)) == {
-        "model": "blend(recent=5, l2=1e-05, half_lives=(10.0, 100.0, 1000.0, 10000.0, 1e999,))",
-        "emit": "every",
-        "emit_interval": 2.5,
-    }
-    assert space.draw(Corner("covisitation", 1))["model"] == "covisitation(row_length=64)"
-
-
-def test_arguments_of_the_settings_stay_where_they_are_not_tuned(tmp_path: Path) -> None:
-    path = tmp_path / "space.toml"
-    path.write_text("[model]\nrecent = { low = 5, high = 40 }\n")
-    space = read_space(path, Settings(model="blend(l2=0.01, recent=10)"))
-    assert space.draw(Corner("blend", 1)) == {"model": "blend(l2=0.01, recent=40)"}
-
-
-BAD: list[tuple[str, str, str]] = [
-    ("no TOML", "model = ", "expected a TOML file of what to tune"),
-    ("nothing", "", "expected the tables [model] and [settings]; found none"),
-    ("another table", "[emission]\n", "found emission"),
-    ("low above high", "[model]\nrecent = { low = 9, high = 5 }", "model.recent: expected { low = 1, high = 9 }"),
-    ("log of zero", "[model]\nl2 = { low = 0.0, high = 1.0, log = true }", "above 0 if log"),
-    ("a word for a number", '[model]\nrecent = { low = "a", high = 5 }', "model.recent: expected"),
-    ("half a range", "[model]\nrecent = { low = 1 }", "model.recent: expected"),
-    ("no choice", "[model]\nrecent = []", "model.recent: expected a list of choices; found none"),
-    ("unknown argument", "[model]\nresent = [1, 2]", "unexpected keyword argument 'resent'"),
-    ("argument out of bounds", "[model]\nlearn_decay = { low = 0.5, high = 1.5 }", "learn_decay"),
-    ("unknown model", '[model]\nname = "nope"', "there is no model 'nope'"),
-    (
-        "twice a model",
-        '[[model]]\nname = "blend"\n[[model]]\nname = "blend"',
-        "expected each model once, its arguments named; found 'blend'",
-    ),
-    (
-        "decides what is scored",
-        "[settings]\ntop = [5, 10]",
-        "top: cannot be tuned. There are: emit, emit_interval",
-    ),
-    ("decides which events there are", "[settings]\nhold_back = [0.0, 3.0]", "hold_back: cannot be tuned"),
-    ("wrong setting", '[settings]\nemit = ["every", "never", "changed"]', "setting emit"),
-    ("several names", '[model]\nname = ["blend", "history"]', "several models are tables [[model]]"),
-    ("half a model", '[model]\nname = "blend("', "model.name: model 'blend('"),
-]
-
-
-@pytest.mark.parametrize(("text", "told"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_a_bad_space(tmp_path: Path, text: str, told: str) -> None:
-    path = tmp_path / "space.toml"
-    path.write_text(text)
-    with pytest.raises(SpaceError) as error:
-        read_space(path, Settings())
-    assert told in str(error.value)
-    assert str(path) in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 WRONG_USE: list[tuple[str, tuple[object, ...], str]] = [
