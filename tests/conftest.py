@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.kafka_fixtures", "tests.kafka_jobs"]
+pytest_plugins = ["tests.compare_fixtures", "tests.kafka_fixtures", "tests.kafka_jobs"]
 
 collect_ignore = ["fuzz_by_coverage.py"]  # run by hand, with atheris
 

@@ -35,6 +35,7 @@ LARGEST_LOSS: Final = 12.0
 """The loss where the event's item was no candidate."""
 SMALLEST_SHARE: Final = 1e-9
 MILLION: Final = 1e6
+"""Scores of lists are rounded to a millionth: more digits say nothing, and make every message longer."""
 
 
 @kernel
