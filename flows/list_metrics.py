@@ -10,6 +10,8 @@ import numpy as np
 class ListMetrics:
     """Measures lists as they go out, beside what their users took. It costs about 2 µs a list.
 
+    Each list that answers an event counts, and none that is made for users who are away.
+
     The popularity of an item is its share of all interactions so far, at the moment of the list.
 
     - `coverage@k`: the share of all items so far that stood in some list: catalogue coverage, Ge et al., RecSys 2010.

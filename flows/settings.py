@@ -67,7 +67,7 @@ class Settings(BaseSettings):
     """So many users are known to the emission policy, and to `refresh`."""
     refresh: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     """A list is made anew when its user has been away for so many seconds, by the events' time; 0: never."""
-    refreshes: Annotated[int, Field(ge=0, le=10)] = 3
+    refreshes: Annotated[int, Field(ge=0, le=10)] = 1
     """So many times, each after four times as long an absence; then the list is withdrawn."""
     strangers: bool = False
     """Keep a list for whoever has none, under the empty key. With `refresh` there is one anyway."""
