@@ -1,0 +1,184 @@
+"""What a kNN over users adds to the blend: `python -m bench.neighbours DIRECTORY… [--limit N]`.
+
+Each directory holds `events.csv.gz`; the log is taken by test-then-learn with the blend alone, and with one column more
+that says how strongly the user's nearest neighbours speak for each candidate. It is no member of the blend: see
+docs/models.md for what it gave.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+from typing_extensions import override
+
+from bench.ablation import LOGS, examples
+from recmodels import Recommender
+from recmodels.base import Context
+from recmodels.evaluate import RankingMetrics
+from recmodels.rewards import bounded
+from recmodels.specification import build_model
+
+BATCH = 1_000
+FADE = 0.8
+"""How much less each older recent item of the user says of who is like them."""
+NEIGHBOURS_FADE = 0.9
+"""How much less each older recent item of a neighbour counts."""
+
+
+class UserNeighbours(Recommender):
+    """Scores items by what those had lately who had the user's recent items lately.
+
+    A user's similarity to another is the sum over the recent items they share, each older one of the user's with 0.8
+    of the weight, times log(1 + events / interactions with the item). An item's score is the root of the sum of the
+    similarities of those of the `neighbours` nearest who have it among their recent items. After session kNN with
+    inverse item frequency, Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", User Modeling
+    and User-Adapted Interaction 28, 2018.
+
+    Args:
+        repeats: As of every model; a member of a blend excludes nothing itself.
+        seed: Not used.
+        max_users, max_items: So many are known; later ones are not.
+        recent: So many last items of a user count.
+        takers: So many last takers of an item are asked.
+        neighbours: So many of the most similar users count.
+    """
+
+    def __init__(
+        self,
+        repeats: str = "allow",
+        seed: int = 0,
+        max_users: int = 200_000,
+        max_items: int = 50_000,
+        recent: int = 20,
+        takers: int = 100,
+        neighbours: int = 100,
+    ) -> None:
+        super().__init__(repeats, seed, max_users, max_items)
+        self.neighbours = neighbours
+        self._users: dict[str, int] = {}
+        self._items: dict[str, int] = {}
+        self._recent = np.zeros((max_users + 1, recent), np.int32)
+        self._takers = np.zeros((max_items + 1, takers), np.int32)
+        self._taken = np.zeros(max_items + 1, np.int64)  # of row 0: all interactions
+        self._similarity = np.zeros(max_users + 1)
+        self._score = np.zeros(max_items + 1)
+
+    @override
+    def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
+        if bounded(y) <= 0.0:
+            return
+        user_row, item_row = _row(self._users, user, self.max_users), _row(self._items, item, self.max_items)
+        if user_row and item_row:
+            _learn(self._recent[user_row], self._takers[item_row], self._taken, user_row, item_row)
+
+    @override
+    def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
+        return self.predict_many(user, [item])[0]
+
+    @override
+    def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
+        rows = np.array([self._items.get(item, 0) for item in items], np.int64)
+        scores = np.zeros(len(rows))
+        if user_row := self._users.get(user, 0):
+            _score(
+                self._recent,
+                self._takers,
+                self._taken,
+                self._similarity,
+                self._score,
+                user_row,
+                self.neighbours,
+                rows,
+                scores,
+            )
+        said: list[float] = scores.tolist()
+        return said
+
+
+def _row(rows: dict[str, int], name: str, most: int) -> int:
+    """Return the row of an id, which gets one while there are any; else 0."""
+    return rows.setdefault(name, len(rows) + 1) if len(rows) < most else rows.get(name, 0)
+
+
+@njit(cache=True)
+def _learn(recent, takers, taken, user, item):  # type: ignore[no-untyped-def]
+    place = 0
+    while place < len(recent) - 1 and recent[place] != item and recent[place] != 0:
+        place += 1
+    recent[1 : place + 1] = recent[:place].copy()
+    recent[0] = item
+    takers[taken[item] % len(takers)] = user
+    taken[item] += 1
+    taken[0] += 1
+
+
+@njit(cache=True)
+def _score(recent, takers, taken, similarity, score, user, most, rows, scores):  # type: ignore[no-untyped-def]
+    """Write the scores of the items of `rows`; `similarity` and `score` are 0 before and after."""
+    alike = np.empty(recent.shape[1] * takers.shape[1], np.int64)
+    count, weight = 0, 1.0
+    for item in recent[user]:
+        if item == 0:
+            break
+        gain = weight * np.log(1.0 + taken[0] / taken[item])
+        for place in range(min(taken[item], takers.shape[1])):
+            other = takers[item, place]
+            if other != user:
+                if similarity[other] == 0.0:
+                    alike[count] = other
+                    count += 1
+                similarity[other] += gain
+        weight *= FADE
+    least = 0.0
+    if count > most:
+        least = np.partition(similarity[alike[:count]], count - most)[count - most]
+    for other in alike[:count]:
+        if similarity[other] >= least:
+            weight = similarity[other]
+            for item in recent[other]:
+                score[item] += weight
+                weight *= NEIGHBOURS_FADE
+    score[0] = 0.0
+    for place in range(len(rows)):
+        scores[place] = np.sqrt(score[rows[place]])
+    for other in alike[:count]:
+        similarity[other] = 0.0
+        score[recent[other]] = 0.0
+
+
+def main() -> None:
+    """Measure each log, and print a row for each model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", nargs="+", type=Path)
+    parser.add_argument("--limit", type=int, default=0, help="only so many events")
+    asked = parser.parse_args()
+    sys.stdout.write("| log | model | hit rate @10 | NDCG @10 | CPU seconds |\n|---|---|---|---|---|\n")
+    for directory in asked.directory:
+        for specification in ("blend", "blend+bench.neighbours:UserNeighbours"):
+            started = time.process_time()
+            metrics = measure(
+                directory / "events.csv.gz", specification, LOGS.get(directory.name, "allow"), asked.limit
+            )
+            seconds = time.process_time() - started
+            row = f"{specification} | {metrics.hit_rate:.4f} | {metrics.ndcg:.4f} | {seconds:.0f}"
+            sys.stdout.write(f"| {directory.name} | {row} |\n")
+            sys.stdout.flush()
+
+
+def measure(log: Path, specification: str, repeats: str, limit: int) -> RankingMetrics:
+    """Take a log by test-then-learn."""
+    model, metrics, stream = build_model(specification, repeats), RankingMetrics(k=10), examples(log, limit)
+    while batch := list(islice(stream, BATCH)):
+        for step in model.step_many(batch, 10, score=True):
+            if step.position is not None:
+                metrics.update(step.position)
+    return metrics
+
+
+if __name__ == "__main__":
+    main()
