@@ -39,6 +39,8 @@ class UserNeighbours(Recommender):
     inverse item frequency, Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", User Modeling
     and User-Adapted Interaction 28, 2018.
 
+    It is for measuring alone: it erases nobody, and its state is pickled whole.
+
     Args:
         repeats: As of every model; a member of a blend excludes nothing itself.
         seed: Not used.
