@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
+import numba
 import numpy as np
-from numba import njit
 from typing_extensions import override
 
 from bench.ablation import LOGS, examples
 from recmodels import Recommender
 from recmodels.base import Context
 from recmodels.evaluate import RankingMetrics
+from recmodels.kernels.state import Float64, Int32, Int64
 from recmodels.rewards import bounded
 from recmodels.specification import build_model
 
@@ -107,8 +108,9 @@ def _row(rows: dict[str, int], name: str, most: int) -> int:
     return rows.setdefault(name, len(rows) + 1) if len(rows) < most else rows.get(name, 0)
 
 
-@njit(cache=True)
-def _learn(recent, takers, taken, user, item):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]  # numba does not type it
+def _learn(recent: Int32, takers: Int32, taken: Int64, user: int, item: int) -> None:
+    """Put an item first among the recent ones of a user, and the user among its last takers."""
     place = 0
     while place < len(recent) - 1 and recent[place] != item and recent[place] != 0:
         place += 1
@@ -119,8 +121,18 @@ def _learn(recent, takers, taken, user, item):  # type: ignore[no-untyped-def]
     taken[0] += 1
 
 
-@njit(cache=True)
-def _score(recent, takers, taken, similarity, score, user, most, rows, scores):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]  # numba does not type it
+def _score(
+    recent: Int32,
+    takers: Int32,
+    taken: Int64,
+    similarity: Float64,
+    score: Float64,
+    user: int,
+    most: int,
+    rows: Int64,
+    scores: Float64,
+) -> None:
     """Write the scores of the items of `rows`; `similarity` and `score` are 0 before and after."""
     alike = np.empty(recent.shape[1] * takers.shape[1], np.int64)
     count, weight = 0, 1.0
