@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from bench.process import real_log
 from bench.report import Number, Section, main, table
-from flows.compare_command import core_count
-from flows.measures import Columns, event_values
+from flows.commands.experiment_options import core_count
+from flows.evaluation.ranking_metrics import Columns, event_values
 from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
-from recmodels.bootstrap import Interval, block_length, mean_interval
+from recmodels.evaluation.bootstrap import Interval, block_length, mean_interval
 
 COMPARISONS: Final = 200
 SEEDS: Final = 21

@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.process import answer, child, real_log
 from bench.report import Section, main, table
 from recmodels import Blend, Example
-from recmodels.evaluate import RankingMetrics
+from recmodels.evaluation.metrics import RankingMetrics
 from recmodels.specification import build_model
 
 LOGS = {"ml-100k": "exclude", "movietweetings-142k": "exclude", "online-retail": "allow", "globo-300k": "allow"}

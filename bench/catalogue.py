@@ -13,7 +13,7 @@ from bench.process import answer, child
 from bench.report import Number, Section, main, shown, table
 from bench.streams import Pair, every_one, popular
 from recmodels import Blend, Example
-from recmodels.warm import warm_up
+from recmodels.fused.warm_up import warm_up
 
 USERS = 10_000
 BATCH = 8

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from recmodels import Blend, Example
-from recmodels.evaluate import RankingMetrics
+from recmodels.evaluation.metrics import RankingMetrics
 
 LEAD = 5_000
 """Events between an announcement and the item's first interaction, at most."""

@@ -5,11 +5,11 @@ from functools import cache
 from typing import Any
 
 from bench.streams import Generated
-from flows.decode import JsonDecoder
 from flows.engine import run_flow
+from flows.files.sinks import Discard
+from flows.formats.json_events import JsonDecoder
 from flows.messages import Outgoing
-from flows.recommend import Ends, build_flow
-from flows.scoring import Discard
+from flows.pipeline import Connections, build_flow
 from flows.settings import Settings
 from recmodels import Recommender, build_model
 
@@ -35,19 +35,19 @@ def run_through(
     *,
     batch: int = 8,
     told: Callable[[int], Any] = lambda taken: None,
-) -> Ends:
+) -> Connections:
     """Take so many records through the whole flow, and return its ends with their counts.
 
     Raises:
         AssertionError: Not every record was learned and answered with a list.
     """
-    ends = Ends(
+    connections = Connections(
         source=Generated(records, count, batch, told),
         decoder=JsonDecoder(),
         lists=Discard(),
         dead_letters=Discard(),
         dead_letter=lambda rejected: Outgoing(None, rejected.raw),
     )
-    run_flow(build_flow(settings, ends), None, epoch_seconds=5.0)
-    assert ends.tally.learned == ends.tally.emitted == count, ends.tally.sentence()
-    return ends
+    run_flow(build_flow(settings, connections), None, epoch_seconds=5.0)
+    assert connections.counters.learned == connections.counters.emitted == count, connections.counters.sentence()
+    return connections

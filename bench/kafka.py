@@ -19,7 +19,7 @@ from bench.report import Number, Section, main, median
 from bench.streams import popular, to_records
 from flows.replay import replay
 from flows.settings import Settings
-from tests.kafka_broker import Broker, NoBrokerError, make_topic
+from tests.support.kafka_broker import Broker, NoBrokerError, make_topic
 
 RATE = 2_000
 USERS, ITEMS = 5_000, 2_000

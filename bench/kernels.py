@@ -7,13 +7,13 @@ import numpy as np
 
 from bench.process import answer, child, real_log
 from bench.report import Section, main, shown, table
-from flows.log_file import open_log
+from flows.files.open_log import open_log
 from flows.messages import Interaction
 from recmodels import Blend, Example
 from recmodels.kernels import candidates as candidate_set
-from recmodels.kernels import covisitation, factorization, history, popularity, topn, users, weights
+from recmodels.kernels import covisitation, factorization, history, popularity, topn, user_context, weights
 from recmodels.kernels.compile import kernel
-from recmodels.kernels.driver import LEAST
+from recmodels.kernels.event_loop import MIN_CANDIDATES
 from recmodels.kernels.state import EVENTS, ITEM_ROWS, Int32, State
 
 STAGES = (
@@ -98,7 +98,7 @@ def check_lists(model: Blend, user_rows: Int32, item_rows: Int32) -> float:
 
 @kernel
 def run_stages(state: State, user_rows: Int32, item_rows: Int32, places: Int32, upto: int) -> None:
-    """Run the first `upto` stages for each user, as `driver.step` does."""
+    """Run the first `upto` stages for each user, as `event_loop.step` does."""
     candidates, options = state.candidates, state.options
     for e in range(user_rows.shape[0]):
         user, item = user_rows[e], item_rows[e]
@@ -112,7 +112,7 @@ def run_stages(state: State, user_rows: Int32, item_rows: Int32, places: Int32, 
         if upto >= 4:
             if not options.exclude_seen:
                 history.propose(state.history, state.users, state.items, user, candidates)
-            candidate_set.fill_up(candidates, state.items, state.counters[ITEM_ROWS], LEAST)
+            candidate_set.fill_up(candidates, state.items, state.counters[ITEM_ROWS], MIN_CANDIDATES)
         if upto >= 5:
             popularity.score(state.popularity, state.items, candidates)
         if upto >= 6:
@@ -123,7 +123,10 @@ def run_stages(state: State, user_rows: Int32, item_rows: Int32, places: Int32, 
             factorization.score(
                 state.item_factors, state.user_factors, state.users, user, options.history_decay, candidates
             )
-        length, gap = users.length_context(state.users, user), users.next_gap_context(state.users, user)
+        length, gap = (
+            user_context.length_context(state.users, user),
+            user_context.next_gap_context(state.users, user),
+        )
         if upto >= 9:
             weights.score(state.weights, length, gap, candidates)
         if upto >= 10:

@@ -5,7 +5,7 @@ from bench.replay_speed import reference
 from bench.report import Section, main, median, shown, table
 from flows.replay import BATCH, replay
 from flows.settings import Settings
-from recmodels.warm import warm_up
+from recmodels.fused.warm_up import warm_up
 
 
 def measure(quick: bool) -> Section:
@@ -49,7 +49,7 @@ if __name__ == "__main__":
                 "p50": result.latency.quantile(0.5),
                 "p99": result.latency.quantile(0.99),
                 "max": result.latency.highest,
-                "events_per_second": result.tally.learned / result.seconds,
+                "events_per_second": result.counters.learned / result.seconds,
                 "metrics": result.metrics,
             }
         )

@@ -8,7 +8,7 @@ from bench.flow import Given, run_through
 from bench.process import answer, child
 from bench.report import Number, Section, main, shown, table
 from bench.streams import every_one, to_records
-from recmodels.fused import FusedModel
+from recmodels.fused.model import FusedModel
 from recmodels.kernels.state import CELLS
 
 GIGABYTE = 1e9

@@ -12,7 +12,7 @@ from bench.flow import Given, run_through
 from bench.process import answer, child
 from bench.report import Number, Section, main, shown, table
 from bench.streams import ever_new, to_records
-from recmodels.fused import FusedModel
+from recmodels.fused.model import FusedModel
 from recmodels.kernels.state import CELLS, FREE_CELLS, Int64
 
 MAX_USERS, MAX_ITEMS, MAX_PAIRS = 50_000, 20_000, 500_000
@@ -90,13 +90,13 @@ def soak(events: int, scale: int) -> dict[str, Any]:
 
     pairs = ever_new(NEW_USERS, NEW_ITEMS, ACTIVE_USERS // scale, ACTIVE_ITEMS // scale, seed=1)
     start = time.perf_counter()
-    ends = run_through(to_records(pairs), events, settings, batch=BATCH, told=look)
+    connections = run_through(to_records(pairs), events, settings, batch=BATCH, told=look)
     faulthandler.cancel_dump_traceback_later()
     return {
         "seconds": time.perf_counter() - start,
         "samples": samples,
-        "p50": ends.latency.quantile(0.5),
-        "p99": ends.latency.quantile(0.99),
+        "p50": connections.latency.quantile(0.5),
+        "p99": connections.latency.quantile(0.99),
         "worst": worst,
     }
 

@@ -14,10 +14,11 @@ from bytewax.operators import StatefulBatchLogic
 from bytewax.testing import TestingSink
 
 from bench.report import Number, Section, main
-from flows.engine import recovery_in, run_flow
-from flows.kept import keep
-from flows.learn import Learner
-from flows.tally import Tally
+from flows.engine import run_flow
+from flows.monitoring.counters import Counters
+from flows.state.recovery import recovery_in
+from flows.state.stateful import keep
+from flows.steps.learn import Learner
 from recmodels import Blend, Example
 
 MEGABYTE = 1e6
@@ -58,7 +59,7 @@ class Changing(Learner):
     """A learner that learns, for each batch, until so many rows have changed."""
 
     def __init__(self, model: Blend, seed: int = 1) -> None:
-        super().__init__(model, 10, True, Tally())
+        super().__init__(model, 10, True, Counters())
         self.memory = model.memory
         self.draw = np.random.default_rng(seed)
         self.done = 0.0
@@ -69,8 +70,8 @@ class Changing(Learner):
         users, items = memory.users.names, memory.items.names
         while sum(len(table.changed_rows()) for table in memory.tables.values()) < DIRTY_ROWS:
             user, item = users[self.draw.integers(1, len(users))], items[self.draw.integers(1, len(items))]
-            self.model.step_many([Example(str(user), str(item), timestamp=float(self.tally.learned))], 10)
-            self.tally.learned += 1
+            self.model.step_many([Example(str(user), str(item), timestamp=float(self.counters.learned))], 10)
+            self.counters.learned += 1
         self.done = time.perf_counter()
         return []
 

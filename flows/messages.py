@@ -1,11 +1,11 @@
 """What travels through the flow: raw bytes in, typed events, lists, and bytes out.
 
 After `decode` no step asks whether a field exists or has the right type. The wire formats are described in the
-README; how bytes become these types is in `flows.decode`, how a list becomes bytes in `flows.encode`.
-"""
+README; how bytes become these types is in `flows.formats.json_events`, how a list becomes bytes in
+`flows.steps.encode`."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -72,7 +72,7 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
 
 Event = Interaction | ItemEvent | Forget
 
-STRANGERS = ""
+FALLBACK_USER = ""
 """The key of the list for strangers: what a reader takes for whoever has none. No user's id is empty."""
 
 
@@ -80,7 +80,7 @@ class Refresh(msgspec.Struct, frozen=True, gc=False):
     """A request for a list that no event of its user asks for. It is made by an event of somebody else's."""
 
     user: str
-    """Whose list; `STRANGERS` for everybody's who has none."""
+    """Whose list; `FALLBACK_USER` for everybody's who has none."""
     timestamp: float
     """The newest time of an event, in Unix seconds. The other fields are those of the event that made it."""
     source: str = ""
@@ -134,3 +134,8 @@ class Decided(NamedTuple):
 
     ranked: Ranked
     is_emitted: bool
+
+
+Decoder: TypeAlias = Callable[[Raw, float], Event | Rejected]
+
+"""Decodes a record; the second argument is the `time.perf_counter()` at which it arrived. Never raises."""

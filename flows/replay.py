@@ -6,25 +6,27 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.asking import Asker
-from flows.engine import recovery_in, run_flow
-from flows.file_sinks import ListFile, RejectFile
-from flows.inputs import find_files, open_logs
-from flows.latency import LatencyHistogram
-from flows.log_reader import Progress
-from flows.model_watch import ModelWatch
-from flows.outcomes import Outcomes
-from flows.peak_memory import peak_rss_mb
-from flows.protocol import Protocol
-from flows.recommend import Ends, build_flow
-from flows.reliability import Reliability
-from flows.scoring import Discard, Scores
+from flows.engine import run_flow
+from flows.errors import UsageError
+from flows.evaluation.calibration import Reliability
+from flows.evaluation.evaluator import ProtocolEvaluator
+from flows.evaluation.log_scan import survey
+from flows.evaluation.model_observer import ModelObserver
+from flows.evaluation.outcomes import Outcomes
+from flows.evaluation.protocol import Protocol
+from flows.evaluation.ranking_metrics import metrics_at, series
+from flows.evaluation.scorer import PrequentialScorer
+from flows.files.inputs import find_files, open_logs
+from flows.files.record_source import Progress
+from flows.files.sinks import Discard, ListFile, RejectFile
+from flows.monitoring.counters import Counters
+from flows.monitoring.histogram import LatencyHistogram
+from flows.monitoring.peak_memory import peak_rss_mb
+from flows.monitoring.watched_source import WatchedSource
+from flows.pipeline import Connections, build_flow
 from flows.settings import Settings
-from flows.survey import survey
-from flows.tally import Tally
-from flows.watch import Watched
-from flows.windows import metrics_at, series
-from recmodels.evaluate import Calibration, RankingMetrics
+from flows.state.recovery import recovery_in
+from recmodels.evaluation.metrics import Calibration, RankingMetrics
 
 if TYPE_CHECKING:
     import pandas
@@ -39,7 +41,7 @@ class ReplayResult:
 
     path: str
     settings: Settings
-    tally: Tally
+    counters: Counters
     users: int
     items: int
     fresh: RankingMetrics
@@ -95,8 +97,8 @@ class ReplayResult:
 
     def report(self) -> dict[str, Any]:
         """Return everything as the report file says it."""
-        rejected = self.tally.rejected.total()
-        events = self.tally.read - rejected
+        rejected = self.counters.rejected.total()
+        events = self.counters.read - rejected
         to_us, protocol = 1e6, self.protocol
         report: dict[str, Any] = {
             "log": {
@@ -120,8 +122,8 @@ class ReplayResult:
                 "max": self.latency.highest * to_us,
             },
             "peak_rss_mb": peak_rss_mb(),
-            "late": self.tally.late,
-            "left_out": self.tally.left_out,
+            "late": self.counters.late,
+            "left_out": self.counters.left_out,
             "protocol": asdict(protocol),
             **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
         }
@@ -140,8 +142,8 @@ def replay(
     rejects: str | Path | None = None,
     progress: Progress | None = None,
     batch: int = BATCH,
-    scores: Scores | None = None,
-    watch: ModelWatch | None = None,
+    scores: PrequentialScorer | None = None,
+    watch: ModelObserver | None = None,
     protocol: Protocol | None = None,
     sort: bool = False,
 ) -> ReplayResult:
@@ -165,33 +167,33 @@ def replay(
         LogError: The log cannot be read.
         OutputFileError: `out` or `rejects` cannot be written.
         RecoveryError: The recovery directory cannot be used.
-        ValueError: There is a recovery directory, and a protocol of which it would have to keep account.
+        UsageError: There is a recovery directory, and a protocol of which it would have to keep account.
         TooManyRejectsError: More records are rejected than the settings allow.
 
     >>> from flows.sample import EVENTS
     >>> result = replay(EVENTS, Settings(repeats="exclude", model="popularity"), limit=2_000)
-    >>> result.tally.learned, result.fresh.scored
+    >>> result.counters.learned, result.fresh.scored
     (2000, 2000)
     """
     settings = settings or Settings()
     is_plain, protocol = protocol is None, protocol or Protocol(ks=(min(10, settings.top),))
     if settings.recovery is not None and not protocol.is_resumable:
-        raise ValueError(
+        raise UsageError(
             "--recovery: a replay that resumes keeps no account of a protocol; of its switches only --k and --window "
             "go with it. Leave --recovery out, or the others."
         )
     opened = open_logs(log, columns, sort=sort, batch_size=batch, limit=limit, progress=progress)
-    scores = scores or Scores(k=protocol.ks[0])
+    scores = scores or PrequentialScorer(k=protocol.ks[0])
     if scores.reliability is None and settings.build_model().scores_are_probabilities:
         scores.reliability = Reliability()
-    tally, latency = Tally(), LatencyHistogram()
+    counters, latency = Counters(), LatencyHistogram()
     for path in (out, rejects):
         if path is not None:
             ListFile(path).check()
     asker = None
     if not is_plain:
         looked = survey(opened, settings, protocol) if protocol.needs_survey else None
-        asker = Asker(protocol, settings.top, looked)
+        asker = ProtocolEvaluator(protocol, settings.top, looked)
         scores.targets = asker.targets
     job = {
         "model": settings.model,
@@ -199,14 +201,14 @@ def replay(
         "input": ", ".join(str(file.resolve()) for file in find_files(log)) + (" sorted" if sort else ""),
     }
     with recovery_in(settings.recovery, job) as recovery:
-        ends = Ends(
-            source=Watched(opened.source, tally, settings.max_reject_rate),
+        connections = Connections(
+            source=WatchedSource(opened.source, counters, settings.max_reject_rate),
             decoder=opened.decoder,
             lists=Discard() if out is None else ListFile(out),
             dead_letters=Discard() if rejects is None else RejectFile(rejects),
             dead_letter=lambda rejected: rejected,
             scores=scores,
-            tally=tally,
+            counters=counters,
             latency=latency,
             watch=watch,
             is_positive=protocol.is_positive,
@@ -214,15 +216,15 @@ def replay(
             asker=asker,
         )
         if recovery is not None:
-            ends.store = recovery.store
-        flow = build_flow(settings, ends)
+            connections.store = recovery.store
+        flow = build_flow(settings, connections)
         started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)
         seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     return ReplayResult(
         path=str(log) if isinstance(log, str | Path) else ", ".join(map(str, log)),
         settings=settings,
-        tally=tally,
+        counters=counters,
         users=len(scores.users),
         items=len(scores.items),
         fresh=scores.fresh,

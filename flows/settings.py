@@ -15,16 +15,17 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 from typing_extensions import override
 
-from flows.domains import UNKNOWN, Domain, DomainSource
-from flows.emit import Policy
-from flows.fill import Filling
-from flows.logs import LogFormat
+from flows.errors import UsageError
+from flows.monitoring.logging_setup import LogFormat
+from flows.presets import UNKNOWN, Domain, DomainSource
+from flows.steps.emit import Policy
+from flows.steps.impute import Filling
 from recmodels.base import Recommender
-from recmodels.explore import Explorer
+from recmodels.exploration.explorer import Explorer
 from recmodels.specification import build_model
 
 
-class SettingsError(Exception):
+class SettingsError(UsageError):
     """Settings cannot be used. The message says which, what was expected, and what came unless it may be secret."""
 
 
@@ -44,7 +45,7 @@ class Settings(BaseSettings):
     """Sets `rewards`, `by_value`, `repeats` and the model's half-lives as usual for a kind of site, where they are not
     set themselves."""
     explore: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    """Share of the lists whose last slot goes to an item on trial (see `recmodels.explore`); 0: none."""
+    """Share of the lists whose last slot goes to an item on trial (see `recmodels.exploration.explorer`); 0: none."""
     rewards: dict[str, float] = UNKNOWN
     """Reward by type of event, 1 for any other. At 0 or below the event speaks against the item."""
     by_value: list[str] = []

@@ -18,10 +18,10 @@ measures lists.
 """
 
 from recmodels.base import Example, Recommender, Step
-from recmodels.blend import Blend
-from recmodels.contextual import Contextual
+from recmodels.contextual.model import Contextual
+from recmodels.fused.blend import Blend
+from recmodels.fused.members import Content, CoVisitation, Factorization, History, Popularity
 from recmodels.river_model import RiverModel
-from recmodels.single import Content, CoVisitation, Factorization, History, Popularity
 from recmodels.specification import SpecificationError, build_model
 
 __all__ = [

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from river.reco.base import Ranker
 
-from recmodels.arguments import expect_choice, expect_counts
 from recmodels.rewards import bounded
+from recmodels.validation import expect_choice, expect_counts
 
 Context = Mapping[str, Any]
 """What is known of an interaction beside user, item and reward: `timestamp`, `value`, `device` and the like."""
@@ -102,7 +102,7 @@ class Recommender(Ranker):
     scores_are_probabilities: bool = False
     """Whether the score of an item says how likely it is that the user's next interaction is with that item."""
     uses_kernels: bool = False
-    """Whether it runs in compiled kernels, which are to be made ready before the first event (see `recmodels.warm`)."""
+    """Whether it runs in compiled kernels. `recmodels.fused.warm_up` compiles them before the first event."""
 
     def __init__(
         self, repeats: str = "allow", seed: int = 0, max_users: int = 1_000_000, max_items: int = 1_000_000
@@ -164,6 +164,13 @@ class Recommender(Ranker):
     def counting(self) -> "Recommender":
         """The model that counts users and items: itself, or the one that it wraps."""
         return self
+
+    def allocate(self) -> None:
+        """Lay out the memory that the model's bounds promise. Does nothing where memory grows with use.
+
+        Raises:
+            MemoryError: The machine has less.
+        """
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
         """Learn what an item is (`x`: title, tags, price) and whether it may be recommended. None: as it was.

@@ -8,9 +8,9 @@ from typing import Any
 
 from river import base, compose, linear_model, preprocessing, reco
 
-from recmodels.arguments import expect_counts
 from recmodels.base import Context, Recommender
 from recmodels.rewards import bounded
+from recmodels.validation import expect_counts
 
 LARGEST_REWARD = 1.0
 """What is above is learned as this: squared losses of large targets diverge."""

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from river import base
 
 from recmodels.base import Recommender
-from recmodels.fused import FusedModel
 from recmodels.river_model import RiverModel
 
 Made = TypeVar("Made")
@@ -84,9 +83,7 @@ def build_model(specification: str, repeats: str = "allow", bounds: Mapping[str,
         raise SpecificationError(f"model {specification!r}: expected a subclass of recmodels.Recommender.")
     taken = {name: bound for name, bound in (bounds or {}).items() if name in inspect.signature(made).parameters}
     model = _call(specification, made, positional, {"repeats": repeats, **taken, **named})
-    counting = model.counting
-    if isinstance(counting, FusedModel):
-        _call(specification, lambda: counting.memory, [], {})  # tables too large for the machine show here
+    _call(specification, model.counting.allocate, [], {})  # tables too large for the machine show here
     return model
 
 

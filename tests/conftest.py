@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.compare_fixtures", "tests.kafka_fixtures", "tests.kafka_jobs"]
+pytest_plugins = ["tests.support.compare_fixtures", "tests.support.kafka_fixtures", "tests.support.kafka_jobs"]
 
-collect_ignore = ["fuzz_by_coverage.py"]  # run by hand, with atheris
+collect_ignore = ["support"]  # run by hand, with atheris
 
 ROOT = Path(__file__).parent.parent
 

@@ -6,12 +6,12 @@ from typing import Any
 import orjson
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from flows.decode import JsonDecoder
+from flows.evaluation.scorer import PrequentialScorer
+from flows.formats.json_events import JsonDecoder
 from flows.messages import Decided, Outgoing, Raw, Rejected
-from flows.recommend import Ends, build_flow
+from flows.pipeline import Connections, build_flow
 from flows.replay import replay
 from flows.sample import EVENTS
-from flows.scoring import Scores
 from flows.settings import Settings
 
 
@@ -23,7 +23,7 @@ class Flow:
         self.letters: list[tuple[str, Rejected]] = []
         self.decided: list[Decided] = []
         raw = [Raw("events", 0, offset, record) for offset, record in enumerate(records)]
-        self.ends = Ends(
+        self.connections = Connections(
             source=TestingSource(raw, batch_size=batch),
             decoder=JsonDecoder(),
             lists=TestingSink(self.sent),
@@ -31,7 +31,7 @@ class Flow:
             dead_letter=lambda rejected: rejected,
             scores=TestingSink(self.decided),
         )
-        run_main(build_flow(Settings(**settings), self.ends))
+        run_main(build_flow(Settings(**settings), self.connections))
 
     @property
     def lists(self) -> list[Any]:
@@ -77,20 +77,20 @@ def test_a_reject_is_a_dead_letter_and_costs_no_event() -> None:
         ("events/0/3", "empty id", "user"),
     ]
     assert flow.letters[0][1].raw == b"garbage"
-    assert flow.ends.tally.rejected == {"not JSON": 1, "empty id": 1}
-    assert flow.ends.tally.read == 4
+    assert flow.connections.counters.rejected == {"not JSON": 1, "empty id": 1}
+    assert flow.connections.counters.read == 4
 
 
 def test_a_repeated_event_id_is_dropped_and_counted() -> None:
     flow = Flow([event("ann", "tea", 1, id="e1"), event("ann", "tea", 1, id="e1"), event("ann", "jam", 2, id="e2")])
     assert len(flow.sent) == 2
-    assert flow.ends.tally.duplicate == 1
+    assert flow.connections.counters.duplicate == 1
 
 
 def test_a_late_event_is_learned_and_counted() -> None:
     flow = Flow([event("ann", "tea", 10), event("bob", "jam", 5)])
     assert len(flow.sent) == 2
-    assert flow.ends.tally.late == 1
+    assert flow.connections.counters.late == 1
 
 
 def test_an_item_event_gives_no_list_and_hides_an_item() -> None:
@@ -103,7 +103,7 @@ def test_an_item_event_gives_no_list_and_hides_an_item() -> None:
     assert "tea" in flow.items(1)
     assert "tea" not in flow.items(2)
     assert "tea" in flow.items(3)
-    assert flow.ends.tally.item_events == 2
+    assert flow.connections.counters.item_events == 2
 
 
 def test_a_forgotten_user_gets_a_tombstone_and_starts_as_a_stranger() -> None:
@@ -124,7 +124,7 @@ def test_changed_emits_only_lists_that_are_new() -> None:
     records = [event("ann", "tea", 1), event("ann", "tea", 2), event("ann", "tea", 3), event("ann", "jam", 4)]
     flow = Flow(records, emit="changed")
     assert [decided.is_emitted for decided in flow.decided] == [True, False, False, True]
-    assert flow.ends.tally.suppressed == 2
+    assert flow.connections.counters.suppressed == 2
 
 
 def test_an_interval_limits_how_often_a_user_gets_a_list() -> None:
@@ -158,7 +158,7 @@ def test_a_river_model_runs_in_the_flow() -> None:
 
 
 def test_served_is_scored_against_the_list_that_went_out() -> None:
-    scores = Scores(k=10)
+    scores = PrequentialScorer(k=10)
     for decided in Flow([event("ann", "tea", 1), event("ann", "jam", 2), event("bob", "jam", 3)]).decided:
         scores.add(decided)
     assert scores.fresh.scored == scores.served.scored == 3

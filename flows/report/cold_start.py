@@ -5,8 +5,8 @@ from typing import Final
 
 import altair as alt
 
-from flows.report.bands import bin_of, names_of, rates
-from flows.report.measured import Measured
+from flows.report.binning import bin_of, names_of, rates
+from flows.report.data import Measured
 from flows.report.theme import Figure, Row, colours, data, keys, legend_of, tip
 
 EDGES: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200)

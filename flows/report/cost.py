@@ -6,9 +6,9 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from flows.latency import LOWEST, PER_DOUBLING
-from flows.report.bands import rates
-from flows.report.measured import Measured
+from flows.monitoring.histogram import LOWEST, PER_DOUBLING
+from flows.report.binning import rates
+from flows.report.data import Measured
 from flows.report.theme import INK, Figure, Row, colours, data, keys, legend_of, logarithmic, tip
 
 MERGED = PER_DOUBLING // 4

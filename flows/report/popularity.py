@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.report.measured import Measured
+from flows.report.data import Measured
 from flows.report.theme import INK, Figure, Key, Row, colours, data, keys, logarithmic, tip
 
 POINTS = 60

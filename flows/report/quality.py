@@ -6,8 +6,8 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from flows.report.bands import rates, windows
-from flows.report.measured import Measured
+from flows.report.binning import rates, windows
+from flows.report.data import Measured
 from flows.report.theme import INK, Chart, Figure, Key, Row, colours, data, keys, legend_of, tip
 
 POINTS = 40

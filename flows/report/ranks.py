@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 import numpy as np
 
-from flows.report.measured import Measured
+from flows.report.data import Measured
 from flows.report.theme import Figure, colours, data, keys, legend_of, tip
 
 

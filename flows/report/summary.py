@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from flows.report.bands import rates
-from flows.report.measured import Measured
+from flows.report.binning import rates
+from flows.report.data import Measured
 
 HIT_RATE: Final = re.compile(r"(served_)?hit_rate@(\d+)")
 """Measures that are shares of the scored events, and so have an interval."""

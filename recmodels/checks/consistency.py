@@ -3,12 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.fused import FusedModel
-from recmodels.ids import RESERVED, IdTable
+from recmodels.fused.memory import Memory
+from recmodels.fused.model import FusedModel
 from recmodels.kernels.popularity import is_touched
 from recmodels.kernels.state import CELLS, EVENTS, FREE_CELL, FREE_CELLS, ITEM_ROWS, TAG_ROWS, TAGGED
-from recmodels.memory import Memory
-from recmodels.tables import Table
+from recmodels.storage.id_table import RESERVED, IdTable
+from recmodels.storage.tables import Table
 
 
 def expect_whole(model: FusedModel) -> None:

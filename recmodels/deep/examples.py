@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.deep.histories import Entries, parts
-from recmodels.deep.live import SPANS
+from recmodels.deep.online_inputs import SPANS
 from recmodels.deep.perceptron import Asked, Batch
 
 UNKNOWN_USERS = 0.2

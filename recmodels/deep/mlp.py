@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.arguments import expect_counts, expect_numbers
 from recmodels.deep.examples import Examples
 from recmodels.deep.network import Weights, capacity
 from recmodels.deep.perceptron import HISTORY, ITEMS, USERS, Asked, Batch, Perceptron, Shape, perceptron
 from recmodels.deep.retrained import RetrainedModel
-from recmodels.ids import RESERVED
+from recmodels.storage.id_table import RESERVED
+from recmodels.validation import expect_counts, expect_numbers
 
 
 class MLP(RetrainedModel):

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.deep.backend import jax, keras
-from recmodels.deep.live import SPANS
 from recmodels.deep.network import Network, Weights
+from recmodels.deep.online_inputs import SPANS
 
 jnp, layers = jax.numpy, keras.layers
 

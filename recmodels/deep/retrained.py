@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.arguments import expect_counts
 from recmodels.base import Context, Recommender
-from recmodels.deep.live import TRAINED, Live
 from recmodels.deep.network import Network, Weights
-from recmodels.ids import RESERVED
+from recmodels.deep.online_inputs import TRAINED, Live
 from recmodels.rewards import bounded
+from recmodels.storage.id_table import RESERVED
+from recmodels.validation import expect_counts
 
 UNTRAINED = -100.0
 """What an item scores that came after the last training, below all that were there; among them, the most taken of late

@@ -17,7 +17,7 @@ PERSONAL: Final = FOLLOWS + HISTORIES
 FACTORS: Final = PERSONAL + 3
 CONTENT: Final = FACTORS + 1
 COLUMNS: Final = CONTENT + 4
-"""Columns that the kernels fill. Behind them come those that are filled from outside, by `recmodels.united`."""
+"""Columns that the kernels fill. Columns of `recmodels.fused.external_members` follow them."""
 
 
 COLUMN_NAMES: Final = (

@@ -1,5 +1,6 @@
 """How kernels are compiled: once per version of the source, and cached on the disk."""
 
+import ast
 import hashlib
 import os
 from collections.abc import Callable
@@ -16,18 +17,29 @@ R = TypeVar("R")
 
 def _cache_directory() -> Path | None:
     """Name a cache for exactly this source: numba looks only at the file of the outermost function, and would go on
-    using a kernel after another that it calls has changed, or the arrays that it is given (see `handle`). None: there
-    is no place that can be written."""
+    using a kernel after another that it calls has changed, or the arrays that it is given (see `state_pointer`).
+    None: there is no place that can be written."""
     digest = hashlib.blake2b(digest_size=8)
-    here = Path(__file__).parent
-    givers = (here.parent / f"{name}.py" for name in ("fused_tables", "memory", "tables"))
-    for source in (*sorted(here.glob("*.py")), *givers):
-        digest.update(source.read_bytes())
+    kernels = Path(__file__).parent
+    package = kernels.parent
+    layouts = (package / "fused" / "base.py", package / "fused" / "memory.py", package / "storage" / "tables.py")
+    for source in (*sorted(kernels.glob("*.py")), *layouts):
+        digest.update(_code_of(source.read_text(encoding="utf-8")).encode())
     base = Path(config.CACHE_DIR) if config.CACHE_DIR else Path.home() / ".cache" / "freshrank"
     directory = base / digest.hexdigest()
     with suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
     return directory if os.access(directory, os.W_OK) else None  # numba wants to write even where it only reads
+
+
+def _code_of(source: str) -> str:
+    """Return a canonical form of Python source without comments and docstrings: editing those compiles nothing."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(body := getattr(node, "body", None), list):
+            kept = [each for each in body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))]
+            node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.dump(tree)
 
 
 CACHE_DIRECTORY: Final = _cache_directory()

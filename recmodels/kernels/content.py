@@ -1,6 +1,7 @@
 """Content: what tags say of an item, so that it can be recommended before anybody has touched it.
 
-An item event gives an item its tags (see `recmodels.tags`); from then on it is a candidate. A user's interest in tags
+An item event gives an item its tags (see `recmodels.fused.tags`); from then on it is a candidate. A user's interest
+in tags
 is the decayed sum of the tags of what the user had. For a user with interest w(t) and an item with tags T the columns
 are
 

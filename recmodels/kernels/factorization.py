@@ -21,8 +21,8 @@ import numpy as np
 from recmodels.kernels.candidates import FACTORS
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.prefetch import AHEAD, prefetch
+from recmodels.kernels.reductions import dot, dot_row
 from recmodels.kernels.state import Candidates, ItemFactors, UserFactors, Users
-from recmodels.kernels.sums import dot, dot_row
 
 FIRST_STEP: Final = np.float32(0.01)
 """Squared gradient that every row starts with: keeps the first steps small."""

@@ -8,12 +8,12 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from recmodels.tables import LINE_BYTES
+from recmodels.storage.tables import LINE_BYTES
 
 AHEAD: Final = 12
 """So many candidates ahead: what is asked for takes about as long to come as so many take to be dealt with."""
 LINES: Final = 2
-"""Of a row of several values: so many are 32 factors, which begin with a line (`recmodels.tables`)."""
+"""Of a row of several values: so many are 32 factors, which begin with a line (`recmodels.storage.tables`)."""
 READ, KEEP, DATA = 0, 3, 1
 
 

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 
 from recmodels.kernels.compile import kernel
+from recmodels.kernels.reductions import add_up, dot
 from recmodels.kernels.state import Candidates, Weights
-from recmodels.kernels.sums import add_up, dot
 
 FIRST_STEP: Final = 0.01
 """Squared gradient that every weight starts with."""

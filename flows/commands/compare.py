@@ -1,0 +1,93 @@
+"""`freshrank compare`: several models on one log."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from flows.commands.compare_view import progress_of_all, show_comparison
+from flows.commands.console import read_titles, typed_command
+from flows.commands.experiment_options import Processes, Results, core_count, job_of
+from flows.commands.log_options import GivenLog, with_log
+from flows.commands.options import (
+    Config,
+    RepeatsOption,
+    Top,
+    check_writable,
+    console,
+    say,
+    settings_of,
+    warm_up_kernels,
+)
+from flows.commands.protocol_options import ProtocolOf, with_protocol
+from flows.evaluation.ranking_metrics import check_measure
+from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache
+from flows.experiments.compare import ModelResult, compare, expect_several
+from flows.report.data import Measured
+from flows.report.page import expect_libraries, write_html
+
+
+@with_log
+@with_protocol
+def compare_models(
+    log: GivenLog,
+    protocol: ProtocolOf,
+    model: Annotated[list[str], typer.Option(help="Two or more; each is compared with the first.")],
+    metric: Annotated[
+        str | None, typer.Option(help="What the sentences are about.", show_default="hit_rate at the first --k")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write everything here, as JSON; - for the output.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help=r"Write a page with figures here; needs freshrank\[report].")
+    ] = None,
+    items: Annotated[Path | None, typer.Option(help="CSV of item and title, for the page.")] = None,
+    top: Top = None,
+    repeats: RepeatsOption = None,
+    processes: Processes = None,
+    results: Results = USUAL_DIRECTORY,
+    anew: Annotated[bool, typer.Option("--anew", help="Measure again what is kept in --results.")] = False,
+    config: Config = None,
+) -> None:
+    """Replay a log with several models side by side: the same events, and how sure the differences are."""
+    settings = settings_of(config, model=model[0], top=top, repeats=repeats)
+    expect_several(model)
+    asked = protocol(settings.top)
+    measure = metric or f"hit_rate@{asked.ks[0]}"
+    check_measure(measure, asked.ks)
+    if json is not None and str(json) != "-":
+        check_writable(json)
+    titles = {} if items is None else read_titles(items)
+    if html is not None:
+        expect_libraries()
+        check_writable(html)
+    for other in model:
+        warm_up_kernels(settings_of(config, model=other))
+    job = job_of(log, settings, asked, watched=html is not None)
+    with progress_of_all(model, console) as tell:
+        found = compare(
+            job,
+            model,
+            ReplayCache(results),
+            processes=processes or core_count(),
+            tell=tell,
+            anew=anew,
+            seed=asked.seed,
+        )
+    show_comparison(found, measure, console)
+    if html is not None:
+        told = [each.sentence() for each in found.differences if each.measure == measure]
+        page = [_measured(one) for one in found.contenders]
+        write_html(html, page, typed_command(), titles=titles, sentences=told, window=asked.window)
+        say(f"{html} shows it.")
+    if json is not None:
+        data = orjson.dumps(found.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        if str(json) == "-":
+            typer.echo(data, nl=False)
+        else:
+            json.write_bytes(data)
+
+
+def _measured(one: ModelResult) -> Measured:
+    metrics = {**one.values, **one.report["metrics"]}  # whose errors of calibration are no measure of every model
+    return Measured.kept(one.model, {**one.report, "metrics": metrics}, one.outcomes, one.figures)

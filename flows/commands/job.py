@@ -1,0 +1,85 @@
+"""`freshrank run`, `check`, `feed` and `record`: the job beside Kafka."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import sample
+from flows.commands.log_options import moment, record_topic
+from flows.commands.options import (
+    Columns,
+    Config,
+    Explore,
+    console,
+    pairs_of,
+    say,
+    settings_of,
+    warm_up_kernels,
+)
+from flows.errors import UsageError
+from flows.job.feed import feed as feed_log
+from flows.job.preflight import find_faults
+from flows.job.run import run as run_job
+from flows.kafka.errors import secrets_in
+from flows.kafka.topic_range import Range
+from flows.monitoring.logging_setup import set_up_logging
+
+
+def record(
+    recording: Annotated[Path, typer.Argument(help="A file to make: .jsonl, .jsonl.gz or .jsonl.zst.")],
+    topic: Annotated[str | None, typer.Option(help="The topic.", show_default="the input topic")] = None,
+    since: Annotated[str | None, typer.Option(help="From 2026-11-01, or a time with an offset.")] = None,
+    until: Annotated[str | None, typer.Option(help="Up to, and without.", show_default="now")] = None,
+    first: Annotated[int | None, typer.Option("--from-offset", min=0, help="From this offset on.")] = None,
+    end: Annotated[int | None, typer.Option("--to-offset", min=0, help="Up to this offset, and without.")] = None,
+    config: Config = None,
+) -> None:
+    """Write what a topic holds to a file, a record a line, to be replayed."""
+    settings = settings_of(config)
+    wanted = Range(moment("--since", since), moment("--until", until), first, end)
+    say(record_topic(settings, topic or settings.input_topic, wanted, recording))
+
+
+def run(
+    explore: Explore = None,
+    config: Config = None,
+    stop_at_end: Annotated[bool, typer.Option(help="Stop where the input topic ends now.")] = False,
+) -> None:
+    """Run the job: Kafka in, Kafka out, until stopped."""
+    settings = settings_of(config, explore=explore)
+    set_up_logging(settings.log_format, secrets_in(settings.client()))
+    faults = find_faults(settings)
+    if faults:
+        raise UsageError("\n".join(faults))
+    warm_up_kernels(settings)
+    run_job(settings, stop_at_end)
+
+
+def feed(
+    log: Annotated[
+        Path, typer.Argument(help="CSV or JSON Lines; plain, .gz or .zst.", show_default="the bundled log")
+    ] = sample.EVENTS,
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Events per second.", show_default="as fast as they go")
+    ] = None,
+    if_empty: Annotated[bool, typer.Option("--if-empty", help="Do nothing if the topic has held events.")] = False,
+    columns: Columns = None,
+    config: Config = None,
+) -> None:
+    """Write a recorded log into the input topic, for the job to read."""
+    settings = settings_of(config)
+    fed = feed_log(log, settings, settings.input_topic, rate, pairs_of(columns), if_empty=if_empty)
+    said = f"{fed.delivered:,} events are in {settings.input_topic}; {fed.rejected:,} records were no events."
+    if fed.skipped:
+        said = f"{settings.input_topic} has held events before: nothing is fed."
+    console.print(said, highlight=False)
+
+
+def check(config: Config = None) -> None:
+    """Say what is wrong with the configuration, the topics or the broker, and what to do."""
+    settings = settings_of(config)
+    faults = find_faults(settings)
+    if faults:
+        raise UsageError("\n".join(faults))
+    console.print(f"All is well: {settings.bootstrap} has what the job needs.", highlight=False)

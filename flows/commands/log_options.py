@@ -1,0 +1,136 @@
+"""The options that say which log to replay, the same for every command that replays."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.commands.protocol_options import with_options
+from flows.errors import LogError, UsageError
+from flows.files.recording import check_recording, record
+from flows.formats.validation import RejectError, seconds
+from flows.kafka.topic_range import Range, read_range
+from flows.settings import Settings
+
+
+@dataclass(frozen=True)
+class GivenLog:
+    """Which log was asked for.
+
+    Attributes:
+        paths: Files and patterns; empty for a topic.
+        columns: Field to column, where their names differ.
+        limit: Only the first so many records; None: all.
+        sort: Sort by time first.
+        topic: A topic, of which `range` is recorded first; None: files.
+        range: Of the topic.
+        recording: The file that the topic is recorded to.
+    """
+
+    paths: tuple[str, ...]
+    columns: Mapping[str, str]
+    limit: int | None
+    sort: bool
+    topic: str | None
+    range: Range
+    recording: Path
+
+    def find(self, settings: Settings, say: Callable[[str], object] = lambda text: None) -> tuple[str, ...]:
+        """Return the files to replay; where a topic was named, record it first.
+
+        Args:
+            settings: Where the brokers are.
+            say: Told what was recorded, and how to replay it again.
+
+        Raises:
+            KafkaTrouble: The topic cannot be read.
+            LogError: There are no records in the range.
+            OutputFileError: The recording cannot be written.
+        """
+        if self.topic is None:
+            return self.paths
+        say(record_topic(settings, self.topic, self.range, self.recording))
+        return (str(self.recording),)
+
+
+def record_topic(settings: Settings, topic: str, wanted: Range, path: Path) -> str:
+    """Record a range of a topic, and return a sentence that says what was written."""
+    check_recording(path)
+    count = record(topic, read_range(settings.client(), topic, wanted), path)
+    return f"{count:,} records of {topic} are in {path}. Replay it again: freshrank replay {path}"
+
+
+def moment(option: str, text: str | None) -> float | None:
+    """Read a moment: a date, which begins at midnight UTC, a time with an offset, or Unix seconds.
+
+    >>> moment("--since", "1970-01-02"), moment("--since", "1970-01-01T01:00:00+01:00"), moment("--since", "90.5")
+    (86400.0, 0.0, 90.5)
+
+    Raises:
+        UsageError: It is none of these.
+    """
+    if text is None:
+        return None
+    try:
+        if len(text) == len("2026-11-01") and text[4] == "-":
+            return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+        return seconds(float(text) if text.replace(".", "", 1).isdigit() else text)
+    except (ValueError, RejectError):
+        raise UsageError(
+            f"{option}: expected a date, a time with an offset or Unix seconds, such as 2026-11-01 or "
+            f"2026-11-01T08:00:00Z; got {text!r}."
+        ) from None
+
+
+def _options(
+    logs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="CSV or JSON Lines, plain, .gz or .zst, or Parquet. Several, or a quoted pattern, are merged by time."
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option("--map", help="Column of a field, where its name differs: user=userId.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read only so many records.")] = None,
+    sort: Annotated[bool, typer.Option("--sort", help="Sort by time first.")] = False,
+    from_topic: Annotated[str | None, typer.Option(help="Record this topic first, and replay the recording.")] = None,
+    since: Annotated[str | None, typer.Option(help="Of the topic: from 2026-11-01, or a time with an offset.")] = None,
+    until: Annotated[str | None, typer.Option(help="Of the topic: up to, and without.", show_default="now")] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="The file to record to.", show_default="TOPIC.jsonl.zst")
+    ] = None,
+) -> None:
+    """Only the signature counts."""
+
+
+def with_log(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a Typer command the arguments that name a log. It takes them as one, `log: GivenLog`."""
+    return with_options(command, _options, "log", _given)
+
+
+def _given(flags: dict[str, Any]) -> GivenLog:
+    paths, topic = tuple(flags["logs"] or ()), flags["from_topic"]
+    if bool(paths) is (topic is not None):
+        raise LogError("expected a log: either files, or --from-topic with the name of a topic.")
+    for option in ("since", "until", "recording"):
+        if topic is None and flags[option] is not None:
+            raise LogError(f"--{option}: it belongs to --from-topic, which names a topic.")
+    columns = {}
+    for pair in flags["columns"] or ():
+        field, separator, column = pair.partition("=")
+        if not separator:
+            raise LogError(f"--map {pair}: expected field=column, such as user=userId.")
+        columns[field] = column
+    return GivenLog(
+        paths=paths,
+        columns=columns,
+        limit=flags["limit"],
+        sort=flags["sort"],
+        topic=topic,
+        range=Range(since=moment("--since", flags["since"]), until=moment("--until", flags["until"])),
+        recording=flags["recording"] or Path(f"{topic}.jsonl.zst"),
+    )

@@ -1,0 +1,101 @@
+"""What several commands share: arguments that mean the same everywhere, and how they are read."""
+
+import logging
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.errors import UsageError
+from flows.monitoring.logging_setup import are_logs_json
+from flows.settings import Settings, SettingsError, load_settings
+from recmodels.fused.warm_up import are_kernels_compiled, warm_up
+
+console = Console(stderr=True)
+logger = logging.getLogger(__name__)
+
+
+class Repeats(StrEnum):
+    """Whether a list may hold items that its user has interacted with."""
+
+    ALLOW = "allow"
+    EXCLUDE = "exclude"
+
+
+Columns = Annotated[
+    list[str] | None, typer.Option("--map", help="Column of a field, where its name differs: user=userId.")
+]
+Config = Annotated[Path | None, typer.Option(help="TOML file of settings.", show_default="freshrank.toml, if there")]
+RepeatsOption = Annotated[
+    Repeats | None, typer.Option("--repeats", help="Whether lists may hold what the user has interacted with.")
+]
+Top = Annotated[int | None, typer.Option(help="Items of a list.")]
+Explore = Annotated[
+    float | None, typer.Option(help="Share of the lists whose last slot goes to an item on trial, such as 0.05.")
+]
+
+
+def say(sentence: str) -> None:
+    """Print a sentence as it is, however long."""
+    console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def settings_of(config: Path | None = None, **flags: Any) -> Settings:
+    """Read the settings; a flag that was not given is None.
+
+    Raises:
+        UsageError: They cannot be used.
+    """
+    try:
+        return load_settings(config, **{name: value for name, value in flags.items() if value is not None})
+    except SettingsError as error:
+        raise UsageError(str(error)) from None
+
+
+def warm_up_kernels(settings: Settings) -> None:
+    """Compile the kernels if the model has any, and say so if it takes long."""
+    if not settings.build_model().uses_kernels:
+        return
+    if not are_kernels_compiled():
+        said = "Compiling the kernels, once for this version: this takes about half a minute."
+        logger.info(said) if are_logs_json() else console.print(said)
+    warm_up()
+
+
+def pairs_of(columns: list[str] | None) -> dict[str, str]:
+    """Take `--map field=column` apart.
+
+    >>> pairs_of(["user=userId", "item=articleId"])
+    {'user': 'userId', 'item': 'articleId'}
+
+    Raises:
+        UsageError: There is no `=` in one.
+    """
+    pairs = {}
+    for pair in columns or []:
+        field, separator, column = pair.partition("=")
+        if not separator:
+            raise UsageError(f"--map {pair}: expected field=column, such as user=userId.")
+        pairs[field] = column
+    return pairs
+
+
+def check_writable(path: Path) -> None:
+    """Say before the work begins whether a file can be written. What it holds stays as it is.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"{path}: expected a file to write; its directory is not there, or it is one itself.")
+    is_new = not path.exists()
+    try:
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"{path}: expected a file to write; {error.strerror}. Name one in a directory of yours."
+        ) from None

@@ -1,0 +1,124 @@
+"""`freshrank demo` and `freshrank replay`: run a recorded log through the flow, and measure it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from flows import sample
+from flows.commands.console import progress_of, read_titles, show_lists, show_result, typed_command
+from flows.commands.log_options import GivenLog, with_log
+from flows.commands.options import (
+    Config,
+    Explore,
+    RepeatsOption,
+    Top,
+    check_writable,
+    console,
+    say,
+    settings_of,
+    warm_up_kernels,
+)
+from flows.commands.protocol_options import ProtocolOf, with_protocol
+from flows.commands.show_view import print_user
+from flows.errors import UsageError
+from flows.evaluation.model_observer import ModelObserver
+from flows.inspection.describe import describe_user
+from flows.replay import ReplayResult
+from flows.replay import replay as replay_log
+from flows.report.data import measured
+from flows.report.page import expect_libraries, write_html
+from flows.settings import Settings
+
+
+def demo() -> None:
+    """Replay the bundled log of film ratings, and show some lists. Needs no broker."""
+    console.print("30,000 ratings of films, one after the other: ask for the list, score it, learn the rating.")
+    result = _replay(sample.EVENTS, settings_of(repeats="exclude"))
+    show_lists(result, read_titles(sample.ITEMS), console)
+
+
+@with_log
+@with_protocol
+def replay(
+    log: GivenLog,
+    protocol: ProtocolOf,
+    domain: Annotated[
+        str | None, typer.Option(help="Presets: ecommerce, social, video or news; other options come before them.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Such as blend or river:reco.BiasedMF(n_factors=32).")] = None,
+    top: Top = None,
+    repeats: RepeatsOption = None,
+    explore: Explore = None,
+    out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
+    rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help=r"Write a page with figures here; needs freshrank\[report].")
+    ] = None,
+    items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
+    explain: Annotated[str | None, typer.Option(metavar="USER", help="At the end, show a user's list and why.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Leave out of lists what has a lower score.")] = None,
+    refresh: Annotated[
+        float | None, typer.Option(help="Make a list anew when its user has been away for so many seconds.")
+    ] = None,
+    strangers: Annotated[
+        bool | None, typer.Option("--strangers", help="Keep a list for whoever has none, under the empty key.")
+    ] = None,
+    recovery: Annotated[Path | None, typer.Option(help="Directory from which a killed replay resumes.")] = None,
+    config: Config = None,
+) -> None:
+    """Run a recorded log through the flow, and measure by test-then-learn."""
+    titles = {} if items is None else read_titles(items)
+    for written in (report, html):
+        if written is not None:
+            check_writable(written)
+    if html is not None:
+        expect_libraries()
+    watch = None if html is None and explain is None else ModelObserver()
+    settings = settings_of(
+        config,
+        domain=domain,
+        model=model,
+        top=top,
+        repeats=repeats,
+        explore=explore,
+        min_score=min_score,
+        refresh=refresh,
+        strangers=strangers,
+        recovery=recovery,
+    )
+    asked = protocol(settings.top)
+    result = _replay(
+        log.find(settings, say),
+        settings,
+        columns=log.columns,
+        limit=log.limit,
+        sort=log.sort,
+        protocol=asked,
+        out=out,
+        rejects=rejects,
+        watch=watch,
+    )
+    if titles:
+        show_lists(result, titles, console)
+    if explain is not None and watch is not None and watch.model is not None:
+        print_user(describe_user(watch.model, explain, settings.top, titles), console)
+    if report is not None:
+        report.write_bytes(orjson.dumps(result.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    if html is not None and watch is not None:
+        write_html(html, [measured(result, watch)], typed_command(), titles=titles, window=asked.window)
+        console.print(f"{html} shows it.", highlight=False, markup=False)
+    if result.damage:
+        raise UsageError(result.damage)
+
+
+def _replay(log: Path | Sequence[str], settings: Settings, **arguments: Any) -> ReplayResult:
+    warm_up_kernels(settings)
+    name = log.name if isinstance(log, Path) else Path(log[0]).name
+    with progress_of(name, console) as progress:
+        result = replay_log(log, settings, progress=progress, **arguments)
+    show_result(result, console)
+    return result

@@ -1,0 +1,92 @@
+"""`freshrank tune`: look for better settings on the first part of a log, and prove them on the rest."""
+
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.console import typed_command
+from flows.commands.experiment_options import Processes, Results, core_count, job_of
+from flows.commands.log_options import GivenLog, with_log
+from flows.commands.options import (
+    Config,
+    RepeatsOption,
+    Top,
+    check_writable,
+    console,
+    say,
+    settings_of,
+    warm_up_kernels,
+)
+from flows.commands.protocol_options import ProtocolOf, with_protocol
+from flows.commands.tune_view import progress_of_trials, show_tuned
+from flows.evaluation.ranking_metrics import check_measure
+from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache, digests_of
+from flows.experiments.search_space import read_space
+from flows.experiments.trials import Study
+from flows.experiments.tune import tune
+from flows.experiments.tuned_config import toml_writer, tuned_toml
+
+
+@with_log
+@with_protocol
+def tune_settings(
+    log: GivenLog,
+    protocol: ProtocolOf,
+    space: Annotated[Path, typer.Option(help="TOML file of what to try: see docs/tune.md.")],
+    trials: Annotated[int, typer.Option(min=1, help="So many are made.")] = 50,
+    out: Annotated[Path, typer.Option(help="Write the winner here, as a configuration.")] = Path("tuned.toml"),
+    study: Annotated[
+        Path | None, typer.Option(help="File of the trials, to go on with.", show_default="beside --out")
+    ] = None,
+    share: Annotated[float, typer.Option(min=0.01, max=0.99, help="The first part of the log: tuned on.")] = 0.5,
+    metric: Annotated[
+        str | None, typer.Option(help="What is made high.", show_default="hit_rate at the first --k")
+    ] = None,
+    top: Top = None,
+    repeats: RepeatsOption = None,
+    processes: Processes = None,
+    results: Results = USUAL_DIRECTORY,
+    config: Config = None,
+) -> None:
+    """Try settings on the first part of a log, stop poor ones early, and report the best on the rest."""
+    settings = settings_of(config, top=top, repeats=repeats)
+    rules = replace(protocol(settings.top), window=None)  # nobody is told of the metrics over time
+    measure = metric or f"hit_rate@{rules.ks[0]}"
+    check_measure(measure, rules.ks)
+    found_space = read_space(space, settings)
+    path = study or out.with_suffix(".study")
+    for file in (out, path):
+        check_writable(file)
+    toml_writer()  # says now, not at the end, that it is missing
+    job = job_of(log, settings, rules)
+    asked = {
+        "version": version("freshrank"),
+        "log": [*digests_of(job.logs), job.columns, job.limit, job.sort],
+        "share": share,
+        "metric": measure,
+        "space": found_space.described(),
+        "settings": job.settings,
+        "protocol": asdict(job.protocol),
+    }
+    kept = Study(path, asked, rules.seed)
+    for model in (settings.model, *found_space.models):
+        warm_up_kernels(settings_of(config, model=model))
+    with progress_of_trials(measure, console) as (tell, ended):
+        tuned = tune(
+            job,
+            found_space,
+            kept,
+            ReplayCache(results),
+            metric=measure,
+            trials=trials,
+            share=share,
+            processes=processes or core_count(),
+            tell=tell,
+            ended=ended,
+        )
+    show_tuned(tuned, console)
+    out.write_text(tuned_toml(tuned, typed_command()), encoding="utf-8")
+    say(f"{out}: what freshrank run --config takes.")

@@ -1,0 +1,29 @@
+"""The exceptions that end a command with one line instead of a traceback.
+
+```
+FreshrankError
+├── UsageError   exit status 2: a wrong command, configuration or input file (also a ValueError)
+│   ├── SettingsError, LogError, OutputFileError, PortError, RecoveryError, StoreError, ...
+└── JobError     exit status 1: something failed while running
+    ├── KafkaJobError, TooManyRejectsError, WriteError, ReplayFailedError
+```
+
+Each message says what was expected, what came, where, and what to do. Any other exception is a defect of this
+program or of a user's model, and keeps its traceback.
+"""
+
+
+class FreshrankError(Exception):
+    """Base of all errors that the command line shows as one line."""
+
+
+class UsageError(FreshrankError, ValueError):
+    """A wrong command, configuration or input file. Exit status 2."""
+
+
+class JobError(FreshrankError):
+    """A failure while a job or a replay runs. Exit status 1."""
+
+
+class LogError(UsageError):
+    """A file cannot be read as a log."""

@@ -1,0 +1,1 @@
+"""Test-then-learn: what is scored, against what, and every metric."""

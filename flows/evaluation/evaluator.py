@@ -1,0 +1,121 @@
+"""Asking: where the item of an event stands in the user's list just before the event, by the rules of a protocol."""
+
+from collections.abc import Collection, Sequence
+
+from flows.evaluation.log_scan import LogStatistics
+from flows.evaluation.protocol import Protocol
+from flows.steps.hashing import digest
+from recmodels.base import Context, Example, Recommender, Step
+from recmodels.kernels.event_loop import MIN_CANDIDATES
+from recmodels.rewards import bounded
+
+
+class ProtocolEvaluator:
+    """Takes the examples of a replay in order and asks a model about those that the protocol scores.
+
+    What is asked never changes what is learned, nor the lists that go out.
+
+    Args:
+        protocol: What is scored, and how.
+        top: Length of the lists that go out.
+        survey: Of the log, where the protocol needs one.
+
+    >>> from recmodels import Popularity
+    >>> asker = ProtocolEvaluator(Protocol(score_every=2, seed=1), top=10)
+    >>> steps = asker.step_many(Popularity(), [Example("ann", item) for item in ("tea", "jam", "tea", "jam", "tea")])
+    >>> [step.position for step in steps]
+    [None, -1, None, 1, 1]
+    """
+
+    def __init__(self, protocol: Protocol, top: int, survey: LogStatistics | None = None) -> None:
+        self.protocol = protocol
+        self.top = top
+        self.survey = survey or LogStatistics()
+        self.number = 0
+        """Of the next interaction in the log, from 0."""
+        self._first = int(protocol.warmup * self.survey.events)
+        self._asks_alone = (
+            protocol.candidates == "catalogue"
+            or protocol.target == "session"
+            or (protocol.depth > self.top and protocol.depth > MIN_CANDIDATES)
+        )
+        # Items that are equal keep this order until they are seen: that of the log would tell which comes next.
+        items = sorted(self.survey.items, key=lambda item: digest(f"{protocol.seed}/{item}"))
+        self._catalogue = items if protocol.candidates == "catalogue" else []
+        self._hidden: set[str] = set()
+        self._known: dict[str, set[str]] = {}
+
+    def step_many(self, model: Recommender, examples: Sequence[Example]) -> list[Step]:
+        """Take examples as `Recommender.step_many` does; the positions are those that the protocol asks for.
+
+        A position counts from 0 in a list as long as the longest that counts, -1: not in it. In the catalogue every
+        item has one, however large. It is None for an event that is not scored.
+        """
+        steps: list[Step] = []
+        run: list[Example] = []  # to be taken in one call, since all are scored or none is
+        run_is_scored = False
+        for example in examples:
+            is_scored = self._is_scored(self.number)
+            if run and (is_scored is not run_is_scored or (is_scored and self._asks_alone)):
+                steps += self._together(model, run, run_is_scored)
+                run = []
+            if is_scored and self._asks_alone:
+                steps.append(self._alone(model, example))
+            else:
+                run, run_is_scored = [*run, example], is_scored
+            if self._catalogue and model.repeats == "exclude":
+                self._known.setdefault(example.user, set()).add(example.item)
+            self.number += 1
+        return steps + self._together(model, run, run_is_scored)
+
+    def targets(self, number: int, item: str) -> Collection[str]:
+        """Return the items that are a hit in the list just before an interaction.
+
+        Args:
+            number: Of the interaction in the log, from 0.
+            item: Its item.
+        """
+        if self.protocol.target == "next":
+            return (item,)
+        return dict.fromkeys(self.survey.rest_of_session(number))
+
+    def learn_item(self, item: str, available: bool | None) -> None:
+        """Take note of whether an item may be recommended; None: as it was."""
+        if available is not None and self._catalogue:
+            (self._hidden.discard if available else self._hidden.add)(item)
+
+    def forget_one(self, user: str) -> None:
+        """Keep nothing of a user."""
+        self._known.pop(user, None)
+
+    def _is_scored(self, number: int) -> bool:
+        protocol = self.protocol
+        if number < self._first:
+            return False
+        return protocol.score_every == 1 or digest(f"{protocol.seed}/{number}") % protocol.score_every == 0
+
+    def _together(self, model: Recommender, examples: Sequence[Example], is_scored: bool) -> list[Step]:
+        length = max(self.top, self.protocol.depth) if is_scored else self.top
+        return [
+            Step(position if is_scored else None, items[: self.top], scores[: self.top])
+            for position, items, scores in model.step_many(examples, length, is_scored)
+        ]
+
+    def _alone(self, model: Recommender, example: Example) -> Step:
+        position = None
+        if bounded(example.y) > 0.0 and not (model.repeats == "exclude" and model.has_seen(example.user, example.item)):
+            x = {"timestamp": example.timestamp, **(example.x or {})}
+            targets = self.targets(self.number, example.item)
+            listed = self._candidates(model, example, x)
+            position = next((place for place, item in enumerate(listed) if item in targets), -1)
+        ((_, items, scores),) = model.step_many([example], self.top, False)
+        return Step(position, items, scores)
+
+    def _candidates(self, model: Recommender, example: Example, x: Context) -> list[str]:
+        if not self._catalogue:
+            return [item for item, _ in model.top(example.user, self.protocol.depth, x)]
+        barred = self._known.get(example.user, set()) | self._hidden
+        candidates = [item for item in self._catalogue if item not in barred]
+        if example.item in barred:
+            candidates.append(example.item)  # hidden, and yet it happened
+        return model.rank(example.user, candidates, x)

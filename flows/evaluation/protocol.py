@@ -1,0 +1,117 @@
+"""The protocol of a replay: which events of a log there are, which of them are scored, and against what."""
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from flows.errors import UsageError
+from flows.steps.conditions import Condition, ExpressionError, parse_condition
+
+Candidates = Literal["seen", "catalogue"]
+Target = Literal["next", "session"]
+
+LONGEST: Final = 1_000
+"""A list that is asked for is no longer than this."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What of a replay is scored, and how. The defaults score every positive event against the user's list of ten.
+
+    Args:
+        positive: A condition (`flows.steps.conditions`), such as `value>=4`. An interaction that does not meet it is
+        learned
+            with a reward of 0 at most, and not scored: the user knows the item now, which is all that the fused models
+            take from it. None: every interaction whose type of event has a reward above 0.
+        warmup: Share of the log's interactions, from the first, that are learned and not scored: at least 0, below 1.
+        ks: Lengths of list that metrics are given for, each from 1 to 1,000. Lists as long as the longest of them are
+            asked for; those that go out stay as long as the settings say.
+        candidates: What an item competes with. "seen": the items seen so far in the log, as the model proposes them;
+            an item that is new cannot be hit. "catalogue": every item of the whole log, each scored by itself, whether
+            the model would have proposed it or not. Then the event's own item always has a place, also a new one. Items
+            of equal score that have not been seen keep an order drawn with `seed`: the order of the log would give away
+            which comes next.
+        score_every: Score one event in so many, drawn with `seed`; at least 1.
+        seed: Of what is drawn.
+        window: So many scored events make one point of the series of metrics over time; None: no series.
+        target: "next": the event's own item. "session": any positive item of what is left of the user's session counts,
+            the one that stands highest in the list first.
+        where: A condition. An interaction that does not meet it does not exist: it is neither learned nor counted.
+            None: all exist.
+
+    Raises:
+        UsageError: A value is out of range, or a condition cannot be parsed. The message names the option.
+
+    >>> Protocol(positive="value>=4", warmup=0.2, ks=(5, 10, 20)).depth
+    20
+    >>> Protocol(warmup=1.0)
+    Traceback (most recent call last):
+    UsageError: --warmup: expected a share of the log from 0 to below 1; got 1.0.
+    """
+
+    positive: str | None = None
+    warmup: float = 0.0
+    ks: tuple[int, ...] = (10,)
+    candidates: Candidates = "seen"
+    score_every: int = 1
+    seed: int = 0
+    window: int | None = None
+    target: Target = "next"
+    where: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.warmup < 1.0:
+            raise UsageError(f"--warmup: expected a share of the log from 0 to below 1; got {self.warmup}.")
+        if not self.ks or not all(1 <= k <= LONGEST for k in self.ks) or len(set(self.ks)) < len(self.ks):
+            raise UsageError(
+                f"--k: expected different lengths of list from 1 to {LONGEST:,}, such as 5,10,20; "
+                f"got {','.join(map(str, self.ks)) or 'none'}."
+            )
+        if self.candidates not in ("seen", "catalogue"):
+            raise UsageError(f"--candidates: expected seen or catalogue; got {self.candidates!r}.")
+        if self.target not in ("next", "session"):
+            raise UsageError(f"--target: expected next or session; got {self.target!r}.")
+        if self.score_every < 1:
+            raise UsageError(f"--score-every: expected 1 or more; got {self.score_every}.")
+        if self.seed < 0:
+            raise UsageError(f"--seed: expected 0 or more; got {self.seed}.")
+        if self.window is not None and self.window < 1:
+            raise UsageError(f"--window: expected 1 or more; got {self.window}.")
+        for option, text in (("--positive", self.positive), ("--where", self.where)):
+            try:
+                _condition(text)
+            except ExpressionError as error:
+                raise UsageError(f"{option}: {error}") from None
+
+    @property
+    def depth(self) -> int:
+        """How long a list must be for its place to count in every metric."""
+        return max(self.ks)
+
+    @property
+    def is_positive(self) -> Condition | None:
+        """`positive` as a function; None where it is not set."""
+        return _condition(self.positive)
+
+    @property
+    def exists(self) -> Condition | None:
+        """`where` as a function; None where it is not set."""
+        return _condition(self.where)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether anything is drawn, so that another seed gives other measures."""
+        return self.score_every > 1 or self.candidates == "catalogue"
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether a replay that was killed can go on by it: it changes nothing but the measures, and counts nothing."""
+        return replace(self, ks=(10,), window=None) == Protocol()
+
+    @property
+    def needs_survey(self) -> bool:
+        """Whether the whole log must be read once before the replay: for its length, its items or its sessions."""
+        return self.warmup > 0.0 or self.candidates == "catalogue" or self.target == "session"
+
+
+def _condition(text: str | None) -> Condition | None:
+    return None if text is None else parse_condition(text)

@@ -1,0 +1,136 @@
+"""Measures of quality by name, event by event, so that means, differences and intervals can be made of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.errors import UsageError
+
+Columns = Mapping[str, NDArray[Any]]
+"""The columns of `flows.evaluation.outcomes.Outcomes`."""
+COLD: Final = 10
+"""A user or an item with fewer events before is cold: too young for a profile, or for neighbours."""
+
+
+class Measure(NamedTuple):
+    """How one measure is made of the outcomes."""
+
+    what: str
+    gain: Callable[[NDArray[Any]], NDArray[np.float64]]
+    """What a hit counts, by where it stood."""
+    column: str = "position"
+    cold: str | None = None
+    """Only events count of which this column says fewer than `COLD`."""
+
+
+def _one(position: NDArray[Any]) -> NDArray[np.float64]:
+    return np.ones(len(position))
+
+
+MEASURES: Final[Mapping[str, Measure]] = {
+    "hit_rate": Measure("events whose item was in the list", _one),
+    "ndcg": Measure("the same, a hit counting 1 / log2(place + 1)", lambda position: 1.0 / np.log2(position + 2.0)),
+    "mrr": Measure("the same, a hit counting 1 / place", lambda position: 1.0 / (position + 1.0)),
+    "served_hit_rate": Measure("events whose item was in the list that had last gone out", _one, "served"),
+    "cold_user_hit_rate": Measure(f"hit rate of users with fewer than {COLD} events", _one, cold="user_events"),
+    "cold_item_hit_rate": Measure(f"hit rate of items with fewer than {COLD} events", _one, cold="item_events"),
+}
+
+
+def measure_names(ks: Sequence[int]) -> list[str]:
+    """Name all measures for lists of these lengths.
+
+    >>> measure_names([5, 10])[:4]
+    ['hit_rate@5', 'ndcg@5', 'mrr@5', 'served_hit_rate@5']
+    """
+    return [f"{name}@{k}" for k in ks for name in MEASURES]
+
+
+def check_measure(name: str, ks: Sequence[int]) -> None:
+    """Say whether a measure can be asked for.
+
+    Raises:
+        UsageError: There is no such measure of lists of these lengths.
+    """
+    names = measure_names(ks)
+    if name not in names:
+        raise UsageError(f"metric {name!r}: there is no such metric. There are: {', '.join(names)}.")
+
+
+def event_values(name: str, outcomes: Columns) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return what each event counts.
+
+    Args:
+        name: A measure with its k, as in `ndcg@10`.
+        outcomes: Shape (events,) each.
+
+    Returns:
+        Which events count at all, shape (events,), and what each of these counts, shape (those events,).
+
+    >>> outcomes = {"position": np.array([0, -1, 2]), "user_events": np.array([0, 40, 9])}
+    >>> event_values("mrr@10", outcomes)[1].round(2).tolist()
+    [1.0, 0.0, 0.33]
+    >>> event_values("cold_user_hit_rate@2", outcomes)[1].tolist()
+    [1.0, 0.0]
+    """
+    base, _, k = name.partition("@")
+    measure = MEASURES[base]
+    position = outcomes[measure.column]
+    counts = np.ones(len(position), np.bool_) if measure.cold is None else outcomes[measure.cold] < COLD
+    position = position[counts]
+    values = np.zeros(len(position))
+    hit = (position >= 0) & (position < int(k))
+    values[hit] = measure.gain(position[hit])
+    return counts, values
+
+
+def mean_value(name: str, outcomes: Columns) -> float:
+    """Return a measure over all events, 0 if none counts."""
+    _, values = event_values(name, outcomes)
+    return float(values.mean()) if len(values) else 0.0
+
+
+OF_ALL = [name for name, measure in MEASURES.items() if measure.cold is None]
+
+"""The measures that all scored events count in."""
+
+
+def metrics_at(ks: Sequence[int], position: NDArray[np.int32], served: NDArray[np.int32]) -> dict[str, float]:
+    """Return hit rate, NDCG, reciprocal rank and the hit rate of the served lists, each as `name@k`.
+
+    Args:
+        ks: Lengths of list.
+        position, served: [events] where the item stood in the fresh and in the served list, from 0; -1: not in it.
+
+    >>> metrics_at([1, 10], np.array([0, 2, -1, 10]), np.array([-1, -1, 0, -1]))
+    {'hit_rate@1': 0.25, 'ndcg@1': 0.25, 'mrr@1': 0.25, 'served_hit_rate@1': 0.25,
+     'hit_rate@10': 0.5, 'ndcg@10': 0.375, 'mrr@10': 0.3333333333333333, 'served_hit_rate@10': 0.25}
+    """
+    columns = {"position": position, "served": served}
+    return {f"{name}@{k}": mean_value(f"{name}@{k}", columns) for k in ks for name in OF_ALL}
+
+
+def series(outcomes: Mapping[str, NDArray[Any]], window: int, ks: Sequence[int]) -> list[dict[str, float]]:
+    """Return the metrics of each `window` scored events in a row; the last point may have fewer.
+
+    Each point says how many events were `scored`, and of the first of them its number in the log (`first`) and its
+    `time` in Unix seconds.
+
+    Args:
+        outcomes: Columns of `flows.evaluation.outcomes.Outcomes`, by name.
+        window: So many scored events make a point.
+        ks: Lengths of list.
+
+    >>> columns = {"number": [7, 8, 9], "time": [1.0, 2.0, 3.0], "position": [0, -1, 1], "served": [-1, -1, -1]}
+    >>> points = series({name: np.array(column) for name, column in columns.items()}, 2, [5])
+    >>> [(point["first"], point["scored"], point["hit_rate@5"]) for point in points]
+    [(7, 2, 0.5), (9, 1, 1.0)]
+    """
+    points = []
+    for start in range(0, len(outcomes["number"]), window):
+        part = {name: column[start : start + window] for name, column in outcomes.items()}
+        point = {"first": int(part["number"][0]), "time": float(part["time"][0]), "scored": len(part["number"])}
+        points.append(point | metrics_at(ks, part["position"], part["served"]))
+    return points

@@ -1,0 +1,99 @@
+"""Scores lists as they pass: what the model would have said, and what the output topic really held."""
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
+from zlib import crc32
+
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from typing_extensions import override
+
+from flows.evaluation.beyond_accuracy import ListMetrics
+from flows.evaluation.calibration import Reliability
+from flows.evaluation.outcomes import Outcomes
+from flows.messages import FALLBACK_USER, Decided, Refresh
+from recmodels.evaluation.metrics import RankingMetrics
+
+
+class PrequentialScorer(DynamicSink[Decided]):
+    """Measures test-then-learn: each event against the list just before it.
+
+    Args:
+        k: Length of the list that counts.
+        lists: Told of every list that goes out.
+        reliability: Told of everything, too, if the scores of lists are probabilities.
+
+    Attributes:
+        fresh: Of the list the model would have given at the time of the event.
+        served: Of the list that was last emitted for the user, or else for strangers. What it lacks is the price of
+            staleness.
+        outcomes: What came of each scored event.
+        users, items: Events so far, by id; 0 for a user who was erased since.
+        events: Interactions so far, scored or not.
+        targets: Given the number of an interaction and its item, says which items are a hit; None: its item alone.
+    """
+
+    def __init__(self, k: int = 10, lists: ListMetrics | None = None, reliability: Reliability | None = None) -> None:
+        self.lists = lists
+        self.reliability = reliability
+        self.fresh = RankingMetrics(k)
+        self.served = RankingMetrics(k)
+        self.outcomes = Outcomes()
+        self.users: dict[str, int] = {}
+        self.items: dict[str, int] = {}
+        self.events = 0
+        self.targets: Callable[[int, str], Collection[str]] | None = None
+        self._held: dict[str, Sequence[str]] = {}
+
+    def add(self, decided: Decided) -> None:
+        """Score one event, then note the list that goes out after it."""
+        if self.reliability is not None:
+            self.reliability.add(decided)
+        event, position, items, *_ = decided.ranked
+        user = event.user
+        if items is None:
+            self._held.pop(user, None)
+            if user in self.users and not isinstance(event, Refresh):
+                self.users[user] = 0
+            return
+        if isinstance(event, Refresh):
+            if decided.is_emitted:
+                self._held[user] = items
+            return
+        item = event.item  # type: ignore[union-attr]  # only an erasure has none
+        user_events, item_events = self.users.get(user, 0), self.items.get(item, 0)
+        if position is not None:
+            held = self._held.get(user, self._held.get(FALLBACK_USER, ()))
+            targets = (item,) if self.targets is None else self.targets(self.events, item)
+            served = next((place for place, listed in enumerate(held) if listed in targets), -1)
+            self.fresh.update(position)
+            self.served.update(served)
+            self.outcomes.append(
+                self.events, event.timestamp, position, served, user_events, item_events, crc32(item.encode())
+            )
+        self.events += 1
+        self.users[user] = user_events + 1
+        self.items[item] = item_events + 1
+        if self.lists is not None:
+            self.lists.update(item, items if decided.is_emitted else None, self.items, self.events)
+        if decided.is_emitted:
+            self._held.pop(user, None)  # to the end of the dict
+            self._held[user] = items
+
+    def last_lists(self, count: int) -> dict[str, Sequence[str]]:
+        """Return the lists that were emitted last, one for each user, the newest first."""
+        users = ((user, items) for user, items in reversed(self._held.items()) if user != FALLBACK_USER)
+        return dict(islice(users, count))
+
+    @override
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> "_ScoresPart":
+        return _ScoresPart(self)
+
+
+class _ScoresPart(StatelessSinkPartition[Decided]):
+    def __init__(self, scores: PrequentialScorer) -> None:
+        self._scores = scores
+
+    @override
+    def write_batch(self, items: list[Decided]) -> None:
+        for decided in items:
+            self._scores.add(decided)

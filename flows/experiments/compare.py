@@ -1,0 +1,227 @@
+"""Compare models on one log: the same events, side by side, and how sure the differences are."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from flows.errors import UsageError
+from flows.evaluation.ranking_metrics import Columns, event_values, mean_value, measure_names
+from flows.experiments.cache import ReplayCache
+from flows.experiments.job import Job, ProgressMessage, ReplayOutput, read_replayed, run_job
+from recmodels.evaluation.bootstrap import Interval, mean_interval
+
+Tell = Callable[[str, ProgressMessage], object]
+"""Told of a model what its process tells."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What one model has more than another, in one measure, over the events that both were scored on."""
+
+    model: str
+    other: str
+    measure: str
+    events: int
+    interval: Interval
+
+    def sentence(self) -> str:
+        """Say it in plain words.
+
+        >>> Difference("b", "a", "hit_rate@10", 900, Interval(0.012, 0.008, 0.016)).sentence()
+        'b is better than a by 0.0120 ± 0.0040 in hit_rate@10.'
+        >>> Difference("b", "a", "mrr@10", 900, Interval(-0.001, -0.004, 0.002)).sentence()
+        'No difference between b and a can be told in mrr@10: -0.0010 ± 0.0030.'
+        """
+        found = self.interval
+        if not self.events:
+            return f"No event was scored that counts in {self.measure}: nothing can be told of {self.model}."
+        if found.holds_zero:
+            return (
+                f"No difference between {self.model} and {self.other} can be told in {self.measure}: "
+                f"{found.mean:.4f} ± {found.half_width:.4f}."
+            )
+        word = "better" if found.mean > 0 else "worse"
+        return (
+            f"{self.model} is {word} than {self.other} by {abs(found.mean):.4f} ± {found.half_width:.4f} "
+            f"in {self.measure}."
+        )
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """A model and what was measured of it."""
+
+    model: str
+    values: Mapping[str, float]
+    """Measures of quality and of the lists, by name."""
+    report: Mapping[str, Any]
+    """As `freshrank replay --report` writes it."""
+    from_cache: bool
+    """Whether it was measured by an earlier command: its speed, too."""
+    outcomes: Columns
+    """What came of each scored event."""
+    figures: Mapping[str, Any]
+    """What else a page shows of it, if the job was watched."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several models on one log."""
+
+    contenders: Sequence[ModelResult]
+    differences: Sequence[Difference]
+    """Of each model against the first, in each measure."""
+
+    def of(self, model: str, measure: str) -> Difference:
+        """Return the difference of a model against the first, in a measure."""
+        return next(found for found in self.differences if (found.model, found.measure) == (model, measure))
+
+    def report(self) -> dict[str, Any]:
+        """Return everything as the JSON file says it."""
+        return {
+            "log": self.contenders[0].report["log"],
+            "models": [
+                {"model": one.model, "was_kept": one.from_cache, "values": dict(one.values), "report": dict(one.report)}
+                for one in self.contenders
+            ],
+            "differences": [
+                {
+                    "model": found.model,
+                    "against": found.other,
+                    "metric": found.measure,
+                    "events": found.events,
+                    **{name: value if found.events else None for name, value in found.interval._asdict().items()},
+                    "sentence": found.sentence(),
+                }
+                for found in self.differences
+            ],
+        }
+
+
+def replay_all(
+    jobs: Mapping[str, Job], cache: ReplayCache, *, processes: int, tell: Tell, anew: bool = False
+) -> dict[str, tuple[ReplayOutput, bool]]:
+    """Replay jobs, so many at a time, each in a process of its own; those whose result is kept are not run.
+
+    Args:
+        jobs: By name.
+        cache: Where results are kept.
+        processes: So many run at a time.
+        tell: Told how far each is.
+        anew: Whether to run also what is kept.
+
+    Returns:
+        By name the result, and whether it was kept.
+
+    Raises:
+        UsageError, ReplayFailedError: As of `flows.experiments.job.run_job`. The others are stopped; results that were
+            finished are kept.
+    """
+    stopped = threading.Event()
+
+    def run(name: str, job: Job) -> tuple[ReplayOutput, bool]:
+        kept = None if anew else cache.find(job)
+        if kept is None:
+            run_job(job, cache.path(job), lambda told: tell(name, told), stopped.is_set)
+        found = read_replayed(cache.path(job)) if kept is None else kept
+        tell(name, ProgressMessage(share=1.0, events=found.report["log"]["events"]))
+        return found, kept is not None
+
+    with ThreadPoolExecutor(processes) as pool:
+        futures = {name: pool.submit(run, name, job) for name, job in jobs.items()}
+        try:
+            wait(futures.values(), return_when=FIRST_EXCEPTION)
+            failed = [future for future in futures.values() if future.done() and future.exception() is not None]
+            if failed:
+                failed[0].result()
+            return {name: future.result() for name, future in futures.items()}
+        finally:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def expect_several(models: Sequence[str]) -> None:
+    """Say whether there is anything to compare.
+
+    Raises:
+        UsageError: There are fewer than two models, or one is named twice.
+    """
+    if len(models) < 2 or len(set(models)) < len(models):
+        raise UsageError(f"expected two models or more, each once: --model a --model b; got {', '.join(models)}.")
+
+
+def compare(
+    job: Job,
+    models: Sequence[str],
+    cache: ReplayCache,
+    *,
+    processes: int = 1,
+    tell: Tell = lambda model, told: None,
+    anew: bool = False,
+    seed: int = 0,
+) -> Comparison:
+    """Replay a log with each model, and compare each with the first.
+
+    Args:
+        job: The log, the settings and the protocol; the model is replaced.
+        models: Specifications.
+        cache, processes, tell, anew: As of `replay_all`.
+        seed: Of the bootstrap.
+
+    Raises:
+        UsageError: Fewer than two models, or one twice; or the log or a setting cannot be used.
+        ReplayFailedError: A model failed while it ran.
+    """
+    expect_several(models)
+    jobs = {model: msgspec.structs.replace(job, settings={**job.settings, "model": model}) for model in models}
+    found = replay_all(jobs, cache, processes=processes, tell=tell, anew=anew)
+    first = models[0]
+    names = measure_names(job.protocol.ks)
+    return Comparison(
+        [
+            ModelResult(
+                model,
+                {**{name: mean_value(name, replayed.outcomes) for name in names}, **replayed.report["lists"]},
+                replayed.report,
+                from_cache,
+                replayed.outcomes,
+                replayed.figures,
+            )
+            for model, (replayed, from_cache) in found.items()
+        ],
+        [
+            Difference(model, first, name, *difference(name, found[first][0].outcomes, found[model][0].outcomes, seed))
+            for model in models[1:]
+            for name in names
+        ],
+    )
+
+
+def difference(name: str, first: Columns, second: Columns, seed: int = 0) -> tuple[int, Interval]:
+    """Return what the second has more than the first in a measure, over the events that both were scored on.
+
+    Args:
+        name: The measure, as in `ndcg@10`.
+        first, second: Outcomes on the same log.
+        seed: Of the bootstrap.
+
+    Returns:
+        How many events count, and the mean difference with its 95 % interval.
+
+    >>> items = np.array([7, 8, 7, 9])
+    >>> first = {"number": np.array([1, 2, 3, 5]), "position": np.array([0, -1, -1, 0]), "item_digest": items}
+    >>> second = {"number": np.array([2, 3, 4, 5]), "position": np.array([1, -1, 0, 0]), "item_digest": items}
+    >>> events, interval = difference("hit_rate@10", first, second)
+    >>> events, round(interval.mean, 3)
+    (3, 0.333)
+    """
+    _, in_first, in_second = np.intersect1d(first["number"], second["number"], assume_unique=True, return_indices=True)
+    counts, before = event_values(name, {column: values[in_first] for column, values in first.items()})
+    _, after = event_values(name, {column: values[in_second] for column, values in second.items()})
+    items = first["item_digest"][in_first][counts]
+    return len(before), mean_interval(after - before, seed=seed, groups=items)

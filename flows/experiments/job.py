@@ -1,0 +1,191 @@
+"""A replay in a process of its own, so that its CPU seconds and its memory are its own: how it is told, and tells."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.errors import JobError, UsageError
+from flows.evaluation.protocol import Protocol
+from flows.settings import Settings
+
+NOT_OF_A_REPLAY: Final = {
+    *("bootstrap", "input_topic", "output_topic", "dead_letter_topic", "group", "start", "create_topics", "partitions"),
+    *("replication", "kafka", "kafka_password", "kafka_password_file", "batch", "broker_patience", "too_large"),
+    *("lost_offsets", "recovery", "epoch_seconds", "max_reject_rate", "log_format", "metrics_host", "metrics_port"),
+    "stalled_seconds",
+}
+"""Settings that say nothing about which lists a replay gives; some are secret, and stay in this process."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What to replay. Two equal jobs on the same log and code give the same lists."""
+
+    logs: tuple[str, ...]
+    """Files, or patterns of them."""
+    settings: dict[str, Any]
+    protocol: Protocol
+    columns: dict[str, str] = {}
+    limit: int | None = None
+    sort: bool = False
+    watched: bool = False
+    """Whether the model is watched while it learns, for a page of figures."""
+    interim: str | None = None
+    """A measure to be told of while the replay runs."""
+    interim_from: int = 0
+    interim_every: int = 0
+    """Told after each so many interactions, counted from `interim_from`."""
+
+
+class ProgressMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line that the process writes."""
+
+    share: float = 0.0
+    """Of the log, that is read."""
+    events: int = 0
+    step: int | None = None
+    """Where `value` is told: how many times `interim_every` interactions it is of."""
+    value: float | None = None
+    error: str | None = None
+    """Why it failed: it writes nothing more."""
+    is_wrong_use: bool = False
+    """Whether the log or the settings are at fault."""
+
+
+class ReplayOutput(msgspec.Struct, frozen=True):
+    """What a replay left behind."""
+
+    report: dict[str, Any]
+    """As `freshrank replay --report` writes it, and what the lists were like."""
+    outcomes: dict[str, NDArray[Any]]
+    """The columns of `flows.evaluation.outcomes.Outcomes`."""
+    figures: dict[str, Any] = {}
+    """What else a page shows of it, if the model was watched: `flows.report.data.Measured.extras`."""
+
+
+class ReplayFailedError(JobError):
+    """A replay failed while it ran, for a reason that is no fault of the command."""
+
+
+def job_settings(settings: Settings, **changed: Any) -> dict[str, Any]:
+    """Return the settings that decide what a replay gives, some of them changed.
+
+    >>> job_settings(Settings(model="history"), top=5)["model"], "kafka_password" in job_settings(Settings())
+    ('history', False)
+    """
+    return {**settings.model_dump(mode="json", exclude=NOT_OF_A_REPLAY), **changed}
+
+
+class StoppedError(Exception):
+    """A replay was stopped before its end, because nobody wants its result any more."""
+
+
+class ReplayProcess:
+    """A replay that runs; its result will be in a file.
+
+    Args:
+        job: What to replay.
+        target: Where the result goes, whole or not at all.
+    """
+
+    def __init__(self, job: Job, target: Path) -> None:
+        self._job = job
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed by `stop`
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "flows.experiments.worker", str(target)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._said,
+            env=_environment(os.environ),
+        )
+
+    def follow(self) -> Iterator[ProgressMessage]:
+        """Wait for the end, and tell of the way there.
+
+        Raises:
+            UsageError: The log or the settings cannot be used.
+            ReplayFailedError: It failed otherwise.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(self._job))
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass  # it has ended already, and says why below
+        for line in self._process.stdout:
+            told = msgspec.json.decode(line, type=ProgressMessage)
+            if told.error is not None:
+                raise UsageError(told.error) if told.is_wrong_use else ReplayFailedError(told.error)
+            yield told
+        status = self._process.wait()
+        if status:
+            self._said.seek(0)
+            last = self._said.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise ReplayFailedError(f"the replay's process ended with status {status}: {last or 'it said nothing'}")
+
+    def stop(self) -> None:
+        """End the process, if it still runs."""
+        self._process.terminate()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._said):
+            if stream is not None:
+                stream.close()
+
+
+def run_job(job: Job, target: Path, tell: Callable[[ProgressMessage], object], is_stopped: Callable[[], bool]) -> None:
+    """Run a job to its end, or until it is stopped.
+
+    Args:
+        job: What to replay.
+        target: Where the result goes, whole or not at all.
+        tell: Told what the process tells.
+        is_stopped: Asked each time whether it shall go on.
+
+    Raises:
+        UsageError, ReplayFailedError: As of `ReplayProcess.follow`.
+        StoppedError: It was stopped.
+    """
+    process = ReplayProcess(job, target)
+    try:
+        for told in process.follow():
+            tell(told)
+            if is_stopped():
+                raise StoppedError
+    finally:
+        process.stop()
+
+
+def write_replayed(replayed: ReplayOutput, path: Path) -> None:
+    """Write a result, whole or not at all."""
+    new = path.with_suffix(f".{os.getpid()}.new")  # another process may be at the same job
+    told = {"report": replayed.report, "figures": replayed.figures}
+    said = {name: np.frombuffer(msgspec.json.encode(value), np.uint8) for name, value in told.items()}
+    with new.open("wb") as file:
+        np.savez_compressed(file, **said, **replayed.outcomes)  # type: ignore[arg-type]  # no name is NumPy's own
+    new.rename(path)
+
+
+def read_replayed(path: Path) -> ReplayOutput:
+    """Read a result.
+
+    Raises:
+        OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile: It is none.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        columns = {name: file[name] for name in file.files}
+    report, figures = (msgspec.json.decode(columns.pop(name).tobytes()) for name in ("report", "figures"))
+    return ReplayOutput(report, columns, figures)
+
+
+def _environment(here: Mapping[str, str]) -> dict[str, str]:
+    """The settings come with the job: nothing that is set on the machine may add to them."""
+    kept = {name: value for name, value in here.items() if not name.startswith("FRESHRANK_")}
+    return {**kept, "FRESHRANK_CONFIG": os.devnull, "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path)}

@@ -1,0 +1,239 @@
+"""Tune a model and the emission settings on the first part of a log, and say what it gives on the rest."""
+
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from flows.errors import UsageError
+from flows.evaluation.log_scan import survey
+from flows.evaluation.ranking_metrics import Columns, event_values, mean_value
+from flows.experiments.cache import ReplayCache
+from flows.experiments.compare import Difference, Tell, difference, replay_all
+from flows.experiments.job import (
+    Job,
+    ProgressMessage,
+    ReplayFailedError,
+    ReplayOutput,
+    StoppedError,
+    read_replayed,
+    run_job,
+)
+from flows.experiments.search_space import Space
+from flows.experiments.trials import Study, Trial
+from flows.files.inputs import open_logs
+from flows.settings import Settings
+
+BEFORE, TUNED = "the settings as they were", "the tuned settings"
+"""The names of the two that are compared."""
+FIRST = "the first part"
+STEPS = 20
+"""An early look at a trial is taken after each such part of the events it is tuned on."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning found."""
+
+    settings: Mapping[str, Any]
+    """The best on the first part, the settings that were not tuned with them."""
+    is_other: bool
+    """Whether they are others than the settings as they were: if not, no trial was better."""
+    metric: str
+    split: int
+    """So many interactions are the first part."""
+    scored: int
+    """So many of them count in the metric: what was tuned on."""
+    first: Mapping[str, float]
+    """The metric on the first part, before and tuned: the best of many trials, and so too good."""
+    rest: Mapping[str, float]
+    """The metric on the rest, which no trial has seen, before and tuned."""
+    difference: Difference
+    """On the rest."""
+    trials: list[Trial]
+
+
+def tune(
+    job: Job,
+    space: Space,
+    study: Study,
+    cache: ReplayCache,
+    *,
+    metric: str,
+    trials: int,
+    share: float = 0.5,
+    processes: int = 1,
+    tell: Tell = lambda name, told: None,
+    ended: Callable[[Trial], object] = lambda trial: None,
+) -> Tuned:
+    """Try settings on the first part of a log; replay the whole log with the best, and score the rest.
+
+    The model goes on learning through the rest, as it would in production; only what is scored is kept apart.
+
+    Args:
+        job: The log, the protocol, and the settings as they are.
+        space: What is tried.
+        study: Where trials are kept; those that are there already count.
+        cache: Where results of replays are kept.
+        metric: What is made as high as can be, as in `hit_rate@10`.
+        trials: So many are made.
+        share: Of the log's records: the first part.
+        processes: So many replays run at a time. With one, the same seed gives the same trials.
+        tell: Told how far each replay is.
+        ended: Told of each trial.
+
+    Raises:
+        UsageError: The log or a setting cannot be used, or the first part or the rest has no event that is scored.
+        ReplayFailedError: A replay of the settings as they were failed, or every trial did.
+    """
+    before = _replayed(BEFORE, job, cache, tell)
+    first_job, warmup = first_part(job, share, before)
+    first = _replayed(FIRST, first_job, cache, tell)
+    split = first.report["interactions"]
+    rest = _rest(before.outcomes, split)
+    if not (len(first.outcomes["number"]) and len(rest["number"])):
+        raise UsageError(
+            f"--share {share:g}: expected scored events in both parts of the log; the first has "
+            f"{len(first.outcomes['number'])}, the rest {len(rest['number'])}. Choose another share, or a longer log."
+        )
+    every = max(1, (split - warmup) // STEPS)
+    looked_at = msgspec.structs.replace(first_job, interim=metric, interim_from=warmup, interim_every=every)
+    run_trials(looked_at, space, study, cache, metric, trials, processes, tell, ended)
+    best, value_before = study.best(), mean_value(metric, first.outcomes)
+    is_other = best is not None and best.value > value_before
+    settings = {**job.settings, **best.settings} if best is not None and is_other else job.settings
+    after = _replayed(TUNED, msgspec.structs.replace(job, settings=settings), cache, tell)
+    tuned_rest = _rest(after.outcomes, split)
+    return Tuned(
+        settings=settings,
+        is_other=is_other,
+        metric=metric,
+        split=split,
+        scored=len(event_values(metric, first.outcomes)[1]),
+        first={BEFORE: value_before, TUNED: best.value if best is not None and is_other else value_before},
+        rest={BEFORE: mean_value(metric, rest), TUNED: mean_value(metric, tuned_rest)},
+        difference=Difference(TUNED, BEFORE, metric, *difference(metric, rest, tuned_rest)),
+        trials=study.trials(),
+    )
+
+
+def first_part(job: Job, share: float, whole: ReplayOutput) -> tuple[Job, int]:
+    """Return the job of the first part of a log, and how many of its interactions are warm-up: those of the whole log.
+
+    The part is all that its replays see. The catalogue and the sessions of a protocol are those of the part.
+
+    Args:
+        job: Of the whole log.
+        share: Of the records.
+        whole: What came of the job.
+
+    Raises:
+        UsageError: There is nothing in the part but warm-up.
+    """
+    log, protocol = whole.report["log"], job.protocol
+    records = log["events"] + log["rejected"] + whole.report["left_out"]
+    part = msgspec.structs.replace(job, limit=int(share * records))
+    if not protocol.warmup:
+        return part, 0
+    warmup = int(
+        protocol.warmup * whole.report["interactions"]
+    )  # as `flows.evaluation.evaluator.ProtocolEvaluator` counts
+    opened = open_logs(part.logs, part.columns, sort=part.sort, limit=part.limit)
+    events = survey(opened, Settings(**job.settings), protocol).events
+    if warmup >= events:
+        raise UsageError(
+            f"--warmup {protocol.warmup:g}: expected it to end within the first part of the log, which is tuned on; it "
+            f"takes {warmup:,} interactions, and the part has {events:,}. Choose a smaller one, or a larger --share."
+        )
+    share_of_part = (warmup + 0.5) / events  # the half keeps it from being rounded to one less
+    return msgspec.structs.replace(part, protocol=replace(protocol, warmup=share_of_part)), warmup
+
+
+def run_trials(
+    job: Job,
+    space: Space,
+    study: Study,
+    cache: ReplayCache,
+    metric: str,
+    trials: int,
+    processes: int = 1,
+    tell: Tell = lambda name, told: None,
+    ended: Callable[[Trial], object] = lambda trial: None,
+) -> None:
+    """Make trials until the study has so many. The arguments are those of `tune`; the job is of the first part."""
+    stopped = threading.Event()
+    failures: list[ReplayFailedError] = []
+
+    def work() -> None:
+        while not stopped.is_set() and (asked := study.ask(space, trials)) is not None:
+            number, drawn = asked
+            trial_job = msgspec.structs.replace(job, settings={**job.settings, **drawn})
+            try:
+                ended(_run_trial(number, trial_job, study, cache, metric, tell, stopped))
+            except ReplayFailedError as error:
+                failures.append(error)
+                ended(study.end(number, "failed"))
+
+    with ThreadPoolExecutor(processes) as pool:
+        workers = [pool.submit(work) for _ in range(processes)]
+        try:
+            wait(workers, return_when=FIRST_EXCEPTION)
+        finally:
+            stopped.set()
+    errors = [error for worker in workers if (error := worker.exception()) is not None]
+    for error in sorted(errors, key=lambda error: isinstance(error, StoppedError)):  # these stopped for another's sake
+        raise error
+    if failures and study.best() is None:
+        raise failures[-1]
+
+
+def _run_trial(
+    number: int, job: Job, study: Study, cache: ReplayCache, metric: str, tell: Tell, stopped: threading.Event
+) -> Trial:
+    is_poor = False
+
+    def look(told: ProgressMessage) -> None:
+        nonlocal is_poor
+        if told.step is not None and told.value is not None:
+            is_poor = study.is_poor(number, told.step, told.value)
+        tell(f"trial {number}", told)
+
+    found = cache.find(job)
+    if found is None:
+        try:
+            run_job(job, cache.path(job), look, lambda: is_poor or stopped.is_set())
+        except StoppedError:
+            if not is_poor:
+                raise
+            return study.end(number, "stopped early")
+        found = read_replayed(cache.path(job))
+    return study.end(number, "finished", mean_value(metric, found.outcomes))
+
+
+def _replayed(name: str, job: Job, cache: ReplayCache, tell: Tell) -> ReplayOutput:
+    return replay_all({name: job}, cache, processes=1, tell=tell)[name][0]
+
+
+def _rest(outcomes: Columns, split: int) -> Columns:
+    row = int(np.searchsorted(outcomes["number"], split))
+    return {name: column[row:] for name, column in outcomes.items()}
+
+
+def conclusion(tuned: Tuned) -> list[str]:
+    """Say what came of it, in plain sentences."""
+    if not tuned.is_other:
+        return [f"No trial was better than {BEFORE}: they stay."]
+    events, sentence = tuned.difference.events, tuned.difference.sentence().replace(" is ", " are ", 1)
+    said = [
+        f"On the first {tuned.split:,} interactions, {tuned.scored:,} scored events, which they were chosen on: "
+        f"{TUNED} reach {tuned.metric} {tuned.first[TUNED]:.4f}; {BEFORE}, {tuned.first[BEFORE]:.4f}.",
+        f"On the rest, {events:,} scored events that no trial has seen: {tuned.rest[TUNED]:.4f}; "
+        f"{BEFORE}, {tuned.rest[BEFORE]:.4f}.",
+        sentence[0].upper() + sentence[1:],
+    ]
+    is_better = tuned.difference.events > 0 and tuned.difference.interval.low > 0.0
+    return said if is_better else [*said, f"Nothing speaks for a change: keep {BEFORE}."]

@@ -1,0 +1,35 @@
+"""Write tuned settings as a configuration that `freshrank run --config` accepts."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flows.errors import UsageError
+from flows.experiments.tune import Tuned, conclusion
+from flows.settings import Settings
+
+
+def toml_writer() -> Callable[[Mapping[str, Any]], str]:
+    """Return what writes TOML.
+
+    Raises:
+        UsageError: It is not installed.
+    """
+    try:
+        import tomli_w
+    except ImportError:
+        raise UsageError("tuning needs a writer of TOML: pip install 'freshrank[tune]'.") from None
+    return tomli_w.dumps
+
+
+def tuned_toml(tuned: Tuned, command: str) -> str:
+    """Return the file: what was found as comments, then the model and the settings that are not the usual ones.
+
+    Args:
+        tuned: What was found.
+        command: What was typed: it says on which log, and by which protocol.
+    """
+    usual = {name: field.get_default() for name, field in Settings.model_fields.items()}
+    others: dict[str, Any] = {name: value for name, value in tuned.settings.items() if value != usual[name]}
+    said = [f"Tuned in {len(tuned.trials)} trials by", f"  {command}", *conclusion(tuned)]
+    comments = "".join(f"# {line}\n" for sentence in said for line in sentence.splitlines())
+    return f"{comments}\n{toml_writer()({'model': tuned.settings['model'], **others})}"

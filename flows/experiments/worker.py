@@ -1,0 +1,96 @@
+"""Run one replay for `flows.experiments.job`: read a job, report progress, leave the result in a file."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from flows.errors import LogError
+from flows.evaluation.beyond_accuracy import ListMetrics
+from flows.evaluation.model_observer import ModelObserver
+from flows.evaluation.ranking_metrics import mean_value
+from flows.evaluation.scorer import PrequentialScorer
+from flows.experiments.job import Job, ProgressMessage, ReplayOutput, write_replayed
+from flows.replay import ReplayResult, replay
+from flows.report.data import measured
+from flows.settings import Settings
+from recmodels.fused.warm_up import warm_up
+
+TELL_SECONDS: Final = 0.2
+"""Time between two lines that say how far it is."""
+
+
+def main() -> int:
+    """Run the job that is on the standard input; leave its result at the path that is the one argument."""
+    told = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # what a model prints is no message
+    tell: Callable[[ProgressMessage], object] = lambda message: told.write(msgspec.json.encode(message) + b"\n")  # noqa: E731
+    try:
+        job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+        write_replayed(run(job, tell), Path(sys.argv[1]))
+    except (KeyboardInterrupt, BrokenPipeError):
+        return 1  # who asked for it is gone, or says that it is enough
+    except (LogError, ValueError) as error:
+        tell(ProgressMessage(error=str(error), is_wrong_use=True))
+        return 2
+    except Exception as error:
+        tell(ProgressMessage(error=f"{type(error).__name__}: {error}"))
+        return 1
+    return 0
+
+
+def run(job: Job, tell: Callable[[ProgressMessage], object]) -> ReplayOutput:
+    """Run a job in this process."""
+    settings = Settings(**job.settings)
+    if settings.build_model().uses_kernels:
+        warm_up()
+    k = job.protocol.ks[0]
+    scores = PrequentialScorer(k, ListMetrics(min(k, settings.top)))
+    due, step = 0.0, 1
+
+    def progress(done: int, total: int, records: int) -> None:
+        nonlocal due, step
+        while job.interim is not None and scores.events >= (due_at := job.interim_from + step * job.interim_every):
+            tell(ProgressMessage(step=step, value=interim_value(scores, job.interim, due_at)))
+            step += 1
+        if time.monotonic() >= due:
+            due = time.monotonic() + TELL_SECONDS
+            share = records / job.limit if job.limit else done / max(total, 1)
+            tell(ProgressMessage(share=min(share, 1.0), events=records))
+
+    watch = ModelObserver() if job.watched else None
+    result = replay(
+        job.logs,
+        settings,
+        columns=job.columns or None,
+        limit=job.limit,
+        sort=job.sort,
+        protocol=job.protocol,
+        progress=progress,
+        scores=scores,
+        watch=watch,
+    )
+    if result.damage:
+        raise LogError(result.damage)
+    figures = {} if watch is None else measured(result, watch).extras()
+    return ReplayOutput(_report(result, scores), result.outcomes.arrays(), figures)
+
+
+def interim_value(scores: PrequentialScorer, measure: str, events: int) -> float:
+    """Return a measure of exactly the first so many interactions, though a few more may have been scored."""
+    outcomes = scores.outcomes.arrays()
+    rows = int(outcomes["number"].searchsorted(events))
+    return mean_value(measure, {name: column[:rows] for name, column in outcomes.items()})
+
+
+def _report(result: ReplayResult, scores: PrequentialScorer) -> dict[str, object]:
+    lists = {} if scores.lists is None else scores.lists.values(scores.items)
+    return {**result.report(), "lists": lists, "interactions": scores.events}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Connector for files: recorded logs in, lists and rejects out."""

@@ -1,0 +1,1 @@
+"""What bytes mean: JSON and CSV events, and dead letters."""

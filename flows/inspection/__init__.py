@@ -1,0 +1,1 @@
+"""Reads the model of a stopped job and describes it."""

@@ -1,0 +1,153 @@
+"""Stored: the model of a job that is not running, read from its recovery directory, which stays as it is."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import bytewax.operators as op
+import orjson
+from bytewax.dataflow import Dataflow
+from bytewax.operators import KeyedStream
+from bytewax.recovery import RecoveryConfig
+from bytewax.testing import TestingSource, run_main
+from typing_extensions import override
+
+from flows.engine import first_cause
+from flows.files.sinks import Discard
+from flows.messages import Prepared
+from flows.monitoring.counters import Counters
+from flows.state.record_file import ADVICE
+from flows.state.recovery import JOB_FORMAT, RecoveryError
+from flows.state.stateful import Pointer, StatefulStep, StateStore
+from flows.state.store import Store
+from flows.steps.learn import Learner, learn
+from recmodels.base import Recommender
+from recmodels.specification import build_model
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """What a recovery directory holds.
+
+    Attributes:
+        job: What `job.json` says the state belongs to: `model`, `repeats`, `input`.
+        model: The model as the job would resume it.
+    """
+
+    job: dict[str, Any]
+    model: Recommender
+
+
+def read_stored(directory: str | Path) -> StoredModel:
+    """Read the model out of a recovery directory and change nothing there.
+
+    Args:
+        directory: What `recovery` was set to; no job may be at work on it, and none can start meanwhile.
+
+    Raises:
+        RecoveryError: It is no recovery directory, a job is at work on it, or it holds no state yet.
+        StoreError: The state is damaged or of another version.
+        ValueError: The model cannot be made here.
+
+    >>> from flows.replay import replay
+    >>> from flows.sample import EVENTS
+    >>> from flows.settings import Settings
+    >>> kept = Settings(model="popularity", recovery=Path(tempfile.mkdtemp()))
+    >>> result = replay(EVENTS, kept, limit=500)
+    >>> stored = read_stored(kept.recovery)
+    >>> stored.job["model"], len(stored.model.top("a stranger"))
+    ('popularity', 10)
+    """
+    directory = Path(directory)
+    with _undisturbed(directory):
+        job = _job_of(directory)
+        build_model(job["model"], repeats=job["repeats"])  # what is wrong with it is said as it is
+        build = partial(build_model, job["model"], repeats=job["repeats"])
+        store = _Reading(Store(directory / "state" / "learn"))
+        with tempfile.TemporaryDirectory() as scratch:  # the engine writes whenever it resumes
+            engine = Path(scratch) / "engine"
+            try:
+                shutil.copytree(directory / "engine", engine)
+                _resume(build, store, engine)
+            except (OSError, RuntimeError) as error:
+                raise RecoveryError(
+                    f"{directory / 'engine'}: expected the engine's snapshots; they cannot be read: {error}. {ADVICE}"
+                ) from None
+    if store.model is None:
+        raise RecoveryError(f"{directory}: expected the state of a model; the job has not taken a snapshot yet.")
+    return StoredModel(job, store.model)
+
+
+class _Reading(StateStore):
+    """Hands a state out and takes none back."""
+
+    def __init__(self, store: Store) -> None:
+        self.model: Recommender | None = None
+        self._store = store
+        self._pointer: Pointer | None = None
+
+    @override
+    def load(self, state: StatefulStep[Any, Any], pointer: Pointer | None) -> None:
+        if pointer is not None and isinstance(state, Learner):
+            self._store.read(state, pointer)
+            self.model, self._pointer = state.model, pointer
+
+    @override
+    def save(self, state: StatefulStep[Any, Any]) -> Pointer | None:
+        return self._pointer
+
+
+def _resume(build: Callable[[], Recommender], store: StateStore, engine: Path) -> None:
+    """Let the engine resume the one step that holds the model, with nothing to read: only it knows its files."""
+    flow = Dataflow("freshrank")
+    nothing: KeyedStream[Prepared] = op.input("nothing", flow, TestingSource([]))
+    ranked = learn("learn", nothing, build, 0, False, Counters(), lambda step: store)
+    op.output("nowhere", ranked, Discard())
+    try:
+        run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(engine)))
+    except RuntimeError as error:
+        raise first_cause(error) from error
+
+
+def _job_of(directory: Path) -> dict[str, Any]:
+    path = directory / "job.json"
+    try:
+        job = orjson.loads(path.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise RecoveryError(f"{path}: expected what a recovery directory belongs to; {error}.") from None
+    if not isinstance(job, dict) or job.get("format") != JOB_FORMAT or not {"model", "repeats"} <= job.keys():
+        raise RecoveryError(
+            f"{path}: expected the job of a recovery directory of format {JOB_FORMAT}; found "
+            f"{job.get('format') if isinstance(job, dict) else job!r}. Use the version of freshrank that wrote it."
+        )
+    return job
+
+
+@contextmanager
+def _undisturbed(directory: Path) -> Iterator[None]:
+    """Hold the lock that a job takes, shared among readers: no job runs here, and none starts meanwhile."""
+    path = directory / "lock"
+    try:
+        lock = os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise RecoveryError(
+            f"{path}: expected a recovery directory of freshrank; {error.strerror}. Say with --state what `recovery` "
+            "was set to when the job ran."
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise RecoveryError(
+            f"{directory}: a job is at work on this recovery directory. Stop it, or read a copy of the directory."
+        ) from None
+    finally:
+        os.close(lock)

@@ -1,0 +1,1 @@
+"""What `run`, `check` and `feed` do: Kafka joined to the pipeline."""

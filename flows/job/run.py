@@ -1,0 +1,109 @@
+"""Run: Kafka in, Kafka out, until stopped."""
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from flows.engine import run_flow
+from flows.job.connections import kafka_connections, serve_metrics
+from flows.job.preflight import make_topics
+from flows.kafka.output_positions import last_answered
+from flows.monitoring.counters import Counters
+from flows.pipeline import build_flow
+from flows.settings import Settings
+from flows.state.recovery import recovery_in
+
+logger = logging.getLogger(__name__)
+
+SAY_SECONDS = 30.0
+"""Time between two lines that say how far the job is."""
+
+
+def run(settings: Settings, stop_at_end: bool = False) -> Counters:
+    """Run the job until a signal stops it, and return what it did.
+
+    Args:
+        settings: Everything.
+        stop_at_end: End where the input topic ended when the job began.
+
+    Raises:
+        KafkaTrouble: What it needs of Kafka is not there.
+        PortError: Metrics cannot be served where the settings say.
+        RecoveryError: The recovery directory cannot be used.
+        TooManyRejectsError: More records are rejected than the settings allow.
+    """
+    for warning in make_topics(settings):
+        logger.warning(warning)
+    job = {
+        "model": settings.model,
+        "repeats": settings.repeats,
+        "input": settings.input_topic,
+    }
+    with stopped_by_signals() as stop, recovery_in(settings.recovery, job) as recovery:
+        connections = kafka_connections(settings, stop, stop_at_end)
+        if recovery is not None:
+            connections.store = recovery.store
+        else:
+            logger.warning("no `recovery` directory is set: what is learned is lost when the job stops")
+        flow = build_flow(settings, connections)
+        logger.info(
+            "%s: reading %s, writing %s at %s",
+            settings.model,
+            settings.input_topic,
+            settings.output_topic,
+            settings.bootstrap,
+        )
+        connections.counters.held = last_answered(settings.client(), settings.output_topic)
+        with serve_metrics(settings, connections), _told_regularly(connections.counters):
+            run_flow(flow, recovery, settings.epoch_seconds)
+        connections.reader.close()
+        logger.info("stopped: %s", connections.counters.sentence(), extra=connections.counters.counts())
+    return connections.counters
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[threading.Event]:
+    """Give an event that SIGTERM and SIGINT set. A second signal ends the process at once."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        logger.info("%s: finishing; once more to end at once", signal.Signals(number).name)
+        stop.set()
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _told_regularly(counters: Counters) -> Iterator[None]:
+    done = threading.Event()
+
+    def tell() -> None:
+        last, then = counters.read, time.monotonic()
+        while not done.wait(SAY_SECONDS):
+            read, now = counters.read, time.monotonic()
+            rate = (read - last) / (now - then)
+            counts = {"events_per_second": round(rate, 1), **counters.counts()}
+            logger.info("%.0f events/s; so far %s", rate, counters.sentence(), extra=counts)
+            last, then = read, now
+
+    thread = threading.Thread(target=tell, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

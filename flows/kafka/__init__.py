@@ -1,0 +1,1 @@
+"""Connector for Kafka: source, sink, admin, offsets and outages. Knows no settings and no steps."""

@@ -1,0 +1,76 @@
+"""What the output topic holds when the job begins: which events its latest lists answer."""
+
+import logging
+import time
+from typing import Any, Final
+
+import orjson
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from flows.kafka.errors import SILENCE_STDERR, Config, trouble
+
+logger = logging.getLogger(__name__)
+
+TAIL: Final = 1_000
+"""So many of the latest messages of each partition are looked at."""
+_SECONDS: Final = 2.0
+
+
+def last_answered(config: Config, topic: str) -> dict[str, int]:
+    """Return the offset of the last event that a list of the topic answers, by the event's `topic/partition`.
+
+    It is asked for the sake of a count alone: where it cannot be told, as without the right to read the topic, the log
+    says so and the answer is empty.
+
+    Args:
+        config: librdkafka settings with `bootstrap.servers`.
+        topic: The output topic.
+    """
+    # A consumer must name a group; this one neither joins it nor commits.
+    settings: dict[str, Any] = {**SILENCE_STDERR, **config, "group.id": "freshrank-looks", "enable.auto.commit": False}
+    consumer = Consumer(settings)
+    try:
+        return _read(consumer, topic)
+    except (KafkaException, TimeoutError) as error:
+        said = trouble(config, f"reading the last lists of topic {topic!r}", error)
+        logger.info("%s Lists that are delivered again will not be counted as such.", said)
+        return {}
+    finally:
+        consumer.close()
+
+
+def _read(consumer: Consumer, topic: str) -> dict[str, int]:
+    missing: dict[int, int] = {}
+    """Offset up to which each partition is still to be read."""
+    starts: list[TopicPartition] = []
+    for number in consumer.list_topics(topic, timeout=_SECONDS).topics[topic].partitions:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_SECONDS)
+        if high > low:
+            missing[number] = high
+            starts.append(TopicPartition(topic, number, max(low, high - TAIL)))
+    found: dict[str, int] = {}
+    deadline = time.monotonic() + _SECONDS
+    consumer.assign(starts)
+    while missing:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no answer within {_SECONDS:.0f} s")
+        for message in consumer.consume(TAIL, 0.2):
+            if (fault := message.error()) is not None:
+                raise KafkaException(fault)
+            number, offset = message.partition(), message.offset()
+            if number is None or offset is None:
+                continue
+            _note(found, message.value())
+            if offset + 1 >= missing.get(number, 0):
+                missing.pop(number, None)
+    return found
+
+
+def _note(found: dict[str, int], value: bytes | None) -> None:
+    """Take the position out of a list. A tombstone has none, and others may have written something else."""
+    try:
+        source = orjson.loads(value or b"null")["source"]
+        partition, _, offset = source.rpartition("/")
+        found[partition] = max(found.get(partition, -1), int(offset))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return

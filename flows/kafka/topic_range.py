@@ -1,0 +1,137 @@
+"""A range of a topic: what every partition holds between two moments, or between two offsets, in one order."""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from flows.errors import LogError
+from flows.kafka.admin import partitions
+from flows.kafka.errors import SILENCE_STDERR, Config, ask, trouble
+from flows.kafka.outage import ErrorCallback, OutagePolicy
+from flows.messages import Raw
+
+GROUP: Final = "freshrank-record"
+"""A consumer must name a group. This one is neither joined nor committed to."""
+_SECONDS: Final = 10.0
+_FETCHED: Final = 500
+
+
+@dataclass(frozen=True)
+class Range:
+    """From where to where in every partition. What is not set does not limit."""
+
+    since: float | None = None
+    """Unix seconds: the first record that Kafka took at this moment or later, by the record's own timestamp."""
+    until: float | None = None
+    """Unix seconds: records before the first that Kafka took at this moment or later."""
+    first: int | None = None
+    """Offset of the first record."""
+    end: int | None = None
+    """Offset behind the last record."""
+
+
+def read_range(config: Config, topic: str, wanted: Range, patience: OutagePolicy | None = None) -> Iterator[Raw]:
+    """Read a range of a topic, up to where the partitions end now.
+
+    Partitions are merged by the time at which Kafka took the records, those of the same time by partition. That is
+    about the order in which a job that keeps up has read them, and it is the same whenever the range is read; within a
+    partition it is the order of the offsets.
+
+    Args:
+        config: librdkafka settings with `bootstrap.servers`.
+        topic: Its name.
+        wanted: The range.
+        patience: How long to wait for brokers that are away.
+
+    Raises:
+        KafkaTrouble: No broker answers, the topic does not exist, or it may not be read.
+        LogError: The topic no longer holds the first records that are asked for by offset.
+    """
+    doing = f"reading topic {topic!r}"
+    parts = [
+        _Part(config, topic, number, ErrorCallback(config, doing, patience)) for number in partitions(config, topic)
+    ]
+    try:
+        bounds = [part.bounds(wanted) for part in parts]
+        streams = [part.read(*each) for part, each in zip(parts, bounds, strict=True)]
+        for _, raw in heapq.merge(*streams, key=itemgetter(0)):
+            yield raw
+    finally:
+        for part in parts:
+            part.consumer.close()
+
+
+class _Part:
+    """One partition, with a consumer of its own: fetching stops where the merge waits for another."""
+
+    def __init__(self, config: Config, topic: str, number: int, watch: ErrorCallback) -> None:
+        self.config = config
+        self.where = f"{topic}/{number}"
+        self.topic = topic
+        self.number = number
+        self.watch = watch
+        settings: dict[str, Any] = {
+            **SILENCE_STDERR,
+            "queued.max.messages.kbytes": 4_096,
+            **config,
+            "group.id": config.get("group.id", GROUP),
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "error_cb": watch,
+        }
+        self.consumer = ask(config, f"opening {self.where}", lambda: Consumer(settings))
+
+    def bounds(self, wanted: Range) -> tuple[int, int]:
+        """The offset to begin at, and that to end before."""
+        doing, place = f"asking for the offsets of {self.where}", TopicPartition(self.topic, self.number)
+        request = partial(self.consumer.get_watermark_offsets, place, timeout=_SECONDS)
+        low, high = ask(self.config, doing, request)
+        if wanted.first is not None and wanted.first < low:
+            raise LogError(
+                f"{self.where}: expected to record from offset {wanted.first}; the topic holds {low} to {high}, its "
+                "retention has removed what was before. Begin there."
+            )
+        start = max(low, wanted.first or 0, self._at(wanted.since, high) if wanted.since is not None else low)
+        stop = min(high, high if wanted.end is None else wanted.end)
+        if wanted.until is not None:
+            stop = min(stop, self._at(wanted.until, high))
+        return start, stop
+
+    def _at(self, moment: float, high: int) -> int:
+        """The offset of the first record that Kafka took at a moment or later."""
+        place = TopicPartition(self.topic, self.number, int(moment * 1_000))
+        doing = f"asking for the offset of {self.where} at a time"
+        (found,) = ask(self.config, doing, partial(self.consumer.offsets_for_times, [place], timeout=_SECONDS))
+        if found.error is not None:
+            raise trouble(self.config, doing, found.error)
+        return found.offset if found.offset >= 0 else high
+
+    def read(self, start: int, stop: int) -> Iterator[tuple[int, Raw]]:
+        """The records with the milliseconds at which Kafka took them."""
+        if start >= stop:
+            return
+        self.consumer.assign([TopicPartition(self.topic, self.number, start)])
+        while True:
+            messages = self.consumer.consume(_FETCHED, 0.5)
+            self.watch.check()
+            if messages:
+                self.watch.answered()
+            else:
+                self.watch.check_patience()
+            for message in messages:
+                offset, error = message.offset(), message.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise trouble(self.config, f"reading {self.where}", error)
+                if offset is None or offset >= stop:
+                    return  # at the end, where what was removed or aborted leaves offsets that no record fills
+                if error is None:
+                    yield message.timestamp()[1], Raw(self.topic, self.number, offset, message.value())
+                if offset + 1 >= stop:
+                    return

@@ -1,0 +1,169 @@
+"""Metrics: what the job counts anyway, in Prometheus's form. Everything is gathered when it is asked for.
+
+The hot path knows nothing of this: it counts in a `Counters`, and the source is watched
+(`flows.monitoring.watched_source`). What each metric means to an operator is in docs/operations.md.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from flows.formats.validation import Reason
+from flows.monitoring.counters import Counters
+from flows.monitoring.histogram import LatencyHistogram
+from flows.monitoring.watched_source import WatchedSource
+
+EDGES: Final = [50e-6 * 2**doubling for doubling in range(19)]
+"""Seconds, 50 µs to 13 s: the buckets of histograms."""
+
+COUNTERS: Final = {
+    "received": "Records that the source handed over.",
+    "learned": "Interactions that the model has learned.",
+    "item_events": "Item events that the model has taken in.",
+    "forgotten": "Erasures of users.",
+    "duplicate": "Events dropped because their id had been seen.",
+    "held_back": "Events of users who act like bots; neither learned nor answered.",
+    "late": "Events older than the newest before them; learned all the same.",
+    "ahead": "Events with a time far ahead of all others; learned as of the newest time that is believed.",
+    "emitted": "Lists that the emission policy let out, tombstones too.",
+    "suppressed": "Lists that the emission policy kept in.",
+    "refreshed": "Lists, among the emitted, that no event of their user asked for.",
+    "withdrawn": "Tombstones, among the emitted, for users who have been away too long.",
+    "redelivered": "Lists, among the emitted, that the output topic held already when the job resumed.",
+    "scored": "Events whose user's list just before was known.",
+    "hits": "Events whose item was in that list.",
+}
+"""Numbers of a `Counters` that are counters by themselves."""
+
+
+class Writer(Protocol):
+    """A sink that knows how many messages have arrived, and how many were too large."""
+
+    delivered: int
+    too_large: int
+
+
+@dataclass(frozen=True)
+class MetricSources:
+    """Where the numbers come from.
+
+    Attributes:
+        info: What the job is, such as its version and model.
+        lags: Asks how many records each partition holds that the flow has not been given.
+        writers: The sinks that know what has arrived, by what they write.
+        skipped: How many records of each partition its retention had removed before they were read.
+        state: The recovery directory's part with the state of the steps.
+    """
+
+    counters: Counters
+    latency: LatencyHistogram
+    watched: WatchedSource
+    info: Mapping[str, str] = field(default_factory=dict)
+    lags: Callable[[], Mapping[int, int]] = dict
+    writers: Mapping[str, Writer] = field(default_factory=dict)
+    skipped: Mapping[int, int] = field(default_factory=dict)
+    state: Path | None = None
+
+
+class JobCollector(Collector):
+    """Makes metrics of what a job has gathered."""
+
+    def __init__(self, gathered: MetricSources) -> None:
+        self._gathered = gathered
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("freshrank", "What is running.", dict(self._gathered.info))
+        yield from self._counters()
+        yield from self._gauges()
+        yield _histogram("list_latency", "From the arrival of an event to its encoded list.", self._gathered.latency)
+        yield _histogram("epoch_pause", "How long snapshots held up the flow.", self._gathered.watched.pauses)
+
+    def _counters(self) -> Iterator[Metric]:
+        counters = self._gathered.counters
+        for name, said in COUNTERS.items():
+            yield CounterMetricFamily(f"freshrank_{name}", said, getattr(counters, name))
+        rejected = CounterMetricFamily("freshrank_rejected", "Records that are no events.", labels=["reason"])
+        counts = {str(reason): 0 for reason in Reason} | dict(counters.rejected)
+        for reason, count in counts.items():
+            rejected.add_metric([reason], count)
+        yield rejected
+        delivered = CounterMetricFamily("freshrank_delivered", "Messages that the brokers have.", labels=["to"])
+        for to, writer in self._gathered.writers.items():
+            delivered.add_metric([to], writer.delivered)
+        yield delivered
+        large = CounterMetricFamily("freshrank_too_large", "Messages too large for their topic.", labels=["to"])
+        for to, writer in self._gathered.writers.items():
+            large.add_metric([to], writer.too_large)
+        yield large
+        skipped = CounterMetricFamily("freshrank_skipped", "Records gone before they were read.", labels=["partition"])
+        for number, count in dict(self._gathered.skipped).items():
+            skipped.add_metric([str(number)], count)
+        yield skipped
+
+    def _gauges(self) -> Iterator[Metric]:
+        gathered, watched = self._gathered, self._gathered.watched
+        lag = GaugeMetricFamily("freshrank_lag_records", "Records not handed over yet.", labels=["partition"])
+        for number, records in gathered.lags().items():
+            lag.add_metric([str(number)], records)
+        yield lag
+        time_of = gathered.counters.event_time
+        yield _gauge(
+            "event_age_seconds", "Age of the newest event.", None if time_of is None else time.time() - time_of
+        )
+        asked = watched.asked
+        idle = None if asked is None else time.monotonic() - asked
+        yield _gauge("since_progress_seconds", "Time since the flow last asked for records.", idle)
+        yield _gauge("last_epoch_pause_seconds", "How long the latest snapshot held up the flow.", watched.last_pause)
+        state = GaugeMetricFamily("freshrank_state_bytes", "State on the disk.", labels=["step"])
+        for step, size in _sizes(gathered.state).items():
+            state.add_metric([step], size)
+        yield state
+
+
+def registry_of(gathered: MetricSources) -> CollectorRegistry:
+    """Make a registry of the job's own: the client's global one is the engine's."""
+    registry = CollectorRegistry()
+    registry.register(JobCollector(gathered))
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def _gauge(name: str, said: str, value: float | None) -> Metric:
+    """A gauge; without a value, what is not known yet."""
+    family = GaugeMetricFamily(f"freshrank_{name}", said)
+    if value is not None:
+        family.add_metric([], value)
+    return family
+
+
+def _histogram(name: str, said: str, histogram: LatencyHistogram) -> Metric:
+    buckets, count, total = histogram.cumulative(EDGES)
+    named = [(repr(edge), float(below)) for edge, below in buckets]
+    return HistogramMetricFamily(f"freshrank_{name}_seconds", said, [*named, ("+Inf", float(count))], sum_value=total)
+
+
+def _sizes(state: Path | None) -> dict[str, int]:
+    """Bytes in the directory of each step. Files come and go meanwhile."""
+    sizes: dict[str, int] = {}
+    if state is None or not state.is_dir():
+        return sizes
+    for path in state.glob("*/*"):
+        try:
+            sizes[path.parent.name] = sizes.get(path.parent.name, 0) + path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return sizes

@@ -1,0 +1,137 @@
+"""Watch a source: what it handed over, how far it is, when it was last asked, and how long each snapshot held it up.
+
+The engine asks a source for records again only when all that came before is through, so its questions are the pulse
+of the job, and the time between a snapshot and the next question is what the snapshot cost.
+"""
+
+import time
+from collections import Counter
+from datetime import datetime
+from typing import Any, Final
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from typing_extensions import override
+
+from flows.errors import JobError
+from flows.messages import Raw
+from flows.monitoring.counters import Counters
+from flows.monitoring.histogram import LatencyHistogram
+
+REJECT_WINDOW: Final = 1_000
+"""Records over which the share of rejects is taken."""
+
+
+class TooManyRejectsError(JobError):
+    """More of the input is unreadable than the setting `max_reject_rate` allows."""
+
+
+class WatchedSource(FixedPartitionedSource[Raw, Any]):
+    """Another source, watched. What goes through is the same.
+
+    Args:
+        source: The source.
+        counters: Told how many records came; asked how many were rejected.
+        max_reject_rate: Stop the job when more than this share of `REJECT_WINDOW` records is rejected; 1: never.
+
+    Attributes:
+        positions: Offset of the record to come next, by partition, as soon as it is known.
+        asked: `time.monotonic()` when the source was last asked for records; None before the first time.
+        pauses: How long the flow stood still at each snapshot, from the first partition's to the next question.
+        last_pause: The latest of them, in seconds.
+
+    Raises:
+        TooManyRejectsError: From the running flow.
+    """
+
+    def __init__(
+        self, source: FixedPartitionedSource[Raw, Any], counters: Counters, max_reject_rate: float = 1.0
+    ) -> None:
+        self.source = source
+        self.counters = counters
+        self.max_reject_rate = max_reject_rate
+        self.positions: dict[int, int] = {}
+        self.asked: float | None = None
+        self.pauses = LatencyHistogram()
+        self.last_pause: float | None = None
+        self._paused_at: float | None = None
+        self._window_received = 0
+        self._window_rejected: Counter[str] = Counter()
+
+    @override
+    def list_parts(self) -> list[str]:
+        return self.source.list_parts()
+
+    @override
+    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_WatchedPart":
+        return _WatchedPart(self.source.build_part(step_id, for_part, resume_state), for_part, self)
+
+    def note_question(self) -> None:
+        """The flow is alive, and what came before is durable if there was a snapshot."""
+        self.asked = now = time.monotonic()
+        if self._paused_at is not None:
+            self.last_pause = now - self._paused_at
+            self.pauses.add(self.last_pause)
+            self._paused_at = None
+
+    def note_records(self, batch: list[Raw]) -> None:
+        """Count what comes; look at the rejects of what came before."""
+        first, last = batch[0], batch[-1]
+        self.positions[last.partition] = last.offset + 1
+        if first.partition != last.partition:
+            self.positions.update((raw.partition, raw.offset + 1) for raw in batch)
+        counters = self.counters
+        if counters.received - self._window_received >= REJECT_WINDOW:
+            self._check_rejects()
+        counters.received += len(batch)
+
+    def note_snapshot(self, part: str, state: Any) -> None:
+        """The flow stands still from here. Kafka's partitions say where they are, even those that are idle."""
+        if self._paused_at is None:
+            self._paused_at = time.monotonic()
+        if isinstance(state, dict):
+            self.positions.update(state)
+        elif part.isdigit():
+            self.positions[int(part)] = state
+
+    def _check_rejects(self) -> None:
+        received, rejected = (
+            self.counters.received - self._window_received,
+            self.counters.rejected - self._window_rejected,
+        )
+        self._window_received, self._window_rejected = self.counters.received, self.counters.rejected.copy()
+        if rejected.total() > self.max_reject_rate * received:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejected.most_common(3))
+            raise TooManyRejectsError(
+                f"expected at most {self.max_reject_rate:.1%} of the records to be rejected; of the last {received:,} "
+                f"{rejected.total():,} were: {reasons}. The dead letters say which. Correct what writes them, or raise "
+                "`max_reject_rate`, and start again: nothing is lost."
+            )
+
+
+class _WatchedPart(StatefulSourcePartition[Raw, Any]):
+    def __init__(self, part: StatefulSourcePartition[Raw, Any], name: str, watched: WatchedSource) -> None:
+        self._part = part
+        self._name = name
+        self._watched = watched
+
+    @override
+    def next_batch(self) -> list[Raw]:
+        self._watched.note_question()
+        batch = list(self._part.next_batch())
+        if batch:
+            self._watched.note_records(batch)
+        return batch
+
+    @override
+    def next_awake(self) -> datetime | None:
+        return self._part.next_awake()
+
+    @override
+    def snapshot(self) -> Any:
+        state = self._part.snapshot()
+        self._watched.note_snapshot(self._name, state)
+        return state
+
+    @override
+    def close(self) -> None:
+        self._part.close()

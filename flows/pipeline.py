@@ -1,0 +1,87 @@
+"""The flow: its diagram, in code."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.inputs import Source
+from bytewax.outputs import Sink
+
+from flows.evaluation.evaluator import ProtocolEvaluator
+from flows.evaluation.model_observer import ModelObserver
+from flows.messages import Decided, Decoder, Outgoing, Raw, Rejected
+from flows.monitoring.counters import Counters
+from flows.monitoring.histogram import LatencyHistogram
+from flows.settings import Settings
+from flows.state.stateful import StoreFor
+from flows.steps.clean import clean
+from flows.steps.conditions import Condition
+from flows.steps.dead_letters import dead_letters
+from flows.steps.decode import decode
+from flows.steps.emit import emit
+from flows.steps.encode import encode
+from flows.steps.features import features
+from flows.steps.filter import where
+from flows.steps.learn import learn
+from flows.steps.refresh import refresh
+
+SHARD = "0"
+
+"""The one shard: one model and the users it serves. A key for each event would be a state for each event."""
+
+
+@dataclass
+class Connections:
+    """What a flow is connected to, and where it counts."""
+
+    source: Source[Raw]
+    decoder: Decoder
+    lists: Sink[tuple[str, Outgoing]]
+    dead_letters: Sink[tuple[str, Any]]
+    dead_letter: Callable[[Rejected], Any]
+    """The form in which `dead_letters` takes a reject."""
+    scores: Sink[Decided] | None = None
+    """Takes every list with the position of its event's item in the list before; asking for them may cost time."""
+    is_positive: Condition | None = None
+    """Interactions that do not meet it are learned as not positive."""
+    exists: Condition | None = None
+    """Interactions that do not meet it are left out."""
+    asker: ProtocolEvaluator | None = None
+    """Decides which events are scored and how, where `scores` takes them."""
+    store: StoreFor = lambda step: None
+    counters: Counters = field(default_factory=Counters)
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram)
+    watch: ModelObserver | None = None
+    """Looks at the model as it learns; None: nobody does."""
+
+
+def build_flow(settings: Settings, connections: Connections) -> Dataflow:
+    """Connect the steps. Step ids name stored state: one that is renamed loses its own."""
+    s, counters, store = settings, connections.counters, connections.store
+    flow = Dataflow("freshrank")
+
+    raw = op.input("source", flow, connections.source)
+    decoded = decode("decode", raw, connections.decoder)
+    dead_letters("dead_letters", decoded.rejected, counters, connections.dead_letter, connections.dead_letters)
+
+    existing = (
+        decoded.events if connections.exists is None else where("where", decoded.events, connections.exists, counters)
+    )
+    events = op.key_on("shard", existing, lambda event: SHARD)
+    fresh = clean("clean", events, s.dedup_window, s.hold_back, counters, store)
+    examples = features("features", fresh, s.rewards, s.fill, store, s.by_value, connections.is_positive)
+    asked = refresh("refresh", examples, s.refresh, s.refreshes, s.strangers, s.max_users, store)
+    is_scored = connections.scores is not None
+    ranked = learn(
+        "learn", asked, s.build_model, s.top, is_scored, counters, store, connections.watch, connections.asker, s.why
+    )
+    lists = emit("emit", ranked, s.emit, s.emit_interval, s.max_users, s.min_score, counters, store)
+    decided = op.key_rm("unshard", lists)
+
+    messages = encode("encode", decided, s.model_version, s.top, counters, connections.latency)
+    op.output("sink", messages, connections.lists)
+    if connections.scores is not None:
+        op.output("scores", decided, connections.scores)
+    return flow

@@ -1,0 +1,59 @@
+"""Some lists as people read them: with titles, and why each item is there."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from flows.report.data import Listed, Measured
+
+LENGTH = 10
+"""So many items of a list are shown."""
+LEAST = 0.005
+"""A reason that counts less is written as nothing, and so is none."""
+MOST = 6
+"""So many lists are shown, unless there are more models."""
+PARTS = 3
+"""So many reasons of an item."""
+
+
+class Line(NamedTuple):
+    """An item of a list."""
+
+    title: str
+    why: Sequence[str]
+
+
+class Shown(NamedTuple):
+    """A user's list."""
+
+    model: str
+    user: str
+    recent: Sequence[str]
+    lines: Sequence[Line]
+
+
+def lists(results: Sequence[Measured], titles: Mapping[str, str]) -> list[Shown]:
+    """Return the sample lists of all models, those of one user side by side."""
+    shown = [
+        Shown(
+            result.name,
+            sample.user,
+            [titles.get(item, item) for item in sample.recent],
+            [Line(titles.get(listed.item, listed.item), why(listed)) for listed in sample.items[:LENGTH]],
+        )
+        for result in results
+        for sample in result.samples
+    ]
+    users = list(dict.fromkeys(each.user for each in shown))[: max(1, MOST // len(results))]
+    return sorted((each for each in shown if each.user in users), key=lambda each: users.index(each.user))
+
+
+def why(listed: Listed) -> list[str]:
+    """Say what speaks most for an item.
+
+    >>> why(Listed("i9", 0.2, {"covisitation": 1.2, "popular": 0.5, "factors": -0.2}))
+    ['covisitation +1.20', 'popular +0.50']
+    """
+    if listed.parts.keys() == {"model"}:  # one that does not say more
+        return []
+    parts = sorted(listed.parts.items(), key=lambda part: -part[1])[:PARTS]
+    return [f"{name} {lift:+.2f}" for name, lift in parts if lift >= LEAST]

@@ -1,0 +1,1 @@
+"""State that outlives the process: stateful steps, their store, and the recovery directory."""

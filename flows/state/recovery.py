@@ -1,0 +1,106 @@
+"""The recovery directory: which job it belongs to, the engine's snapshots, and the state of each step."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from bytewax.recovery import RecoveryConfig, init_db_dir
+
+from flows.errors import UsageError
+from flows.state.atomic_files import write_whole
+from flows.state.store import Store
+
+JOB_FORMAT: Final = 1
+
+"""Version of the layout of a recovery directory."""
+
+
+class RecoveryError(UsageError):
+    """A recovery directory cannot be used. The message says what was expected, what came and what to do."""
+
+
+class Recovery:
+    """A recovery directory: which job it belongs to, the engine's snapshots, and the state of each step.
+
+    Args:
+        directory: Made if it is not there.
+        job: What must be the same whenever the job is resumed, by the names of the settings.
+
+    Raises:
+        RecoveryError: The directory is another job's, in use, or cannot be written.
+    """
+
+    def __init__(self, directory: Path, job: dict[str, Any]) -> None:
+        self.directory = directory
+        self._job = {"format": JOB_FORMAT, **job}
+        self._lock: int | None = None
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            self._take()
+            self._check()
+            engine = directory / "engine"
+            if not engine.exists():
+                write_whole(engine, _make_engine_directory)
+        except OSError as error:
+            raise RecoveryError(
+                f"{directory}: expected a directory to write; {error.strerror}. Set `recovery` to one of yours."
+            ) from None
+        self.config = RecoveryConfig(str(engine))
+
+    def store(self, step: str) -> Store:
+        """Open the store of a step."""
+        return Store(self.directory / "state" / step)
+
+    def close(self) -> None:
+        """Let another process have the directory."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take(self) -> None:
+        self._lock = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.close()
+            raise RecoveryError(
+                f"{self.directory}: another process is at work on this recovery directory. Stop it, or set "
+                "`recovery` to another directory."
+            ) from None
+
+    def _check(self) -> None:
+        path = self.directory / "job.json"
+        if not path.exists():
+            write_whole(path, lambda new: new.write_bytes(orjson.dumps(self._job, option=orjson.OPT_INDENT_2)))
+            return
+        try:
+            found = orjson.loads(path.read_bytes())
+        except orjson.JSONDecodeError:
+            found = {}
+        for name, value in self._job.items():
+            if found.get(name) != value:
+                self.close()
+                raise RecoveryError(
+                    f"{path}: expected the state of a job with {name} {value!r}; found {found.get(name)!r}. Change "
+                    f"the setting back, or set `recovery` to another directory to start anew."
+                )
+
+
+def _make_engine_directory(path: Path) -> None:
+    path.mkdir()
+    init_db_dir(path, 1)
+
+
+@contextmanager
+def recovery_in(directory: Path | None, job: dict[str, Any]) -> Iterator[Recovery | None]:
+    """Hold a recovery directory while a flow runs; None: hold none."""
+    recovery = None if directory is None else Recovery(directory, job)
+    try:
+        yield recovery
+    finally:
+        if recovery is not None:
+            recovery.close()

@@ -1,0 +1,1 @@
+"""The path of an event after decoding: a file a step, its helpers beside it."""

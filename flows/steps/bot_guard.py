@@ -1,0 +1,70 @@
+"""Hold back: users who act like bots are not learned from."""
+
+from bytewax.dataflow import operator
+from bytewax.operators import KeyedStream
+from typing_extensions import override
+
+from flows.messages import Event, Forget, Interaction
+from flows.monitoring.counters import Counters
+from flows.state.stateful import Record, StatefulStep, StoreFor, keep
+from flows.steps.bot_detector import BotDetector
+
+
+@operator
+def hold_back(
+    step_id: str, up: KeyedStream[Event], far: float, counters: Counters, store: StoreFor
+) -> KeyedStream[Event]:
+    """Pass on every event but the interactions of users who are far outside what others do."""
+    return keep("crowd", up, lambda: BotGuard(far, counters), store)
+
+
+class BotGuard(StatefulStep[Event, Event]):
+    """Holds back the interactions of users who are far outside, as long as they are (`flows.steps.bot_detector`).
+
+    What is held back is dropped as a repeat is: it is counted, not learned, and no list answers it.
+
+    Args:
+        far: How far outside a user must be; see `BotDetector`.
+        counters: Counts what is held back.
+
+    >>> guard = BotGuard(3.0, Counters())
+    >>> people: list[Event] = [Interaction(f"u{n}", f"i{n}", float(n)) for n in range(1_000)]
+    >>> bot: list[Event] = [Interaction("bot", "mine", 1_000 + n / 10) for n in range(100)]
+    >>> len(guard.process(people)), len(guard.process(bot)) + guard.counters.held_back
+    (1000, 100)
+    >>> guard.counters.held_back
+    78
+    """
+
+    def __init__(self, far: float, counters: Counters) -> None:
+        self.counters = counters
+        self._crowd = BotDetector(far)
+
+    @override
+    def process(self, batch: list[Event]) -> list[Event]:
+        passed: list[Event] = []
+        for event in batch:
+            if isinstance(event, Interaction):
+                if self._crowd.is_outlier(event.user, event.item, event.timestamp):
+                    self.counters.held_back += 1
+                    continue
+            elif isinstance(event, Forget):
+                self._crowd.forget(event.user)
+            passed.append(event)
+        return passed
+
+    @override
+    def dump(self) -> Record:
+        return self._crowd.dump()
+
+    @override
+    def dump_changes(self) -> Record:
+        return self._crowd.dump_changes()
+
+    @override
+    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+        return self._crowd.dump_part(place, size)
+
+    @override
+    def load(self, record: Record) -> None:
+        self._crowd.load(record)

@@ -1,0 +1,159 @@
+"""Clean: drop events that were already seen, keep time (count what is late, correct what is far ahead), and hold back
+users who act like bots.
+"""
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from bytewax.dataflow import operator
+from bytewax.operators import KeyedStream
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from flows.messages import Event, Forget, Interaction
+from flows.monitoring.counters import Counters
+from flows.state.stateful import StatefulStep, StoreFor, keep
+from flows.steps.bot_guard import hold_back
+from flows.steps.event_time import EventTime
+from flows.steps.hashing import digest
+
+SLOT_BYTES: Final = 24
+"""Of a remembered id in a dump: its number, its digest, its user's."""
+
+
+@operator
+def clean(
+    step_id: str, up: KeyedStream[Event], window: int, far: float, counters: Counters, store: StoreFor
+) -> KeyedStream[Event]:
+    """Pass on every event but those whose id is among the last `window`, and those of users who act like bots."""
+    fresh = keep("ids", up, lambda: Cleaner(window, counters), store)
+    return hold_back("hold_back", fresh, far, counters, store) if far else fresh
+
+
+class Cleaner(StatefulStep[Event, Event]):
+    """Remembers the ids of events, as 64-bit digests in a ring: bounded, and nobody's id can be read from it.
+
+    An event that is late keeps its time; one whose time is not believed gets the newest that is
+    (`flows.steps.event_time`). The times of item events and erasures move nothing.
+
+    Args:
+        window: How many ids are remembered.
+        counters: Counts what is dropped, late or far ahead.
+
+    >>> cleaner = Cleaner(100, Counters())
+    >>> click = Interaction("u1", "i1", 10.0, id="e-77")
+    >>> cleaner.process([click, click, Interaction("u1", "i2", 9.0)]) == [click, Interaction("u1", "i2", 9.0)]
+    True
+    >>> cleaner.counters.duplicate, cleaner.counters.late
+    (1, 1)
+    """
+
+    def __init__(self, window: int, counters: Counters) -> None:
+        self.window = window
+        self.counters = counters
+        self.time = EventTime()
+        self._ids: NDArray[np.uint64] = np.zeros(window, np.uint64)
+        self._users: NDArray[np.uint64] = np.zeros(window, np.uint64)
+        self._next = 0
+        self._unsaved = 0
+        """How many slots before `_next` have changed since the last dump."""
+        self._known: set[int] = set()
+
+    @override
+    def process(self, batch: list[Event]) -> list[Event]:
+        if len(self._ids) != self.window:
+            self._resize()
+        fresh: list[Event] = []
+        for event in batch:
+            if isinstance(event, Interaction):
+                if event.id is None or not self._is_repeat(event.id, event.user):
+                    fresh.append(self._at_its_time(event))
+                continue
+            if isinstance(event, Forget):
+                self._forget(event.user)
+            fresh.append(event)
+        if isfinite(self.time.newest):
+            self.counters.event_time = self.time.newest
+        return fresh
+
+    def _is_repeat(self, id: str, user: str) -> bool:
+        known_as = digest(id)
+        if known_as in self._known:
+            self.counters.duplicate += 1
+            return True
+        if self.window:
+            self._remember(known_as, digest(user))
+        return False
+
+    def _at_its_time(self, event: Interaction) -> Interaction:
+        placed = self.time.place(event.timestamp, event.user)
+        if placed < self.time.newest:
+            self.counters.late += 1
+        elif placed < event.timestamp:
+            self.counters.ahead += 1
+            return msgspec.structs.replace(event, timestamp=placed)
+        return event
+
+    def _remember(self, known_as: int, user: int) -> None:
+        self._known.discard(int(self._ids[self._next]))
+        self._ids[self._next], self._users[self._next] = known_as, user
+        self._known.add(known_as)
+        self._next = (self._next + 1) % self.window
+        self._unsaved += 1
+
+    def _forget(self, user: str) -> None:
+        self.time.forget(user)
+        theirs = self._users == np.uint64(digest(user))
+        if not theirs.any():
+            return
+        self._known.difference_update(self._ids[theirs].tolist())
+        self._ids[theirs] = 0
+        self._users[theirs] = 0
+        self._unsaved = self.window
+
+    def _resize(self) -> None:
+        """Keep the newest ids in a ring of the size that is set now."""
+        size = len(self._ids)
+        slots = (self._next + np.arange(size)) % max(size, 1)
+        slots = slots[self._ids[slots] != 0]
+        slots = slots[max(0, len(slots) - self.window) :]
+        ids, users = np.zeros(self.window, np.uint64), np.zeros(self.window, np.uint64)
+        ids[: len(slots)], users[: len(slots)] = self._ids[slots], self._users[slots]
+        self._ids, self._users, self._known = ids, users, set(ids[: len(slots)].tolist())
+        self._next = len(slots) % max(self.window, 1)
+        self._unsaved = self.window
+
+    @override
+    def dump(self) -> dict[str, NDArray[Any]]:
+        self._unsaved = len(self._ids)
+        return self.dump_changes()
+
+    @override
+    def dump_changes(self) -> dict[str, NDArray[Any]]:
+        count = min(self._unsaved, len(self._ids))
+        self._unsaved = 0
+        return self._record((self._next - count + np.arange(count)) % max(len(self._ids), 1))
+
+    @override
+    def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
+        end = min(place + max(1, size // SLOT_BYTES), len(self._ids))
+        return self._record(np.arange(place, end)), end % max(len(self._ids), 1)
+
+    def _record(self, slots: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        ring = {"ring": np.array([len(self._ids), self._next], np.int64), "slots": slots}
+        return {**ring, "ids": self._ids[slots], "users": self._users[slots], **self.time.dump()}
+
+    @override
+    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+        size, self._next = record["ring"].tolist()
+        if size != len(self._ids):  # then the record is a whole dump, or the first part of one
+            self._ids, self._users = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
+            self._known.clear()
+        slots = record["slots"]
+        self._known.difference_update(self._ids[slots].tolist())
+        self._ids[slots], self._users[slots] = record["ids"], record["users"]
+        self._known.update(record["ids"][record["ids"] != 0].tolist())
+        self.time.load(record)

@@ -1,0 +1,39 @@
+"""Decode: the step that turns bytes into typed events, and sets apart what it cannot take."""
+
+import time
+from dataclasses import dataclass
+from typing import TypeGuard
+
+import bytewax.operators as op
+from bytewax.dataflow import Stream, operator
+
+from flows.messages import Decoder, Event, Raw, Rejected
+
+
+@dataclass(frozen=True)
+class DecodeOut:
+    """The two streams that leave `decode`, each in the order of the records."""
+
+    events: Stream[Event]
+    rejected: Stream[Rejected]
+
+
+@operator
+def decode(step_id: str, up: Stream[Raw], decoder: Decoder) -> DecodeOut:
+    """Decode every record of a stream; each comes out as an event or as a reject, none is lost.
+
+    All records of one batch share one arrival time: they came together.
+    """
+
+    def decode_batch(batch: list[Raw]) -> list[Event | Rejected]:
+        arrived = time.perf_counter()
+        return [decoder(raw, arrived) for raw in batch]
+
+    decoded = op.flat_map_batch("records", up, decode_batch)
+    parted = op.branch("accepted", decoded, _is_event)
+    # branch() narrows the type of what is accepted, not of what is left
+    return DecodeOut(parted.trues, parted.falses)  # type: ignore[arg-type]
+
+
+def _is_event(decoded: Event | Rejected) -> TypeGuard[Event]:
+    return type(decoded) is not Rejected

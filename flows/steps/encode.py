@@ -1,0 +1,67 @@
+"""Encode: from a list to the message that goes out, keyed by its user."""
+
+import time
+
+import bytewax.operators as op
+import orjson
+from bytewax.dataflow import Stream, operator
+from bytewax.operators import KeyedStream
+
+from flows.messages import Decided, Outgoing, Ranked
+from flows.monitoring.counters import Counters
+from flows.monitoring.histogram import LatencyHistogram
+
+
+@operator
+def encode(
+    step_id: str, up: Stream[Decided], model: str, top: int, counters: Counters, latency: LatencyHistogram
+) -> KeyedStream[Outgoing]:
+    """Encode every list that goes out, note how long it took since its event arrived, and count the hits."""
+
+    def encode_batch(batch: list[Decided]) -> list[tuple[str, Outgoing]]:
+        positions = [ranked.position for ranked, _ in batch if ranked.position is not None]
+        counters.scored += len(positions)
+        counters.hits += sum(0 <= position < top for position in positions)  # a model may look further than its lists
+        if counters.held:
+            counters.redelivered += sum(counters.is_redelivered(ranked.event.source) for ranked, out in batch if out)
+        messages = [(ranked.event.user, encode_list(ranked, model)) for ranked, is_emitted in batch if is_emitted]
+        now = time.perf_counter()
+        for ranked, is_emitted in batch:
+            if is_emitted:
+                latency.add(now - ranked.event.arrived)
+        return messages
+
+    return op.flat_map_batch("messages", up, encode_batch)
+
+
+def encode_list(ranked: Ranked, model: str) -> Outgoing:
+    """Encode one list; for an erased user a tombstone.
+
+    Args:
+        ranked: The list and the event it answers.
+        model: Name and version of the model that made it.
+
+    >>> from flows.messages import Interaction
+    >>> event = Interaction("u1", "i9", 1382021321.5, source="events/0/4711")
+    >>> encode_list(Ranked(event, None, ["i4"], [0.93]), "blend/1").value.decode()
+    '{"user":"u1","items":[{"item":"i4","score":0.93}],"event_time":1382021321.5,"source":"events/0/4711","model":"blend/1"}'
+    >>> why = encode_list(Ranked(event, None, ["i4"], [0.93], [{"had often": 2.5}]), "blend/1").value
+    >>> why[:69]
+    b'{"user":"u1","items":[{"item":"i4","score":0.93,"why":{"had often":2.'
+    """
+    event = ranked.event
+    if ranked.items is None or ranked.scores is None:
+        return Outgoing(event.user.encode(), None)
+    items = [{"item": item, "score": score} for item, score in zip(ranked.items, ranked.scores, strict=True)]
+    if ranked.why is not None:
+        items = [{**item, "why": why} for item, why in zip(items, ranked.why, strict=True)]
+    value = orjson.dumps(
+        {
+            "user": event.user,
+            "items": items,
+            "event_time": event.timestamp,
+            "source": event.source,
+            "model": model,
+        }
+    )
+    return Outgoing(event.user.encode(), value)

@@ -1,0 +1,82 @@
+"""Event time: how late it is by the events' own clocks, of which some are wrong."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.steps.hashing import digest
+
+JUMP: Final = 7 * 86_400.0
+"""Seconds: further ahead of all others no event is believed by itself."""
+AGREEING: Final = 10
+"""So many events in a row that are far ahead are believed even if they are all of one user."""
+
+
+class EventTime:
+    """The newest time that is believed. It never moves backwards, and no single clock moves it far: only the very
+    first one is believed by itself, until another user's event says that it was wrong.
+
+    An event more than `JUMP` ahead is believed when the next event, of another user, says about the same: then the
+    log had a gap. Else the sender's clock is wrong, and the event is placed at the newest time that is believed.
+
+    >>> clock = EventTime()
+    >>> [clock.place(time, user) for time, user in [(10.0, "ann"), (12.0, "bob"), (11.0, "ann"), (4e9, "eve")]]
+    [10.0, 12.0, 11.0, 12.0]
+    >>> [clock.place(time, user) for time, user in [(13.0, "ann"), (3e9, "ann"), (3e9 + 1, "bob")]], clock.newest
+    ([13.0, 13.0, 3000000001.0], 3000000001.0)
+
+    Attributes:
+        newest: In Unix seconds; minus infinity before the first event.
+    """
+
+    def __init__(self) -> None:
+        self.newest = -math.inf
+        self._first_user = 0
+        """Who alone has been heard so far; 0 from the moment that another user's event agrees."""
+        self._ahead = -math.inf
+        self._ahead_user = 0
+        self._in_a_row = 0
+
+    def place(self, time: float, user: str) -> float:
+        """Return the time as of which an event is learned, and note it."""
+        if self.newest == -math.inf:
+            self.newest, self._first_user = time, digest(user)
+            return time
+        if time - self.newest <= JUMP:
+            if self._first_user and self._first_user != digest(user):
+                self._first_user = 0
+                if self.newest - time > JUMP:
+                    self.newest = time
+            self._in_a_row = 0
+            self.newest = max(self.newest, time)
+            return time
+        sender = digest(user)
+        agrees = self._in_a_row > 0 and abs(time - self._ahead) <= JUMP
+        self._in_a_row = self._in_a_row + 1 if agrees else 1
+        if agrees and (sender != self._ahead_user or self._in_a_row >= AGREEING):
+            self.newest, self._in_a_row, self._first_user = max(time, self._ahead), 0, 0
+            return time
+        self._ahead, self._ahead_user = time, sender
+        return self.newest
+
+    def forget(self, user: str) -> None:
+        """Keep nothing of a user."""
+        if self._ahead_user == digest(user):
+            self._ahead_user = self._in_a_row = 0
+        if self._first_user == digest(user):
+            self._first_user = 0
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Return the whole state as arrays."""
+        return {
+            "times": np.array([self.newest, self._ahead]),
+            "clocks": np.array([self._first_user, self._ahead_user, self._in_a_row], np.uint64),
+        }
+
+    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what `dump` gave."""
+        self.newest, self._ahead = record["times"].tolist()
+        self._first_user, self._ahead_user, self._in_a_row = record["clocks"].tolist()

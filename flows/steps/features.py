@@ -1,0 +1,65 @@
+"""Features: what an interaction means for the model, its reward and its context, with what is missing filled."""
+
+from collections.abc import Collection, Mapping
+
+import bytewax.operators as op
+from bytewax.dataflow import operator
+from bytewax.operators import KeyedStream
+
+from flows.messages import Event, Interaction, Prepared
+from flows.state.stateful import StoreFor
+from flows.steps.conditions import Condition
+from flows.steps.impute import Filling, fill
+from recmodels.base import Example
+
+
+@operator
+def features(
+    step_id: str,
+    up: KeyedStream[Event],
+    rewards: Mapping[str, float],
+    missing: Mapping[str, Filling],
+    store: StoreFor,
+    by_value: Collection[str] = (),
+    is_positive: Condition | None = None,
+) -> KeyedStream[Prepared]:
+    """Give every interaction its reward and its context."""
+
+    def prepare_batch(batch: list[tuple[str, Event]]) -> list[tuple[str, Prepared]]:
+        return [(key, prepare(event, rewards, by_value, is_positive)) for key, event in batch]
+
+    prepared = op.flat_map_batch("examples", up, prepare_batch)
+    return fill("fill", prepared, missing, store) if missing else prepared
+
+
+def prepare(
+    event: Event,
+    rewards: Mapping[str, float],
+    by_value: Collection[str] = (),
+    is_positive: Condition | None = None,
+) -> Prepared:
+    """Make an event ready for the model.
+
+    Args:
+        event: Any event.
+        rewards: Reward by type of event; 1 for a type that is not there. At 0 or below the event speaks against the
+            item: it is learned as such and not scored.
+        by_value: Types whose reward is multiplied by the event's value; by 0 if that is negative.
+        is_positive: Interactions for which it says no have a reward of 0 at most. None: it never does.
+
+    >>> prepare(Interaction("u1", "i1", 5.0, event="return", value=2.0), {"return": -1.0}).example
+    Example(user='u1', item='i1', y=-1.0, timestamp=5.0, x={'event': 'return', 'value': 2.0})
+    """
+    if not isinstance(event, Interaction):
+        return Prepared(event, None)
+    x = {"event": event.event, "value": event.value}
+    if event.session is not None:
+        x["session"] = event.session
+    if event.context:
+        x = {**event.context, **x}
+    reward = rewards.get(event.event, 1.0)
+    if event.event in by_value:
+        reward *= max(event.value, 0.0)
+    if is_positive is not None and not is_positive(event):
+        reward = min(reward, 0.0)
+    return Prepared(event, Example(event.user, event.item, reward, event.timestamp, x))

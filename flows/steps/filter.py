@@ -1,0 +1,20 @@
+"""Where: leaves out the interactions that do not meet a condition, so that a replay sees a part of a log."""
+
+import bytewax.operators as op
+from bytewax.dataflow import Stream, operator
+
+from flows.messages import Event, Interaction
+from flows.monitoring.counters import Counters
+from flows.steps.conditions import Condition
+
+
+@operator
+def where(step_id: str, up: Stream[Event], exists: Condition, counters: Counters) -> Stream[Event]:
+    """Pass on the interactions that meet the condition, and whatever is no interaction."""
+
+    def pass_on(batch: list[Event]) -> list[Event]:
+        passed = [event for event in batch if not isinstance(event, Interaction) or exists(event)]
+        counters.left_out += len(batch) - len(passed)
+        return passed
+
+    return op.flat_map_batch("met", up, pass_on)

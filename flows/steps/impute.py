@@ -1,0 +1,108 @@
+"""Fill: what an interaction does not say of its value and context, from what others said."""
+
+from collections.abc import Mapping
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import orjson
+from bytewax.dataflow import operator
+from bytewax.operators import KeyedStream
+from river.preprocessing import StatImputer
+from river.stats import Mean, Mode
+from typing_extensions import override
+
+from flows.messages import Interaction, Prepared
+from flows.state.stateful import Record, StatefulStep, StoreFor, keep
+
+Filling: TypeAlias = Literal["mean", "mode"]
+"""Fill with the mean of the numbers so far, or with the word (or whole number) that came most often."""
+
+WORDS: Final = 100
+"""So many words of a field are counted, the first that come; it is for fields like a device, not for ids."""
+LONGEST_WORD: Final = 256
+LARGEST_NUMBER: Final = 1e30
+"""A number beyond it is none of the world's, and would spoil the mean for good."""
+LARGEST_WHOLE: Final = 2**63 - 1
+
+
+@operator
+def fill(
+    step_id: str, up: KeyedStream[Prepared], fields: Mapping[str, Filling], store: StoreFor
+) -> KeyedStream[Prepared]:
+    """Fill the fields that are missing; everything else passes as it is."""
+    return keep("fields", up, lambda: Imputer(fields), store)
+
+
+class Imputer(StatefulStep[Prepared, Prepared]):
+    """River's `StatImputer` at work on a stream.
+
+    A field is missing where the event does not have it or has null there; `value` is, too, although it counts as 1
+    everywhere else. Nothing is filled before a first value has been seen, nor learned from what has been filled, and a
+    value of the wrong type is neither learned nor replaced.
+
+    Args:
+        fields: How each field is filled, by its name: `value` or a name of the context.
+
+    >>> from flows.steps.features import prepare
+    >>> filler = Imputer({"device": "mode", "value": "mean"})
+    >>> said = [({"device": "phone"}, 2.0), ({"device": None}, 4.0), (None, None)]
+    >>> events = [Interaction("u", "i", 1.0, value=v or 1.0, has_value=v is not None, context=c) for c, v in said]
+    >>> for event, example in filler.process([prepare(event, {}) for event in events]):
+    ...     print(example.x["device"], example.x["value"])
+    phone 2.0
+    phone 4.0
+    phone 3.0
+    """
+
+    def __init__(self, fields: Mapping[str, Filling]) -> None:
+        self.fields = fields
+        self._imputer = StatImputer(*((name, Mean() if how == "mean" else Mode(WORDS)) for name, how in fields.items()))
+
+    @override
+    def process(self, batch: list[Prepared]) -> list[Prepared]:
+        return [self._filled(prepared) for prepared in batch]
+
+    def _filled(self, prepared: Prepared) -> Prepared:
+        event, example = prepared
+        if example is None or not isinstance(event, Interaction):
+            return prepared
+        given = {**(example.x or {})}
+        if not event.has_value:
+            given["value"] = None
+        row = {name: given.get(name) for name in self.fields}
+        self._imputer.learn_one({name: value if self._fits(name, value) else None for name, value in row.items()})
+        filled = self._imputer.transform_one(row)
+        missing = [name for name, value in row.items() if value is None and self._is_known(name)]
+        if not missing:
+            return prepared
+        return Prepared(event, example._replace(x={**(example.x or {}), **{name: filled[name] for name in missing}}))
+
+    def _fits(self, name: str, value: object) -> bool:
+        if self.fields[name] == "mean":
+            return isinstance(value, int | float) and type(value) is not bool and abs(value) <= LARGEST_NUMBER
+        if isinstance(value, str):
+            return len(value) <= LONGEST_WORD
+        return isinstance(value, int) and abs(value) <= LARGEST_WHOLE
+
+    def _is_known(self, name: str) -> bool:
+        statistic = self._imputer.stats[name]
+        return bool(statistic.n if isinstance(statistic, Mean) else statistic.counts)
+
+    @override
+    def dump(self) -> Record:
+        state = {
+            name: [how, statistic.n, statistic.get()] if how == "mean" else [how, *map(list, statistic.counts.items())]
+            for (name, how), statistic in zip(self.fields.items(), self._imputer.stats.values(), strict=True)
+        }
+        return {"fields": np.frombuffer(orjson.dumps(state), np.uint8)}
+
+    @override
+    def load(self, record: Record) -> None:
+        for name, (how, *state) in orjson.loads(record["fields"].tobytes()).items():
+            if self.fields.get(name) != how:  # the setting has changed since: this field begins anew
+                continue
+            if how == "mean":
+                self._imputer.stats[name] = Mean._from_state(*state)
+            else:
+                self._imputer.stats[name].counts.clear()
+                self._imputer.stats[name].counts.update((word, count) for word, count in state)

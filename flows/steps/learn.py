@@ -1,0 +1,169 @@
+"""Learn + rank: the step that holds the model. It learns each event and makes the user's new list.
+
+Nothing but the order of the events decides what comes out.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Final, Protocol
+
+from bytewax.dataflow import operator
+from bytewax.operators import KeyedStream
+from typing_extensions import override
+
+from flows.messages import Forget, Interaction, ItemEvent, Prepared, Ranked, Refresh
+from flows.monitoring.counters import Counters
+from flows.state.stateful import Record, StatefulStep, StoreFor, keep
+from recmodels.base import Example, Recommender, Step
+
+PARTS: Final = 3
+"""So many reasons are given for an item."""
+
+DIGITS: Final = 6
+"""Decimal places of a refreshed list's scores: more say nothing, and make every list longer."""
+
+
+class Evaluator(Protocol):
+    """Decides which events of a replay are scored, and against what."""
+
+    def step_many(self, model: Recommender, examples: Sequence[Example]) -> list[Step]:
+        """Take examples as `Recommender.step_many` does."""
+
+    def learn_item(self, item: str, available: bool | None) -> None:
+        """Take note of an item event."""
+
+    def forget_one(self, user: str) -> None:
+        """Take note of an erasure."""
+
+
+class Observer(Protocol):
+    """Is told of every batch that a model has learned, and changes nothing."""
+
+    def after(self, model: Recommender, examples: Sequence[Example], steps: Sequence[Step]) -> None:
+        """Note a batch, and what the model said of it."""
+
+
+@operator
+def learn(
+    step_id: str,
+    up: KeyedStream[Prepared],
+    model: Callable[[], Recommender],
+    top: int,
+    score: bool,
+    counters: Counters,
+    store: StoreFor,
+    watch: Observer | None = None,
+    asker: Evaluator | None = None,
+    why: bool = False,
+) -> KeyedStream[Ranked]:
+    """Learn every event; interactions, erasures and requests come out with the user's new list."""
+    return keep("model", up, lambda: Learner(model(), top, score, counters, watch, asker, why), store)
+
+
+class Learner(StatefulStep[Prepared, Ranked]):
+    """A model at work on a stream.
+
+    Args:
+        model: The model.
+        top: Length of the lists.
+        score: Whether each event is scored against the list just before it.
+        counters: Counts what was learned.
+        watch: Looks at the model as it learns; None: nobody does.
+        asker: Scores by a protocol of its own; None: every event against the list of `top` items.
+        why: Whether each list says why its items are in it. That costs more than the list.
+    """
+
+    def __init__(
+        self,
+        model: Recommender,
+        top: int,
+        score: bool,
+        counters: Counters,
+        watch: Observer | None = None,
+        asker: Evaluator | None = None,
+        why: bool = False,
+    ) -> None:
+        self.model = model
+        self.top = top
+        self.score = score
+        self.counters = counters
+        self.watch = watch
+        self.asker = asker
+        self.why = why
+
+    @override
+    def process(self, batch: list[Prepared]) -> list[Ranked]:
+        ranked: list[Ranked] = []
+        events: list[Interaction] = []
+        examples: list[Example] = []
+        for event, example in batch:
+            if example is not None and isinstance(event, Interaction):
+                events.append(event)
+                examples.append(example)
+                continue
+            self._learn(events, examples, ranked)
+            events, examples = [], []
+            if isinstance(event, ItemEvent):
+                self.model.learn_item(event.item, event.features, event.available)
+                self.counters.item_events += 1
+                if self.asker is not None:
+                    self.asker.learn_item(event.item, event.available)
+            elif isinstance(event, Forget):
+                self.model.forget_one(event.user)
+                self.counters.forgotten += 1
+                if self.asker is not None:
+                    self.asker.forget_one(event.user)
+                ranked.append(Ranked(event, None, None, None))
+            elif isinstance(event, Refresh):
+                ranked.append(self._refresh(event))
+        self._learn(events, examples, ranked)
+        return ranked
+
+    def _learn(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Ranked]) -> None:
+        if events:
+            if self.why:
+                steps = self._explain(events, examples, ranked)
+            else:
+                steps = self._steps(examples)
+                ranked.extend(Ranked(event, *step) for event, step in zip(events, steps, strict=True))
+            self.counters.learned += len(events)
+            if self.watch is not None:
+                self.watch.after(self.model, examples, steps)
+
+    def _steps(self, examples: Sequence[Example]) -> list[Step]:
+        if self.asker is None:
+            return self.model.step_many(examples, self.top, self.score)
+        return self.asker.step_many(self.model, examples)
+
+    def _explain(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Ranked]) -> list[Step]:
+        """Take the events one by one, since a list can be explained only until the model learns on."""
+        steps = []
+        for event, example in zip(events, examples, strict=True):
+            [step] = self._steps([example])
+            said = {why.item: why.parts for why in self.model.explain(event.user, len(step.items))}
+            why = [{name: round(part, 4) for name, part in islice(said.get(i, {}).items(), PARTS)} for i in step.items]
+            ranked.append(Ranked(event, *step, why))
+            steps.append(step)
+        return steps
+
+    def _refresh(self, request: Refresh) -> Ranked:
+        if request.withdraw:
+            return Ranked(request, None, None, None)
+        listed = self.model.top(request.user, self.top, {"timestamp": request.timestamp})
+        return Ranked(request, None, [item for item, _ in listed], [round(score, DIGITS) for _, score in listed])
+
+    @override
+    def dump(self) -> Record:
+        return self.model.dump()
+
+    @override
+    def dump_changes(self) -> Record:
+        return self.model.dump_changes()
+
+    @override
+    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+        return self.model.dump_part(place, size)
+
+    @override
+    def load(self, record: Record) -> None:
+        self.model.load(record)

@@ -1,0 +1,197 @@
+"""Refresh: asks for lists that no event of their own user asks for, so that the topic does not grow old.
+
+A list is made when its user does something. Until the user comes back the others go on, and whoever comes for the
+first time has no list at all. So this step puts requests into the stream, between the events; the step behind it,
+which holds the model, answers them like events:
+
+- the list for strangers, under the key "", which no user can have: what a reader takes for whoever has none;
+- a list whose user has been away for so long, again after four times as long, and so on a few times;
+- in the end a withdrawal, a tombstone: from then on the list for strangers stands in.
+
+People come back soon or late, about as many within each doubling of the time, so that waiting ever longer keeps every
+list about as old, relative to the absence, at a cost that grows with its logarithm. Nothing but the order and the times
+of the events decides when there is a request: no clock, no timer, and no border between batches.
+"""
+
+import heapq
+from math import inf
+from typing import Any, Final
+
+import numpy as np
+from bytewax.dataflow import operator
+from bytewax.operators import KeyedStream
+from typing_extensions import override
+
+from flows.messages import FALLBACK_USER, Forget, Interaction, Prepared, Refresh
+from flows.state.stateful import Record, StatefulStep, StoreFor, keep
+from recmodels.storage.id_table import RESERVED, IdTable
+from recmodels.storage.tables import Table, dump_changes, dump_part
+
+ROUND: Final = 8
+"""Requests come after every so many interactions: the events between are learned in one call of the model."""
+MOST: Final = 32
+"""Most requests of one round: what bounds the time that an event may have to wait for lists of others."""
+LOOKS: Final = 8 * MOST
+"""So many entries of the queue are looked at in one round; most say that the user has been back meanwhile."""
+STRANGERS_ROUND: Final = 8 * ROUND
+"""The list for strangers is asked for after every so many interactions."""
+LONGER: Final = 4.0
+"""A user must be away so many times longer for the next refresh."""
+GIVEN_UP: Final = 64
+"""When all users' rows are taken, one in so many is given up at a time: those who have been away longest."""
+
+
+@operator
+def refresh(
+    step_id: str, up: KeyedStream[Prepared], after: float, times: int, strangers: bool, max_users: int, store: StoreFor
+) -> KeyedStream[Prepared]:
+    """Put requests for lists between the events."""
+    return keep("due", up, lambda: Refresher(after, times, strangers, max_users), store)
+
+
+class Refresher(StatefulStep[Prepared, Prepared]):
+    """Knows of each user whose list is out how long they have been away.
+
+    Args:
+        after: Seconds, by the events' time, until a user's list is asked for; 0: never.
+        times: So many times it is; then it is withdrawn. 0: it is withdrawn at once.
+        strangers: Whether there is a list for strangers. With `after` there always is.
+        max_users: So many users are known. Lists of those given up stay as they are.
+
+    >>> refresher = Refresher(after=60.0, times=1, strangers=False, max_users=1_000)
+    >>> events = [Interaction("ann", "tea", 0.0), *(Interaction("bob", "jam", 10.0 * t) for t in range(1, 40))]
+    >>> for request in (event for event, example in refresher.process([Prepared(event, None) for event in events])):
+    ...     if isinstance(request, Refresh) and request.user != FALLBACK_USER:
+    ...         print(request.user, request.timestamp, request.withdraw)
+    ann 70.0 False
+    ann 310.0 True
+    """
+
+    def __init__(self, after: float, times: int, strangers: bool, max_users: int) -> None:
+        self.after = after
+        self.times = times
+        self.strangers = strangers or after > 0
+        self._users = IdTable(max_users + RESERVED)
+        columns: dict[str, Any] = {
+            "seen": (np.float64, ()),  # time of the user's last event
+            "stage": (np.int32, ()),  # refreshes since
+            "due": (np.float64, ()),  # of the one valid entry in the queue ...
+            "turn": (np.int64, ()),  # ... and its number
+        }
+        self._away = Table("away", max_users + RESERVED, self._users, **columns)
+        self._queue: list[tuple[float, int, int]] = []  # due, turn, row; an entry with another turn is void
+        self._turn = 0
+        self._events = 0
+        self._now = -inf
+
+    @override
+    def process(self, batch: list[Prepared]) -> list[Prepared]:
+        if not self.strangers:
+            return batch
+        out: list[Prepared] = []
+        for prepared in batch:
+            out.append(prepared)
+            event = prepared.event
+            if isinstance(event, Interaction):
+                self._note(event)
+                if self._events % ROUND == 0:
+                    out.extend(Prepared(request, None) for request in self._requests(event))
+            elif isinstance(event, Forget) and (row := self._users.row(event.user)):
+                self._release([row])
+        return out
+
+    def _note(self, event: Interaction) -> None:
+        self._events += 1
+        self._now = max(self._now, event.timestamp)
+        if not self.after:
+            return
+        row, away = self._users.row(event.user), self._away.arrays
+        is_new = row == 0
+        if is_new:
+            row = self._new_row(event.user)
+        away["seen"][row] = self._now
+        self._away.dirty[row] = 1
+        if is_new or away["stage"][row]:  # else the entry in the queue is early enough
+            away["stage"][row] = 0
+            self._enqueue(row, self._now + self.after)
+
+    def _requests(self, event: Interaction) -> list[Refresh]:
+        now, made = self._now, []
+        if self._events % STRANGERS_ROUND == 0:
+            made.append(Refresh(FALLBACK_USER, now, event.source, event.arrived))
+        away, looks = self._away.arrays, LOOKS
+        while self._queue and self._queue[0][0] <= now and len(made) < MOST and looks:
+            _, turn, row = heapq.heappop(self._queue)
+            looks -= 1
+            if away["turn"][row] != turn:
+                continue
+            absence = now - float(away["seen"][row])
+            if absence >= self._absence(self.times):
+                made.append(Refresh(str(self._users.names[row]), now, event.source, event.arrived, withdraw=True))
+                self._release([row])
+                continue
+            if absence >= self.after:
+                made.append(Refresh(str(self._users.names[row]), now, event.source, event.arrived))
+            stage = next(k for k in range(self.times + 1) if self._absence(k) > absence)
+            away["stage"][row] = stage
+            self._enqueue(row, float(away["seen"][row]) + self._absence(stage))
+        return made
+
+    def _absence(self, stage: int) -> float:
+        """How long a user must have been away for a stage."""
+        return self.after * LONGER**stage
+
+    def _enqueue(self, row: int, due: float) -> None:
+        self._turn += 1
+        away = self._away.arrays
+        away["due"][row], away["turn"][row] = due, self._turn
+        self._away.dirty[row] = 1
+        heapq.heappush(self._queue, (due, self._turn, row))
+        if len(self._queue) > 4 * len(self._users) + GIVEN_UP:  # more void entries than a queue should carry
+            self._fill_queue()
+
+    def _fill_queue(self) -> None:
+        rows, away = self._users.taken(), self._away.arrays
+        self._queue = list(zip(away["due"][rows].tolist(), away["turn"][rows].tolist(), rows, strict=True))
+        heapq.heapify(self._queue)
+
+    def _new_row(self, user: str) -> int:
+        if self._users.is_full:
+            seen = self._away.arrays["seen"][RESERVED : self._away.used]
+            count = max(1, len(seen) // GIVEN_UP)
+            longest = np.argpartition(seen, count - 1)[:count] + RESERVED
+            self._release(sorted(longest.tolist()))
+        row = self._users.add(user)
+        self._away.used = len(self._users.names)
+        return row
+
+    def _release(self, rows: list[int]) -> None:
+        self._away.empty(np.array(rows, np.int64))
+        self._users.release(rows)
+
+    @override
+    def dump(self) -> Record:
+        self._away.dirty[: self._away.used] = 1
+        return self.dump_changes()
+
+    @override
+    def dump_changes(self) -> Record:
+        return self._with_clock(dump_changes([self._away])) if self._events else {}
+
+    @override
+    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+        part, place = dump_part([self._away], place, size)
+        return self._with_clock(part), place
+
+    def _with_clock(self, record: Record) -> Record:
+        return {**record, "counters": np.array([self._turn, self._events]), "now": np.array([self._now])}
+
+    @override
+    def load(self, record: Record) -> None:
+        """Take over what a dump gave; where nothing is refreshed any more, nothing, so that the files empty."""
+        if not self.strangers:
+            return
+        self._turn, self._events = record["counters"].tolist()
+        self._now = float(record["now"][0])
+        self._away.load_rows(record)
+        self._fill_queue()

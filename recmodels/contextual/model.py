@@ -1,0 +1,220 @@
+"""A River pipeline over features of user, item and context, whose scores are calibrated probabilities."""
+
+import pickle
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from math import isnan, log
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from river import base, compose, linear_model, optim, preprocessing
+
+from recmodels.base import Context, Example, Recommender, Step, time_of
+from recmodels.contextual.features import features_of
+from recmodels.contextual.item_features import ItemFeatures
+from recmodels.fused.candidate_generator import CandidateGenerator
+from recmodels.platt import PlattScaling, shifted
+from recmodels.rewards import bounded
+from recmodels.validation import expect_counts
+
+
+class Contextual(Recommender):
+    """Gives each of some candidates the probability that the user's next interaction is with it.
+
+    The candidates are the first of a cheap compiled model (`offers`), so that a list costs a hundred predictions
+    however large the catalogue is. The features of a candidate, of user, item and context, are in `context_features`;
+    tags and prices come from item events (`learn_item`). The classifier is a logistic regression on the scaled
+    numbers and the hashed words, made a probability by Platt scaling (`platt`).
+
+    It learns from every interaction what was chosen among the candidates, and what was not: of the latter each is
+    taken with a chance of `negatives` in `candidates`. They are the candidates, not items drawn from the catalogue,
+    since it is them that the classifier must tell apart: against items that nobody would offer, being popular is all
+    that counts, and every candidate would be thought likely. That most of them are left out raises the odds by a known
+    factor, which is taken off again (King and Zeng, Logistic Regression in Rare Events Data, 2001, prior correction).
+
+    Args:
+        repeats: As for every `Recommender`.
+        context: Names of what is seen of an interaction's context. `event` is not among them: the type of an
+            interaction is known only when it has happened.
+        candidates: So many, or as many as the list is long.
+        negatives: So many of them are learned from per interaction, on average.
+        n_features: So many weights the words share, by hashing.
+        classifier: Another binary classifier of River, or a pipeline that ends in one; None: `make_pipeline`. Numbers
+            reach it as floats, words as keys with the whole number 1.
+        max_users, max_items: As of `CandidateGenerator`.
+        seed: Of the draws.
+
+    >>> model = Contextual()
+    >>> for k in range(200):
+    ...     device, item = [("phone", "clip"), ("desk", "film")][k % 2]
+    ...     model.learn_one(f"u{k % 7}", item, 1.0, {"timestamp": 60.0 * k, "device": device})
+    >>> [model.top("eve", 1, {"device": device})[0][0] for device in ("phone", "desk")]
+    ['clip', 'film']
+    """
+
+    uses_kernels = True
+    scores_are_probabilities = True
+
+    def __init__(
+        self,
+        repeats: str = "allow",
+        context: tuple[str, ...] = ("device",),
+        candidates: int = 100,
+        negatives: int = 5,
+        n_features: int = 16_384,
+        classifier: base.Classifier | None = None,
+        max_users: int = 1_000_000,
+        max_items: int = 100_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(repeats=repeats, seed=seed)
+        expect_counts(candidates=candidates, n_features=n_features)
+        expect_counts(1, candidates, negatives=negatives)
+        self.context = context
+        self.candidates = candidates
+        self.negatives = negatives
+        self.n_features = n_features
+        self.max_users = max_users
+        self.max_items = max_items
+        self.offers = CandidateGenerator(repeats=repeats, max_users=max_users, max_items=max_items, seed=seed)
+        self.facts = ItemFeatures(max_items)
+        self.classifier = classifier
+        self._scaled = PlattScaling(make_pipeline(n_features, negatives) if classifier is None else classifier.clone())
+        self._clock = np.zeros(2)  # events learned, and the time of the last
+
+    @classmethod
+    def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
+        yield {"n_features": 64}  # soon all in use: what is bounded must look it
+
+    def _unit_test_skips(self) -> dict[str, str]:
+        return {"check_state_is_not_pickled": "the classifier is River's, and its attributes can be anything"}
+
+    def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
+        """Learn an interaction: what was chosen among the candidates and some that were not, then what to offer."""
+        if bounded(y) > 0.0 and not self.has_seen(user, item):
+            rng = np.random.default_rng([self.seed, int(self._clock[0])])
+            taken = rng.random(self.candidates) < self.negatives / self.candidates
+            offered = self.offers.top(user, self.candidates, x)
+            for (other, score), is_taken in zip(offered, taken.tolist(), strict=False):
+                if is_taken or other == item:
+                    [features] = self._features(user, [(other, score)], offered, x)
+                    self._scaled.learn_one(features, other == item)
+        self.offers.learn_one(user, item, y, x)
+        self._clock[0] += 1
+        if not isnan(time_of(x)):
+            self._clock[1] = time_of(x)
+
+    @property
+    def counting(self) -> Recommender:
+        """The blend that offers."""
+        return self.offers
+
+    def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
+        """Learn an item's tags and price, and whether it may be recommended."""
+        self.facts.learn(item, x)
+        self.offers.learn_item(item, x, available)
+
+    def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
+        """Return the probability that the user's next interaction is with the item."""
+        return self._scores(user, [item], x)[0]
+
+    def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
+        """Return the probabilities of many items at once."""
+        return self._scores(user, items, x)
+
+    def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
+        """Order items by falling probability; items of equal probability as they were first seen, then as given."""
+        given = list(items)
+        return [item for item, _ in self._sorted(given, self._scores(user, given, x))]
+
+    def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
+        """Return the user's list: at most `n` items with their probabilities, the best first."""
+        offered = self.offers.top(user, max(n, self.candidates), x)
+        scores = self._probabilities(self._features(user, offered, offered[: self.candidates], x))
+        return self._sorted([item for item, _ in offered], scores)[: max(n, 0)]
+
+    def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
+        """Take examples one after the other. The new list is for some time soon, not for that of the example."""
+        steps = []
+        for user, item, y, time, context in examples:
+            x = {"timestamp": time, **(context or {})}
+            position = self._position(user, item, y, n, x) if score else None
+            self.learn_one(user, item, y, x)
+            listed = self.top(user, n, context) if n > 0 else []
+            steps.append(Step(position, [i for i, _ in listed], [round(p, 6) for _, p in listed]))
+        return steps
+
+    def forget_one(self, user: str) -> None:
+        """Erase a user. Nothing in the classifier is of a single user."""
+        self.offers.forget_one(user)
+
+    def has_seen(self, user: str, item: str) -> bool:
+        """Say whether a user has interacted with an item; always False where repeats are allowed."""
+        return self.repeats == "exclude" and self.offers.has_seen(user, item)
+
+    def knows(self, item: str) -> bool:
+        """Say whether somebody was for an item."""
+        return self.offers.knows(item)
+
+    def is_available(self, item: str) -> bool:
+        """Say whether an item may be recommended."""
+        return self.offers.is_available(item)
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Return the whole state: tables of arrays, and the classifier as a pickle."""
+        return self.offers.dump() | self.facts.dump() | self._dump_classifier()
+
+    def dump_changes(self) -> dict[str, NDArray[Any]]:
+        """Return the rows that have changed since the last dump, and the classifier."""
+        return self.offers.dump_changes() | self.facts.dump_changes() | self._dump_classifier()
+
+    def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
+        """Return a part of the tables; facts and classifier, which are small, come with the last."""
+        part, place = self.offers.dump_part(place, size)
+        if place:
+            return part, place
+        return part | self.facts.dump_part(0, 1 << 40)[0] | self._dump_classifier(), 0
+
+    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what any of the dumps gave."""
+        self.offers.load(record)
+        self.facts.load(record)
+        if "pickle" in record:
+            self._scaled = pickle.loads(record["pickle"].tobytes())
+            self._clock[:] = record["contextual.clock"]
+
+    def _dump_classifier(self) -> dict[str, NDArray[Any]]:
+        pickled = np.frombuffer(pickle.dumps(self._scaled), np.uint8)
+        return {"pickle": pickled, "contextual.clock": self._clock.copy()}
+
+    def _scores(self, user: str, items: Sequence[str], x: Context | None) -> list[float]:
+        scores = self.offers._scores(user, items, x).tolist()
+        offered = self.offers.top(user, self.candidates, x)
+        return self._probabilities(self._features(user, list(zip(items, scores, strict=True)), offered, x))
+
+    def _sorted(self, items: Sequence[str], scores: Sequence[float]) -> list[tuple[str, float]]:
+        memory = self.offers.memory
+        age = [int(memory.state.items.first_seen[memory.items.row(item)]) or np.inf for item in items]
+        order = sorted(range(len(items)), key=lambda k: (-scores[k], age[k]))
+        return [(items[k], scores[k]) for k in order]
+
+    def _probabilities(self, rows: Sequence[dict[str, Any]]) -> list[float]:
+        correction = log(self.negatives / self.candidates)
+        return [shifted(self._scaled.predict_proba_one(row)[True], correction) for row in rows]
+
+    def _features(
+        self, user: str, some: Sequence[tuple[str, float]], offered: Sequence[tuple[str, float]], x: Context | None
+    ) -> list[dict[str, Any]]:
+        time = time_of(x)
+        context = {name: x[name] for name in self.context if x and x.get(name) is not None}
+        time = float(self._clock[1]) if isnan(time) else time
+        return features_of(self.offers, self.facts, user, some, offered, time, context)
+
+
+def make_pipeline(n_features: int, negatives: int) -> base.Classifier:
+    """Return the classifier: floats are scaled, words (whose values are the whole number 1) are hashed, and a logistic
+    regression takes both. It begins with what would be so if one candidate were always chosen: 1 in 1 + `negatives`."""
+    numbers = compose.SelectType(float) | preprocessing.StandardScaler()
+    words = compose.SelectType(int) | preprocessing.FeatureHasher(n_features, seed=0)
+    regression = linear_model.LogisticRegression(optim.SGD(0.02), intercept_lr=0.02, intercept_init=-log(negatives))
+    return (numbers + words) | regression

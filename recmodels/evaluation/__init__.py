@@ -1,0 +1,1 @@
+"""Ranking metrics and confidence intervals: plain NumPy."""

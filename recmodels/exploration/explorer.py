@@ -1,0 +1,248 @@
+"""Exploration: a slot of some lists goes to an item that nobody knows much of yet."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.base import Context, Example, Recommender, Step, Why
+from recmodels.exploration.thompson import ThompsonBandit
+from recmodels.rewards import bounded
+from recmodels.validation import expect_counts, expect_numbers
+
+WORD: Final = (1 << 64) - 1
+MOST_SLOTS: Final = 10_000
+"""So many slots wait for an answer; those of users who never come back must end some day."""
+
+
+class Explorer(Recommender):
+    """Wraps any model, and gives the last slot of a share of its lists to an item on trial.
+
+    A model recommends what it has seen chosen, so an item that is in no list stays unknown however good it is. On
+    trial is every item from when it is first heard of, by its first interaction or by an item event; which of them
+    gets a slot is drawn by Thompson sampling: for each a chance from what is believed of it (see `arms`), and the
+    highest wins. So the unknown are tried, the good stay, and the bad are left alone. A slot is answered by the user's
+    next interaction: it was with that item, or it was not.
+
+    The slot is the last one, where it costs least, and where the list stays in order for the others. The item's score
+    is the model's own, whatever that is. An item that is not available gets none, nor one
+    that the user has had where repeats are excluded. What
+    `top` gives and what `Step.position` counts is the list with the slot: what the user really gets.
+
+    Which lists are drawn depends on the seed and on how many events have been learned, and nothing else: reads never
+    move it, which is why River's `bandit.ThompsonSampling`, whose every `pull` does, is not used here.
+
+    Args:
+        model: Any model.
+        share: Of the lists, from 0 to 1.
+        arms: So many items are on trial at once. Beyond that the one believed to be worst goes; of several, the oldest.
+        seed: Of the draws.
+
+    Source: Chapelle and Li, An Empirical Evaluation of Thompson Sampling, NIPS 2011.
+
+    >>> from recmodels import Popularity
+    >>> model = Explorer(Popularity(), share=1.0)
+    >>> model.learn_one("ann", "tea")
+    >>> model.learn_one("bob", "jam")
+    >>> model.learn_item("pie", {"title": "Pie"})
+    >>> [item for item, score in model.top("eve", n=2)], [item for item, score in model.model.top("eve", n=2)]
+    (['jam', 'pie'], ['jam', 'tea'])
+    """
+
+    def __init__(self, model: Recommender, share: float = 0.05, arms: int = 1_000, seed: int = 0) -> None:
+        if not isinstance(model, Recommender):
+            raise ValueError(f"expected model to be a Recommender; got {type(model).__name__}")
+        super().__init__(repeats=model.repeats, seed=seed)
+        expect_numbers(0.0, 1.0, share=share)
+        expect_counts(arms=arms)
+        expect_counts(0, seed=seed)
+        self.model = model
+        self.share = share
+        self.arms = arms
+        self.uses_kernels = model.uses_kernels
+        self.scores_are_probabilities = model.scores_are_probabilities
+        self._trial = ThompsonBandit(arms, MOST_SLOTS)
+        self._learned = 0
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} (model={self.model!r}, share={self.share}, arms={self.arms}, seed={self.seed})"
+
+    def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
+        """Learn one interaction: the answer to a slot first, if the user's list had one."""
+        is_new = bounded(y) > 0.0 and not self.model.knows(item)
+        self.model.learn_one(user, item, y, x)
+        self._learn(user, item, y, is_new)
+
+    def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
+        """Return what the model says."""
+        return self.model.predict_one(user, item, x)
+
+    def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
+        """Return what the model says."""
+        return self.model.predict_many(user, items, x)
+
+    def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
+        """Order items as the model does."""
+        return self.model.rank(user, items, x)
+
+    def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
+        """Return the user's list, with the slot if the draw of this moment says so."""
+        listed = self.model.top(user, n, x)
+        item = self._item_for(user, [known for known, _ in listed], n)
+        return listed if item is None else [*listed[: n - 1], (item, self.model.predict_one(user, item, x))]
+
+    def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
+        """Return the user's list and what the model says of it; of an item on trial, that it is there to be tried."""
+        listed = self.model.explain(user, n, x)
+        item = self._item_for(user, [why.item for why in listed], n)
+        if item is None:
+            return listed
+        score = self.model.predict_one(user, item, x)
+        return [*listed[: n - 1], Why(item, score, {"explore": score})]
+
+    def member_weights(self) -> dict[str, float]:
+        """Return the model's."""
+        return self.model.member_weights()
+
+    @property
+    def drift_moments(self) -> list[int]:
+        """The model's."""
+        return self.model.drift_moments
+
+    @property
+    def counting(self) -> Recommender:
+        """What counts for the model."""
+        return self.model.counting
+
+    def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
+        """Take examples one after the other, in one call of the model from slot to slot and from new item to new item.
+
+        A list that is made counts as shown: this is what is not the same whether `learn_one` or `step_many` is called.
+        """
+        steps: list[Step] = []
+        while len(steps) < len(examples):
+            start = len(steps)
+            first, stop = examples[start], start + 1
+            is_new = bounded(first.y) > 0.0 and not self.model.knows(first.item)
+            if self.model.knows(first.item):  # and so will the others be that are known now
+                while stop < len(examples) and self.model.knows(examples[stop].item):
+                    if self._is_drawn(stop - start):
+                        break
+                    stop += 1
+            before = None
+            if n > 0 and bounded(first.y) > 0.0 and self._is_drawn(0):
+                x = {"timestamp": first.timestamp, **(first.x or {})}
+                before = [item for item, _ in self.model.top(first.user, n, x)]
+                slot = self._item_for(first.user, before, n)
+                before = before if slot is None else [*before[: n - 1], slot]
+            part = self.model.step_many(examples[start:stop], n, score)
+            if before is not None and part[0].position is not None:
+                part[0] = part[0]._replace(position=before.index(first.item) if first.item in before else -1)
+            for example in examples[start:stop]:
+                self._learn(example.user, example.item, example.y, is_new)
+            part[-1] = self._with_slot(examples[stop - 1], part[-1], n)
+            steps += part
+        return steps
+
+    def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
+        """Learn what an item is, and whether it may be recommended. One that nobody has heard of is on trial."""
+        if not self.model.knows(item):
+            self._trial.add(item)
+        self.model.learn_item(item, x, available)
+
+    def forget_one(self, user: str) -> None:
+        """Erase a user: from the model, and from the slots that wait for an answer."""
+        self.model.forget_one(user)
+        self._trial.answer(user, None)
+
+    def has_seen(self, user: str, item: str) -> bool:
+        """Say what the model says."""
+        return self.model.has_seen(user, item)
+
+    def seen_by(self, user: str) -> list[str]:
+        """Return what the model says."""
+        return self.model.seen_by(user)
+
+    def knows(self, item: str) -> bool:
+        """Say what the model says."""
+        return self.model.knows(item)
+
+    def is_available(self, item: str) -> bool:
+        """Say what the model says."""
+        return self.model.is_available(item)
+
+    def _unit_test_skips(self) -> dict[str, str]:
+        return self.model._unit_test_skips() | {
+            "check_top_holds_each_item_once": "the slot is the last of any list, so a short list begins no long one",
+            "check_untouched_items_are_not_listed": "an item of which nobody knows anything is what a slot is for",
+            "check_step_many_learns_what_learn_one_learns": "a list that is made is shown, and that is remembered",
+        }
+
+    @property
+    def version(self) -> str:
+        """Names the model in every list it makes."""
+        return f"{self.model.version}+explore"
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Return the whole state: the model's, and `explore.*`."""
+        self._trial.mark_changed()
+        return self.model.dump() | self._dump_own()
+
+    def dump_changes(self) -> dict[str, NDArray[Any]]:
+        """Return what has changed since the last dump."""
+        return self.model.dump_changes() | self._dump_own()
+
+    def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
+        """Return a part of the model's state; what is on trial, which is small, comes with the last."""
+        part, place = self.model.dump_part(place, size)
+        return (part if place else part | self._trial.copy_rows() | self._count()), place
+
+    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what any of the dumps gave; one of the model alone, too, so that exploring can begin any time."""
+        self.model.load(record)
+        self._trial.load(record)
+        self._learned = int(record.get("explore.learned", [self._learned])[0])
+
+    def _dump_own(self) -> dict[str, NDArray[Any]]:
+        return self._trial.dump_changes() | self._count()
+
+    def _count(self) -> dict[str, NDArray[Any]]:
+        return {"explore.learned": np.array([self._learned])}
+
+    def _learn(self, user: str, item: str, y: float, is_new: bool) -> None:
+        self._learned += 1
+        self._trial.answer(user, item if bounded(y) > 0.0 else None)
+        if is_new:
+            self._trial.add(item)
+
+    def _is_drawn(self, later: int = 0) -> bool:
+        """Say whether the lists between this event and the next have a slot, or those so many events later."""
+        return _chance(self.seed, self._learned + later) < self.share
+
+    def _item_for(self, user: str, listed: Sequence[str], n: int) -> str | None:
+        if n <= 0 or not self._is_drawn():
+            return None
+
+        def is_eligible(item: str) -> bool:
+            if item in listed or not self.model.is_available(item):
+                return False
+            return self.repeats == "allow" or not self.model.has_seen(user, item)
+
+        return self._trial.draw(np.random.default_rng([self.seed, self._learned]), is_eligible)
+
+    def _with_slot(self, example: Example, step: Step, n: int) -> Step:
+        item = self._item_for(example.user, step.items, n)
+        if item is None:
+            return step
+        self._trial.show(example.user, item, self._learned)
+        score = round(float(self.model.predict_one(example.user, item, example.x)), 6)
+        return step._replace(items=[*step.items[: n - 1], item], scores=[*step.scores[: n - 1], score])
+
+
+def _chance(seed: int, number: int) -> float:
+    """Return what looks like a random number from 0 to 1, always the same for a seed and a number (SplitMix64)."""
+    z = (seed * 0xD1342543DE82EF95 + (number + 1) * 0x9E3779B97F4A7C15) & WORD
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & WORD
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & WORD
+    return (z ^ (z >> 31)) / (WORD + 1)

@@ -1,0 +1,167 @@
+"""Arms: the items on trial, and which user has been shown which of them.
+
+What is believed of an arm is a Beta distribution over the chance that it is chosen where it is shown. An arm that has
+been chosen c times of s has Beta(1 + c, b + s - c), where b is such that an arm of which nothing is known is
+believed to be as good as all that were shown so far were on average.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.storage.id_table import RESERVED, IdTable
+from recmodels.storage.tables import Table, dump_changes
+
+SHOWN, CHOSEN, ADDED = range(3)
+"""Where the totals stand: slots that were answered, slots that were chosen, and arms that were ever added."""
+
+TRIES = 64
+"""Where so many arms were drawn that the user has had, there is little left to try."""
+
+
+class ThompsonBandit:
+    """Items on trial, and the slots that have not been answered yet. Both are bounded, and both outlive the process.
+
+    Args:
+        most: So many arms. Beyond that the one believed to be worst goes; of several, the oldest.
+        most_slots: So many slots wait for an answer. Beyond that the oldest counts as never seen.
+
+    >>> arms = ThompsonBandit(most=2, most_slots=10)
+    >>> for item in ("tea", "jam", "pie"):
+    ...     arms.add(item)
+    >>> arms.show("ann", "pie", turn=1)
+    >>> arms.answer("ann", "pie")
+    >>> arms.believed("jam"), arms.believed("pie"), "tea" in arms
+    ((1.0, 1.0), (2.0, 1.0), False)
+    """
+
+    def __init__(self, most: int, most_slots: int) -> None:
+        self._items, self._users = IdTable(most + RESERVED), IdTable(most_slots + RESERVED)
+        counts: dict[str, Any] = {"added": (np.int64, ()), "shown": (np.int64, ()), "chosen": (np.int64, ())}
+        slots: dict[str, Any] = {"arm": (np.int32, ()), "added": (np.int64, ()), "turn": (np.int64, ())}
+        self._arms = Table("explore.arms", most + RESERVED, self._items, **counts)
+        self._slots = Table("explore.slots", most_slots + RESERVED, self._users, **slots)
+        self._totals = np.zeros(3, np.int64)
+        self._mark_used()
+
+    def __contains__(self, item: str) -> bool:
+        return item in self._items.rows
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, item: str) -> None:
+        """Put an item on trial, unless it is."""
+        if item in self:
+            return
+        if self._items.is_full:
+            rows = np.array(self._items.taken())
+            a, b = self._posterior(rows)
+            worst = rows[np.lexsort((self._arms.arrays["added"][rows], a / (a + b)))[:1]]
+            self._arms.empty(worst)
+            self._items.release(worst.tolist())
+        self._totals[ADDED] += 1
+        row = self._items.add(item)
+        self._arms.arrays["added"][row] = self._totals[ADDED]
+        self._arms.dirty[row] = 1
+        self._mark_used()
+
+    def draw(self, rng: np.random.Generator, is_eligible: Callable[[str], bool]) -> str | None:
+        """Draw a chance for every arm from what is believed of it; return the eligible arm that drew the highest.
+
+        Returns:
+            An item, or None if none of the first `TRIES` is eligible.
+        """
+        rows = np.flatnonzero(self._arms.arrays["added"][: self._arms.used])
+        drawn = rng.beta(*self._posterior(rows))
+        for _ in range(min(len(rows), TRIES)):  # mostly one of the first is eligible: sorting them all would cost more
+            best = int(drawn.argmax())
+            item = self._items.names[int(rows[best])]
+            if item is not None and is_eligible(item):
+                return item
+            drawn[best] = -1.0
+        return None
+
+    def show(self, user: str, item: str, turn: int) -> None:
+        """Note that an arm stands in the user's list; `turn` says which of two slots is older."""
+        row = self._users.row(user)
+        if row == 0:
+            if self._users.is_full:
+                taken = self._users.taken()
+                self._release(taken[int(np.argmin(self._slots.arrays["turn"][taken]))])
+            row = self._users.add(user)
+        arm, slots = self._items.row(item), self._slots.arrays
+        slots["arm"][row], slots["turn"][row] = arm, turn
+        slots["added"][row] = self._arms.arrays["added"][arm]  # the arm's row may be another's when the answer comes
+        self._slots.dirty[row] = 1
+        self._mark_used()
+
+    def answer(self, user: str, item: str | None) -> None:
+        """Take what a user did next for the answer to the slot in the user's list, if it holds one.
+
+        Args:
+            user: Any user.
+            item: What the user chose; None: the slot is gone, and says nothing.
+        """
+        row = self._users.row(user)
+        if row == 0:
+            return
+        arm = int(self._slots.arrays["arm"][row])
+        if item is not None and self._slots.arrays["added"][row] == self._arms.arrays["added"][arm]:
+            was_chosen = self._items.names[arm] == item
+            self._arms.arrays["shown"][arm] += 1
+            self._arms.arrays["chosen"][arm] += was_chosen
+            self._arms.dirty[arm] = 1
+            self._totals[SHOWN] += 1
+            self._totals[CHOSEN] += was_chosen
+        self._release(row)
+
+    def believed(self, item: str) -> tuple[float, float]:
+        """Return the two parameters of the Beta distribution of an arm."""
+        a, b = self._posterior(np.array([self._items.rows[item]]))
+        return float(a[0]), float(b[0])
+
+    def mark_changed(self) -> None:
+        """Have the next `dump_changes` return everything."""
+        for table in (self._arms, self._slots):
+            table.dirty[: table.used] = 1
+
+    def dump_changes(self) -> dict[str, NDArray[Any]]:
+        """Return the rows that have changed since the last time, with their values."""
+        return dump_changes([self._arms, self._slots]) | {"explore.totals": self._totals.copy()}
+
+    def copy_rows(self) -> dict[str, NDArray[Any]]:
+        """Return all rows, and leave the marks of what has changed."""
+        record = {"explore.totals": self._totals.copy()}
+        for table in (self._arms, self._slots):
+            record |= table.dump_rows(np.arange(table.used))
+        return record
+
+    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what any of the dumps gave, if the record has any of it.
+
+        Raises:
+            ValueError: It is of more arms or slots than there can be here.
+        """
+        if "explore.totals" not in record:
+            return
+        for table in (self._arms, self._slots):
+            table.expect_fit(record)
+        self._totals[:] = record["explore.totals"]
+        for table in (self._arms, self._slots):
+            table.load_rows(record)
+        self._mark_used()
+
+    def _posterior(self, rows: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        shown, chosen = self._arms.arrays["shown"][rows], self._arms.arrays["chosen"][rows]
+        per_choice = max(1.0, float(self._totals[SHOWN]) / (1.0 + float(self._totals[CHOSEN])))
+        return 1.0 + chosen, per_choice + shown - chosen
+
+    def _release(self, row: int) -> None:
+        self._slots.empty(np.array([row]))
+        self._users.release([row])
+
+    def _mark_used(self) -> None:
+        self._arms.used, self._slots.used = len(self._items.names), len(self._users.names)

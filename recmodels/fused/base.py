@@ -1,0 +1,200 @@
+"""What every model of kernels has: its arguments, its tables, and how they are dumped and loaded."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.base import Recommender
+from recmodels.fused.drift import DriftDetector
+from recmodels.fused.external_members import ExternalMembers
+from recmodels.fused.memory import Memory, Sizes
+from recmodels.kernels.candidates import HALF_LIVES
+from recmodels.kernels.content import ITEM_TAGS
+from recmodels.kernels.state import Options
+from recmodels.kernels.user_context import LENGTHS
+from recmodels.specification import build_members
+from recmodels.validation import expect_choice, expect_counts, expect_numbers
+
+
+class FusedBase(Recommender):
+    """The arguments and tables of a `recmodels.fused.model.FusedModel`.
+
+    Args:
+        repeats: "allow" if a user's list may hold items the user has interacted with, or "exclude".
+        max_users, max_items: So many are remembered. Beyond that the least recently used are forgotten.
+        max_pairs: So many pairs of a user and an item are remembered in histories.
+        max_history: So many items of one user's history.
+        max_tags: So many tags of items are remembered.
+        half_lives: Of popularity; `inf` never forgets. Always five.
+        decay_by: What half-lives count: "events", or "time" for seconds of the events' time.
+        recent: So many of a user's last items ask co-visitation and factorisation.
+        row_length: Entries of a co-visitation row.
+        learn_decay: How much less each older recent item learns of the new one, per place.
+        n_factors: Length of the factors.
+        history_decay: How much less each older recent item counts for the user's vector, per place.
+        factor_rate: Learning rate of the factors.
+        l2: Regularisation of the factors.
+        learning_rate: Learning rate of the blend's weights.
+        outside: Specifications of further members with a + between them, such as "river:reco.BiasedMF(n_factors=8)".
+            They can be models of any kind, and are asked for the scores of all candidates of each list, one event at
+            a time: that is slower by as much as they are.
+        seed: Of the first factors.
+    """
+
+    members: ClassVar[frozenset[str]] = frozenset()
+    learns_weights: ClassVar[bool] = False
+    first_weights: ClassVar[dict[int, float]] = {}
+
+    def __init__(
+        self,
+        repeats: str = "allow",
+        max_users: int = 1_000_000,
+        max_items: int = 1_000_000,
+        max_pairs: int = 20_000_000,
+        max_history: int = 2_000,
+        max_tags: int = 100_000,
+        half_lives: tuple[float, ...] = (30.0, 300.0, 3_000.0, 30_000.0, float("inf")),
+        decay_by: str = "events",
+        recent: int = 20,
+        row_length: int = 64,
+        learn_decay: float = 0.8,
+        n_factors: int = 32,
+        history_decay: float = 0.8,
+        factor_rate: float = 0.05,
+        l2: float = 1e-4,
+        learning_rate: float = 0.2,
+        outside: str = "",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(repeats=repeats, seed=seed)
+        self.max_users = max_users
+        self.max_items = max_items
+        self.max_pairs = max_pairs
+        self.max_history = max_history
+        self.max_tags = max_tags
+        self.half_lives = half_lives
+        self.decay_by = decay_by
+        self.recent = recent
+        self.row_length = row_length
+        self.learn_decay = learn_decay
+        self.n_factors = n_factors
+        self.history_decay = history_decay
+        self.factor_rate = factor_rate
+        self.l2 = l2
+        self.learning_rate = learning_rate
+        self.outside = outside
+        self._memory: Memory | None = None
+        self._outside: ExternalMembers | None = None
+        self._drift = DriftDetector()
+        expect_counts(max_users=self.max_users, max_items=self.max_items, max_pairs=self.max_pairs)
+        expect_counts(max_history=self.max_history, recent=self.recent)
+        expect_counts(row_length=self.row_length, n_factors=self.n_factors)
+        expect_counts(ITEM_TAGS, max_tags=self.max_tags)
+        expect_counts(0, seed=self.seed)
+        expect_choice("decay_by", decay_by, ("events", "time"))
+        if len(self.half_lives) != HALF_LIVES:
+            raise ValueError(f"expected {HALF_LIVES} half_lives; got {self.half_lives!r}")
+        expect_numbers(1e-3, **{f"half_lives[{h}]": half_life for h, half_life in enumerate(self.half_lives)})
+        expect_numbers(0.0, 1.0, learn_decay=self.learn_decay, history_decay=self.history_decay)
+        expect_numbers(0.0, 1e3, factor_rate=self.factor_rate, l2=self.l2, learning_rate=self.learning_rate)
+
+    @property
+    def outside_members(self) -> ExternalMembers:
+        """The members that do not run in the kernels."""
+        if self._outside is None:
+            models = build_members(self.outside, max_users=self.max_users, max_items=self.max_items)
+            if models and not self.learns_weights:
+                raise ValueError(f"expected a blend to take members; {type(self).__name__} learns no weights")
+            self._outside = ExternalMembers(models)
+        return self._outside
+
+    @property
+    def memory(self) -> Memory:
+        """The model's tables. They come to be when they are first asked for."""
+        if self._memory is None:
+            self._memory = Memory(
+                Sizes(
+                    self.max_users,
+                    self.max_items,
+                    self.max_pairs,
+                    self.recent,
+                    self.row_length,
+                    self.n_factors,
+                    self.max_tags,
+                    len(self.outside_members),
+                ),
+                1.0 / np.array(self.half_lives, np.float64),
+                Options(  # of one type each: for any other, numba would compile the kernels anew
+                    exclude_seen=self.repeats == "exclude",
+                    use_popularity="popularity" in self.members,
+                    use_covisitation="covisitation" in self.members,
+                    use_history="history" in self.members,
+                    use_factors="factorization" in self.members,
+                    use_content="content" in self.members,
+                    learn_weights=bool(self.learns_weights),
+                    by_time=self.decay_by == "time",
+                    learning_rate=float(self.learning_rate),
+                    learn_decay=float(self.learn_decay),
+                    history_decay=float(self.history_decay),
+                    factor_rate=float(self.factor_rate),
+                    regularization=float(self.l2),
+                    max_history=int(self.max_history),
+                    seed=int(self.seed),
+                ),
+            )
+            for column, weight in self.first_weights.items():
+                self._memory.small["weight"][:LENGTHS, column] = weight
+        return self._memory
+
+    def allocate(self) -> None:
+        """Lay out the tables now, so that a machine with too little memory fails at the start."""
+        _ = self.memory
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Return the whole state as arrays."""
+        return self.memory.dump() | self._drift.dump() | self.outside_members.dump()
+
+    def dump_changes(self) -> dict[str, NDArray[Any]]:
+        """Return the rows that have changed since the last dump."""
+        return self.memory.dump_changes() | self._drift.dump() | self.outside_members.dump_changes()
+
+    def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
+        """Return about `size` bytes of the state from `place` on, and the place behind them: 0 at the end."""
+        if place % 2 == 0:  # an even place is one of the tables, an odd one of the members outside
+            part, place = self.memory.dump_part(place // 2, size)
+            if place:
+                return part, place * 2
+            return part | self._drift.dump(), 1 if self.outside else 0
+        part, place = self.outside_members.dump_part(place // 2, size)
+        return part, place * 2 + 1 if place else 0
+
+    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what any of the dumps gave."""
+        self.memory.load(record)
+        self._drift.load(record)
+        self.outside_members.load(record)
+
+    @property
+    def version(self) -> str:
+        """Names the model in every list it makes."""
+        name, _, number = super().version.rpartition("/")
+        return f"{'+'.join([name, *self.outside_members.names()])}/{number}"
+
+    def _unit_test_skips(self) -> dict[str, str]:
+        skips = super()._unit_test_skips()
+        for model in self.outside_members.models:
+            skips |= model._unit_test_skips()
+        return skips
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle needs: of the tables only the rows in use."""
+        return {**self.__dict__, "_memory": None, "record": self._memory and self._memory.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        record = state.pop("record")
+        self.__dict__.update(state)
+        if record is not None:
+            self.memory.load(record)
+            self.memory.mark_changed()

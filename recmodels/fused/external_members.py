@@ -1,0 +1,122 @@
+"""Models of any other kind as members of a blend: each fills one column of the candidate set, by `predict_many`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.base import Context, Recommender
+from recmodels.fused.memory import Memory
+from recmodels.kernels.candidates import COLUMNS
+
+FARTHEST: Final = 4.0
+"""Standard deviations: no candidate stands out further than this."""
+LARGEST: Final = 1e30
+
+Scale: TypeAlias = tuple[float, float]
+"""Mean and standard deviation."""
+
+
+class ExternalMembers:
+    """The members of a blend that do not run in its kernels.
+
+    What a member says of the candidates is brought to a mean of 0 and a standard deviation of 1 within each candidate
+    set, since a blend cannot know on what scale it scores. A member that says the same of all, or something that is no
+    number, says nothing.
+
+    Args:
+        models: The members.
+    """
+
+    def __init__(self, models: Sequence[Recommender]) -> None:
+        self.models = tuple(models)
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def names(self) -> list[str]:
+        """Return a name for each member."""
+        return [model.version.rpartition("/")[0] for model in self.models]
+
+    def fill(self, memory: Memory, user: str, x: Context | None, scales: Sequence[Scale] | None = None) -> list[Scale]:
+        """Fill the columns of a user's candidate set.
+
+        Args:
+            memory: The blend's, with the candidate set.
+            user: Whose it is.
+            x: The context that the list is for.
+            scales: For items that are scored apart from the candidate set: what `fill` returned for that.
+
+        Returns:
+            For each member mean and standard deviation of what it said.
+        """
+        candidates, known = memory.state.candidates, memory.items.names
+        size = int(candidates.size[0])
+        items = [known[row] or "" for row in candidates.item[:size].tolist()]
+        used = []
+        for place, model in enumerate(self.models):
+            said = np.asarray(model.predict_many(user, items, x), np.float64)
+            used.append(scales[place] if scales else scale_of(said))
+            candidates.column[COLUMNS + place, :size] = scaled(said, used[-1])
+        return used
+
+    def learn(self, user: str, item: str, y: float, x: Context) -> None:
+        """Have every member learn one interaction."""
+        for model in self.models:
+            model.learn_one(user, item, y, x)
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Return the state of all members."""
+        return self._named([model.dump() for model in self.models])
+
+    def dump_changes(self) -> dict[str, NDArray[Any]]:
+        """Return what has changed since the last dump."""
+        return self._named([model.dump_changes() for model in self.models])
+
+    def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
+        """Return a part of the state, as of `Recommender.dump_part`; the members come one after the other."""
+        which, place = place % len(self.models), place // len(self.models)
+        part, place = self.models[which].dump_part(place, size)
+        named = {f"outside.{which}.{name}": array for name, array in part.items()}
+        if place:
+            return named, place * len(self.models) + which
+        return named, (which + 1) % len(self.models)
+
+    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what any of the dumps gave, if it holds something of a member."""
+        for which, model in enumerate(self.models):
+            prefix = f"outside.{which}."
+            part = {name.removeprefix(prefix): array for name, array in record.items() if name.startswith(prefix)}
+            if part:
+                model.load(part)
+
+    @staticmethod
+    def _named(records: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+        return {f"outside.{k}.{name}": array for k, record in enumerate(records) for name, array in record.items()}
+
+
+def scale_of(values: NDArray[np.float64]) -> Scale:
+    """Return mean and standard deviation of what is a number; a deviation of 0 where all are the same.
+
+    >>> scale_of(np.array([1.0, 3.0, np.nan])), scale_of(np.array([2.0, 2.0]))
+    ((2.0, 1.0), (2.0, 0.0))
+    """
+    numbers = np.clip(values[np.isfinite(values)], -LARGEST, LARGEST)
+    if not len(numbers):
+        return 0.0, 0.0
+    mean, spread = float(numbers.mean()), float(numbers.std())
+    return mean, spread if spread > 1e-9 * abs(mean) else 0.0
+
+
+def scaled(values: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
+    """Bring numbers to a mean of 0 and a standard deviation of 1; what is no number becomes the mean.
+
+    >>> scaled(np.array([1.0, 3.0, np.nan]), (2.0, 1.0)).tolist(), scaled(np.array([5.0]), (2.0, 0.0)).tolist()
+    ([-1.0, 1.0, 0.0], [0.0])
+    """
+    mean, spread = scale
+    if not spread:
+        return np.zeros(len(values))
+    bounded = np.clip(np.where(np.isfinite(values), values, mean), -LARGEST, LARGEST)
+    return np.clip((bounded - mean) / spread, -FARTHEST, FARTHEST)

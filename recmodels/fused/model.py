@@ -1,0 +1,265 @@
+"""Models whose members are kernels: River's verbs over the tables that they work on."""
+
+from collections.abc import Collection, Sequence
+from math import isfinite, isnan, nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.base import Context, Example, Step, Why, time_of
+from recmodels.fused.base import FusedBase
+from recmodels.fused.item_events import learn_item
+from recmodels.kernels import event_loop, inference, user_context
+from recmodels.kernels.candidates import COLUMN_NAMES, HALF_LIVES
+from recmodels.kernels.state import ANNOUNCED, EVENTS
+from recmodels.kernels.user_context import LENGTHS
+from recmodels.rewards import bounded
+
+FORGOTTEN_STEPS = 0.5
+"""What is left, after drift, of the squared gradients that keep the weights' steps small."""
+
+
+class FusedModel(FusedBase):
+    """The base of every model that runs in the fused kernel. Its members are switched on by class.
+
+    Its arguments are those of `recmodels.fused.base.FusedBase`.
+    """
+
+    uses_kernels = True
+
+    def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = True) -> list[Step]:
+        """Take examples one after the other, in one call of the kernel. `score` is always met: it costs nothing."""
+        if self.outside:
+            return [self._step(example, n) for example in examples]
+        steps: list[Step] = []
+        start = 0
+        while start < len(examples):
+            start = self._segment(examples, start, n, steps)
+        return steps
+
+    def _step(self, example: Example, n: int) -> Step:
+        """Take one example as `event_loop.step` does, with the members outside in between."""
+        memory, state, outside, user = self.memory, self.memory.state, self.outside_members, example.user
+        y, time = bounded(example.y), example.timestamp if isfinite(example.timestamp) else 0.0
+        x = {"timestamp": time, **(example.x or {})}
+        memory.make_cells()
+        user_row, item_row = memory.user_row(user), memory.item_row(example.item)
+        memory.mark_used()
+        least = max(n, event_loop.MIN_CANDIDATES)
+        event_loop.fill(state, user_row, least)
+        outside.fill(memory, user, x)
+        position, loss = event_loop.take(state, user_row, item_row, y, time, n)
+        outside.learn(user, example.item, y, x)
+        self._note_losses([loss])
+        listed, scores = np.zeros(n, np.int32), np.zeros(n)
+        kept = 0
+        if n:
+            event_loop.fill(state, user_row, least)
+            outside.fill(memory, user, x)
+            kept = event_loop.write_list(state, user_row, nan, np.zeros(n, np.int32), listed, scores)
+        memory.mark_used()
+        names = [str(memory.items.names[row]) for row in listed[:kept]]
+        return Step(
+            None if position == event_loop.NOT_ASKED else int(position), names, np.round(scores[:kept], 6).tolist()
+        )
+
+    def _note_losses(self, losses: Sequence[float]) -> None:
+        """Where the weights' loss shows drift, have them take larger steps again."""
+        for loss in losses:
+            if self._drift.add(loss):
+                self.memory.small["step"] *= FORGOTTEN_STEPS
+
+    def _segment(self, examples: Sequence[Example], start: int, n: int, steps: list[Step]) -> int:
+        """Take the examples from `start` up to the first that needs something to be done before it."""
+        memory = self.memory
+        room = len(examples) - start
+        if self.learns_weights:
+            room = min(room, self._drift.room)
+        memory.make_cells()
+        while not memory.has_cells(room):
+            room = (room + 1) // 2
+        user_rows, item_rows = np.zeros(room, np.int64), np.zeros(room, np.int64)
+        rewards, times = np.zeros(room), np.zeros(room)
+        known_user, known_item = memory.users.rows.get, memory.items.rows.get
+        taken = 0
+        for user, item, y, time, _ in examples[start : start + room]:
+            user_row, item_row = known_user(user, 0), known_item(item, 0)
+            if user_row == 0 or item_row == 0:
+                full = (user_row == 0 and memory.users.is_full) or (item_row == 0 and memory.items.is_full)
+                if full and taken:
+                    break  # room is made when the events before have been learned
+                user_row, item_row = memory.user_row(user), memory.item_row(item)
+            user_rows[taken], item_rows[taken] = user_row, item_row
+            rewards[taken] = 1.0 if y == 1.0 else bounded(y)
+            times[taken] = time if isfinite(time) else 0.0  # long ago: as if it happened when the last one did
+            taken += 1
+        memory.mark_used()
+        positions, lengths, losses = np.zeros(taken, np.int32), np.zeros(taken, np.int32), np.zeros(taken)
+        listed, scores = np.zeros((taken, n), np.int32), np.zeros((taken, n))
+        event_loop.step(
+            memory.handle.address,
+            user_rows[:taken],
+            item_rows[:taken],
+            rewards[:taken],
+            times[:taken],
+            positions,
+            losses,
+            lengths,
+            listed,
+            scores,
+            np.zeros(n, np.int32),
+        )
+        memory.mark_used()
+        if self.learns_weights:
+            self._note_losses(losses.tolist())
+        names = memory.items.names
+        for position, length, items, values in zip(
+            positions.tolist(),
+            lengths.tolist(),
+            listed.tolist(),
+            scores.tolist(),
+            strict=True,
+        ):
+            steps.append(
+                Step(
+                    None if position == event_loop.NOT_ASKED else position,
+                    [names[row] for row in items[:length]],  # type: ignore[misc]  # every listed row has a name
+                    values[:length],
+                )
+            )
+        return start + taken
+
+    def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
+        """Learn one interaction. Without a `timestamp` in `x` it happens when the last one did."""
+        time = time_of(x)
+        if isnan(time):
+            time = float(self.memory.state.users.last_time[: len(self.memory.users.names)].max())
+        self.step_many([Example(user, item, y, time, x)], n=0)
+
+    def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
+        """Return the score of an item for a user, as `top` would give it."""
+        return float(self._scores(user, [item], x)[0])
+
+    def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
+        """Return the scores of many items for a user, in one call of the kernel."""
+        scores: list[float] = self._scores(user, items, x).tolist()
+        return scores
+
+    def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
+        """Order items by falling score; items of equal score as they were first seen, then as given."""
+        given, state = list(items), self.memory.state
+        age = state.items.first_seen[[self.memory.items.row(item) for item in given]]
+        age[age == 0] = state.counters[[EVENTS, ANNOUNCED]].sum() + 1
+        order = np.lexsort((age, -self._scores(user, given, x)))  # stable: as given where both are equal
+        return [given[k] for k in order.tolist()]
+
+    def _scores(self, user: str, items: Sequence[str], x: Context | None) -> NDArray[np.float32]:
+        memory, state, time = self.memory, self.memory.state, time_of(x)
+        user_row, rows = memory.users.row(user), np.array([memory.items.row(item) for item in items], np.int32)
+        scores = np.zeros(len(rows), np.float32)
+        if self.outside:
+            state.candidates.stamp[1] = 0
+            event_loop.fill(state, user_row, event_loop.MIN_CANDIDATES)
+            scales = self.outside_members.fill(memory, user, x)
+            log_total = inference.weigh(state, user_row, time)
+        most = len(state.candidates.item)
+        for start in range(0, len(rows), most):
+            part = slice(start, start + most)
+            if self.outside:
+                inference.admit(state, user_row, rows[part])
+                self.outside_members.fill(memory, user, x, scales)
+                inference.score_admitted(state, user_row, time, log_total, rows[part], scores[part])
+            else:
+                inference.score_items(state, user_row, time, rows[part], scores[part])
+        return scores
+
+    def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
+        """Return the user's list: at most `n` items with their scores, the best first.
+
+        It is meant for when `x` says in its `timestamp`; without one, for some time soon.
+        """
+        return self._list(user, n, x)[0]
+
+    def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
+        """Return the user's list, and how far each column lifts each item's logit above the average candidate's."""
+        listed, places = self._list(user, n, x)
+        if not listed:
+            return []
+        memory, state = self.memory, self.memory.state
+        row = memory.users.row(user)
+        contexts = [
+            user_context.length_context(state.users, row),
+            user_context.asked_gap_context(state.users, row, time_of(x)),
+        ]
+        columns = state.candidates.column[:, : int(state.candidates.size[0])]
+        above = columns[:, places] - columns.mean(axis=1, keepdims=True)
+        parts = memory.small["weight"][contexts].sum(axis=0)[:, None] * above
+        names = self.column_names()
+        return [
+            Why(item, score, dict(sorted(zip(names, adds, strict=True), key=lambda pair: -pair[1])))
+            for (item, score), adds in zip(listed, parts.T.tolist(), strict=True)
+        ]
+
+    def member_weights(self) -> dict[str, float]:
+        """Return the weight of each column, on average over the contexts of a user's length of history."""
+        weights = self.memory.small["weight"]
+        whole = weights[:LENGTHS].mean(axis=0) + weights[LENGTHS:].mean(axis=0)
+        return dict(zip(self.column_names(), whole.tolist(), strict=True))
+
+    def column_names(self) -> list[str]:
+        """Return a name for each column of the candidate set."""
+        unit = " s" if self.decay_by == "time" else ""
+        return [
+            *(f"popular, half-life {half_life:g}{unit}" for half_life in self.half_lives),
+            *COLUMN_NAMES[HALF_LIVES:],
+            *self.outside_members.names(),
+        ]
+
+    @property
+    def drift_moments(self) -> list[int]:
+        """The numbers of the newest events after which the weights' loss showed drift."""
+        return self._drift.moments
+
+    def _list(self, user: str, n: int, x: Context | None) -> tuple[list[tuple[str, float]], NDArray[np.int32]]:
+        """Return the list as `top` does, and the places of its items in the candidate set, which is left as it is."""
+        memory, state, n, time = self.memory, self.memory.state, max(n, 0), time_of(x)
+        user_row = memory.users.row(user)
+        places, listed, scores = np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n)
+        if self.outside:
+            state.candidates.stamp[1] = 0
+            event_loop.fill(state, user_row, max(n, event_loop.MIN_CANDIDATES))
+            self.outside_members.fill(memory, user, x)
+            kept = event_loop.write_list(state, user_row, time, places, listed, scores)
+            state.candidates.stamp[1] = 0
+        else:
+            kept = inference.top(memory.handle.address, user_row, time, places, listed, scores)
+        names = memory.items.names
+        pairs = [(str(names[row]), float(score)) for row, score in zip(listed[:kept], scores, strict=False)]
+        return pairs, places[:kept]
+
+    def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
+        """Learn what an item is, and whether it may be recommended; see `recmodels.fused.item_events`."""
+        for model in self.outside_members.models:
+            model.learn_item(item, x, available)
+        learn_item(self.memory, item, x, available)
+
+    def forget_one(self, user: str) -> None:
+        """Erase a user: afterwards the user is a stranger. What others' items gained from them stays."""
+        for model in self.outside_members.models:
+            model.forget_one(user)
+        row = self.memory.users.row(user)
+        if row:
+            self.memory.forget_users([row])
+
+    def has_seen(self, user: str, item: str) -> bool:
+        """Say whether an item is in a user's history."""
+        memory = self.memory
+        return bool(event_loop.is_repeat(memory.state, memory.users.row(user), memory.items.row(item)))
+
+    def knows(self, item: str) -> bool:
+        """Say whether somebody was for an item."""
+        return bool(self.memory.state.items.first_seen[self.memory.items.row(item)] > 0)
+
+    def is_available(self, item: str) -> bool:
+        """Say whether an item may be recommended."""
+        return not self.memory.state.items.hidden[self.memory.items.row(item)]

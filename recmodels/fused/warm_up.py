@@ -1,0 +1,25 @@
+"""Kernels compiled and loaded before the first event comes."""
+
+from recmodels.base import Example
+from recmodels.fused.members import Content
+from recmodels.kernels.compile import CACHE_DIRECTORY
+from recmodels.kernels.content import ITEM_TAGS
+
+
+def are_kernels_compiled() -> bool:
+    """Say whether the kernels of this version have been compiled on this machine before."""
+    return CACHE_DIRECTORY is not None and any(CACHE_DIRECTORY.rglob("*driver.step*.nbc"))
+
+
+def warm_up() -> None:
+    """Load every kernel, compiled if need be, so that no event waits for it."""
+    model = Content(max_users=2, max_items=2, max_pairs=4, max_tags=ITEM_TAGS)
+    model.step_many([Example("ann", "tea"), Example("bob", "jam"), Example("cat", "pie")], n=1)  # one too many
+    model.learn_item("tea", available=False)
+    model.learn_item("tea", available=True)
+    model.learn_item("tea", {"tags": [f"tag {k}" for k in range(ITEM_TAGS)]})
+    model.learn_item("tea", {"tags": ["one too many"]})
+    model.top("ann", n=1)
+    model.predict_one("ann", "tea")
+    model.has_seen("ann", "tea")
+    model.forget_one("cat")

@@ -1,0 +1,1 @@
+"""What a model knows: the profile of a user, and trends."""

@@ -1,0 +1,70 @@
+"""Known: what a model knows of one user, for people who ask why a list is as it is."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from recmodels.base import Recommender
+from recmodels.fused.model import FusedModel
+
+
+class HistoryEntry(NamedTuple):
+    """An item in a user's history."""
+
+    item: str
+    amount: float
+    """Sum of the rewards; NaN where the model does not add them up."""
+
+
+class UserProfile(NamedTuple):
+    """What a model knows of a user."""
+
+    user: str
+    events: int
+    """Interactions learned; 0: a stranger."""
+    last_time: float | None
+    """Of the newest interaction, in Unix seconds; None: the model does not say."""
+    recent: list[str]
+    """The last items that the members ask, the newest first. The same item twice in a row is there once."""
+    had: list[HistoryEntry]
+    """The history, the newest first. An item that is there twice counts where it was newest."""
+
+
+def know(model: Recommender, user: str) -> UserProfile:
+    """Say what a model knows of a user, and change nothing.
+
+    Args:
+        model: Any model. One that neither is nor wraps a `FusedModel` tells no more than all models keep: what the
+            user has interacted with, and that only where repeats are excluded.
+        user: Anybody; a stranger has had nothing.
+
+    >>> from recmodels import Blend
+    >>> model = Blend()
+    >>> for minute, item in enumerate(["tea", "jam", "jam", "tea"]):
+    ...     model.learn_one("ann", item, x={"timestamp": 60.0 * minute})
+    >>> know(model, "ann")
+    Known(user='ann', events=4, last_time=180.0, recent=['tea', 'jam', 'tea'], had=[Had(item='tea', amount=2.0),
+      Had(item='jam', amount=2.0)])
+    >>> know(model, "eve").events
+    0
+    """
+    if isinstance(model.counting, FusedModel):
+        return _of_fused(model.counting, user)
+    had = [HistoryEntry(item, float("nan")) for item in reversed(model.seen_by(user))]
+    return UserProfile(user, len(had), None, [each.item for each in had], had)
+
+
+def _of_fused(model: FusedModel, user: str) -> UserProfile:
+    memory = model.memory
+    row, users, names = memory.users.row(user), memory.state.users, memory.items.names
+    if row == 0:
+        return UserProfile(user, 0, None, [], [])
+    recent = [str(names[item]) for item in users.recent[row].tolist() if item]
+    return UserProfile(user, int(users.events[row]), float(users.last_time[row]), recent, list(_history(model, row)))
+
+
+def _history(model: FusedModel, row: int) -> Iterator[HistoryEntry]:
+    memory, history = model.memory, model.memory.state.history
+    cell = int(memory.state.users.newest[row])
+    while cell:
+        yield HistoryEntry(str(memory.items.names[history.item[cell]]), float(history.amount[cell]))
+        cell = int(history.next[cell])

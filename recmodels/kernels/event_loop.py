@@ -1,0 +1,255 @@
+"""The loop over events: ask for the list, score it against the event, learn the event, make the new list.
+
+A micro-batch is one call, and its events are taken strictly one after the other: where batches begin and end never
+shows in a result. The columns of a user's candidates are kept while nothing but that user's own list has been asked
+for, since an event is often followed by another of the same user; what is kept is what would be computed again.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from recmodels.kernels import (
+    calibration,
+    content,
+    covisitation,
+    factorization,
+    history,
+    popularity,
+    topn,
+    user_context,
+    weights,
+)
+from recmodels.kernels import candidates as candidate_set
+from recmodels.kernels.compile import kernel
+from recmodels.kernels.state import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Float64, Int32, Int64, State
+from recmodels.kernels.state_pointer import opened
+
+MIN_CANDIDATES: Final = 64
+"""Where members propose fewer candidates, the catalogue fills up to so many."""
+NOT_ASKED: Final = -2
+"""The event is not scored: it is not positive, or a repeat where repeats are excluded."""
+NOT_THERE: Final = -1
+"""The event's item was not in the list."""
+LARGEST_LOSS: Final = 12.0
+"""The loss where the event's item was no candidate."""
+SMALLEST_SHARE: Final = 1e-9
+MILLION: Final = 1e6
+"""Scores of lists are rounded to a millionth: more digits say nothing, and make every message longer."""
+
+
+@kernel
+def fill(state: State, user: int, least: int) -> None:
+    """Make the user's candidate set with all its columns, with `least` candidates if the catalogue has them."""
+    candidates, options = state.candidates, state.options
+    if candidates.stamp[1] == user and user > 0 and candidates.stamp[2] == least:
+        return
+    candidate_set.start(candidates)
+    if options.exclude_seen:
+        history.exclude(state.history, state.users, user, candidates)
+    if options.use_covisitation:
+        covisitation.propose(state.covisitation, state.users, state.items, user, candidates)
+    if options.use_popularity:
+        popularity.propose(state.popularity, state.items, candidates)
+    if options.use_history and not options.exclude_seen:
+        history.propose(state.history, state.users, state.items, user, candidates)
+    if options.use_content:
+        content.propose(state.content, state.items, state.counters, user, candidates)
+    rows = state.counters[ITEM_ROWS]
+    candidate_set.fill_up(candidates, state.items, rows, MIN_CANDIDATES)
+    # A longer list needs more candidates, but what is learned must not depend on what is asked.
+    candidates.size[2] = candidates.size[0]
+    if least > MIN_CANDIDATES:
+        candidate_set.fill_up(candidates, state.items, rows, least)
+    score_columns(state, user)
+    candidates.stamp[1] = user
+    candidates.stamp[2] = least
+
+
+@kernel
+def score_columns(state: State, user: int) -> None:
+    """Let every member fill its columns for the candidates that are there."""
+    candidates, options = state.candidates, state.options
+    if options.use_popularity:
+        popularity.score(state.popularity, state.items, candidates)
+    if options.use_covisitation:
+        covisitation.score(state.covisitation, state.users, user, candidates)
+    if options.use_history:
+        history.score(state.history, state.users, user, candidates)
+    if options.use_factors:
+        factorization.score(
+            state.item_factors, state.user_factors, state.users, user, options.history_decay, candidates
+        )
+    content.score(state.content, state.items, state.counters, user, candidates)
+
+
+@kernel
+def learn(state: State, user: int, item: int, reward: float, time: float, length: int, gap: int, asked: bool) -> float:
+    """Learn one event: first the weights, then the members. `candidates` holds the user's set with its scores.
+
+    Returns:
+        The loss of the weights, for an event that is asked about: minus the logarithm of the share that its item
+        had. NaN for any other, and for a model without weights.
+    """
+    candidates, options = state.candidates, state.options
+    now = state.counters[EVENTS] + 1
+    loss = np.nan
+    if reward > 0.0:
+        candidates.size[0] = candidates.size[2]
+        target = candidate_set.place_of(candidates, item)
+        if target >= candidates.size[0]:
+            target = -1
+        if (options.learn_weights and asked) or (options.use_factors and target >= 0):
+            weights.share(candidates)
+        if options.learn_weights and asked:
+            loss = LARGEST_LOSS
+            if target >= 0:
+                loss = min(loss, -np.log(max(candidates.share[target], SMALLEST_SHARE)))
+            kept = topn.choose(state.items, candidates, candidates.listed)
+            calibration.learn(state.calibration, length, target, candidates.listed, kept, candidates)
+        if target >= 0:
+            if options.learn_weights:
+                weights.learn(state.weights, length, gap, target, options.learning_rate, candidates)
+            if options.use_factors:
+                factorization.learn(
+                    state.item_factors,
+                    state.user_factors,
+                    state.users,
+                    user,
+                    target,
+                    options.factor_rate,
+                    options.history_decay,
+                    options.regularization,
+                    candidates,
+                )
+        is_new = state.items.first_seen[item] == 0
+        if is_new:
+            state.items.first_seen[item] = now + state.counters[ANNOUNCED]
+            if options.use_factors:
+                factorization.begin(state.item_factors, item, options.seed)
+        if options.use_covisitation:
+            covisitation.learn(state.covisitation, state.users, user, item, reward, options.learn_decay)
+        if options.use_popularity:
+            if time <= popularity.LATEST:
+                state.popularity.clock[0] = max(state.popularity.clock[0], time)
+            moment = popularity.moment(state.popularity, now, options.by_time)
+            is_untouched = is_new or state.items.newness[item] == 1.0
+            popularity.learn(state.popularity, state.items, item, reward, moment, is_untouched)
+        if options.use_content:
+            content.learn(state.content, state.items, state.counters, user, item, reward, now)
+        user_context.learn(state.users, user, item, time)
+    history.learn(state.history, state.counters, state.users, user, item, reward, options.max_history)
+    state.counters[EVENTS] = now
+    state.users.last_used[user] = now
+    state.items.last_used[item] = now
+    state.users.dirty[user] = 1
+    state.items.dirty[item] = 1
+    candidates.stamp[1] = 0
+    return loss
+
+
+@kernel
+def is_repeat(state: State, user: int, item: int) -> bool:
+    """Say whether the user has interacted with an item before."""
+    cell = state.users.newest[user]
+    while cell > 0:
+        if state.history.item[cell] == item:
+            return True
+        cell = state.history.next[cell]
+    return False
+
+
+@kernel
+def take(state: State, user: int, item: int, reward: float, time: float, wanted: int) -> tuple[int, float]:
+    """Score an event against the user's candidate set, which `fill` has made, and learn it.
+
+    Returns:
+        Where its item stood, as of `step`, and the loss, as of `learn`.
+    """
+    candidates = state.candidates
+    length, gap = (
+        user_context.length_context(state.users, user),
+        user_context.gap_context(state.users, user, time),
+    )
+    weights.score(state.weights, length, gap, candidates)
+    position = candidate_set.place_of(candidates, item)
+    if position >= 0:
+        most = wanted if wanted > 0 else candidates.size[0]
+        position = topn.position(state.items, candidates, position, most)
+        if position == most:
+            position = NOT_THERE
+    asked = reward > 0.0 and not (state.options.exclude_seen and is_repeat(state, user, item))
+    loss = learn(state, user, item, reward, time, length, gap, asked)
+    return position if asked else NOT_ASKED, loss
+
+
+@kernel
+def step(
+    address: int,
+    user_rows: Int64,
+    item_rows: Int64,
+    rewards: Float64,
+    times: Float64,
+    positions: Int32,
+    losses: Float64,
+    lengths: Int32,
+    list_items: Int32,
+    list_scores: Float64,
+    places: Int32,
+) -> None:
+    """Take a micro-batch of events.
+
+    Args:
+        address: Of the state (`handle`).
+        user_rows, item_rows, rewards, times: [B] the events. Rows are in 64 bits as wherever Python gives one, or numba
+            would compile all that they are handed to once more.
+        positions: [B] out: where the event's item stood in the user's list just before, or `NOT_THERE` or `NOT_ASKED`;
+            with n = 0, where it stood among all candidates.
+        losses: [B] out: as of `learn`.
+        lengths: [B] out: how many items the user's new list has.
+        list_items, list_scores: [B, n] out: the new list, its scores to six decimal places. With n = 0 none is made.
+        places: [n] scratch.
+    """
+    state = opened(address)
+    wanted = places.shape[0]
+    least = max(wanted, MIN_CANDIDATES)
+    for e in range(user_rows.shape[0]):
+        user, item, reward, time = user_rows[e], item_rows[e], rewards[e], times[e]
+        fill(state, user, least)
+        positions[e], losses[e] = take(state, user, item, reward, time, wanted)
+        if wanted > 0:
+            fill(state, user, least)
+            lengths[e] = write_list(state, user, np.nan, places, list_items[e], list_scores[e])
+            for k in range(lengths[e]):
+                list_scores[e, k] = np.rint(list_scores[e, k] * MILLION) / MILLION
+
+
+@kernel
+def write_list(state: State, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
+    """Write the list from a user's candidate set, which `fill` has made; return how many items it has."""
+    candidates = state.candidates
+    length, gap = (
+        user_context.length_context(state.users, user),
+        user_context.asked_gap_context(state.users, user, time),
+    )
+    weights.score(state.weights, length, gap, candidates)
+    kept = topn.choose(state.items, candidates, places)
+    if state.options.learn_weights:
+        log_total = share_out(candidates)
+        for k in range(kept):
+            share = np.exp(candidates.score[places[k]] - log_total)
+            list_items[k] = candidates.item[places[k]]
+            list_scores[k] = np.float32(calibration.probability(state.calibration, length, share))
+    else:
+        topn.write(candidates, places, kept, list_items, list_scores)
+    return kept
+
+
+@kernel
+def share_out(candidates: Candidates) -> np.float32:
+    """Fill the softmax over those candidates that are learned from; return the logarithm of its denominator."""
+    size = candidates.size[0]
+    candidates.size[0] = candidates.size[2]
+    log_total = weights.share(candidates)
+    candidates.size[0] = size
+    return log_total

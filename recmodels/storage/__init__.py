@@ -1,0 +1,1 @@
+"""Tables bounded in size, kept as arrays."""

@@ -1,0 +1,162 @@
+"""Comparisons: planted differences are found, equal models are not told apart, and nothing is run twice."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from flows import cli
+from flows.evaluation.protocol import Protocol
+from flows.experiments import worker as replay_child
+from flows.experiments.job import NOT_OF_A_REPLAY, Job, job_settings
+from flows.sample import EVENTS
+from flows.settings import Settings
+from tests.support.compare_fixtures import FAITHFUL, Command
+
+
+def test_a_planted_difference_is_found_and_kept(command: Command, faithful_log: Path, tmp_path: Path) -> None:
+    said = tmp_path / "said.json"
+    asked = ("compare", faithful_log, "--model", "popularity", "--model", "history", "--json", said)
+    assert command(*asked, "--processes", 2) == 0
+    told: dict[str, Any] = orjson.loads(said.read_bytes())
+    first, second = told["models"]
+    assert second["values"]["hit_rate@10"] == pytest.approx(1 - FAITHFUL / 1_200), "all but each user's first event"
+    assert first["values"]["hit_rate@10"] < 0.5
+    found = next(one for one in told["differences"] if one["metric"] == "hit_rate@10")
+    assert found["low"] > 0.4
+    assert found["sentence"].startswith("history is better than popularity by 0.")
+    assert found["mean"] == pytest.approx(second["values"]["hit_rate@10"] - first["values"]["hit_rate@10"])
+    assert second["report"]["cpu_seconds"] > 0
+    assert not first["was_kept"]
+    assert set(first["values"]) >= {"coverage@10", "novelty@10", "popularity_lift@10", "gini@10", "served_hit_rate@10"}
+
+    assert command(*asked) == 0
+    again: dict[str, Any] = orjson.loads(said.read_bytes())
+    assert [one["was_kept"] for one in again["models"]] == [True, True]
+    assert again["models"][0]["report"] == first["report"]
+
+    with faithful_log.open("a") as log:
+        log.write("\nu1,i1,5000")
+    assert command(*asked[:6], "--json", said) == 0
+    other: dict[str, Any] = orjson.loads(said.read_bytes())
+    assert [one["was_kept"] for one in other["models"]] == [False, False], "another log"
+    assert other["log"]["events"] == 1_201
+
+
+def test_the_page_shows_all_models_and_says_which_is_better(
+    command: Command, faithful_log: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("altair", reason="the report's libraries are not here; pip install 'freshrank[report]'")
+    page = tmp_path / "page.html"
+    asked = ("compare", faithful_log, "--model", "popularity", "--model", "history", "--processes", 2)
+    assert command(*asked, "--html", page) == 0
+    first = page.read_text()
+    assert "history is better than popularity by 0." in first
+    assert "popularity_lift@10" in first.replace("<wbr>", "")  # where a phone may break it
+    for figure in ("time", "served", "cpu", "ranks", "latency", "users", "popularity"):
+        assert f'data-figure="{figure}"' in first
+    assert command(*asked, "--html", page) == 0
+    assert page.read_text() == first, "from results that were kept"
+
+
+def test_a_model_that_fails_says_why(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "failing_model.py").write_text(
+        "from recmodels import Recommender\n"
+        "class Bad(Recommender):\n"
+        "    def learn_one(self, user, item, y=1.0, x=None):\n"
+        "        print('no message')\n"
+        "        raise RuntimeError('no more paper')\n"
+        "    def predict_one(self, user, item, x=None):\n"
+        "        return 0.0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    models = ("--model", "popularity", "--model", "failing_model:Bad")
+    assert command("compare", EVENTS, *models, "--limit", 200) == cli.FAILED
+    assert "RuntimeError: no more paper" in capsys.readouterr().err
+
+
+TWO = ("--model", "popularity", "--model", "history")
+
+BAD: list[tuple[str, tuple[object, ...], str]] = [
+    ("one model", (EVENTS, "--model", "blend"), "expected two models or more"),
+    ("twice the same", (EVENTS, "--model", "blend", "--model", "blend"), "each once"),
+    ("unknown model", (EVENTS, *TWO, "--model", "nope"), "there is no model 'nope'"),
+    ("unknown metric", (EVENTS, *TWO, "--metric", "auc"), "metric 'auc': there is no such metric. There are: hit_rate"),
+    ("metric of longer lists", (EVENTS, *TWO, "--top", 5, "--metric", "mrr@10"), "There are: hit_rate@5"),
+    ("unwritable JSON", (EVENTS, *TWO, "--json", "/no/such/place"), "/no/such/place: expected a file to write"),
+    ("missing log", ("no-such.csv", *TWO), "there is no such file"),
+    ("missing column", (EVENTS, *TWO, "--map", "user=uid"), "there is no column 'uid'"),
+    ("no log", TWO, "expected a log: either files, or --from-topic"),
+    ("range of no topic", (EVENTS, *TWO, "--since", "2026-11-01"), "--since: it belongs to --from-topic"),
+    ("pattern of nothing", ("no-such-*.csv", *TWO), "no file matches the pattern"),
+    ("twice a log", (EVENTS, EVENTS, *TWO), "expected each log once"),
+    ("list of no items", (EVENTS, *TWO, "--k", "0"), "--k: expected different lengths of list"),
+    ("metric of another list", (EVENTS, *TWO, "--k", "5,20", "--metric", "mrr@10"), "There are: hit_rate@5"),
+    ("expression", (EVENTS, *TWO, "--positive", "value>="), "--positive: column"),
+    ("all is warm-up", (EVENTS, *TWO, "--warmup", "1"), "--warmup: expected a share of the log"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+def test_bad_input(
+    command: Command, arguments: tuple[object, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command("compare", *arguments) == cli.WRONG
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
+
+
+def test_results_need_a_directory_that_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setattr(sys, "argv", ["freshrank", "compare", str(EVENTS), *TWO, "--results", str(file)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == cli.WRONG
+    assert "--results DIR" in capsys.readouterr().err
+
+
+def test_every_setting_is_known_to_decide_the_lists_or_not() -> None:
+    """A new setting must be put on one of the two sides: one of Kafka may be secret, one of the model must be kept."""
+    decides = {
+        "model",
+        "top",
+        "repeats",
+        "rewards",
+        "by_value",
+        "domain",
+        "dedup_window",
+        "hold_back",
+        "fill",
+        "explore",
+    }
+    decides |= {"emit", "emit_interval", "min_score", "refresh", "refreshes", "strangers", "why", "max_users"}
+    assert set(job_settings(Settings())) == decides
+    assert decides | NOT_OF_A_REPLAY == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_warmed"),
+    [
+        ({"model": "popularity"}, True),
+        ({"model": "popularity", "explore": 0.1}, True),
+        ({"model": "contextual"}, True),
+        ({"model": "river:reco.BiasedMF(n_factors=2)"}, False),
+    ],
+    ids=["fused", "explored", "contextual", "river"],
+)
+def test_kernels_are_ready_before_the_first_event(
+    settings: dict[str, Any], is_warmed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warmed = list[str]()
+    monkeypatch.setattr(replay_child, "warm_up", lambda: warmed.append("warm"))
+    asked = job_settings(Settings(**settings))
+    replay_child.run(Job(logs=(str(EVENTS),), settings=asked, protocol=Protocol(), limit=5), lambda told: None)
+    assert bool(warmed) == is_warmed

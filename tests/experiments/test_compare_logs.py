@@ -1,0 +1,167 @@
+"""`compare` on every kind of log and by every protocol: what it measures is what a replay measures."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import orjson
+import pytest
+
+from flows import cli
+from flows.commands.log_options import GivenLog
+from flows.evaluation.protocol import Protocol
+from flows.experiments.cache import ReplayCache
+from flows.experiments.job import Job, job_settings
+from flows.sample import EVENTS
+from flows.settings import Settings
+from tests.experiments.test_compare import TWO
+from tests.support.compare_fixtures import Command
+
+SWITCHES = [
+    "--where value>=5 --positive value>=8 --warmup 0.2 --k 3,20 --window 500",
+    "--candidates catalogue --score-every 5 --seed 3 --k 10,5 --repeats exclude",
+    "--target session --positive value>=7 --top 4",
+]
+
+
+def test_a_log_that_is_not_sorted_is_refused_with_its_line(
+    command: Command, faithful_log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with faithful_log.open("a") as log:
+        log.write("\nu1,i1,5\n")
+    assert command("compare", faithful_log, "--model", "popularity", "--model", "history") == 2
+    assert "events.csv:1202: expected a log sorted by time" in " ".join(capsys.readouterr().err.split())
+
+
+def measured_by(command: Command, said: Path, *arguments: object) -> dict[str, Any]:
+    """Return what a comparison says, without what is of the machine."""
+    assert command("compare", *arguments, "--json", said) == 0
+    told: dict[str, Any] = orjson.loads(said.read_bytes())
+    return {
+        "values": {one["model"]: one["values"] for one in told["models"]},
+        "differences": told["differences"],
+        "kept": [one["was_kept"] for one in told["models"]],
+        "reports": {one["model"]: one["report"] for one in told["models"]},
+    }
+
+
+@pytest.mark.parametrize("switches", SWITCHES)
+def test_it_measures_what_a_replay_with_the_same_switches_measures(
+    command: Command, tmp_path: Path, switches: str
+) -> None:
+    said, asked = tmp_path / "said.json", (EVENTS, "--limit", 2_000, *shlex.split(switches))
+    found = measured_by(command, said, *asked, *TWO)
+    for model in ("popularity", "history"):
+        assert command("replay", *asked, "--model", model, "--report", said) == 0
+        report: dict[str, Any] = orjson.loads(said.read_bytes())
+        assert {name: found["values"][model][name] for name in report["metrics"]} == report["metrics"]
+        for told in ("scored", "protocol", "left_out", "series"):
+            assert found["reports"][model].get(told) == report.get(told)
+    assert len(found["differences"]) == 6 * len(report["protocol"]["ks"])
+
+
+def test_no_other_protocol_is_answered_from_results_that_are_kept(command: Command, tmp_path: Path) -> None:
+    asked = (tmp_path / "said.json", EVENTS, *TWO, "--limit", 500)
+    all_of_it = measured_by(command, *asked)
+    part = measured_by(command, *asked, "--where", "value>=8")
+    assert part["kept"] == [False, False]
+    assert part["values"] != all_of_it["values"]
+    again = measured_by(command, *asked, "--seed", 5)
+    assert again["kept"] == [True, True], "the seed is the intervals' alone, as nothing else is drawn"
+    assert again["values"] == all_of_it["values"]
+    assert again["differences"] != all_of_it["differences"]
+
+
+def test_the_key_of_a_result_knows_all_that_changes_it(tmp_path: Path) -> None:
+    for name, text in (("a.csv", "1"), ("b.csv", "2"), ("same-as-a.csv", "1")):
+        (tmp_path / name).write_text(text)
+    first, second, same = (str(tmp_path / name) for name in ("a.csv", "b.csv", "same-as-a.csv"))
+    job = Job(logs=(first, second), settings=job_settings(Settings(model="history")), protocol=Protocol())
+    others: list[dict[str, Any]] = [
+        *({"logs": logs} for logs in ((first,), (second, first), (first, second, same))),
+        *({"sort": True}, {"limit": 5}, {"columns": {"user": "u"}}, {"watched": True}),
+        *(
+            {"protocol": protocol}
+            for protocol in (Protocol(warmup=0.1), Protocol(ks=(10, 5)), Protocol(where="value>1"))
+        ),
+        *({"protocol": protocol} for protocol in (Protocol(positive="value>1"), Protocol(candidates="catalogue"))),
+        *({"protocol": protocol} for protocol in (Protocol(target="session"), Protocol(score_every=2, seed=1))),
+        {"protocol": Protocol(score_every=2, seed=2)},
+        {"protocol": Protocol(window=10)},
+    ]
+    cache = ReplayCache(tmp_path / "results")
+    paths = {cache.path(msgspec.structs.replace(job, **other)) for other in [{}, *others]}
+    assert len(paths) == 1 + len(others)
+    for alike in ({"logs": (same, second)}, {"logs": (str(tmp_path / "[ab].csv"),)}, {"interim": "mrr@10"}):
+        assert cache.path(msgspec.structs.replace(job, **alike)) == cache.path(job)
+
+
+def test_a_log_in_any_order_and_several_logs_are_the_one_log_in_order(
+    command: Command, faithful_log: Path, tmp_path: Path
+) -> None:
+    header, *rows = faithful_log.read_text().splitlines()
+
+    def write(name: str, some: list[str]) -> Path:
+        path = tmp_path / name
+        path.write_text("\n".join([header, *some]))
+        return path
+
+    shuffled = write("shuffled.csv", [rows[n] for n in np.random.default_rng(3).permutation(len(rows))])
+    write("part-1.csv", rows[::3])
+    write("part-2.csv", [row for n, row in enumerate(rows) if n % 3])
+    asked = (tmp_path / "said.json", *TWO, "--warmup", 0.25)
+    plain, *others = (
+        measured_by(command, *asked, *log)
+        for log in (
+            (faithful_log,),
+            (shuffled, "--sort"),
+            (tmp_path / "part-?.csv",),
+            (tmp_path / "part-2.csv", tmp_path / "part-1.csv"),
+        )
+    )
+    assert plain["reports"]["history"]["scored"] == 900
+    for other in others:
+        assert not any(other["kept"])
+        assert other["values"] == plain["values"]
+        assert other["differences"] == plain["differences"]
+
+
+def test_parquet_is_a_log_too(command: Command, faithful_log: Path, tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow", reason="Parquet's reader is not here; pip install 'freshrank[parquet]'")
+    pq = pytest.importorskip("pyarrow.parquet")
+    columns = [row.split(",") for row in faithful_log.read_text().splitlines()[1:]]
+    users, items, times = zip(*columns, strict=True)
+    table = pa.table({"who": users, "item": items, "timestamp": [float(time) for time in times]})
+    pq.write_table(table, tmp_path / "events.parquet")
+    asked = (tmp_path / "said.json", *TWO)
+    found = measured_by(command, *asked, tmp_path / "events.parquet", "--map", "user=who")
+    assert found["values"] == measured_by(command, *asked, faithful_log)["values"]
+
+
+def test_the_page_of_a_protocol_has_its_measures(command: Command, faithful_log: Path, tmp_path: Path) -> None:
+    pytest.importorskip("altair", reason="the report's libraries are not here; pip install 'freshrank[report]'")
+    page = tmp_path / "page.html"
+    assert command("compare", faithful_log, *TWO, "--k", "3,20", "--warmup", 0.5, "--window", 100, "--html", page) == 0
+    text = page.read_text().replace("<wbr>", "")
+    assert "history is better than popularity by 0." in text
+    assert "in hit_rate@3." in text
+    for name in ("hit_rate@3", "mrr@20", "coverage@3"):
+        assert f">{name}<" in text, "a row of the table"
+
+
+def test_a_topic_is_recorded_before_anything_is_compared(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the recording holds is for test_kafka_record; here: nothing is recorded for a command that cannot be."""
+    asked: list[str | None] = []
+    monkeypatch.setattr(GivenLog, "find", lambda log, *_: asked.append(log.topic) or (str(EVENTS),))
+    topic = ("--from-topic", "events", "--since", "2026-11-01", "--limit", 100)
+    assert command("compare", *topic, "--model", "history") == cli.WRONG
+    assert command("compare", *topic, *TWO, "--metric", "auc") == cli.WRONG
+    assert command("compare", *topic, *TWO, "--json", "/no/such/place") == cli.WRONG
+    assert asked == []
+    assert command("compare", *topic, *TWO) == 0
+    assert asked == ["events"]
+    assert "100 events" in capsys.readouterr().err

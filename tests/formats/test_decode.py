@@ -1,0 +1,193 @@
+"""Decode takes every good event and names what is wrong with every other record, whatever the bytes are."""
+
+import math
+
+import bytewax.operators as op
+import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.testing import TestingSink, TestingSource, run_main
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.formats.csv_events import FIELDS
+from flows.formats.json_events import CsvDecoder
+from flows.formats.validation import END_OF_TIME, Reason
+from flows.messages import Event, Forget, Interaction, ItemEvent, Raw, Rejected
+from flows.steps.decode import decode
+from tests.support.records_to_decode import from_csv, from_json, raw, record, row
+
+GOOD = Interaction("u1", "i9", 1382021321.5, source="events/0/7", arrived=2.5, has_value=False)
+
+
+class TestGoodJson:
+    def test_defaults(self) -> None:
+        assert from_json(raw(record()), 2.5) == GOOD
+
+    def test_every_field(self) -> None:
+        value = record(event="click", value=4, id="e-77", session="s3", context={"device": "phone"}, kind="interaction")
+        assert from_json(raw(value), 2.5) == Interaction(
+            "u1", "i9", 1382021321.5, "click", 4.0, "e-77", "s3", {"device": "phone"}, "events/0/7", 2.5
+        )
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            record() + b"\r",
+            b"\xef\xbb\xbf" + record(),
+            b" \t" + record() + b" \n",
+            record(event=None, value=None, id=None, session=None, context=None, kind=None),
+            record(event="", id="", session=""),
+            record(colour="red", nested={"a": [1, {}]}),
+            record(arrived=99.0, source="elsewhere"),
+            record(features=7, available="maybe"),  # another kind's fields are unknown fields here
+            b'{"user": "first", ' + record()[1:],  # of a field given twice the last counts
+        ],
+    )
+    def test_forms_of_the_same_event(self, value: bytes) -> None:
+        assert from_json(raw(value), 2.5) == GOOD
+
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [
+            ("2013-10-17T14:48:41.5Z", 1382021321.5),
+            ("2013-10-17T16:48:41.5+02:00", 1382021321.5),
+            ("2013-10-17 14:48:41.500000+00:00", 1382021321.5),
+            ("1970-01-01T00:00:00Z", 0.0),
+        ],
+    )
+    def test_iso_times(self, text: str, seconds: float) -> None:
+        for event in (from_json(raw(record(timestamp=text)), 0.0), from_csv(raw(row(timestamp=text)), 0.0)):
+            assert isinstance(event, Interaction)
+            assert event.timestamp == seconds
+
+    def test_item_event(self) -> None:
+        value = record(kind="item", available=True, features={"tags": ["news"], "price": 5000})
+        expected = ItemEvent("i9", 1382021321.5, True, {"tags": ["news"], "price": 5000}, "events/0/7")
+        assert from_json(raw(value), 0.0) == expected
+
+    def test_item_event_needs_only_item_and_time(self) -> None:
+        value = b'{"item": "i9", "timestamp": 5, "kind": "item", "user": 3}'
+        assert from_json(raw(value), 0.0) == ItemEvent("i9", 5.0, source="events/0/7")
+
+    def test_forget(self) -> None:
+        value = b'{"kind": "forget", "user": "u1", "timestamp": 5, "item": 3}'
+        assert from_json(raw(value), 2.5) == Forget("u1", 5.0, "events/0/7", 2.5)
+
+    def test_id_of_the_greatest_length(self) -> None:
+        for user in ("u" * 1024, "ü" * 512, "𝄞" * 256):
+            event = from_json(raw(record(user=user)), 0.0)
+            assert isinstance(event, Interaction)
+            assert event.user == user
+
+
+class TestGoodCsv:
+    def test_carriage_return_is_not_part_of_the_last_cell(self) -> None:
+        decoder = CsvDecoder(["timestamp", "user", "item"])
+        assert decoder(raw(b"1382021321.5,u1,i9\r"), 2.5) == GOOD
+        assert decoder(raw(b'1382021321.5,u1,"i9"\r'), 2.5) == GOOD
+
+    def test_quotes_and_commas(self) -> None:
+        event = from_csv(raw(row(user='say "hi"', item="1,2")), 0.0)
+        assert isinstance(event, Interaction)
+        assert (event.user, event.item) == ('say "hi"', "1,2")
+
+    def test_columns_that_hold_no_field(self) -> None:
+        decoder = CsvDecoder(["", "user", "genre", "item", "", "timestamp"])
+        assert decoder(raw(b"x,u1,x,i9,x,1382021321.5"), 2.5) == GOOD
+
+    def test_columns_must_hold_the_required_fields(self) -> None:
+        with pytest.raises(ValueError, match="missing item, timestamp"):
+            CsvDecoder(["user", "value"])
+
+
+def check_sound(result: Event | Rejected) -> None:
+    """What decode promises later steps of any event."""
+    if isinstance(result, Rejected):
+        assert result.reason in set(Reason)
+        return
+    ids = [getattr(result, field) for field in ("user", "item", "event") if hasattr(result, field)]
+    assert all(0 < len(text.encode()) <= 1024 for text in ids)
+    assert 0.0 <= result.timestamp < END_OF_TIME
+    if isinstance(result, Interaction):
+        assert math.isfinite(result.value)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+field_names = st.sampled_from([*FIELDS, "kind", "context", "available", "features"]) | st.text(max_size=3)
+
+kinds = st.fixed_dictionaries({}, optional={"kind": st.sampled_from(["item", "forget", "interaction"])})
+
+likely_json = st.builds(
+    lambda fields, kind: record(**{**fields, **kind}), st.dictionaries(field_names, json_values), kinds
+)
+
+likely_csv = st.text('u1,"\r\n_.-+eT:Z\0ü').map(str.encode)
+
+any_bytes = st.binary() | likely_json | likely_csv
+
+
+@given(any_bytes)
+def test_no_bytes_make_it_raise(value: bytes) -> None:
+    check_sound(from_json(raw(value), 0.0))
+    check_sound(from_csv(raw(value), 0.0))
+
+
+@given(record_bytes=likely_json, at=st.integers(0, 200), by=st.binary(max_size=3))
+def test_no_damage_makes_it_raise(record_bytes: bytes, at: int, by: bytes) -> None:
+    check_sound(from_json(raw(record_bytes[:at] + by + record_bytes[at + 1 :]), 0.0))
+
+
+cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n"), min_size=1, max_size=300)
+
+
+@given(
+    user=cells,
+    item=cells,
+    timestamp=st.floats(-10, END_OF_TIME + 10),
+    event=st.none() | cells,
+    value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    id=st.none() | cells,
+    session=st.none() | cells,
+)
+def test_json_and_csv_of_one_event_decode_alike(timestamp: float, value: float | None, **texts: str | None) -> None:
+    fields = {"timestamp": timestamp, "value": value, **texts}
+    as_json = from_json(raw(record(**fields)), 2.5)
+    as_csv = from_csv(raw(row(**{name: str(cell) for name, cell in fields.items() if cell is not None})), 2.5)
+    if isinstance(as_json, Rejected):
+        assert isinstance(as_csv, Rejected)
+        assert (as_json.reason, as_json.field) == (as_csv.reason, as_csv.field)
+    else:
+        assert as_json == as_csv
+
+
+@given(garbage=st.lists(any_bytes, max_size=6), at=st.integers(0, 6), batch_size=st.integers(1, 3))
+def test_a_good_event_beside_garbage_is_never_lost(garbage: list[bytes], at: int, batch_size: int) -> None:
+    values = [*garbage[:at], record(), *garbage[at:]]
+    records = [Raw("events", 0, n, value) for n, value in enumerate(values)]
+    events: list[Event] = []
+    rejected: list[Rejected] = []
+    flow = Dataflow("fuzz")
+    out = decode("decode", op.input("in", flow, TestingSource(records, batch_size)), from_json)
+    op.output("events", out.events, TestingSink(events))
+    op.output("rejected", out.rejected, TestingSink(rejected))
+    run_main(flow)  # type: ignore[no-untyped-call]  # bytewax does not type it
+    assert all(isinstance(reject, Rejected) for reject in rejected)
+    assert not any(isinstance(event, Rejected) for event in events)
+    assert f"events/0/{min(at, len(garbage))}" in [event.source for event in events]
+    assert sorted([e.source for e in events] + [r.source for r in rejected]) == sorted(r.source for r in records)
+    assert [r.raw for r in rejected] == [records[int(r.source.rsplit("/", 1)[1])].value for r in rejected]
+
+
+def test_a_batch_arrives_at_one_moment() -> None:
+    events: list[Event] = []
+    flow = Dataflow("arrival")
+    source = TestingSource([Raw("events", 0, n, record()) for n in range(4)], batch_size=2)
+    op.output("events", decode("decode", op.input("in", flow, source), from_json).events, TestingSink(events))
+    run_main(flow)  # type: ignore[no-untyped-call]  # bytewax does not type it
+    arrivals = [event.arrived for event in events if isinstance(event, Interaction)]
+    assert arrivals[0] == arrivals[1] < arrivals[2] == arrivals[3]

@@ -1,0 +1,259 @@
+"""Brokers that go away, topics that vanish, lists that are too large: the job waits, or ends and says why."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
+
+from flows.kafka.errors import KafkaJobError
+from flows.sample import EVENTS
+from tests.support.kafka_broker import Broker
+from tests.support.kafka_fixtures import NewTopic, committed, start_broker, until
+from tests.support.kafka_jobs import Job, consume, produce, records_of, replayed
+
+pytestmark = pytest.mark.kafka
+
+OUTAGE_SECONDS = float(os.environ.get("FRESHRANK_TEST_OUTAGE", "8"))
+COUNT = 20_000
+RECORDS = records_of(EVENTS, COUNT)
+
+NewJob = Callable[..., Job]
+
+
+@pytest.fixture(scope="module")
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker that these tests may kill."""
+    broker = start_broker(tmp_path_factory)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def broker(own_broker: Broker) -> Broker:
+    """What `new_topic` and `new_job` use here. It runs, whatever the test before has done."""
+    if not own_broker.is_running:
+        own_broker.start()
+    return own_broker
+
+
+def at_work(job: Job) -> subprocess.Popen[str]:
+    """A job in the middle of its events."""
+    produce(job.broker, job.events, RECORDS)
+    job.variables["BATCH"] = 1  # the slowest, which changes no list
+    process = job.start()
+    looker = Consumer({"bootstrap.servers": job.broker.bootstrap, "group.id": "looker"})
+    where = TopicPartition(job.lists, 0)
+
+    def is_at_work() -> bool:
+        try:
+            return looker.get_watermark_offsets(where, timeout=5)[1] > 1_000
+        except KafkaException:  # the topic is not there yet
+            return process.poll() is not None
+
+    until(is_at_work)
+    looker.close()
+    del job.variables["BATCH"]
+    return process
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """Wait for the end, and return what was said."""
+    return process.communicate(timeout=180)[1]
+
+
+def check_nothing_is_lost(job: Job, tmp_path: Path) -> None:
+    """What counts as done has been delivered; the rest follows, as if nothing had happened."""
+    (done,) = committed(job.broker.bootstrap, job.events, 1, job.events)
+    assert done <= job.emitted()
+    job.run_to_the_end()
+    assert list(job.answered().values()) == replayed(job, RECORDS, tmp_path, "exclude")
+    assert committed(job.broker.bootstrap, job.events, 1, job.events) == [COUNT]
+
+
+def test_a_broker_that_comes_back_is_waited_for(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
+    job = new_job(REPEATS="exclude")
+    process = at_work(job)
+    began = time.monotonic()
+    broker.kill()
+    time.sleep(OUTAGE_SECONDS)
+    assert process.poll() is None
+    broker.start()
+    until(lambda: job.emitted() >= COUNT)
+    seconds = time.monotonic() - began  # a broker may need long to start
+    process.send_signal(signal.SIGTERM)
+    said = ended(process)
+    assert process.returncode == 0, said
+    assert 1 <= said.count("WARNING") <= 3 + seconds / 10, said
+    assert "The job waits and tries again." in said
+    assert "a broker answers again" in said
+    check_nothing_is_lost(job, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("patience", "number", "reason"),
+    [(5, 0, "`broker_patience`"), (300, signal.SIGTERM, "They do not count as delivered")],
+    ids=["patience", "signal"],
+)
+def test_brokers_that_are_gone_for_good_end_a_job_at_work(
+    broker: Broker, new_job: NewJob, tmp_path: Path, patience: int, number: int, reason: str
+) -> None:
+    job = new_job(REPEATS="exclude", BROKER_PATIENCE=patience)
+    process = at_work(job)
+    broker.kill()
+    process.send_signal(number)
+    said = ended(process)
+    assert process.returncode == 1, said
+    assert reason in said
+    broker.start()
+    check_nothing_is_lost(job, tmp_path)
+
+
+def test_a_broker_that_hangs_is_waited_for(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
+    """Its connections stay open, and nothing is answered."""
+    job = new_job(REPEATS="exclude")
+    process = at_work(job)
+    broker.freeze()
+    time.sleep(OUTAGE_SECONDS)
+    assert process.poll() is None
+    broker.thaw()
+
+    def is_done() -> bool:
+        with suppress(KafkaJobError):  # it has missed its own heartbeats: for a moment no partition has a leader
+            return job.emitted() >= COUNT
+        return False
+
+    until(lambda: process.poll() is not None or is_done())
+    process.send_signal(signal.SIGTERM)
+    said = ended(process)
+    assert process.returncode == 0, said
+    check_nothing_is_lost(job, tmp_path)
+
+
+def test_a_broker_that_hangs_for_good_ends_a_job_at_work(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
+    job = new_job(REPEATS="exclude", BROKER_PATIENCE=5)
+    process = at_work(job)
+    broker.freeze()
+    try:
+        said = ended(process)
+    finally:
+        broker.thaw()  # or no later test has a broker
+    assert process.returncode == 1, said
+    assert "`broker_patience`" in said
+    check_nothing_is_lost(job, tmp_path)
+
+
+def test_brokers_that_are_gone_for_good_end_an_idle_job(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
+    impatient, stopped = new_job(REPEATS="exclude", BROKER_PATIENCE=5), new_job(REPEATS="exclude")
+    one, other = at_work(impatient), at_work(stopped)
+    for job in (impatient, stopped):
+        until(lambda job=job: committed(broker.bootstrap, job.events, 1, job.events) == [COUNT])  # type: ignore[misc]
+    broker.kill()
+    other.send_signal(signal.SIGTERM)
+    said = ended(other)
+    assert other.returncode == 0, said  # everything was delivered
+    said = ended(one)
+    assert one.returncode == 1, said
+    assert "No broker has answered for 5 s (`broker_patience`)" in said
+    broker.start()
+    for job in (impatient, stopped):
+        check_nothing_is_lost(job, tmp_path)
+        assert job.emitted() == COUNT
+
+
+def test_a_second_signal_ends_it_at_once(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
+    job = new_job(REPEATS="exclude")
+    process = at_work(job)
+    broker.kill()  # so that there is something to wait for
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr is not None
+    until(lambda: "SIGTERM: finishing" in process.stderr.readline())  # type: ignore[union-attr]
+    process.send_signal(signal.SIGINT)
+    ended(process)
+    assert process.returncode == -signal.SIGINT
+    broker.start()
+    check_nothing_is_lost(job, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_within_seconds_with_all_delivered(
+    broker: Broker, new_job: NewJob, tmp_path: Path, number: signal.Signals
+) -> None:
+    job = new_job(REPEATS="exclude", EPOCH_SECONDS=60)
+    process = at_work(job)
+    process.send_signal(number)
+    said = process.communicate(timeout=5)[1]
+    assert process.returncode == 0, said
+    assert f"{number.name}: finishing" in said
+    (done,) = committed(broker.bootstrap, job.events, 1, job.events)
+    assert 1_000 < done < COUNT
+    assert done == job.emitted()
+    check_nothing_is_lost(job, tmp_path)
+    assert job.emitted() == COUNT
+
+
+@pytest.mark.parametrize(("which", "setting"), [("events", "input_topic"), ("lists", "output_topic")])
+def test_a_topic_that_is_deleted_ends_the_job(broker: Broker, new_job: NewJob, which: str, setting: str) -> None:
+    soon = '{"topic.metadata.refresh.interval.ms": "500", "topic.metadata.propagation.max.ms": "500"}'
+    job = new_job(KAFKA=soon)  # else it takes half a minute
+    produce(broker, job.events, RECORDS[:100])
+    process = job.start()
+    until(lambda: job.emitted() == 100)
+    topic = {"events": job.events, "lists": job.lists}[which]
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+    admin.delete_topics([topic])[topic].result(20)
+    if which == "lists":
+        produce(broker, job.events, RECORDS[100:200])
+    said = ended(process)
+    assert process.returncode == 1, said
+    assert f"{topic!r}" in said
+    assert f"`{setting}`" in said
+
+
+def with_small_lists(new_job: NewJob, new_topic: NewTopic, policy: str) -> Job:
+    job = new_job(TOP=100, TOO_LARGE=policy)
+    job.lists = job.variables["OUTPUT_TOPIC"] = new_topic(max_message_bytes="2500")
+    return job
+
+
+def test_a_list_that_is_too_large_stops_the_job(new_job: NewJob, new_topic: NewTopic) -> None:
+    job = with_small_lists(new_job, new_topic, "stop")
+    produce(job.broker, job.events, RECORDS[:1_000])
+    process = job.start("--stop-at-end")
+    said = ended(process)
+    assert process.returncode == 1, said
+    assert "too large" in said
+    assert "`too_large`" in said
+
+
+def test_a_list_that_is_too_large_goes_to_the_dead_letters(new_job: NewJob, new_topic: NewTopic) -> None:
+    job = with_small_lists(new_job, new_topic, "dead-letter")
+    produce(job.broker, job.events, RECORDS[:1_000])
+    said = job.run_to_the_end()
+    assert "too large" in said
+    letters = [dict(letter.headers() or []) for letter in consume(job.broker, job.rejects)]  # type: ignore[arg-type]
+    assert {letter["reason"] for letter in letters} == {b"list too large"}
+    lost = {str(letter["source"], "utf-8") for letter in letters}
+    kept = set(job.answered())
+    assert lost
+    assert kept
+    assert sorted(lost | kept) == sorted(f"{job.events}/0/{offset}" for offset in range(1_000))
+    assert len(letters) + job.emitted() == 1_000
+
+
+def test_a_dead_letter_is_cut_to_what_its_topic_takes(new_job: NewJob, new_topic: NewTopic) -> None:
+    job = new_job()
+    job.rejects = job.variables["DEAD_LETTER_TOPIC"] = new_topic(max_message_bytes="2500")
+    produce(job.broker, job.events, [b"\xff" * 10_000, b"\xff" * 100, *RECORDS[:10]])
+    job.run_to_the_end()
+    large, small = consume(job.broker, job.rejects)
+    assert 2_000 < len(large.value() or b"") < 2_500
+    assert dict(large.headers() or [])["raw_bytes"] == b"10000"  # type: ignore[arg-type]
+    assert small.value() == b"\xff" * 100
+    assert len(job.answered()) == 10

@@ -1,0 +1,167 @@
+"""Killed at any point and resumed, a run ends with the model and the lists of one that was never stopped."""
+
+import gzip
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from flows.sample import EVENTS
+from tests.support.kafka_jobs import Job, produce, records_of, replayed
+from tests.support.kill_driver import ON_KAFKA, POINTS
+
+ROOT = Path(__file__).parent.parent.parent
+KILLED = -9
+EVERY_EVENT = 300
+"""Calls of what is called for each batch, about, and of what is called for each snapshot: at least."""
+EVERY_SNAPSHOT = 6
+CALLS = {
+    "an event is to be learned": EVERY_EVENT,
+    "events are learned": EVERY_EVENT,
+    "a line is half written": EVERY_EVENT,
+    "the engine's directory is half made": 2,
+    "the engine's directory is made": 2,
+    "a state was loaded": 3,
+    "a part of the state was copied": 3,
+}
+
+
+def seeded() -> list[tuple[str, int]]:
+    draw = random.Random(5)
+    return [(point, draw.randint(1, CALLS.get(point, EVERY_SNAPSHOT))) for point in [*POINTS, *POINTS]]
+
+
+class Driver:
+    """The process whose children are killed; see `tests.support.kill_driver`."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.kill_driver"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, directory: Path, log: Path | None, settings: dict[str, Any], kill: tuple[str, int] | None) -> int:
+        """Run a job in a child; return its exit status."""
+        given = {"repeats": "exclude", "epoch_seconds": 0.02 if kill else 0.5, **settings}
+        request = {"log": log and str(log), "directory": str(directory), "settings": given, "kill": kill}
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(orjson.dumps(request).decode() + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+def write_events(path: Path, count: int) -> Path:
+    """Interactions with ids, some twice; erasures, and items that come and go."""
+    rows = gzip.decompress(EVENTS.read_bytes()).decode().splitlines()[1 : count + 1]
+    lines: list[dict[str, Any]] = []
+    for number, row in enumerate(rows):
+        user, item, time, *_ = row.split(",")
+        lines.append({"user": user, "item": item, "timestamp": float(time), "id": f"e{number}"})
+        if number % 97 == 0:
+            lines.append(lines[-1])
+        if number % 211 == 0:
+            lines.append({"kind": "forget", "user": user, "timestamp": float(time)})
+        if number % 301 == 0:
+            lines.append({"kind": "item", "item": item, "timestamp": float(time), "available": number % 2 == 0})
+    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    return path
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[Driver]:
+    driver = Driver()
+    yield driver
+    assert driver.process.stdin is not None
+    assert driver.process.stdout is not None
+    driver.process.stdin.close()
+    driver.process.stdout.close()
+    assert driver.process.wait(60) == 0
+
+
+Replay = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def replay(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Replay:
+    """Replays a log of every kind of event into a directory: `replay(directory, (point, call))`."""
+    log = write_events(tmp_path_factory.mktemp("log") / "events.jsonl", 4_000)
+    settings = {"emit": "changed", "dedup_window": 500}
+    return lambda directory, kill=None: driver.run(directory, log, settings, kill)
+
+
+Sums = dict[str, dict[str, str]]
+
+
+def sums_of(directory: Path) -> Sums:
+    sums: Sums = orjson.loads((directory / "sums.json").read_bytes())
+    return sums
+
+
+def outcome(directory: Path) -> tuple[bytes, Sums]:
+    return (directory / "lists.jsonl").read_bytes(), sums_of(directory)
+
+
+@pytest.fixture(scope="module")
+def unbroken(replay: Replay, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, Sums]:
+    directory = tmp_path_factory.mktemp("unbroken")
+    assert replay(directory) == 0
+    lists, sums = outcome(directory)
+    assert set(sums) == {"Cleaner", "Guard", "Refresher", "Learner", "Emitter"}
+    assert 1_000 < lists.count(b"\n") < 4_100
+    assert b'"items":null' in lists
+    return lists, sums
+
+
+@pytest.mark.parametrize(("point", "call"), seeded())
+def test_killed_anywhere_and_resumed_equals_never_stopped(
+    replay: Replay, unbroken: tuple[bytes, Sums], tmp_path: Path, point: str, call: int
+) -> None:
+    assert replay(tmp_path, (point, call)) == KILLED
+    assert replay(tmp_path) == 0
+    assert outcome(tmp_path) == unbroken
+
+
+def test_killed_again_and_again(replay: Replay, unbroken: tuple[bytes, Sums], tmp_path: Path) -> None:
+    draw = random.Random(7)
+    kills = 0
+    for _ in range(12):
+        point = draw.choice([point for point in POINTS if "directory" not in point])
+        kills += replay(tmp_path, (point, draw.randint(1, min(3, CALLS.get(point, 3))))) == KILLED
+        if (tmp_path / "sums.json").exists():
+            break  # it has come to the end in between
+    assert kills >= 3
+    assert replay(tmp_path) == 0
+    assert outcome(tmp_path) == unbroken
+
+
+def on_kafka(driver: Driver, job: Job, kill: tuple[str, int] | None = None) -> int:
+    names = ("bootstrap", "input_topic", "output_topic", "dead_letter_topic", "group")
+    settings = {name: job.variables[name.upper()] for name in names}
+    return driver.run(job.state.parent, None, settings, kill)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("point", ON_KAFKA)
+def test_killed_between_topics_and_resumed_equals_never_stopped(
+    driver: Driver, new_job: Callable[..., Job], tmp_path: Path, point: str
+) -> None:
+    job = new_job()
+    records = records_of(EVENTS, 4_000)
+    produce(job.broker, job.events, records)
+    assert on_kafka(driver, job, (point, 4)) == KILLED
+    assert on_kafka(driver, job) == 0
+    assert list(job.answered().values()) == replayed(job, records, tmp_path, "exclude")
+
+    log, plain = tmp_path / f"{job.events}.jsonl", tmp_path / "plain"
+    plain.mkdir()
+    assert driver.run(plain, log, {}, None) == 0
+    assert sums_of(tmp_path)["Learner"] == sums_of(plain)["Learner"]

@@ -1,0 +1,177 @@
+"""Kill a replay with SIGKILL and start it again: nothing is lost, nothing is written twice, nothing differs."""
+
+import gzip
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+import zstandard
+
+from flows.cli import FAILED, WRONG
+from flows.sample import EVENTS
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def start(out: Path, recovery: Path, *more: str, file_bytes: int = -1) -> subprocess.Popen[str]:
+    """Start a replay; of files longer than `file_bytes` the kernel takes no more, as of a full disk."""
+    command = [sys.executable, "-m", "flows.cli", "replay", str(EVENTS), "--repeats", "exclude", "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, "--recovery", str(recovery), *more],
+        cwd=ROOT,
+        env={**os.environ, "FRESHRANK_EPOCH_SECONDS": "0.1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    return process
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    return said
+
+
+def size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def kill_when(out: Path, length: int, process: subprocess.Popen[str]) -> None:
+    while size_of(out) < length:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    directory = tmp_path_factory.mktemp("unbroken")
+    finish(start(directory / "lists.jsonl", directory / "state"))
+    return (directory / "lists.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7])
+def test_killed_and_resumed_equals_never_stopped(tmp_path: Path, unbroken: bytes, share: float) -> None:
+    out, state = tmp_path / "lists.jsonl", tmp_path / "state"
+    kill_when(out, int(len(unbroken) * share), start(out, state))
+    assert size_of(out) < len(unbroken)
+    finish(start(out, state))
+    assert out.read_bytes() == unbroken
+
+
+def test_killed_again_and_again(tmp_path: Path, unbroken: bytes) -> None:
+    out, state = tmp_path / "lists.jsonl", tmp_path / "state"
+    for share in (0.2, 0.4, 0.6, 0.8):
+        kill_when(out, int(len(unbroken) * share), start(out, state))
+    finish(start(out, state))
+    assert out.read_bytes() == unbroken
+
+
+def test_a_recovery_directory_belongs_to_one_job_at_a_time(tmp_path: Path, unbroken: bytes) -> None:
+    out, state = tmp_path / "lists.jsonl", tmp_path / "state"
+    first = start(out, state)
+    while size_of(out) == 0:
+        time.sleep(0.005)
+    first.send_signal(signal.SIGSTOP)  # or it may end before the second has started
+    try:
+        second = start(tmp_path / "other.jsonl", state)
+        assert "another process is at work on this recovery directory" in second.communicate(timeout=60)[1]
+        assert second.returncode == WRONG
+    finally:
+        first.send_signal(signal.SIGCONT)
+    finish(first)
+    assert out.read_bytes() == unbroken
+
+    other_model = start(out, state, "--model", "popularity")
+    assert (
+        "expected the state of a job with model 'popularity'; found 'blend'" in other_model.communicate(timeout=60)[1]
+    )
+    assert other_model.returncode == WRONG
+
+
+def test_damaged_state_is_refused_in_one_line(tmp_path: Path) -> None:
+    out, state = tmp_path / "lists.jsonl", tmp_path / "state"
+    finish(start(out, state, "--limit", "2000"))
+    path = max((state / "state" / "learn").glob("*.log"), key=lambda path: int(path.stem))
+    data = bytearray(path.read_bytes())
+    data[50] ^= 1
+    path.write_bytes(data)
+    said = refused(start(out, state), WRONG)
+    assert f"{path.name}: the record at byte 0 is damaged. Restore the recovery directory" in said
+
+
+def refused(process: subprocess.Popen[str], status: int) -> str:
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == status, said
+    assert "Traceback" not in said
+    return said
+
+
+def whole(path: Path) -> bytes:
+    """Read a file of lists, compressed or not."""
+    with path.open("rb") as file:
+        if path.suffix == ".gz":
+            return gzip.decompress(file.read())
+        if path.suffix == ".zst":
+            return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
+        return file.read()
+
+
+@pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("room", [5_000_000, 300_000])
+def test_a_full_disk_stops_the_job_and_damages_nothing(tmp_path: Path, unbroken: bytes, ending: str, room: int) -> None:
+    """Of the larger files the state is full first, or the lists, whichever it is; of the smaller ones the lists."""
+    out, state = tmp_path / f"lists.jsonl{ending}", tmp_path / "state"
+    process = start(out, state, file_bytes=room)
+    said = refused(process, FAILED)
+    assert "File too large" in said
+    assert "Make room" in said
+    assert size_of(out) <= room
+    finish(start(out, state))
+    assert whole(out) == unbroken
+
+
+@pytest.mark.parametrize("kind", ["a file", "a file above it", "a file system that takes nothing"])
+def test_a_recovery_directory_that_cannot_be_written_is_named(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "file").touch()
+    directory = {"a file": tmp_path / "file", "a file above it": tmp_path / "file" / "state"}.get(
+        kind, Path("/sys/state")
+    )
+    said = refused(start(tmp_path / "lists.jsonl", directory), WRONG)
+    assert f"freshrank: {directory}: expected a directory to write; " in said
+    assert "Set `recovery` to one of yours." in said
+
+
+def test_killed_while_the_directory_is_made_it_is_made_by_the_next(tmp_path: Path, unbroken: bytes) -> None:
+    out, state = tmp_path / "lists.jsonl", tmp_path / "state"
+    (state / "engine.new").mkdir(parents=True)
+    (state / "job.json.new").write_bytes(b"{")
+    finish(start(out, state))
+    assert out.read_bytes() == unbroken
+
+
+def test_the_job_says_what_it_is(tmp_path: Path) -> None:
+    finish(start(tmp_path / "lists.jsonl", tmp_path / "state", "--limit", "10"))
+    job = orjson.loads((tmp_path / "state" / "job.json").read_bytes())
+    assert job == {"format": 1, "model": "blend", "repeats": "exclude", "input": str(EVENTS)}
+
+
+def test_lists_of_users_who_are_away_are_the_same_after_a_restart(tmp_path: Path) -> None:
+    more = ("--refresh", "3600", "--limit", "8000")
+    whole, out, state = tmp_path / "whole.jsonl", tmp_path / "lists.jsonl", tmp_path / "state"
+    finish(start(whole, tmp_path / "other", *more))
+    lists = whole.read_bytes()
+    assert lists.count(b"\n") > 12_000
+    assert b'"items":null' in lists
+    for share in (0.3, 0.7):
+        kill_when(out, int(len(lists) * share), start(out, state, *more))
+    finish(start(out, state, *more))
+    assert out.read_bytes() == lists

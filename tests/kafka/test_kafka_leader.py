@@ -1,0 +1,53 @@
+"""A partition that no broker holds, while other brokers are there: as the client's statistics tell it."""
+
+import time
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Producer
+
+from flows.kafka.errors import KafkaJobError
+from flows.kafka.outage import OutagePolicy
+from flows.kafka.source import KafkaSource
+from tests.support.kafka_fixtures import config, until
+
+
+def statistics(topic: str, leader: int) -> str:
+    states = {str(number): {"unknown": False, "leader": 1 if number else leader} for number in range(4)}
+    return orjson.dumps({"brokers": {"b": {"state": "UP"}}, "topics": {topic: {"partitions": states}}}).decode()
+
+
+def reading(mock_broker: str, seconds: float) -> tuple[Any, Any]:
+    producer = Producer({"bootstrap.servers": mock_broker})
+    for number in range(4):
+        producer.produce("t", b"x", partition=number)
+    assert producer.flush(20) == 0
+    source = KafkaSource({**config(mock_broker), "statistics.interval.ms": 0}, "t", patience=OutagePolicy(seconds))
+    parts = [source.build_part("in", str(number), None) for number in range(4)]
+    return source._readers.popitem()[1], parts
+
+
+def ask_all(reader: Any, parts: list[Any], leader: int) -> None:
+    reader._statistics(statistics("t", leader))
+    for part in parts:
+        part.next_batch()
+
+
+def test_it_is_said_and_then_ends_the_job(mock_broker: str, caplog: pytest.LogCaptureFixture) -> None:
+    reader, parts = reading(mock_broker, 0.5)
+    reader._statistics(statistics("t", -1))
+    assert "t/0 has no leader" in caplog.text
+    assert "The job waits." in caplog.text
+    with pytest.raises(KafkaJobError, match=r"t/0 has no leader.*for 0\.5 s \(`broker_patience`\): the job ends"):
+        until(lambda: ask_all(reader, parts, -1), 20)
+    reader.close()
+
+
+def test_it_is_forgotten_when_a_leader_is_found(mock_broker: str) -> None:
+    reader, parts = reading(mock_broker, 0.2)
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline:
+        ask_all(reader, parts, -1)
+        ask_all(reader, parts, 1)
+    reader.close()

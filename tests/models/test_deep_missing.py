@@ -1,0 +1,23 @@
+"""Without the extra, whoever asks for a deep model is told what to install; nobody else notices."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from flows.sample import EVENTS
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def test_whoever_asks_is_told_what_to_install() -> None:
+    code = "import sys; sys.modules['jax'] = None; from flows.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "replay", str(EVENTS), "--model", "deep:sasrec"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "pip install 'freshrank[deep]'" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,56 @@
+"""Drift: seen where the stream changes, at the same event however it is cut, and the weights follow faster."""
+
+import numpy as np
+import pytest
+
+from recmodels import Blend, Example
+from recmodels.fused.drift import BLOCK, DriftDetector
+
+CHANGE = 6_000
+
+
+def a_stream_that_changes() -> list[Example]:
+    """Users take what is popular; from `CHANGE` on each goes their own round of five items."""
+    draw = np.random.default_rng(11)
+    log = []
+    for k in range(2 * CHANGE):
+        user = int(draw.integers(40))
+        item = int(draw.zipf(1.6)) % 300 if k < CHANGE else 300 + user * 5 + k % 5
+        log.append(Example(f"u{user}", f"i{item}", 1.0, 30.0 * k))
+    return log
+
+
+def test_drift_is_seen_where_the_stream_changes() -> None:
+    model = Blend()
+    model.step_many(a_stream_that_changes(), n=0)
+    assert any(CHANGE < moment <= CHANGE + 8 * BLOCK for moment in model.drift_moments)
+    assert not any(2_000 < moment <= CHANGE for moment in model.drift_moments)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1_000])
+def test_where_batches_begin_never_shows(batch: int) -> None:
+    log = a_stream_that_changes()[: CHANGE + 1_000]
+    whole, cut = Blend(), Blend()
+    steps = whole.step_many(log, n=3)
+    assert whole.drift_moments
+    assert [
+        step for start in range(0, len(log), batch) for step in cut.step_many(log[start : start + batch], n=3)
+    ] == steps
+    assert cut.drift_moments == whole.drift_moments
+
+
+def test_a_restarted_watch_sees_the_same() -> None:
+    draw = np.random.default_rng(3)
+    losses = np.concatenate([draw.normal(2.0, 0.5, 40 * BLOCK), draw.normal(3.0, 0.5, 40 * BLOCK)])
+    live = DriftDetector()
+    for number, loss in enumerate(losses.tolist()):
+        if number % 1_777 == 0:
+            restarted = DriftDetector()
+            restarted.load(live.dump())
+            live = restarted
+        live.add(loss)
+    unbroken = DriftDetector()
+    for loss in losses.tolist():
+        unbroken.add(loss)
+    assert live.moments == unbroken.moments
+    assert len(live.moments) == 1

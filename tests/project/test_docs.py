@@ -1,0 +1,71 @@
+"""Promises about the pages in `docs/`: each is reached from the README, and each model that has a name is described."""
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from recmodels import Recommender
+from recmodels.checks import Check, yield_checks
+from recmodels.specification import BY_NAME
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")])
+MODELS = (ROOT / "docs" / "models.md").read_text()
+
+
+def links(page: Path) -> list[Path]:
+    """Return what a page links to in the project."""
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+    return [(page.parent / target).resolve() for target in targets]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    assert [target for target in links(page) if not target.exists()] == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, waiting = set[Path](), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        waiting += [target for target in links(page) if target.suffix == ".md" and target not in reached]
+    assert set(PAGES) <= reached
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_every_model_that_has_a_name_is_described(name: str) -> None:
+    assert f"`{name}`" in MODELS
+    assert f"`{name}" in (ROOT / "README.md").read_text()
+
+
+def the_model_of(code: str, name: str) -> type[Recommender]:
+    """Make the model that some code defines, in a module `mine`, where a pickle looks for it."""
+    mine = sys.modules.setdefault("mine", ModuleType("mine"))
+    exec(code, vars(mine))
+    made: type[Recommender] = vars(mine)[name]
+    return made
+
+
+def the_code(page: str, begin: str) -> str:
+    """Return the first block of Python code of a page that begins so, without prompts."""
+    found = re.search(rf"```python\n({re.escape(begin)}.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert found is not None, f"{page} shows a model of one's own"
+    return re.sub(r"^(>>>|\.\.\.) ?", "", found[1], flags=re.MULTILINE)
+
+
+FOLLOWED = the_model_of(the_code("docs/models.md", "from recmodels import Recommender\n"), "Followed")
+NEWEST = the_model_of(the_code("README.md", ">>> from recmodels import Recommender\n"), "Newest")
+CASES = [
+    pytest.param(model, check, id=f"{model.__name__}-{check.__name__}")
+    for model in (NEWEST, FOLLOWED)
+    for check in yield_checks(model)
+]
+
+
+@pytest.mark.parametrize(("model", "check"), CASES)
+def test_the_models_of_the_pages_keep_the_contract(model: type[Recommender], check: Check) -> None:
+    check(model)

@@ -1,0 +1,249 @@
+"""A real Apache Kafka broker for tests: one Java process on 127.0.0.1 that a test can end and start again.
+
+It has a listener of every kind: open, with a password, with TLS, with both, and with certificates on both sides. The
+jars come from Maven once (`tests/broker/pom.xml`) and are kept in the project's `.cache`.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from hashlib import sha256
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]  # forgotten re-export
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+POM = PROJECT / "tests" / "broker" / "pom.xml"
+
+USER, GUEST = "alice", "bob"
+PASSWORD = "correct-horse"
+"""The accounts of the SASL listeners. `GUEST` has no rights but those that a test gives it."""
+
+CLUSTER_ID = "ZnJlc2hyYW5rLXRlc3RzMQ"
+"""Any 16 bytes in URL-safe base64 would do."""
+
+PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://127.0.0.1:{tls},\
+SASL_SSL://127.0.0.1:{sasl_tls},MUTUAL://127.0.0.1:{mutual},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,\
+MUTUAL:SSL,CONTROLLER:PLAINTEXT
+listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl_plaintext.plain.sasl.jaas.config={plain_login}
+listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=\
+org.apache.kafka.common.security.scram.ScramLoginModule required;
+listener.name.sasl_ssl.sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config={plain_login}
+ssl.keystore.location={keystore}
+ssl.keystore.password={password}
+listener.name.mutual.ssl.client.auth=required
+listener.name.mutual.ssl.truststore.location={truststore}
+listener.name.mutual.ssl.truststore.type=PEM
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:{user};User:CN=client
+log.dirs={logs}
+auto.create.topics.enable=false
+num.partitions=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+"""
+
+
+class NoBrokerError(Exception):
+    """No broker can be had on this machine, or it did not start. The message says why."""
+
+
+class Broker:
+    """One single-node Kafka broker with a directory and ports of its own.
+
+    Args:
+        directory: Where its configuration, log segments and output are kept. It is made if it is missing.
+
+    Raises:
+        NoBrokerError: Java or Maven is missing, or Maven cannot fetch the jars.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.output = directory / "broker.out"
+        self._classpath = f"{kafka_jars()}/*"
+        self._properties = directory / "server.properties"
+        self._process: subprocess.Popen[bytes] | None = None
+        plain, sasl, tls, sasl_tls, mutual, controller = _free_ports(6)
+        self.bootstrap = f"127.0.0.1:{plain}"
+        """Address of the open listener."""
+        self.sasl_bootstrap = f"127.0.0.1:{sasl}"
+        """Address of the listener that asks for `USER` or `GUEST` and `PASSWORD` (SASL_PLAINTEXT, PLAIN or SCRAM)."""
+        self.tls_bootstrap = f"127.0.0.1:{tls}"
+        """Address of the listener with TLS (SSL)."""
+        self.sasl_tls_bootstrap = f"127.0.0.1:{sasl_tls}"
+        """Address of the listener with both (SASL_SSL, PLAIN)."""
+        self.mutual_tls_bootstrap = f"127.0.0.1:{mutual}"
+        """Address of the listener with TLS that asks the client for `client_key`, too (SSL)."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self.client_key, client_certificate = make_certificate(directory, "client")
+        """The key by which the broker knows a client, a PKCS#12 file with `PASSWORD`."""
+        keystore, self.certificate = make_certificate(directory)
+        """The certificate by which a client knows the broker, a PEM file."""
+        self._properties.write_text(
+            PROPERTIES.format(
+                plain=plain,
+                sasl=sasl,
+                tls=tls,
+                sasl_tls=sasl_tls,
+                mutual=mutual,
+                truststore=client_certificate,
+                controller=controller,
+                user=USER,
+                password=PASSWORD,
+                plain_login=f"org.apache.kafka.common.security.plain.PlainLoginModule required"
+                f' user_{USER}="{PASSWORD}" user_{GUEST}="{PASSWORD}";',
+                keystore=keystore,
+                logs=directory / "segments",
+            )
+        )
+        self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties))
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Start it, or start it again on the same data and ports, and wait until it answers."""
+        with self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*self._java(), "kafka.Kafka", str(self._properties)], stdout=output, stderr=output
+            )
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            try:
+                if admin.list_topics(timeout=1.0).brokers:
+                    return
+            except KafkaException:
+                continue
+        self.kill()
+        raise NoBrokerError(f"the broker did not answer within {timeout:.0f} s; it said:\n{self.tail()}")
+
+    def stop(self, timeout: float = 30.0) -> None:
+        """Ask it to shut down in order; kill it if it does not."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not ended."""
+        return self._process is not None
+
+    def freeze(self) -> None:
+        """Let it answer nothing more, with its connections open: what a machine that hangs looks like."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it as a crash would, with SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def tail(self, lines: int = 40) -> str:
+        """The last lines of what it printed."""
+        text = self.output.read_text(errors="replace") if self.output.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _java(self) -> list[str]:
+        memory = ["-Xms64m", "-Xmx320m", "-XX:+UseSerialGC"]
+        return ["java", *memory, "-Dlog4j2.level=WARN", "-cp", self._classpath]
+
+    def _run(self, *command: str) -> None:
+        done = subprocess.run([*self._java(), *command], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise NoBrokerError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+
+
+def make_certificate(directory: Path, name: str = "broker") -> tuple[Path, Path]:
+    """Make a key for 127.0.0.1 and a certificate that it has signed itself; return the key store and the PEM file."""
+    store, pem = directory / f"{name}.p12", directory / f"{name}.pem"
+    shared = ["-keystore", str(store), "-storetype", "PKCS12", "-storepass", PASSWORD, "-alias", name]
+    key = ["-keyalg", "EC", "-groupname", "secp256r1", "-dname", f"CN={name}", "-ext", "san=ip:127.0.0.1"]
+    for command in (["-genkeypair", *key], ["-exportcert", "-rfc", "-file", str(pem)]):
+        done = subprocess.run(["keytool", *command, *shared], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise NoBrokerError(f"keytool {command[0]} failed:\n{done.stdout}{done.stderr}")
+    return store, pem
+
+
+def kafka_jars() -> Path:
+    """Return the directory with the broker's jars; Maven fills it the first time.
+
+    Raises:
+        NoBrokerError: Java or Maven is missing, or Maven fails.
+    """
+    for program in ("java", "mvn"):
+        if shutil.which(program) is None:
+            raise NoBrokerError(f"`{program}` is not on the PATH; a test broker needs Java 17 and Maven")
+    # The name carries the pom's digest, so that another version in the pom means another directory.
+    jars = PROJECT / ".cache" / f"kafka-jars-{sha256(POM.read_bytes()).hexdigest()[:12]}"
+    if not jars.exists():
+        partial = jars.with_name(f"{jars.name}.{os.getpid()}")
+        goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={partial}"]
+        command = ["mvn", "-q", "-B", "-f", str(POM), *goal]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+        if done.returncode != 0:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise NoBrokerError(f"Maven could not fetch the broker's jars:\n{done.stdout}{done.stderr}")
+        try:
+            partial.rename(jars)
+        except OSError:  # another test run was faster
+            shutil.rmtree(partial, ignore_errors=True)
+    return jars
+
+
+def make_topic(bootstrap: str, topic: str, partitions: int = 1, **config: str) -> None:
+    """Create a topic and wait until it can be written to; `retention_ms="1"` sets `retention.ms`."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    settings = {name.replace("_", "."): value for name, value in config.items()}
+    admin.create_topics([NewTopic(topic, partitions, 1, config=settings)])[topic].result(timeout=30)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = admin.list_topics(topic, timeout=5).topics[topic].partitions
+        if len(found) == partitions and all(p.leader >= 0 for p in found.values()):
+            return
+    raise TimeoutError(f"topic {topic} did not appear within 30 s")
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()

@@ -1,0 +1,133 @@
+"""Fixtures and helpers for tests that need Kafka: a real broker, a mock of one, fresh topics, short flows."""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import bytewax.operators as op
+import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.testing import TestingSink, TestingSource
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
+
+from flows.engine import run_flow
+from flows.kafka.errors import Config, ask
+from flows.kafka.sink import KafkaSink
+from flows.kafka.source import KafkaSource
+from flows.messages import Outgoing, Raw
+from tests.support.kafka_broker import Broker, NoBrokerError, make_topic
+
+
+@dataclass
+class GivenBroker:
+    """A broker that somebody else runs: tests may use its open listener and nothing more."""
+
+    bootstrap: str
+    sasl_bootstrap: str | None = None
+
+
+AnyBroker = Broker | GivenBroker
+NewTopic = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyBroker]:
+    """One Apache Kafka broker for the whole session; that of `FRESHRANK_TEST_BOOTSTRAP` if it is set."""
+    if given := os.environ.get("FRESHRANK_TEST_BOOTSTRAP"):
+        yield GivenBroker(given)
+        return
+    own = start_broker(tmp_path_factory)
+    yield own
+    own.stop()
+
+
+def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Broker:
+    """A broker of the caller's own; where there can be none the test is skipped, on a CI machine failed."""
+    try:
+        broker = Broker(tmp_path_factory.mktemp("broker"))
+        broker.start()
+    except NoBrokerError as reason:
+        if os.environ.get("CI"):
+            pytest.fail(str(reason))
+        pytest.skip(str(reason))
+    return broker
+
+
+@pytest.fixture
+def new_topic(broker: AnyBroker) -> NewTopic:
+    """A function that makes a topic of a new name: `new_topic(3, cleanup_policy="compact")`."""
+
+    def new(partitions: int = 1, **config: str) -> str:
+        topic = f"topic-{uuid.uuid4().hex[:8]}"
+        make_topic(broker.bootstrap, topic, partitions, **config)
+        return topic
+
+    return new
+
+
+@pytest.fixture
+def mock_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of librdkafka's own mock cluster. A topic that is written to appears, with four partitions."""
+    monkeypatch.setattr("flows.kafka.sink.max_message_bytes", lambda *asked: None)  # a question it never answers
+    owner = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none", "log_level": 2})
+    brokers = owner.list_topics(timeout=10).brokers
+    yield ",".join(f"{each.host}:{each.port}" for each in brokers.values())
+    owner.flush()  # the cluster lives as long as its owner: until here
+
+
+def config(bootstrap: str, **more: str | int) -> Config:
+    """Consumer settings of the group `freshrank`; `linger_ms=1` sets `linger.ms`."""
+    settings = {name.replace("_", "."): value for name, value in more.items()}
+    return {"bootstrap.servers": bootstrap, "group.id": "freshrank", "auto.offset.reset": "earliest", **settings}
+
+
+def run(source: KafkaSource) -> list[Raw]:
+    """All that a flow gets from the source until it ends."""
+    got: list[Raw] = []
+    flow = Dataflow("test")
+    op.output("out", op.input("in", flow, source), TestingSink(got))
+    run_flow(flow, None, epoch_seconds=0.05)
+    source.close()
+    return got
+
+
+def write(sink: KafkaSink, messages: list[Outgoing]) -> None:
+    """Run a flow that writes these messages."""
+    flow = Dataflow("test")
+    pairs: list[tuple[str, Outgoing]] = [("", message) for message in messages]
+    op.output("out", op.input("in", flow, TestingSource(pairs, batch_size=100)), sink)
+    run_flow(flow, None, epoch_seconds=0.05)
+
+
+def fill(bootstrap: str, topic: str, count: int, parts: int = 1, size: int = 0) -> None:
+    producer = Producer({"bootstrap.servers": bootstrap})
+    for number in range(count):
+        producer.produce(topic, b"%d" % number + bytes(size), partition=number % parts)
+    assert producer.flush(20) == 0
+
+
+def delete_before(bootstrap: str, topic: str, offset: int) -> None:
+    """What retention does, at once."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for done in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
+        done.result(20)
+
+
+def committed(bootstrap: str, topic: str, parts: int = 1, group: str = "freshrank") -> list[int]:
+    """The group's offsets, a negative number where there is none."""
+    consumer = Consumer(dict(config(bootstrap, group_id=group)))
+    every = [TopicPartition(topic, part) for part in range(parts)]
+    offsets = ask(config(bootstrap), "asking", lambda: consumer.committed(every, timeout=10))
+    consumer.close()
+    return [each.offset for each in offsets]
+
+
+def until(holds: Callable[[], object], seconds: float = 60.0) -> None:
+    """Wait for something to hold; fail if it does not come to."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come to hold"
+        time.sleep(0.01)
