@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test check lint types format bench clean
+.PHONY: help install extra demo test check lint types format bench clean
 
 help:
 	@echo "make demo     install, and replay the bundled log: no broker needed"
 	@echo "make install  leave the command at $(BIN)/freshrank"
+	@echo "make extra NAME=tune   install an extra: avro, deep, pandas, parquet, report, serve or tune"
 	@echo "make test     install what the tests need, and run them"
 	@echo "make check    lint, types and tests: what CI runs"
 	@echo "make bench    measure speed; writes bench/results.md"
@@ -23,6 +24,9 @@ $(VENV)/installed-dev: $(VENV)/installed
 	touch $@
 
 install: $(VENV)/installed
+
+extra: install
+	$(BIN)/python -m pip install --quiet --editable '.[$(NAME)]'
 
 demo: install
 	$(BIN)/freshrank demo
