@@ -16,6 +16,8 @@ from pydantic_settings import SettingsError as SourceError
 from typing_extensions import override
 
 from flows.errors import UsageError
+from flows.formats.field_map import check_fields
+from flows.formats.times import TimeFormat, TimeUnit
 from flows.monitoring.logging_setup import LogFormat
 from flows.presets import UNKNOWN, Domain, DomainSource
 from flows.steps.emit import Policy
@@ -73,6 +75,17 @@ class Settings(BaseSettings):
     strangers: bool = False
     """Keep a list for whoever has none, under the empty key. With `refresh` there is one anyway."""
 
+    fields: dict[str, str] = {}
+    """Where a field of the input has another name, or stands in a nested object: `user = "actor.id"`. An empty path
+    turns a field off."""
+    time_unit: TimeUnit | None = None
+    """What numbers in `timestamp` count: `s`, `ms`, `us`, `ns`, `d` (days), or `yyyymmdd` for dates written as digits.
+    Not set: found by their size in a file, and seconds on Kafka."""
+    time_zone: str = "UTC"
+    """The zone of times that are written without one: `Europe/Berlin`, or an offset such as `+02:00`."""
+    time_format: str | None = None
+    """How times are written, in the codes of Python's `strptime`: `%d.%m.%Y %H:%M`. Not set: ISO 8601."""
+
     bootstrap: str = "localhost:9092"
     """Addresses of Kafka brokers, with commas between them."""
     input_topic: str = "events"
@@ -124,6 +137,23 @@ class Settings(BaseSettings):
     def _model_exists(cls, model: str) -> str:
         build_model(model, repeats="allow")
         return model
+
+    @field_validator("fields")
+    @classmethod
+    def _fields_exist(cls, fields: dict[str, str]) -> dict[str, str]:
+        check_fields(fields, "fields")
+        return fields
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone_exists(cls, zone: str) -> str:
+        TimeFormat(zone=zone)
+        return zone
+
+    @property
+    def times(self) -> TimeFormat:
+        """How timestamps are read where nothing is found out by looking at them."""
+        return TimeFormat(self.time_unit or "s", self.time_zone, self.time_format)
 
     @override
     @classmethod

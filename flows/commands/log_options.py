@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,8 @@ import typer
 from flows.commands.protocol_options import with_options
 from flows.errors import LogError, UsageError
 from flows.files.recording import check_recording, record
-from flows.formats.validation import RejectError, seconds
+from flows.formats.reasons import RejectError
+from flows.formats.times import TimeFormat
 from flows.kafka.topic_range import Range, read_range
 from flows.settings import Settings
 
@@ -64,7 +64,7 @@ def record_topic(settings: Settings, topic: str, wanted: Range, path: Path) -> s
 
 
 def moment(option: str, text: str | None) -> float | None:
-    """Read a moment: a date, which begins at midnight UTC, a time with an offset, or Unix seconds.
+    """Read a moment: a date, which begins at midnight UTC, a time, in UTC where it has no offset, or Unix seconds.
 
     >>> moment("--since", "1970-01-02"), moment("--since", "1970-01-01T01:00:00+01:00"), moment("--since", "90.5")
     (86400.0, 0.0, 90.5)
@@ -75,10 +75,8 @@ def moment(option: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        if len(text) == len("2026-11-01") and text[4] == "-":
-            return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
-        return seconds(float(text) if text.replace(".", "", 1).isdigit() else text)
-    except (ValueError, RejectError):
+        return TimeFormat().seconds(text)
+    except RejectError:
         raise UsageError(
             f"{option}: expected a date, a time with an offset or Unix seconds, such as 2026-11-01 or "
             f"2026-11-01T08:00:00Z; got {text!r}."

@@ -1,4 +1,4 @@
-"""Decode one line of a CSV log into an interaction."""
+"""Decode one record of a CSV log into an interaction."""
 
 import csv
 import re
@@ -6,28 +6,36 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Final
 
+from flows.formats.times import TimeFormat
 from flows.formats.validation import MAX_RECORD_BYTES, Naming, Reason, RejectError, interaction, position
 from flows.messages import Interaction, Raw, Rejected
 
 REQUIRED: Final = ("user", "item", "timestamp")
 FIELDS: Final = (*REQUIRED, "event", "value", "id", "session")
 """The fields a CSV log can hold."""
+MISSING: Final = frozenset(("\\N", "NULL", "null"))
+"""Cells that databases write where there is no value. An empty cell means the same."""
 
-# The csv module takes a quote inside a bare cell, and so the second half of a row with a newline in quotes.
-_CELL = r'(?:"(?:[^"]|"")*+"|[^",]*+)'
-_WELL_QUOTED = re.compile(f"{_CELL}(?:,{_CELL})*+")
+
+def well_quoted(delimiter: str) -> str:
+    """Return the pattern of one cell as RFC 4180 has it: in quotes, or without any quote."""
+    return rf'(?:"(?:[^"]|"")*+"|[^"{re.escape(delimiter)}]*+)'
 
 
 class CsvDecoder:
-    """Turns the CSV line in a `Raw` into an `Interaction`, or says why not in a `Rejected`. Never raises.
+    """Turns the CSV record in a `Raw` into an `Interaction`, or says why not in a `Rejected`. Never raises.
 
-    One line is one row, without a newline inside it, separated by commas, with quotes as in RFC 4180. An
-    empty cell of an optional field means: not given. Cells are taken as they are: spaces belong to an id.
+    Quotes are those of RFC 4180: a record may hold newlines between them. An empty cell, `\\N` or `NULL` means: not
+    given. Other cells are taken as they are: spaces belong to an id.
 
     Args:
         columns: The field each column holds, in the order of the columns: one of `FIELDS`, or any other text
             for a column to pass over. `user`, `item` and `timestamp` must be there.
         name: How rejects name their record.
+        delimiter: What stands between cells, such as `;` or `::`.
+        quotes: Whether cells may be quoted. Otherwise a quote is a character like any other.
+        decimal_comma: Whether numbers are written as `4,5`.
+        times: How timestamps are read.
 
     >>> decode = CsvDecoder(["user", "item", "timestamp", "title", "value"])
     >>> event = decode(Raw("events", 0, 0, b'u1,i9,1382021321.5,"Hope, and more",4'), arrived=0.0)
@@ -35,33 +43,51 @@ class CsvDecoder:
     ('u1', 4.0, 'interaction', 'events/0/0')
     >>> print(decode(Raw("events", 0, 1, b"u1,i9,yesterday,,4"), arrived=0.0).reason)
     not a time
+    >>> decode = CsvDecoder(["user", "item", "value", "timestamp"], delimiter=";", decimal_comma=True)
+    >>> decode(Raw("events", 0, 2, b"u1;i9;4,5;1382021321"), arrived=0.0).value
+    4.5
     """
 
-    def __init__(self, columns: Sequence[str], name: Naming = position) -> None:
+    def __init__(
+        self,
+        columns: Sequence[str],
+        name: Naming = position,
+        *,
+        delimiter: str = ",",
+        quotes: bool = True,
+        decimal_comma: bool = False,
+        times: TimeFormat | None = None,
+    ) -> None:
         absent = [field for field in REQUIRED if field not in columns]
         if absent:
             raise ValueError(f"expected columns for user, item and timestamp; missing {', '.join(absent)}")
         self.columns = tuple(columns)
         self.name = name
+        self.times = times or TimeFormat()
+        self._cells = CellReader(delimiter, quotes)
+        self._decimal_comma = decimal_comma
         # A column that is absent reads the empty cell that __call__ puts behind the row's last.
         self._pick = itemgetter(*(columns.index(f) if f in columns else len(columns) for f in FIELDS))
 
     def __call__(self, raw: Raw, arrived: float) -> Interaction | Rejected:
-        """Decode one line. `arrived` is the `time.perf_counter()` that the event will carry."""
+        """Decode one record. `arrived` is the `time.perf_counter()` that the event will carry."""
         try:
-            row = _cells(raw.value)
+            row = self._cells(raw.value)
             if len(row) != len(self.columns):
                 raise RejectError(Reason.MALFORMED_ROW)
             row.append("")
+            if not MISSING.isdisjoint(row):
+                self._check_given(row)
+                row = ["" if cell in MISSING else cell for cell in row]
             user, item, timestamp, event, value, id, session = self._pick(row)
             return interaction(
                 raw,
                 arrived,
                 user,
                 item,
-                _seconds(timestamp),
+                self._seconds(timestamp),
                 event,
-                _number(value),
+                self._number(value) if value else None,
                 id,
                 session,
                 None,
@@ -74,37 +100,68 @@ class CsvDecoder:
             fault = found
         return Rejected(self.name(raw), fault.reason, fault.field, raw.value)
 
+    def _check_given(self, row: Sequence[str]) -> None:
+        for field, cell in zip(REQUIRED, self._pick(row), strict=False):
+            if cell in MISSING:
+                raise RejectError(Reason.MISSING_FIELD, field)
 
-def _cells(line: bytes | None) -> list[str]:
-    if not line or line == b"\r":
-        raise RejectError(Reason.EMPTY_RECORD)
-    if len(line) > MAX_RECORD_BYTES:
-        raise RejectError(Reason.RECORD_TOO_LONG)
-    text = line.decode()
-    if text[-1] == "\r":
-        text = text[:-1]
-    if '"' not in text:
-        return text.split(",")
-    if not _WELL_QUOTED.fullmatch(text):
-        raise RejectError(Reason.MALFORMED_ROW)
-    return next(csv.reader([text], strict=True))
+    def _number(self, cell: str) -> float:
+        try:
+            return _float(cell, self._decimal_comma)
+        except ValueError:
+            raise RejectError(Reason.WRONG_TYPE, "value") from None
 
-
-def _number(cell: str) -> float | None:
-    if not cell:
-        return None
-    try:
-        if "_" not in cell:  # Python would read 1_000
-            return float(cell)
-    except ValueError:
-        pass
-    raise RejectError(Reason.WRONG_TYPE, "value")
+    def _seconds(self, cell: str) -> float:
+        if not cell:
+            raise RejectError(Reason.MISSING_FIELD, "timestamp")
+        try:
+            number = _float(cell, self._decimal_comma)
+        except ValueError:
+            return self.times.seconds(cell)
+        return number if self.times.is_plain else self.times.seconds(number)
 
 
-def _seconds(cell: str) -> float | str:
-    if not cell:
-        raise RejectError(Reason.MISSING_FIELD, "timestamp")
-    try:
-        return cell if "_" in cell else float(cell)
-    except ValueError:
-        return cell  # perhaps ISO 8601
+class CellReader:
+    """Cuts one CSV record into its cells.
+
+    Args:
+        delimiter, quotes: As of `CsvDecoder`.
+
+    >>> CellReader("::")(b"1::1193::5"), CellReader(";")(b'a;"b;c";d')
+    (['1', '1193', '5'], ['a', 'b;c', 'd'])
+    """
+
+    def __init__(self, delimiter: str = ",", quotes: bool = True) -> None:
+        self.delimiter = delimiter
+        self.quotes = quotes and len(delimiter) == 1
+        cell = well_quoted(delimiter)
+        # The csv module takes a quote inside a bare cell, and so half of a record whose other half is lost.
+        self._well_quoted = re.compile(f"{cell}(?:{re.escape(delimiter)}{cell})*+")
+
+    def __call__(self, record: bytes | None) -> list[str]:
+        """Return the cells.
+
+        Raises:
+            RejectError, UnicodeDecodeError, csv.Error: It is no record.
+        """
+        if not record or record == b"\r":
+            raise RejectError(Reason.EMPTY_RECORD)
+        if len(record) > MAX_RECORD_BYTES:
+            raise RejectError(Reason.RECORD_TOO_LONG)
+        text = record.decode()
+        if text[-1] == "\r":
+            text = text[:-1]
+        if '"' not in text or not self.quotes:
+            return text.split(self.delimiter)
+        if not self._well_quoted.fullmatch(text):
+            raise RejectError(Reason.MALFORMED_ROW)
+        return next(csv.reader([text], strict=True, delimiter=self.delimiter))
+
+
+def _float(cell: str, decimal_comma: bool) -> float:
+    """Read a number. Python would read 1_000, too."""
+    if "_" in cell:
+        raise ValueError(cell)
+    if decimal_comma and "," in cell:
+        cell = cell.replace(".", "").replace(",", ".")
+    return float(cell)

@@ -65,7 +65,7 @@ def kafka_connections(
     lists = KafkaSink(client, settings.output_topic, patience=patience, instead=instead)
     return KafkaConnections(
         source=watched,
-        decoder=JsonDecoder(),
+        decoder=JsonDecoder(fields=settings.fields, times=settings.times),
         lists=lists,
         dead_letters=rejects,
         dead_letter=to_kafka,

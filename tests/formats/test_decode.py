@@ -9,8 +9,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.formats.csv_events import FIELDS
-from flows.formats.json_events import CsvDecoder
+from flows.formats.csv_events import FIELDS, CsvDecoder
 from flows.formats.validation import END_OF_TIME, Reason
 from flows.messages import Event, Forget, Interaction, ItemEvent, Raw, Rejected
 from flows.steps.decode import decode

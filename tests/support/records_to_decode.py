@@ -5,8 +5,8 @@ import io
 import json
 from typing import Any
 
-from flows.formats.csv_events import FIELDS
-from flows.formats.json_events import CsvDecoder, JsonDecoder
+from flows.formats.csv_events import FIELDS, CsvDecoder
+from flows.formats.json_events import JsonDecoder
 from flows.formats.validation import Reason
 from flows.messages import Event, Raw, Rejected
 
