@@ -17,7 +17,7 @@ MAX_SEMICOLONS = 3.0
 """Semicolons in 1,000 words."""
 
 CODE_BLOCK = re.compile(r"^( *)(```|~~~).*?^\1\2[^\n]*$", re.MULTILINE | re.DOTALL)
-ABBREVIATIONS = ("e.g.", "i.e.", "al.", "vs.", "approx.", "No.", "Eq.")
+ABBREVIATIONS = re.compile(r"\b(?:e\.g\.|i\.e\.|al\.|vs\.|No\.|Eq\.)")
 
 
 class Prose(NamedTuple):
@@ -77,8 +77,7 @@ def prose_of(markdown: str) -> Prose:
     sentences = []
     for paragraph in re.split(r"\n\s*\n", text):
         line = " ".join(paragraph.split())
-        for mark in ABBREVIATIONS:
-            line = line.replace(mark, mark.replace(".", "\0"))
+        line = ABBREVIATIONS.sub(lambda match: match[0].replace(".", "\0"), line)
         for each in re.split(r"(?<=[.!?])[\"')]*\s+(?=[\"'(]?[A-Z0-9])|(?<=:)\s*$", line):
             if re.search(r"\w", each):
                 sentences.append(each.replace("\0", ".").strip())
