@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +18,8 @@ from typing_extensions import override
 from flows.errors import UsageError
 from flows.formats.field_map import check_fields
 from flows.formats.times import TimeFormat, TimeUnit
+from flows.kafka.client_settings import RESERVED, as_text
+from flows.kafka.token_command import TokenCommand
 from flows.monitoring.logging_setup import LogFormat
 from flows.presets import UNKNOWN, Domain, DomainSource
 from flows.steps.emit import Policy
@@ -101,12 +103,17 @@ class Settings(BaseSettings):
     """Of output topics that are created."""
     replication: Annotated[int, Field(ge=1)] = 1
     """Of output topics that are created."""
-    kafka: dict[str, str] = {}
-    """Further librdkafka settings by their own names, such as `security.protocol`."""
+    kafka: dict[str, bool | int | float | str] = {}
+    """Further librdkafka settings by their own names, such as `security.protocol`. Those that the job sets itself are
+    refused."""
     kafka_password: SecretStr | None = None
     """`sasl.password`, better kept in a variable or a file than in `kafka`."""
     kafka_password_file: Path | None = None
     """A file that holds `sasl.password`."""
+    kafka_token_command: str | None = None
+    """Command that prints a token for SASL/OAUTHBEARER, alone or as JSON with `access_token` and `expires_in`."""
+    compacted_input: bool = False
+    """Accept an input topic of which the brokers keep only the newest event of each key."""
     batch: Annotated[int, Field(ge=1)] = 64
     """Most records taken at once."""
     broker_patience: Annotated[float, Field(gt=0.0, le=2_000_000.0)] = 300.0
@@ -155,6 +162,26 @@ class Settings(BaseSettings):
         """How timestamps are read where nothing is found out by looking at them."""
         return TimeFormat(self.time_unit or "s", self.time_zone, self.time_format)
 
+    @field_validator("kafka")
+    @classmethod
+    def _is_not_set_elsewhere(cls, kafka: dict[str, Any]) -> dict[str, Any]:
+        for name in kafka:
+            if name in RESERVED:
+                raise ValueError(f"the job sets `{name}` itself: {RESERVED[name]}")
+        return kafka
+
+    @model_validator(mode="after")
+    def _has_one_password(self) -> "Settings":
+        given = {
+            "`kafka_password`": self.kafka_password is not None,
+            "`kafka_password_file`": self.kafka_password_file is not None,
+            "`sasl.password` in the `kafka` table": "sasl.password" in self.kafka,
+        }
+        named = [name for name, is_given in given.items() if is_given]
+        if len(named) > 1:
+            raise ValueError(f"expected one Kafka password; {' and '.join(named)} each give one. Leave one of them.")
+        return self
+
     @override
     @classmethod
     def settings_customise_sources(
@@ -188,7 +215,10 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: `kafka_password_file` cannot be read.
         """
-        config: dict[str, Any] = {**self.kafka, "bootstrap.servers": self.bootstrap}
+        config: dict[str, Any] = {name: as_text(value) for name, value in self.kafka.items()}
+        config["bootstrap.servers"] = self.bootstrap
+        if self.kafka_token_command is not None:
+            config["oauth_cb"] = TokenCommand(self.kafka_token_command)
         password = self.kafka_password.get_secret_value() if self.kafka_password else None
         if self.kafka_password_file is not None:
             password = _secret_of(self.kafka_password_file)
@@ -241,5 +271,5 @@ def _fault(found: dict[str, Any]) -> str:
     name = ".".join(map(str, found["loc"]))
     if found["type"] == "extra_forbidden":
         return f"setting {name}: there is no such setting. There are: {', '.join(Settings.model_fields)}."
-    said = f"setting {name}: {found['msg'].removeprefix('Value error, ')}"
-    return said if name.startswith(("kafka", "model")) else f"{said}; got {found['input']!r}"
+    said = f"setting {name}: {found['msg'].removeprefix('Value error, ')}".removeprefix("setting : ")
+    return said if name.startswith(("kafka", "model")) or not name else f"{said}; got {found['input']!r}"

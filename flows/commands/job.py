@@ -1,5 +1,6 @@
 """`freshrank run`, `check`, `feed` and `record`: the job beside Kafka."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -19,11 +20,13 @@ from flows.commands.options import (
 )
 from flows.errors import UsageError
 from flows.job.feed import feed as feed_log
-from flows.job.preflight import find_faults
+from flows.job.preflight import inspect_job
 from flows.job.run import run as run_job
 from flows.kafka.errors import secrets_in
 from flows.kafka.topic_range import Range
 from flows.monitoring.logging_setup import set_up_logging
+
+logger = logging.getLogger(__name__)
 
 
 def record(
@@ -49,9 +52,11 @@ def run(
     """Run the job: Kafka in, Kafka out, until stopped."""
     settings = settings_of(config, explore=explore)
     set_up_logging(settings.log_format, secrets_in(settings.client()))
-    faults = find_faults(settings)
-    if faults:
-        raise UsageError("\n".join(faults))
+    found = inspect_job(settings)
+    if found.faults:
+        raise UsageError("\n".join(found.faults))
+    for warning in found.warnings:
+        logger.warning("%s", warning)
     warm_up_kernels(settings)
     run_job(settings, stop_at_end)
 
@@ -79,7 +84,10 @@ def feed(
 def check(config: Config = None) -> None:
     """Say what is wrong with the configuration, the topics or the broker, and what to do."""
     settings = settings_of(config)
-    faults = find_faults(settings)
-    if faults:
-        raise UsageError("\n".join(faults))
-    console.print(f"All is well: {settings.bootstrap} has what the job needs.", highlight=False)
+    found = inspect_job(settings)
+    for warning in found.warnings:
+        say(f"Warning: {warning}")
+    if found.faults:
+        raise UsageError("\n".join(found.faults))
+    verdict = "The job can run, with the warnings above" if found.warnings else "All is well"
+    say(f"{verdict}: {settings.bootstrap} has what the job needs.")

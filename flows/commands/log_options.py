@@ -12,6 +12,7 @@ from flows.errors import LogError, UsageError
 from flows.files.recording import check_recording, record
 from flows.formats.reasons import RejectError
 from flows.formats.times import TimeFormat
+from flows.job.preflight import require_brokers
 from flows.kafka.topic_range import Range, read_range
 from flows.settings import Settings
 
@@ -59,6 +60,7 @@ class GivenLog:
 def record_topic(settings: Settings, topic: str, wanted: Range, path: Path) -> str:
     """Record a range of a topic, and return a sentence that says what was written."""
     check_recording(path)
+    require_brokers(settings, {"input_topic": topic})
     count = record(topic, read_range(settings.client(), topic, wanted), path)
     return f"{count:,} records of {topic} are in {path}. Replay it again: freshrank replay {path}"
 

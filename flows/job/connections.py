@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from flows.formats.dead_letters import of_large_list, shorten, to_kafka
 from flows.formats.json_events import JsonDecoder
+from flows.job.preflight import require_distinct_topics
 from flows.kafka.errors import secrets_in
 from flows.kafka.lag import Lag
 from flows.kafka.outage import OutagePolicy
@@ -84,8 +85,10 @@ def connections_for_engine(settings: Settings) -> KafkaConnections:
 
     Raises:
         PortError: Metrics cannot be served where the settings say.
+        UsageError: A topic is both read and written.
     """
     set_up_logging(settings.log_format, secrets_in(settings.client()))
+    require_distinct_topics(settings)
     connections = kafka_connections(settings)
     if (directory := settings.recovery) is not None:
         connections.store = lambda step: Store(directory / "state" / step)

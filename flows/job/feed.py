@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 from flows.errors import UsageError
 from flows.files.open_log import Log, LogError, open_log
 from flows.formats.json_events import encode_event
+from flows.job.preflight import require_brokers
 from flows.kafka.admin import create_topic, partitions
 from flows.kafka.errors import SILENCE_STDERR, ask
 from flows.kafka.sink import KafkaSink
@@ -58,17 +59,19 @@ def feed(
 
     Raises:
         LogError: The log cannot be read, or breaks off; then all that was read before has been delivered.
-        KafkaTrouble: An event could not be delivered.
-        UsageError: The rate is not above 0.
+        KafkaJobError: An event could not be delivered.
+        UsageError: The rate is not above 0, or the brokers or the topic cannot be reached.
     """
     if rate is not None and not rate > 0.0:
         raise UsageError(f"rate: expected events per second, above 0; got {rate}")
     batch = BATCH if rate is None else max(1, min(BATCH, int(rate / BATCHES_A_SECOND)))
     opened = open_log(log, columns, batch_size=batch)
     client = settings.client()
+    require_brokers(settings, {"input_topic": topic}, may_be_missing=True)
     if settings.create_topics:
         size = {"partitions": settings.partitions, "replication": settings.replication}
         create_topic(client, topic, compacted=False, **size)
+        require_brokers(settings, {"input_topic": topic})
     if if_empty and not _is_empty(client, topic):
         return Fed(0, 0, skipped=True)
     sink, rejected = KafkaSink(client, topic), 0

@@ -1,17 +1,100 @@
-"""Checks before a job starts: topics, brokers and rights."""
+"""Checks before a job starts: settings, brokers, topics and rights."""
 
+from typing import NamedTuple
+
+from flows.errors import UsageError
 from flows.kafka.acls import RequiredAcl, Right, missing_rights
-from flows.kafka.admin import create_topic, probe
+from flows.kafka.admin import create_topic
+from flows.kafka.probe import cleanup_policies, probe
 from flows.settings import Settings
 
 
-def find_faults(settings: Settings) -> list[str]:
-    """Say what keeps the job from running; topics that it may create are no fault. Nothing where all is well."""
+class Findings(NamedTuple):
+    """What a look at settings and brokers found, one line each with the way out."""
+
+    faults: list[str]
+    """What keeps the job from running, or would make it lose records."""
+    warnings: list[str]
+    """What the job runs with, but should not."""
+
+
+def inspect_job(settings: Settings) -> Findings:
+    """Say what is wrong with the settings, the brokers, the topics or the rights of a job.
+
+    Topics that the job may create are no fault.
+    """
+    if faults := topic_faults(settings):
+        return Findings(faults, [])
     topics = {"input_topic": settings.input_topic}
     if not settings.create_topics:
         topics |= {"output_topic": settings.output_topic, "dead_letter_topic": settings.dead_letter_topic}
     client = settings.client()
-    return probe(client, topics) or missing_rights(client, *_needs(settings))
+    if faults := probe(client, topics):
+        return Findings(faults, [])
+    policies = _policy_findings(settings)
+    return Findings(missing_rights(client, *_needs(settings)) + policies.faults, policies.warnings)
+
+
+def topic_faults(settings: Settings) -> list[str]:
+    """Say which topics are named twice. A topic that is both read and written is a ring: it never ends."""
+    faults = []
+    roles = {name: getattr(settings, name) for name in ("input_topic", "output_topic", "dead_letter_topic")}
+    for name, other, harm in (
+        ("output_topic", "input_topic", "the job would read its own lists as events"),
+        ("dead_letter_topic", "input_topic", "each rejected record would be read and rejected again, without end"),
+        ("dead_letter_topic", "output_topic", "readers of lists would read dead letters"),
+    ):
+        if roles[name] == roles[other]:
+            faults.append(f"`{name}` and `{other}` are both {roles[name]!r}: {harm}. Give one of them another topic.")
+    return faults
+
+
+def require_distinct_topics(settings: Settings) -> None:
+    """Refuse settings that name a topic twice.
+
+    Raises:
+        UsageError: A topic has two roles.
+    """
+    if faults := topic_faults(settings):
+        raise UsageError("\n".join(faults))
+
+
+def require_brokers(settings: Settings, topics: dict[str, str], *, may_be_missing: bool = False) -> None:
+    """Refuse to go on where brokers do not answer or topics are missing.
+
+    Args:
+        settings: Where the brokers are.
+        topics: Names of topics by the setting or option that holds them.
+        may_be_missing: A topic that is not there is no fault.
+
+    Raises:
+        UsageError: As `flows.kafka.probe.probe` finds.
+    """
+    if faults := probe(settings.client(), topics, may_be_missing=may_be_missing):
+        raise UsageError("\n".join(faults))
+
+
+def _policy_findings(settings: Settings) -> Findings:
+    names = (settings.input_topic, settings.dead_letter_topic, settings.output_topic)
+    policies = cleanup_policies(settings.client(), names)
+    events, letters, lists = (policies.get(name) for name in names)
+    found = Findings([], [])
+    if events is not None and "compact" in events and not settings.compacted_input:
+        found.faults.append(
+            f"Topic {names[0]!r} (`input_topic`) has cleanup.policy={events}: the brokers keep only the newest event of"
+            " each key, so older events are lost. Set it to delete, or accept the loss: set `compacted_input` to true."
+        )
+    if letters is not None and "compact" in letters:
+        found.faults.append(
+            f"Topic {names[1]!r} (`dead_letter_topic`) has cleanup.policy={letters}: the brokers keep only the newest"
+            " dead letter of each key. Set it to delete, or change `dead_letter_topic`."
+        )
+    if lists is not None and "compact" not in lists:
+        found.warnings.append(
+            f"Topic {names[2]!r} (`output_topic`) has cleanup.policy={lists}: lists of users who are away are removed"
+            " when its retention ends. Set it to compact, which keeps the newest list of each user."
+        )
+    return found
 
 
 def _needs(settings: Settings) -> tuple[list[RequiredAcl], RequiredAcl]:
@@ -23,13 +106,9 @@ def _needs(settings: Settings) -> tuple[list[RequiredAcl], RequiredAcl]:
     return topics, RequiredAcl("group", settings.group, Right.READ)
 
 
-def make_topics(settings: Settings) -> list[str]:
-    """Create the output topics where they are missing and may be created; return warnings about those there are."""
-    if not settings.create_topics:
-        return []
-    client, size = settings.client(), {"partitions": settings.partitions, "replication": settings.replication}
-    warnings = [
-        create_topic(client, settings.output_topic, compacted=True, **size),
-        create_topic(client, settings.dead_letter_topic, compacted=False, **size),
-    ]
-    return [warning for warning in warnings if warning]
+def make_topics(settings: Settings) -> None:
+    """Create the output topics where they are missing and may be created."""
+    if settings.create_topics:
+        client, size = settings.client(), {"partitions": settings.partitions, "replication": settings.replication}
+        create_topic(client, settings.output_topic, compacted=True, **size)
+        create_topic(client, settings.dead_letter_topic, compacted=False, **size)

@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.engine import run_flow
 from flows.job.connections import kafka_connections, serve_metrics
-from flows.job.preflight import make_topics
+from flows.job.preflight import make_topics, require_distinct_topics
 from flows.kafka.output_positions import last_answered
 from flows.monitoring.counters import Counters
 from flows.pipeline import build_flow
@@ -32,13 +32,14 @@ def run(settings: Settings, stop_at_end: bool = False) -> Counters:
         stop_at_end: End where the input topic ended when the job began.
 
     Raises:
-        KafkaTrouble: What it needs of Kafka is not there.
+        KafkaJobError: What it needs of Kafka is not there.
+        UsageError: A topic is both read and written.
         PortError: Metrics cannot be served where the settings say.
         RecoveryError: The recovery directory cannot be used.
         TooManyRejectsError: More records are rejected than the settings allow.
     """
-    for warning in make_topics(settings):
-        logger.warning(warning)
+    require_distinct_topics(settings)
+    make_topics(settings)
     job = {
         "model": settings.model,
         "repeats": settings.repeats,

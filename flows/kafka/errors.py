@@ -1,23 +1,23 @@
 """What goes wrong between the job and its brokers, said so that one knows which setting to change.
 
-Clients speak through `KafkaJobError`; what they do while they wait is in `kafka_patience`. No secret becomes part of a
-message.
+Clients speak through `KafkaJobError`. What they do while they wait is in `flows.kafka.outage`. No secret is shown.
 """
 
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
 from flows.errors import JobError
 
-Config = Mapping[str, str | int | float | bool]
-"""librdkafka settings by their own names: `bootstrap.servers` and what the `kafka` table passes through."""
+Config = Mapping[str, Any]
+"""librdkafka settings by their own names: `bootstrap.servers` and what the `kafka` table passes through.
+Values are texts or numbers; `oauth_cb`, which gives tokens, is a callable."""
 
 SILENCE_STDERR = {"log_level": 2}
-"""What librdkafka would print on stderr by itself, `kafka_patience.ErrorCallback` says through `logging`."""
+"""What librdkafka would print on stderr by itself, `flows.kafka.outage.ErrorCallback` says through `logging`."""
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from flows.kafka.errors import SILENCE_STDERR, Config, KafkaJobError, ask, troub
 from flows.kafka.outage import STOP_SECONDS, ErrorCallback, OutagePolicy
 from flows.messages import Outgoing
 
-_DEFAULTS: dict[str, Any] = {
+PRODUCER_DEFAULTS: dict[str, Any] = {
     **SILENCE_STDERR,
     "acks": "all",
     "enable.idempotence": True,  # a retry neither repeats nor reorders
@@ -102,7 +102,7 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
         self._elsewhere: _Part | None = None
         self._watch = ErrorCallback(sink.config, f"writing topic {sink.topic!r}", sink.patience)
         settings: dict[str, Any] = {
-            **_DEFAULTS,
+            **PRODUCER_DEFAULTS,
             "message.timeout.ms": max(1, int(sink.patience.seconds * 1000)),
             **sink.config,
             "error_cb": self._watch,

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.errors import UsageError
 from flows.files.open_log import LogError, open_log
 from flows.formats.json_events import JsonDecoder, encode_event
 from flows.job.feed import Fed, feed
 from flows.job.run import run
-from flows.kafka.errors import KafkaJobError
 from flows.kafka.source import KafkaSource
 from flows.messages import Event, Forget, Interaction, ItemEvent, Raw, Rejected
 from flows.replay import replay
@@ -113,7 +113,7 @@ def test_a_log_that_breaks_off_is_an_error_after_what_was_whole_has_gone(mock_br
 
 def test_a_broker_that_is_not_there_is_an_error() -> None:
     settings = Settings(bootstrap="127.0.0.1:1", kafka={"message.timeout.ms": "300"}, create_topics=False)
-    with pytest.raises(KafkaJobError, match="delivering the message of key"):
+    with pytest.raises(UsageError, match="Is a broker running at `bootstrap`"):
         feed(EVENTS, settings, "events")
 
 

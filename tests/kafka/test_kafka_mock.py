@@ -13,9 +13,9 @@ from bytewax.testing import TestingSink, run_main
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 import flows.kafka.consumer
-from flows.kafka.admin import probe
 from flows.kafka.errors import KafkaJobError, trouble
 from flows.kafka.outage import ErrorCallback, OutagePolicy
+from flows.kafka.probe import probe
 from flows.kafka.sink import KafkaSink, OversizeFallback
 from flows.kafka.source import KafkaSource
 from flows.messages import Outgoing, Raw

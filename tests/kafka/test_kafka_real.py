@@ -18,8 +18,9 @@ from bytewax.testing import TestingSink, run_main
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
 
-from flows.kafka.admin import create_topic, probe
+from flows.kafka.admin import create_topic
 from flows.kafka.errors import Config, KafkaJobError
+from flows.kafka.probe import cleanup_policies, probe
 from flows.kafka.sink import KafkaSink
 from flows.kafka.source import KafkaSource
 from flows.kafka.start_offsets import LostOffsets
@@ -221,16 +222,16 @@ def test_ends_at_offsets_that_transactions_have_taken(broker: AnyBroker, new_top
     assert committed(broker.bootstrap, topic) == [4]
 
 
-def test_create_topic_makes_it_compacted_once_and_warns_of_one_that_is_not(
+def test_create_topic_sets_the_policy_of_a_new_topic_and_leaves_one_that_exists(
     broker: AnyBroker, new_topic: NewTopic
 ) -> None:
-    plain, name, settings = new_topic(), f"made-{time.time_ns()}", config(broker.bootstrap)
+    plain, lists, letters = new_topic(), f"lists-{time.time_ns()}", f"letters-{time.time_ns()}"
+    settings = config(broker.bootstrap)
     for _ in range(2):
-        assert create_topic(settings, name, compacted=True, partitions=2, replication=1) is None
-    assert create_topic(settings, plain, compacted=False, partitions=1, replication=1) is None
-    warning = create_topic(settings, plain, compacted=True, partitions=1, replication=1)
-    assert warning is not None
-    assert f"{plain!r} has cleanup.policy=delete" in warning
+        create_topic(settings, lists, compacted=True, partitions=2, replication=1)
+    create_topic(settings, letters, compacted=False, partitions=1, replication=1)
+    create_topic(settings, plain, compacted=True, partitions=1, replication=1)
+    assert cleanup_policies(settings, [lists, letters, plain]) == {lists: "compact", letters: "delete", plain: "delete"}
 
 
 def test_create_topic_says_why_it_cannot(broker: AnyBroker) -> None:

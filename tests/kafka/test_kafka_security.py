@@ -1,9 +1,12 @@
 """Passwords, certificates and rights on a real broker: what is right works, what is wrong is refused and named."""
 
+import base64
+import time
 from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
+import orjson
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types forget to re-export these
     AclBinding,
@@ -17,11 +20,12 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types f
     UserScramCredentialUpsertion,
 )
 
-from flows.job.preflight import find_faults
-from flows.kafka.admin import probe
+from flows.job.preflight import inspect_job
 from flows.kafka.errors import Config, KafkaJobError
+from flows.kafka.probe import probe
 from flows.kafka.sink import KafkaSink
 from flows.kafka.source import KafkaSource
+from flows.kafka.token_command import TokenCommand
 from flows.messages import Outgoing
 from flows.settings import Settings
 from tests.support.kafka_broker import GUEST, PASSWORD, USER, Broker, make_certificate
@@ -81,7 +85,20 @@ def scram(own: Broker, password: str) -> Config:
 WAYS: dict[str, Callable[[Broker, str], Config]] = {"plain": plain, "tls and plain": sasl_tls, "scram": scram}
 
 
-OTHERS = {"tls": lambda own: tls(own, own.certificate), "mutual tls": lambda own: mutual_tls(own, own.client_key)}
+def token(own: Broker, user: str = USER) -> Config:
+    """Settings of a client whose command prints a token that is not signed, as this test broker takes them."""
+    claims = {"sub": user, "iat": int(time.time()), "exp": int(time.time()) + 600}
+    parts = [base64.urlsafe_b64encode(orjson.dumps(part)).decode().rstrip("=") for part in ({"alg": "none"}, claims)]
+    table = {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "OAUTHBEARER"}
+    settings = Settings(bootstrap=own.sasl_bootstrap, kafka=table, kafka_token_command=f"echo {'.'.join([*parts, ''])}")
+    return {**settings.client(), **config(own.sasl_bootstrap, group_id=f"group-{uuid4().hex}")}
+
+
+OTHERS = {
+    "token": token,
+    "tls": lambda own: tls(own, own.certificate),
+    "mutual tls": lambda own: mutual_tls(own, own.client_key),
+}
 
 
 @pytest.mark.parametrize("way", [*WAYS, *OTHERS])
@@ -98,6 +115,13 @@ def test_a_wrong_password_is_refused_and_kept_secret(own: Broker, way: str) -> N
     [said] = probe(WAYS[way](own, WRONG), {})
     assert "`sasl.password`" in said
     assert WRONG not in said
+
+
+def test_a_token_of_nobody_the_broker_knows_and_a_command_that_fails_are_named(own: Broker) -> None:
+    stranger = token(own, "mallory")
+    assert "or this user may not" in probe(stranger, {"input_topic": "events"}, timeout=5.0)[0]
+    [said] = probe({**stranger, "oauth_cb": TokenCommand("false")}, {}, timeout=2.0)
+    assert "kafka_token_command" in said
 
 
 def test_the_job_names_a_wrong_password_and_keeps_it_secret(own: Broker, new_job: Callable[..., Job]) -> None:
@@ -212,7 +236,7 @@ def test_check_names_each_right_that_is_missing(own: Broker, guest: Config, new_
     for topic in topics.values():
         allow(own, ResourceType.TOPIC, topic, AclOperation.DESCRIBE)
     until(lambda: probe(guest, topics) == [])
-    found = find_faults(settings)
+    found = inspect_job(settings).faults
     wanted = [("Read", "input_topic"), ("Write", "output_topic"), ("Write", "dead_letter_topic"), ("Read", "group")]
     assert len(found) == len(wanted)
     for said, (right, setting) in zip(found, wanted, strict=True):
@@ -222,10 +246,10 @@ def test_check_names_each_right_that_is_missing(own: Broker, guest: Config, new_
     allow(own, ResourceType.TOPIC, topics["output_topic"], AclOperation.WRITE)
     allow(own, ResourceType.TOPIC, topics["dead_letter_topic"], AclOperation.ALL)
     allow(own, ResourceType.GROUP, settings.group, AclOperation.READ)
-    until(lambda: find_faults(settings) == [])
+    until(lambda: inspect_job(settings).faults == [])
 
 
 def test_brokers_that_keep_no_rights_grant_everything(own: Broker, new_topic: NewTopic) -> None:
     topic = new_topic()
     settings = Settings(bootstrap=own.bootstrap, input_topic=topic, output_topic="not-there-yet", group="anybody")
-    assert find_faults(settings) == []
+    assert inspect_job(settings).faults == []

@@ -36,7 +36,9 @@ listeners=PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://
 SASL_SSL://127.0.0.1:{sasl_tls},MUTUAL://127.0.0.1:{mutual},CONTROLLER://127.0.0.1:{controller}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,\
 MUTUAL:SSL,CONTROLLER:PLAINTEXT
-listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
+listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER
+listener.name.sasl_plaintext.oauthbearer.sasl.jaas.config=\
+org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required;
 listener.name.sasl_plaintext.plain.sasl.jaas.config={plain_login}
 listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
@@ -89,7 +91,8 @@ class Broker:
         self.bootstrap = f"127.0.0.1:{plain}"
         """Address of the open listener."""
         self.sasl_bootstrap = f"127.0.0.1:{sasl}"
-        """Address of the listener that asks for `USER` or `GUEST` and `PASSWORD` (SASL_PLAINTEXT, PLAIN or SCRAM)."""
+        """Address of the listener that asks for `USER` or `GUEST` and `PASSWORD` (SASL_PLAINTEXT, PLAIN or
+        SCRAM), or for a token that names one of them and is not signed (OAUTHBEARER)."""
         self.tls_bootstrap = f"127.0.0.1:{tls}"
         """Address of the listener with TLS (SSL)."""
         self.sasl_tls_bootstrap = f"127.0.0.1:{sasl_tls}"

@@ -1,0 +1,128 @@
+"""Ask the brokers before a run: whether they answer, and whether the topics are there and keep what they must keep.
+Nothing here waits longer than its timeout.
+"""
+
+import logging
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types forget to re-export these
+    AdminClient,
+    BrokerMetadata,
+    ClusterMetadata,
+    ConfigResource,
+    ResourceType,
+)
+
+from flows.kafka.admin import connect
+from flows.kafka.client_settings import conflicts
+from flows.kafka.errors import SILENCE_STDERR, Config, KafkaJobError, trouble
+from flows.kafka.sink import PRODUCER_DEFAULTS
+from flows.kafka.token_command import TokenError
+
+logger = logging.getLogger(__name__)
+_UNHEARD: Final = logging.getLogger(f"{__name__}.unheard")
+"""Takes what clients that are made for a check would print. They are never polled, so it gets nothing."""
+
+_CONNECT_SECONDS: Final = 3.0
+"""How long an advertised listener may take to accept a connection."""
+
+
+def probe(
+    config: Config, topics: Mapping[str, str], timeout: float = 10.0, *, may_be_missing: bool = False
+) -> list[str]:
+    """Say what keeps these settings from working: settings that conflict, brokers that do not answer, missing topics.
+
+    Args:
+        config: librdkafka settings.
+        topics: Names of topics by the setting that holds them: `{"input_topic": "events"}`.
+        timeout: Seconds after which a broker that does not answer counts as out of reach.
+        may_be_missing: A topic that is not there is no fault.
+
+    Returns:
+        One line for each fault, with the setting to change. Nothing where all is well.
+    """
+    if faults := conflicts(config) or client_faults(config):
+        return faults
+    try:
+        _, cluster = connect(config, timeout)
+    except KafkaJobError as found:
+        return [str(found)]
+    missing = [
+        f"Topic {topic!r} is not on the brokers at {config.get('bootstrap.servers')}, or this user may not"
+        f" see it. Create it, or change `{setting}`."
+        for setting, topic in topics.items()
+        if topic not in cluster.topics and not may_be_missing
+    ]
+    return missing + listener_faults(cluster, topics.values())
+
+
+def client_faults(config: Config) -> list[str]:
+    """Say what librdkafka refuses: it checks all settings when it makes a client, before it connects."""
+    if (give_token := config.get("oauth_cb")) is not None:
+        try:
+            give_token("")
+        except TokenError as error:
+            return [f"{error} Run the command by hand to see what it prints."]
+    makers: dict[str, Callable[[dict[str, Any]], object]] = {
+        "reading": lambda settings: Consumer({**settings, "group.id": "freshrank-check"}).close(),
+        "writing": lambda settings: Producer({**PRODUCER_DEFAULTS, **settings}),
+    }
+    for doing, make in makers.items():
+        try:
+            make({**SILENCE_STDERR, **config, "logger": _UNHEARD})
+        except (KafkaException, ValueError, TypeError) as error:
+            if not isinstance(error, KafkaException):  # a value of the wrong type
+                error = KafkaException(KafkaError(KafkaError._INVALID_ARG, str(error)))
+            return [str(trouble(config, f"making a client for {doing}", error))]
+    return []
+
+
+def listener_faults(cluster: ClusterMetadata, topics: Iterable[str]) -> list[str]:
+    """Say which brokers that lead partitions of these topics do not answer at the address that they advertise.
+
+    A client asks the bootstrap address for the brokers' own addresses, and then speaks to those alone.
+    """
+    leaders = {
+        part.leader for topic in topics if topic in cluster.topics for part in cluster.topics[topic].partitions.values()
+    }
+    brokers = [cluster.brokers[number] for number in sorted(leaders) if number in cluster.brokers]
+    if not brokers:
+        return []
+    with ThreadPoolExecutor(len(brokers)) as pool:
+        return [said for said in pool.map(_listener_fault, brokers) if said]
+
+
+def _listener_fault(broker: BrokerMetadata) -> str | None:
+    try:
+        socket.create_connection((broker.host, broker.port), _CONNECT_SECONDS).close()
+    except OSError as error:
+        return (
+            f"Broker {broker.id} tells clients to connect to {broker.host}:{broker.port}, which does not answer from"
+            f" here ({error.strerror or error}). Correct `advertised.listeners` of the broker, or make that name and"
+            " port reachable from this machine."
+        )
+    return None
+
+
+def cleanup_policies(config: Config, topics: Iterable[str], timeout: float = 5.0) -> dict[str, str]:
+    """Return each topic's `cleanup.policy`. A topic that is missing, or that this user may not describe, is left out.
+
+    Args:
+        config: librdkafka settings.
+        topics: Names of topics.
+        timeout: Seconds to wait for the brokers.
+    """
+    resources = {topic: ConfigResource(ResourceType.TOPIC, topic) for topic in topics}
+    admin = AdminClient({**SILENCE_STDERR, **config})
+    asked = admin.describe_configs(list(resources.values()), request_timeout=timeout)
+    found = {}
+    for topic, resource in resources.items():
+        try:
+            found[topic] = str(asked[resource].result(timeout)["cleanup.policy"].value)
+        except (KafkaException, TimeoutError) as error:
+            logger.info("%s", trouble(config, f"asking for the settings of topic {topic!r}", error))
+    return found
