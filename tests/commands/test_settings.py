@@ -55,6 +55,7 @@ def test_secrets_come_from_variables_or_files_and_are_never_shown(
     settings = load_settings()
     assert settings.client()["sasl.password"] == "hunter2"
     assert "hunter2" not in repr(settings)
+    monkeypatch.delenv("FRESHRANK_KAFKA_PASSWORD")
     secret = tmp_path / "password"
     secret.write_text("from-a-file\n")
     assert load_settings(kafka_password_file=secret).client()["sasl.password"] == "from-a-file"
