@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     domain: Domain | None = None
     """Sets `rewards`, `by_value`, `repeats` and the model's half-lives as usual for a kind of site, where they are not
     set themselves."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of everything that the model draws. A seed in the model's own arguments comes before it."""
     explore: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     """Share of the lists whose last slot goes to an item on trial (see `recmodels.exploration.explorer`); 0: none."""
     rewards: dict[str, float] = UNKNOWN
@@ -201,8 +203,8 @@ class Settings(BaseSettings):
 
     def build_model(self) -> Recommender:
         """Make the model anew."""
-        model = build_model(self.model, repeats=self.repeats)
-        return Explorer(model, share=self.explore) if self.explore else model
+        model = build_model(self.model, repeats=self.repeats, seed=self.seed)
+        return Explorer(model, share=self.explore, seed=self.seed) if self.explore else model
 
     @property
     def model_version(self) -> str:

@@ -10,6 +10,7 @@ from river import base, compose, linear_model, preprocessing, reco
 
 from recmodels.base import Context, Recommender
 from recmodels.rewards import bounded
+from recmodels.river_seeds import repeatable
 from recmodels.validation import expect_counts
 
 LARGEST_REWARD = 1.0
@@ -37,7 +38,8 @@ class RiverModel(Recommender):
             estimators need a pipeline that encodes the words and scales the numbers; factorization machines do not.
         max_users: So many are remembered. Beyond that the least recently used are forgotten.
         max_items: So many items are in the catalogue; later ones are neither learned nor recommended.
-        seed: Of the draws.
+        seed: Seed of the draws. Every part of the estimator that takes a seed and has none gets it, too: then the
+            estimator is a fresh clone of the argument.
 
     >>> model = RiverModel(reco.BiasedMF(n_factors=4, seed=1), repeats="exclude")
     >>> for user, item in [("ann", "tea"), ("bob", "tea"), ("bob", "jam"), ("cat", "pie")]:
@@ -62,7 +64,7 @@ class RiverModel(Recommender):
         # To River, a pipeline is an instance of what its last step is.
         if is_empty or not isinstance(model, reco.base.Ranker | base.Classifier | base.Regressor):
             raise ValueError(f"expected a River ranker, classifier or regressor; got {type(model).__name__}")
-        self.model = model
+        self.model = repeatable(model, seed)
         self.negatives = negatives
         self.context = context
         self._is_ranker = isinstance(model, reco.base.Ranker)

@@ -39,7 +39,9 @@ class SpecificationError(ValueError):
     """A model cannot be made of its specification. The message says what was expected, what came, and why."""
 
 
-def build_model(specification: str, repeats: str = "allow", bounds: Mapping[str, int] | None = None) -> Recommender:
+def build_model(
+    specification: str, repeats: str = "allow", bounds: Mapping[str, int] | None = None, seed: int = 0
+) -> Recommender:
     """Make a model of its specification.
 
     Args:
@@ -48,6 +50,7 @@ def build_model(specification: str, repeats: str = "allow", bounds: Mapping[str,
             `Recommender`. `blend+river:reco.BiasedMF(n_factors=8)+mine:Newest` is a blend with further members.
         repeats: Handed to the model, unless the specification says it.
         bounds: Likewise, if the model takes them: `max_users` and `max_items`.
+        seed: Likewise. All that a model draws comes from it, so the same log gives the same lists.
 
     Raises:
         SpecificationError: It does not parse, does not name a model, or the model does not take its arguments.
@@ -74,26 +77,32 @@ def build_model(specification: str, repeats: str = "allow", bounds: Mapping[str,
     module_name, _, class_name = path.partition(":")
     if module_name == "river":
         estimator = _call(specification, _river_class(specification, class_name), positional, named)
-        return _call(specification, RiverModel, [estimator], {"repeats": repeats, **(bounds or {})})
+        return _call(specification, RiverModel, [estimator], {"repeats": repeats, "seed": seed, **(bounds or {})})
     try:
         made = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # a module may raise anything while it is imported
         raise SpecificationError(f"model {specification!r}: cannot import it ({error}); {GRAMMAR}.") from None
     if not (inspect.isclass(made) and issubclass(made, Recommender)):
         raise SpecificationError(f"model {specification!r}: expected a subclass of recmodels.Recommender.")
-    taken = {name: bound for name, bound in (bounds or {}).items() if name in inspect.signature(made).parameters}
+    offered = {**(bounds or {}), "seed": seed}
+    taken = {name: value for name, value in offered.items() if name in inspect.signature(made).parameters}
     model = _call(specification, made, positional, {"repeats": repeats, **taken, **named})
     _call(specification, model.counting.allocate, [], {})  # tables too large for the machine show here
     return model
 
 
-def build_members(specification: str, **bounds: int) -> list[Recommender]:
+def build_members(specification: str, seed: int = 0, **bounds: int) -> list[Recommender]:
     """Make the models of a specification with a + between them; of an empty one none.
+
+    Args:
+        specification: As for `build_model`.
+        seed: Seed of each model that names none.
+        bounds: As for `build_model`.
 
     >>> [type(model).__name__ for model in build_members("popularity + river:reco.BiasedMF(n_factors=8)")]
     ['Popularity', 'RiverModel']
     """
-    return [build_model(part, bounds=bounds) for part in split(specification)] if specification else []
+    return [build_model(part, bounds=bounds, seed=seed) for part in split(specification)] if specification else []
 
 
 def split(specification: str) -> list[str]:

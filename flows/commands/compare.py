@@ -20,7 +20,7 @@ from flows.commands.options import (
     settings_of,
     warm_up_kernels,
 )
-from flows.commands.protocol_options import ProtocolOf, with_protocol
+from flows.commands.protocol_options import GivenProtocol, with_protocol
 from flows.evaluation.ranking_metrics import check_measure
 from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache
 from flows.experiments.compare import ModelResult, compare, expect_several
@@ -32,7 +32,7 @@ from flows.report.page import expect_libraries, write_html
 @with_protocol
 def compare_models(
     log: GivenLog,
-    protocol: ProtocolOf,
+    protocol: GivenProtocol,
     model: Annotated[list[str], typer.Option(help="Two or more; each is compared with the first.")],
     metric: Annotated[
         str | None, typer.Option(help="What the sentences are about.", show_default="hit_rate at the first --k")
@@ -50,9 +50,9 @@ def compare_models(
     config: Config = None,
 ) -> None:
     """Replay a log with several models side by side: the same events, and how sure the differences are."""
-    settings = settings_of(config, model=model[0], top=top, repeats=repeats)
+    settings = settings_of(config, model=model[0], top=top, repeats=repeats, seed=protocol.seed)
     expect_several(model)
-    asked = protocol(settings.top)
+    asked = protocol(settings)
     measure = metric or f"hit_rate@{asked.ks[0]}"
     check_measure(measure, asked.ks)
     if json is not None and str(json) != "-":

@@ -2,21 +2,40 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import partial, wraps
-from typing import Annotated, Any, TypeAlias
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
 from flows.errors import UsageError
 from flows.evaluation.protocol import Protocol
+from flows.settings import Settings
 
-ProtocolOf: TypeAlias = Callable[[int], Protocol]
-"""Makes the protocol that was asked for, given the length of the lists. Without `--k` the metrics are at ten, or at the
-length of the lists where that is less.
 
-Raises UsageError where an option cannot be used, and says which.
-"""
+@dataclass(frozen=True)
+class GivenProtocol:
+    """The protocol that was asked for. Without `--k` the metrics are at ten, or at the length of the lists if less."""
+
+    flags: dict[str, Any]
+
+    @property
+    def seed(self) -> int | None:
+        """What `--seed` says, for the settings; None where it is not given."""
+        seed: int | None = self.flags["seed"]
+        return seed
+
+    def __call__(self, settings: Settings) -> Protocol:
+        """Return the protocol for lists of these settings, drawn with their seed.
+
+        Raises:
+            UsageError: An option cannot be used. The message names it.
+        """
+        ks = (min(10, settings.top),) if self.flags["k"] is None else _numbers(self.flags["k"])
+        chosen = {name: self.flags[name].value for name in ("candidates", "target")}
+        others = {name: value for name, value in self.flags.items() if name != "k"}
+        return Protocol(**{**others, **chosen, "ks": ks, "seed": settings.seed})
 
 
 class Candidates(StrEnum):
@@ -47,24 +66,26 @@ def _options(
         Target, typer.Option(help="A hit is the next item, or any of the rest of the session.")
     ] = Target.NEXT,
     score_every: Annotated[int, typer.Option(help="Score one event in so many, drawn with the seed.")] = 1,
-    seed: Annotated[int, typer.Option(help="Of all that is drawn.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the model and of all that is drawn.", show_default="0")
+    ] = None,
     window: Annotated[int | None, typer.Option(help="Report the metrics of each so many scored events, too.")] = None,
 ) -> None:
     """Only the signature counts."""
 
 
 def with_protocol(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a Typer command the options of a protocol. It takes them as one argument, `protocol: ProtocolOf`.
+    """Give a Typer command the options of a protocol. It takes them as one argument, `protocol: GivenProtocol`.
 
     >>> app = typer.Typer()
     >>> @app.command()
     ... @with_protocol
-    ... def show(name: str, protocol: ProtocolOf) -> None:
-    ...     print(name, protocol(10).ks, protocol(3).ks, protocol(10).warmup)
+    ... def show(name: str, protocol: GivenProtocol) -> None:
+    ...     print(name, protocol(Settings(top=10)).ks, protocol(Settings(top=3)).ks, protocol.flags["warmup"])
     >>> app(["log", "--warmup", "0.3"], standalone_mode=False)
     log (10,) (3,) 0.3
     """
-    return with_options(command, _options, "protocol", lambda flags: partial(_protocol, flags))
+    return with_options(command, _options, "protocol", GivenProtocol)
 
 
 def with_options(
@@ -94,12 +115,6 @@ def with_options(
     with_them.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]  # what Typer looks at
     with_them.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
     return with_them
-
-
-def _protocol(flags: dict[str, Any], top: int) -> Protocol:
-    ks = (min(10, top),) if flags["k"] is None else _numbers(flags["k"])
-    others = {name: value for name, value in flags.items() if name not in ("k", "candidates", "target")}
-    return Protocol(ks=ks, candidates=flags["candidates"].value, target=flags["target"].value, **others)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

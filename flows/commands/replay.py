@@ -21,7 +21,7 @@ from flows.commands.options import (
     settings_of,
     warm_up_kernels,
 )
-from flows.commands.protocol_options import ProtocolOf, with_protocol
+from flows.commands.protocol_options import GivenProtocol, with_protocol
 from flows.commands.show_view import print_user
 from flows.errors import UsageError
 from flows.evaluation.model_observer import ModelObserver
@@ -44,7 +44,7 @@ def demo() -> None:
 @with_protocol
 def replay(
     log: GivenLog,
-    protocol: ProtocolOf,
+    protocol: GivenProtocol,
     domain: Annotated[
         str | None, typer.Option(help="Presets: ecommerce, social, video or news; other options come before them.")
     ] = None,
@@ -84,13 +84,14 @@ def replay(
         model=model,
         top=top,
         repeats=repeats,
+        seed=protocol.seed,
         explore=explore,
         min_score=min_score,
         refresh=refresh,
         strangers=strangers,
         recovery=recovery,
     )
-    asked = protocol(settings.top)
+    asked = protocol(settings)
     result = _replay(
         log.find(settings, say),
         settings,

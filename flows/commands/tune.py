@@ -20,7 +20,7 @@ from flows.commands.options import (
     settings_of,
     warm_up_kernels,
 )
-from flows.commands.protocol_options import ProtocolOf, with_protocol
+from flows.commands.protocol_options import GivenProtocol, with_protocol
 from flows.commands.tune_view import progress_of_trials, show_tuned
 from flows.evaluation.ranking_metrics import check_measure
 from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache, digests_of
@@ -34,7 +34,7 @@ from flows.experiments.tuned_config import toml_writer, tuned_toml
 @with_protocol
 def tune_settings(
     log: GivenLog,
-    protocol: ProtocolOf,
+    protocol: GivenProtocol,
     space: Annotated[Path, typer.Option(help="TOML file of what to try: see docs/tune.md.")],
     trials: Annotated[int, typer.Option(min=1, help="So many are made.")] = 50,
     out: Annotated[Path, typer.Option(help="Write the winner here, as a configuration.")] = Path("tuned.toml"),
@@ -52,8 +52,8 @@ def tune_settings(
     config: Config = None,
 ) -> None:
     """Try settings on the first part of a log, stop poor ones early, and report the best on the rest."""
-    settings = settings_of(config, top=top, repeats=repeats)
-    rules = replace(protocol(settings.top), window=None)  # nobody is told of the metrics over time
+    settings = settings_of(config, top=top, repeats=repeats, seed=protocol.seed)
+    rules = replace(protocol(settings), window=None)  # nobody is told of the metrics over time
     measure = metric or f"hit_rate@{rules.ks[0]}"
     check_measure(measure, rules.ks)
     found_space = read_space(space, settings)

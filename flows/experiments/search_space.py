@@ -24,7 +24,7 @@ from flows.settings import Settings, load_settings
 from flows.settings import SettingsError as WrongSettingError
 from recmodels.specification import SpecificationError, parse
 
-NOT_TUNED: Final = {"model", "top", "repeats", "rewards", "by_value", "domain", "dedup_window", "hold_back"}
+NOT_TUNED: Final = {"model", "top", "repeats", "rewards", "by_value", "seed", "domain", "dedup_window", "hold_back"}
 """Settings that decide which events there are and are scored, so that values of a metric could not be compared; and the
 model."""
 

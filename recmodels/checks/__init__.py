@@ -8,6 +8,7 @@ A check takes a *factory*: something that makes a fresh model, with whatever arg
 - `learning`: events in order, odd events, micro-batches.
 - `keeping`: dump and load, erasure, bounded memory.
 - `estimating`: River's conventions for estimators.
+- `repeating`: the same lists in every process.
 
 `yield_models` finds every public model, those of `recmodels.deep` too if that extra is installed, and `yield_checks`
 every check that holds for one. A model opts out of a check by name, with the reason, in a method `_unit_test_skips`
@@ -26,14 +27,14 @@ from contextlib import suppress
 
 import recmodels
 from recmodels.base import Recommender
-from recmodels.checks import estimating, keeping, learning, listing, reading
+from recmodels.checks import estimating, keeping, learning, listing, reading, repeating
 from recmodels.checks.events import Check, Factory
 
 __all__ = ["ALL", "Check", "Factory", "reasons_to_skip", "yield_checks", "yield_models"]
 
 ALL: tuple[Check, ...] = tuple(
     check
-    for subject in (reading, listing, learning, keeping, estimating)
+    for subject in (reading, listing, learning, keeping, estimating, repeating)
     for name, check in vars(subject).items()
     if name.startswith("check_")
 )

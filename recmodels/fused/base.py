@@ -104,7 +104,7 @@ class FusedBase(Recommender):
     def outside_members(self) -> ExternalMembers:
         """The members that do not run in the kernels."""
         if self._outside is None:
-            models = build_members(self.outside, max_users=self.max_users, max_items=self.max_items)
+            models = build_members(self.outside, seed=self.seed, max_users=self.max_users, max_items=self.max_items)
             if models and not self.learns_weights:
                 raise ValueError(f"expected a blend to take members; {type(self).__name__} learns no weights")
             self._outside = ExternalMembers(models)

@@ -27,6 +27,7 @@ from tests.support.broken_answers import (
     NeverExcludes,
     NothingForStrangers,
     Once,
+    OrdersByHash,
     OtherScores,
     PredictWrites,
     Random,
@@ -39,6 +40,7 @@ from tests.support.broken_answers import (
     SortsTiesByName,
     Sound,
     TopWrites,
+    Unseeded,
 )
 from tests.support.broken_state import (
     ChangesOfTheFirstOnly,
@@ -106,6 +108,7 @@ BROKEN: dict[str, list[Factory]] = {
     "check_repr_names_the_arguments": [ReprByAddress],
     "check_clone_has_the_arguments_and_no_state": [CloneIsSelf],
     "check_version_is_a_word": [VersionCounts],
+    "check_lists_are_the_same_in_every_process": [Unseeded, OrdersByHash],
 }
 
 CHECKS = {check.__name__: check for check in checks.ALL}

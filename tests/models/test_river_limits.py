@@ -1,10 +1,15 @@
 """River's models at their limits: what they see, whom they forget, and what asking teaches them."""
 
+from typing import Any
+
 import pytest
-from river import base, compose, facto, linear_model, optim, preprocessing, reco
+from river import base, compose, ensemble, facto, linear_model, optim, preprocessing, reco
 
 from recmodels import RiverModel
 from recmodels.checks.equality import expect_same_state
+from recmodels.checks.repeating import check_lists_are_the_same_in_every_process, lists_of
+from recmodels.river_seeds import repeatable
+from recmodels.specification import build_model
 from tests.models.test_limits import checkerboard, items, learn
 
 
@@ -73,3 +78,43 @@ def test_a_river_model_forgets_the_users_beyond_its_bound() -> None:
     assert len(model.model.u_latents) <= 5
     assert len(model.catalogue) == 4
     assert not model.has_seen("u1", "i1")
+
+
+UNSEEDED = [
+    "river:reco.BiasedMF(n_factors=4)",
+    "river:facto.FMClassifier(n_factors=3)",
+    "river:tree.HoeffdingAdaptiveTreeClassifier(grace_period=10)",
+    "blend+river:reco.FunkMF(n_factors=4)",
+]
+
+
+@pytest.mark.parametrize("specification", UNSEEDED)
+def test_models_named_without_a_seed_are_seeded(specification: str) -> None:
+    check_lists_are_the_same_in_every_process(lambda repeats: build_model(specification, repeats))
+
+
+def test_another_seed_is_another_model() -> None:
+    lists = [lists_of(build_model("river:reco.BiasedMF(n_factors=4)", seed=seed)) for seed in (0, 0, 1)]
+    assert lists[0] == lists[1] != lists[2]
+    named = [lists_of(build_model("river:reco.BiasedMF(n_factors=4, seed=7)", seed=seed)) for seed in (0, 1)]
+    assert named[0] != lists[0], "a seed that is named comes first"
+    draws = [build_model("blend(seed=3)+river:reco.BiasedMF()", seed=seed).clone() for seed in (0, 1)]
+    assert {model.seed for model in draws} == {3}
+
+
+def test_a_pipeline_that_selects_features_is_the_same_in_every_process() -> None:
+    """River's `Select` iterates over a set, and a factorization machine draws weights in the order of the features."""
+
+    def make(**arguments: Any) -> RiverModel:
+        pipeline = compose.Select("user", "item", "device") | facto.FMClassifier(n_factors=3)
+        return RiverModel(pipeline, context=("device",), **arguments)
+
+    check_lists_are_the_same_in_every_process(make)
+
+
+def test_parts_of_an_ensemble_are_seeded() -> None:
+    unseeded = ensemble.VotingClassifier([facto.FMClassifier(), linear_model.LogisticRegression()])
+    first, second = repeatable(unseeded, seed=5).models
+    assert (first.seed, first.latent_initializer.seed) == (5, 5)
+    assert unseeded.models[0].seed is None, "the argument stays as it was"
+    assert second is not None

@@ -1,9 +1,12 @@
 """Promises about the pages in `docs/`: each is reached from the README, and each model that has a name is described."""
 
+import atexit
+import importlib
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -43,10 +46,12 @@ def test_every_model_that_has_a_name_is_described(name: str) -> None:
 
 
 def the_model_of(code: str, name: str) -> type[Recommender]:
-    """Make the model that some code defines, in a module `mine`, where a pickle looks for it."""
-    mine = sys.modules.setdefault("mine", ModuleType("mine"))
-    exec(code, vars(mine))
-    made: type[Recommender] = vars(mine)[name]
+    """Make the model that some code defines, in a module of its own, where a pickle in any process finds it."""
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder)
+    sys.path.append(str(folder))
+    (folder / f"mine_{name.lower()}.py").write_text(code)
+    made: type[Recommender] = getattr(importlib.import_module(f"mine_{name.lower()}"), name)
     return made
 
 

@@ -57,6 +57,25 @@ class TopWrites(Sound):
         return super().top(user, n, x)
 
 
+class Unseeded(Sound):
+    def __init__(self, repeats: str = "allow", max_users: int = 10_000, max_items: int = 10_000, seed: int = 0) -> None:
+        super().__init__(repeats, max_users, max_items, seed)
+        self.draw = random.Random()
+        self.offset: dict[str, float] = {}
+
+    def learn_one(self, user: str, item: str, y: float = 1.0, x: Any = None) -> None:
+        super().learn_one(user, item, y, x)
+        self.offset.setdefault(item, self.draw.random())
+
+    def predict_one(self, user: str, item: str, x: Any = None) -> float:
+        return super().predict_one(user, item, x) + self.offset.get(item, 0.0)
+
+
+class OrdersByHash(Sound):
+    def predict_one(self, user: str, item: str, x: Any = None) -> float:
+        return super().predict_one(user, item, x) + list({*self.counts, item}).index(item) / 1e6
+
+
 class Random(Sound):
     def predict_one(self, user: str, item: str, x: Any = None) -> float:
         return random.random()
