@@ -1,5 +1,15 @@
-"""Where the optional extra `deep` is not installed, its modules are no place to look for doctests."""
+"""What holds for every test: kernels are compiled once, and doctests of an extra that is missing are passed over."""
 
 from importlib.util import find_spec
 
+import pytest
+
 collect_ignore_glob = [] if find_spec("jax") and find_spec("keras") else ["recmodels/deep", "recmodels/deep/*"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the kernels before the processes of `pytest -n` start, or each of them would compile its own."""
+    if getattr(config.option, "numprocesses", None) and not config.option.collectonly:
+        from recmodels.fused.warm_up import warm_up
+
+        warm_up()

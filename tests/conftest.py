@@ -8,9 +8,20 @@ import pytest
 
 pytest_plugins = ["tests.support.compare_fixtures", "tests.support.kafka_fixtures", "tests.support.kafka_jobs"]
 
-collect_ignore = ["support"]  # run by hand, with atheris
+collect_ignore = ["support"]
 
 ROOT = Path(__file__).parent.parent
+
+
+MARK_OF_FIXTURE = {"broker": "kafka", "real_log": "real_log"}
+"""Markers of the tests that use a fixture."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by the fixtures that it uses."""
+    for item in items:
+        for fixture in MARK_OF_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARK_OF_FIXTURE[fixture])
 
 
 @pytest.fixture(autouse=True)
@@ -24,12 +35,13 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def real_log() -> Callable[[str], Path]:
-    """Find a real log by its name, or skip where it is not."""
+    """Find a real log by its name. Where it is missing the test is skipped; on a CI machine it fails."""
 
     def find(name: str) -> Path:
         path = Path(os.environ.get("FRESHRANK_DATA", ROOT.parent / "shared" / "data")) / name / "events.csv.gz"
         if not path.exists():
-            pytest.skip(f"the log {name} is not here; set FRESHRANK_DATA to the folder that holds it")
+            missing = f"{path}: expected a log; there is none. Set FRESHRANK_DATA to the folder that holds {name}."
+            pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
         return path
 
     return find

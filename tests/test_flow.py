@@ -1,48 +1,15 @@
 """The whole flow, without Kafka: lists in, lists out."""
 
 from pathlib import Path
-from typing import Any
 
 import orjson
-from bytewax.testing import TestingSink, TestingSource, run_main
 
 from flows.evaluation.scorer import PrequentialScorer
-from flows.formats.json_events import JsonDecoder
-from flows.messages import Decided, Outgoing, Raw, Rejected
-from flows.pipeline import Connections, build_flow
+from flows.messages import Outgoing
 from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
-
-
-class Flow:
-    """A flow between lists."""
-
-    def __init__(self, records: list[bytes], batch: int = 10, **settings: Any) -> None:
-        self.sent: list[tuple[str, Outgoing]] = []
-        self.letters: list[tuple[str, Rejected]] = []
-        self.decided: list[Decided] = []
-        raw = [Raw("events", 0, offset, record) for offset, record in enumerate(records)]
-        self.connections = Connections(
-            source=TestingSource(raw, batch_size=batch),
-            decoder=JsonDecoder(),
-            lists=TestingSink(self.sent),
-            dead_letters=TestingSink(self.letters),
-            dead_letter=lambda rejected: rejected,
-            scores=TestingSink(self.decided),
-        )
-        run_main(build_flow(Settings(**settings), self.connections))
-
-    @property
-    def lists(self) -> list[Any]:
-        return [None if message.value is None else orjson.loads(message.value) for _, message in self.sent]
-
-    def items(self, index: int) -> list[str]:
-        return [entry["item"] for entry in self.lists[index]["items"]]
-
-
-def event(user: str, item: str, timestamp: float, **fields: object) -> bytes:
-    return orjson.dumps({"user": user, "item": item, "timestamp": timestamp, **fields})
+from tests.support.flow import Flow, event, sample_records
 
 
 def test_every_event_gets_one_list_keyed_by_its_user_with_its_position() -> None:
@@ -132,16 +99,6 @@ def test_an_interval_limits_how_often_a_user_gets_a_list() -> None:
     assert [decided.is_emitted for decided in flow.decided] == [True, False, True, False, True, True]
 
 
-def sample_records(count: int) -> list[bytes]:
-    import gzip
-
-    rows = gzip.decompress(EVENTS.read_bytes()).decode().splitlines()[1 : count + 1]
-    return [
-        event(user, item, float(time), event=kind, value=float(value))
-        for user, item, time, kind, value in (row.split(",") for row in rows)
-    ]
-
-
 def test_batches_never_show_in_the_lists() -> None:
     records = sample_records(1_500)
     whole = Flow(records, batch=1_000, repeats="exclude")
@@ -164,10 +121,6 @@ def test_served_is_scored_against_the_list_that_went_out() -> None:
     assert scores.fresh.scored == scores.served.scored == 3
     assert scores.served.hit_rate == 0.0, "ann's list held only tea, and bob had none"
     assert scores.fresh.hit_rate == 1 / 3, "bob would have been shown jam"
-
-
-def test_the_bundled_log_is_where_the_package_says() -> None:
-    assert Path(EVENTS).exists()
 
 
 def test_lists_say_why_and_are_the_same_lists(tmp_path: Path) -> None:

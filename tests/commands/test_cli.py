@@ -1,7 +1,5 @@
 """The command as a person uses it: what it prints, what it writes, and how it ends."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +8,7 @@ import pytest
 
 from flows.cli import FAILED, WRONG
 from flows.sample import EVENTS, ITEMS
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def freshrank(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    import os
-
-    return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+from tests.support.cli import freshrank
 
 
 def test_replay_writes_lists_rejects_and_a_report(tmp_path: Path) -> None:
@@ -68,8 +51,9 @@ def test_lists_are_shown_with_titles() -> None:
     assert "(2013)" in done.stderr
 
 
+@pytest.mark.process
 def test_the_demo_needs_nothing() -> None:
-    done = freshrank("demo")
+    done = freshrank("demo", process=True)
     assert done.returncode == 0, done.stderr
     assert "hit_rate@10" in done.stderr
     assert "30,000 events learned, 30,000 lists emitted" in done.stderr
@@ -123,6 +107,7 @@ def test_an_unreachable_broker_is_named_with_the_setting_to_change() -> None:
         assert "`bootstrap`" in done.stderr
 
 
+@pytest.mark.process
 def test_a_model_that_fails_stops_the_job_and_says_why(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(
         "from recmodels import Recommender\n"
@@ -132,7 +117,7 @@ def test_a_model_that_fails_stops_the_job_and_says_why(tmp_path: Path) -> None:
         "    def predict_one(self, user, item, x=None):\n"
         "        return 0.0\n"
     )
-    done = freshrank("replay", EVENTS, "--model", "mine:Bad", PYTHONPATH=f"{ROOT}:{tmp_path}")
+    done = freshrank("replay", EVENTS, "--model", "mine:Bad", process=True, cwd=tmp_path)
     assert done.returncode == FAILED
     assert "no more paper" in done.stderr
 

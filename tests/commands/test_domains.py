@@ -12,8 +12,8 @@ from flows.sample import EVENTS
 from flows.settings import Settings, SettingsError, load_settings
 from flows.steps.features import prepare
 from recmodels.rewards import LARGEST
-from tests.commands.test_cli import freshrank
-from tests.test_flow import Flow, event
+from tests.support.cli import freshrank
+from tests.support.flow import Flow, event
 
 DOMAINS: list[Domain] = ["ecommerce", "social", "video", "news"]
 

@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import pytest
 
-from flows.cli import WRONG, main
+from flows.cli import WRONG
 from flows.inspection.stored_model import read_stored
 from flows.replay import replay
 from flows.sample import EVENTS, ITEMS
@@ -23,50 +22,15 @@ from flows.state.recovery import RecoveryError, recovery_in
 from recmodels import Blend, RiverModel, build_model
 from recmodels.inspection.trends import TrendError, popular, rising
 from recmodels.inspection.user_profile import know
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-class Done(NamedTuple):
-    """How a command ended, and what it printed."""
-
-    returncode: int
-    stdout: str
-    stderr: str
+from tests.support.cli import ROOT, freshrank
 
 
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def freshrank(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process, which is quicker than in one of its own."""
-
-    def run(*arguments: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["freshrank", *map(str, arguments)])
-        monkeypatch.setattr(sys, "path", list(sys.path))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def told(freshrank: Run) -> Callable[..., dict[str, Any]]:
+def answer(*arguments: object) -> dict[str, Any]:
     """Run a command with `--json`, and return what it printed."""
-
-    def run(*arguments: object) -> dict[str, Any]:
-        done = freshrank(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = orjson.loads(done.stdout)
-        return found
-
-    return run
-
-
-ProgressMessage = Callable[..., dict[str, Any]]
+    done = freshrank(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    answer: dict[str, Any] = orjson.loads(done.stdout)
+    return answer
 
 
 def lines_of(events: list[tuple[str, str]]) -> str:
@@ -93,8 +57,8 @@ def digest(directory: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-def test_what_is_known_of_a_user(told: ProgressMessage, state: Path) -> None:
-    found = told("show", "ann", "--state", state, "--top", 3)
+def test_what_is_known_of_a_user(state: Path) -> None:
+    found = answer("show", "ann", "--state", state, "--top", 3)
     assert (found["events"], found["last_time"]) == (3, 2_102.0)
     assert [each["item"] for each in found["recent"]] == ["jam", "tea"]
     assert [(each["item"], each["amount"]) for each in found["had"]] == [("jam", 2.0), ("tea", 1.0)]
@@ -102,23 +66,23 @@ def test_what_is_known_of_a_user(told: ProgressMessage, state: Path) -> None:
     assert max(found["list"][0]["why"].values()) > 0.0, "something speaks for it"
 
 
-def test_the_list_is_the_one_that_the_model_would_make(told: ProgressMessage, state: Path) -> None:
+def test_the_list_is_the_one_that_the_model_would_make(state: Path) -> None:
     model = read_stored(state).model
-    found = told("show", "ann", "--state", state, "--top", 3)
+    found = answer("show", "ann", "--state", state, "--top", 3)
     assert [(each["item"], each["score"]) for each in found["list"]] == [
         (item, pytest.approx(score, abs=1e-3)) for item, score in model.top("ann", 3)
     ]
 
 
-def test_a_stranger_is_told_as_one(freshrank: Run, state: Path) -> None:
+def test_a_stranger_is_told_as_one(state: Path) -> None:
     done = freshrank("show", "eve [red]", "--state", state, "--items", state.parent / "items.csv")
     assert done.returncode == 0, done.stderr
     assert "user eve [red]: a stranger: nothing is known" in done.stdout
     assert "The [bold]Old[/bold] One" in done.stdout, "a title is text, not markup"
 
 
-def test_what_is_popular_and_what_is_rising(told: ProgressMessage, freshrank: Run, state: Path) -> None:
-    found = told("top", "--state", state, "--items", state.parent / "items.csv", "--top", 2)
+def test_what_is_popular_and_what_is_rising(state: Path) -> None:
+    found = answer("top", "--state", state, "--items", state.parent / "items.csv", "--top", 2)
     assert [(each["item"], each["title"], each["events"]) for each in found["popular"]] == [
         ("old", "The [bold]Old[/bold] One", 2_000.0),
         ("new", "Neues, Ö", 100.0),
@@ -131,22 +95,23 @@ def test_what_is_popular_and_what_is_rising(told: ProgressMessage, freshrank: Ru
     rest = sum(kept**n for n in range(3))
     assert first["share"] == pytest.approx(new / (new + old + rest), abs=1e-3)
     assert "old" not in [each["item"] for each in found["rising"]], "it falls"
-    assert told("top", "--state", state, "--long", 3000)["popular"][0]["events"] < 2_000.0
+    assert answer("top", "--state", state, "--long", 3000)["popular"][0]["events"] < 2_000.0
     done = freshrank("top", "--state", state)
     assert "rising" in done.stdout
     assert " × " in done.stdout
 
 
-def test_reading_changes_nothing(told: ProgressMessage, state: Path) -> None:
+def test_reading_changes_nothing(state: Path) -> None:
     before = digest(state)
-    told("show", "ann", "--state", state)
-    told("top", "--state", state)
+    answer("show", "ann", "--state", state)
+    answer("top", "--state", state)
     assert digest(state) == before
     log = state.parent / "clicks.csv"
     replay(log, Settings(recovery=state))  # resumes at the end, and finds nothing more to read
 
 
-def test_a_model_is_read_as_it_was_when_its_job_was_killed(freshrank: Run, tmp_path: Path) -> None:
+@pytest.mark.process
+def test_a_model_is_read_as_it_was_when_its_job_was_killed(tmp_path: Path) -> None:
     out, directory = tmp_path / "lists.jsonl", tmp_path / "state"
     job = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "replay", str(EVENTS), "--out", str(out), "--recovery", str(directory)],
@@ -214,14 +179,14 @@ BAD = [
 
 @pytest.mark.parametrize(("where", "said"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
 @pytest.mark.parametrize("command", [["show", "ann"], ["top"]], ids=["show", "top"])
-def test_what_is_no_recovery_directory_is_said(freshrank: Run, command: list[str], where: str, said: str) -> None:
+def test_what_is_no_recovery_directory_is_said(command: list[str], where: str, said: str) -> None:
     done = freshrank(*command, "--state", where)
     assert done.returncode == WRONG
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_damage_is_said(freshrank: Run, state: Path, tmp_path: Path) -> None:
+def test_damage_is_said(state: Path, tmp_path: Path) -> None:
     shutil.copytree(state, tmp_path / "copy")
     (segment,) = (tmp_path / "copy" / "state" / "learn").glob("*.log")
     segment.write_bytes(segment.read_bytes()[:-100])
@@ -237,7 +202,7 @@ def test_damage_is_said(freshrank: Run, state: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["cut", "gone"])
-def test_damage_of_the_engines_part_is_said(freshrank: Run, state: Path, tmp_path: Path, harm: str) -> None:
+def test_damage_of_the_engines_part_is_said(state: Path, tmp_path: Path, harm: str) -> None:
     shutil.copytree(state, tmp_path / "copy")
     engine = tmp_path / "copy" / "engine"
     if harm == "cut":
@@ -249,7 +214,7 @@ def test_damage_of_the_engines_part_is_said(freshrank: Run, state: Path, tmp_pat
     assert f"{engine}: expected the engine's snapshots" in done.stderr
 
 
-def test_half_lives_that_a_model_does_not_count_are_refused(freshrank: Run, state: Path) -> None:
+def test_half_lives_that_a_model_does_not_count_are_refused(state: Path) -> None:
     for arguments, said in (
         (["--short", 7], "expected one of the model's half-lives, 30, 300, 3000, 30000, inf events; got 7"),
         (["--short", 300, "--long", 30], "expected a short half-life below the long one; got 300 and 30"),
@@ -288,7 +253,7 @@ def test_hidden_items_are_neither_popular_nor_rising() -> None:
     assert [found.item for found in rising(model, short=30.0)] == []
 
 
-def test_titles_need_a_file_of_titles(freshrank: Run, state: Path) -> None:
+def test_titles_need_a_file_of_titles(state: Path) -> None:
     done = freshrank("show", "ann", "--state", state, "--items", EVENTS)
     assert done.returncode == WRONG
     assert "expected a CSV header with item and title" in done.stderr

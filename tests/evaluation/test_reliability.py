@@ -20,13 +20,13 @@ from flows.steps.emit import Emitter
 from recmodels import Recommender
 from recmodels.base import Context
 from recmodels.evaluation.metrics import Calibration
-from tests.commands.test_cli import freshrank
-from tests.test_flow import Flow, event, sample_records
+from tests.support.cli import freshrank
+from tests.support.flow import Flow, event, sample_records
 
 CHANCES = {"tea": 0.7, "jam": 0.2, "pie": 0.1}
 
 
-class ProgressMessage(Recommender):
+class Calibrated(Recommender):
     """A model that knows the truth."""
 
     scores_are_probabilities = True
@@ -38,7 +38,7 @@ class ProgressMessage(Recommender):
         return CHANCES[item]
 
 
-class Boasting(ProgressMessage):
+class Boasting(Calibrated):
     """A model that says twice the truth."""
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
@@ -112,7 +112,7 @@ def write_drawn(write_log: Callable[[Iterable[str]], Path], count: int) -> Path:
     return write_log(event(f"u{n % 9}", item, float(n)).decode() for n, item in enumerate(items))
 
 
-@pytest.mark.parametrize(("model", "error"), [("Told", 0.0), ("Boasting", (0.3 + 0.2 + 0.1) / 3)])
+@pytest.mark.parametrize(("model", "error"), [("Calibrated", 0.0), ("Boasting", (0.3 + 0.2 + 0.1) / 3)])
 def test_a_replay_reports_it(write_log: Callable[[Iterable[str]], Path], model: str, error: float) -> None:
     log = write_drawn(write_log, 4_000)
     result = replay(log, Settings(model=f"tests.evaluation.test_reliability:{model}"))
@@ -172,7 +172,7 @@ def test_the_command_takes_a_threshold(write_log: Callable[[Iterable[str]], Path
     out = tmp_path / "lists.jsonl"
     log = write_drawn(write_log, 20)
     done = freshrank(
-        "replay", log, "--model", "tests.evaluation.test_reliability:Told", "--min-score", 0.5, "--out", out
+        "replay", log, "--model", "tests.evaluation.test_reliability:Calibrated", "--min-score", 0.5, "--out", out
     )
     assert done.returncode == 0, done.stderr
     lists: list[dict[str, Any]] = [orjson.loads(line) for line in out.read_bytes().splitlines()]

@@ -1,35 +1,25 @@
 """The options of a replay, as they are typed."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import orjson
 import pytest
 
-from flows.cli import WRONG, main
+from flows.cli import WRONG
 from flows.commands.log_options import moment
 from flows.sample import EVENTS
-
-Run = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command in this process; return its exit status and what it printed."""
-
-    def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["freshrank", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = " ".join(capsys.readouterr().err.split())
-        assert "Traceback" not in told
-        return int(ended.value.code or 0), told
-
-    return run
+from tests.support.cli import freshrank
 
 
-def test_a_protocol_reaches_the_report(run: Run, tmp_path: Path) -> None:
+def run(*arguments: object) -> tuple[int, str]:
+    """Return a command's exit status and what it printed."""
+    done = freshrank(*arguments)
+    told = " ".join(done.stderr.split())
+    assert "Traceback" not in told
+    return done.returncode, told
+
+
+def test_a_protocol_reaches_the_report(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     protocol = ["--where", "value>=6", "--positive", "value >= 8", "--warmup", "0.2", "--k", "5,10", "--window", "500"]
     drawn = ["--score-every", "2", "--seed", "3", "--candidates", "catalogue", "--target", "session"]
@@ -50,7 +40,7 @@ def test_a_protocol_reaches_the_report(run: Run, tmp_path: Path) -> None:
     assert "hit_rate@5" in told
 
 
-def test_the_defaults_are_written_out(run: Run, tmp_path: Path) -> None:
+def test_the_defaults_are_written_out(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     assert run("replay", EVENTS, "--limit", 100, "--model", "history", "--top", 3, "--report", report)[0] == 0
     said = orjson.loads(report.read_bytes())
@@ -58,7 +48,7 @@ def test_the_defaults_are_written_out(run: Run, tmp_path: Path) -> None:
     assert "series" not in said
 
 
-def test_late_events_are_told_with_what_sorts_them(run: Run, tmp_path: Path) -> None:
+def test_late_events_are_told_with_what_sorts_them(tmp_path: Path) -> None:
     log = tmp_path / "e.csv"
     log.write_text("user,item,timestamp\nann,tea,5\nbob,tea,3\ncat,tea,4\n")
     status, told = run("replay", log, "--model", "history")
@@ -70,7 +60,7 @@ def test_late_events_are_told_with_what_sorts_them(run: Run, tmp_path: Path) -> 
     assert "older" not in told
 
 
-def test_a_quoted_pattern_is_several_logs(run: Run, tmp_path: Path) -> None:
+def test_a_quoted_pattern_is_several_logs(tmp_path: Path) -> None:
     for n in range(3):
         (tmp_path / f"clicks-{n}.csv").write_text(f"user,item,timestamp\nu{n},tea,{n}\n")
     status, told = run("replay", tmp_path / "clicks-*.csv", "--model", "history")
@@ -104,7 +94,7 @@ def test_a_quoted_pattern_is_several_logs(run: Run, tmp_path: Path) -> None:
     ids=lambda value: " ".join(str(each) for each in value[:1] + value[2:]) if isinstance(value, list) else None,
 )
 def test_what_is_wrong_is_said_in_one_message(
-    run: Run, arguments: list[object], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    arguments: list[object], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
     status, told = run(*arguments)

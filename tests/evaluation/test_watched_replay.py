@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flows.cli import WRONG
 from flows.evaluation.model_observer import FIRST_STRIDE, MOST_LOOKS, ModelObserver
 from flows.replay import replay
 from flows.sample import EVENTS, ITEMS
 from flows.settings import Settings
 from recmodels import Example, Recommender
 from recmodels.base import Context
-from tests.commands.test_cli import WRONG, freshrank
+from tests.support.cli import freshrank
 
 
 class Weighing(Recommender):

@@ -1,25 +1,25 @@
 """Comparisons: planted differences are found, equal models are not told apart, and nothing is run twice."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from flows import cli
+from flows.cli import FAILED, WRONG
 from flows.evaluation.protocol import Protocol
 from flows.experiments import worker as replay_child
 from flows.experiments.job import NOT_OF_A_REPLAY, Job, job_settings
 from flows.sample import EVENTS
 from flows.settings import Settings
-from tests.support.compare_fixtures import FAITHFUL, Command
+from tests.support.cli import freshrank
+from tests.support.compare_fixtures import FAITHFUL, TWO, Compare
 
 
-def test_a_planted_difference_is_found_and_kept(command: Command, faithful_log: Path, tmp_path: Path) -> None:
+def test_a_planted_difference_is_found_and_kept(compare: Compare, faithful_log: Path, tmp_path: Path) -> None:
     said = tmp_path / "said.json"
-    asked = ("compare", faithful_log, "--model", "popularity", "--model", "history", "--json", said)
-    assert command(*asked, "--processes", 2) == 0
+    asked = (faithful_log, "--model", "popularity", "--model", "history", "--json", said)
+    assert compare(*asked, "--processes", 2).returncode == 0
     told: dict[str, Any] = orjson.loads(said.read_bytes())
     first, second = told["models"]
     assert second["values"]["hit_rate@10"] == pytest.approx(1 - FAITHFUL / 1_200), "all but each user's first event"
@@ -32,38 +32,36 @@ def test_a_planted_difference_is_found_and_kept(command: Command, faithful_log: 
     assert not first["was_kept"]
     assert set(first["values"]) >= {"coverage@10", "novelty@10", "popularity_lift@10", "gini@10", "served_hit_rate@10"}
 
-    assert command(*asked) == 0
+    assert compare(*asked).returncode == 0
     again: dict[str, Any] = orjson.loads(said.read_bytes())
     assert [one["was_kept"] for one in again["models"]] == [True, True]
     assert again["models"][0]["report"] == first["report"]
 
     with faithful_log.open("a") as log:
         log.write("\nu1,i1,5000")
-    assert command(*asked[:6], "--json", said) == 0
+    assert compare(*asked[:5], "--json", said).returncode == 0
     other: dict[str, Any] = orjson.loads(said.read_bytes())
     assert [one["was_kept"] for one in other["models"]] == [False, False], "another log"
     assert other["log"]["events"] == 1_201
 
 
 def test_the_page_shows_all_models_and_says_which_is_better(
-    command: Command, faithful_log: Path, tmp_path: Path
+    compare: Compare, faithful_log: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("altair", reason="the report's libraries are not here; pip install 'freshrank[report]'")
     page = tmp_path / "page.html"
-    asked = ("compare", faithful_log, "--model", "popularity", "--model", "history", "--processes", 2)
-    assert command(*asked, "--html", page) == 0
+    asked = (faithful_log, "--model", "popularity", "--model", "history", "--processes", 2)
+    assert compare(*asked, "--html", page).returncode == 0
     first = page.read_text()
     assert "history is better than popularity by 0." in first
     assert "popularity_lift@10" in first.replace("<wbr>", "")  # where a phone may break it
     for figure in ("time", "served", "cpu", "ranks", "latency", "users", "popularity"):
         assert f'data-figure="{figure}"' in first
-    assert command(*asked, "--html", page) == 0
+    assert compare(*asked, "--html", page).returncode == 0
     assert page.read_text() == first, "from results that were kept"
 
 
-def test_a_model_that_fails_says_why(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_that_fails_says_why(compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "failing_model.py").write_text(
         "from recmodels import Recommender\n"
         "class Bad(Recommender):\n"
@@ -75,11 +73,10 @@ def test_a_model_that_fails_says_why(
     )
     monkeypatch.syspath_prepend(tmp_path)
     models = ("--model", "popularity", "--model", "failing_model:Bad")
-    assert command("compare", EVENTS, *models, "--limit", 200) == cli.FAILED
-    assert "RuntimeError: no more paper" in capsys.readouterr().err
+    done = compare(EVENTS, *models, "--limit", 200)
+    assert done.returncode == FAILED, done.stderr
+    assert "RuntimeError: no more paper" in done.stderr
 
-
-TWO = ("--model", "popularity", "--model", "history")
 
 BAD: list[tuple[str, tuple[object, ...], str]] = [
     ("one model", (EVENTS, "--model", "blend"), "expected two models or more"),
@@ -102,25 +99,20 @@ BAD: list[tuple[str, tuple[object, ...], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "told"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_bad_input(
-    command: Command, arguments: tuple[object, ...], told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command("compare", *arguments) == cli.WRONG
-    said = capsys.readouterr().err
+def test_bad_input(compare: Compare, arguments: tuple[object, ...], told: str) -> None:
+    done = compare(*arguments)
+    said = done.stderr
+    assert done.returncode == WRONG, said
     assert told in said
     assert said.count("\n") == 1
 
 
-def test_results_need_a_directory_that_can_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_results_need_a_directory_that_can_be_written(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    monkeypatch.setattr(sys, "argv", ["freshrank", "compare", str(EVENTS), *TWO, "--results", str(file)])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    assert end.value.code == cli.WRONG
-    assert "--results DIR" in capsys.readouterr().err
+    done = freshrank("compare", EVENTS, *TWO, "--results", file)
+    assert done.returncode == WRONG
+    assert "--results DIR" in done.stderr
 
 
 def test_every_setting_is_known_to_decide_the_lists_or_not() -> None:

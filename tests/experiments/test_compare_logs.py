@@ -9,15 +9,15 @@ import numpy as np
 import orjson
 import pytest
 
-from flows import cli
+from flows.cli import WRONG
 from flows.commands.log_options import GivenLog
 from flows.evaluation.protocol import Protocol
 from flows.experiments.cache import ReplayCache
 from flows.experiments.job import Job, job_settings
 from flows.sample import EVENTS
 from flows.settings import Settings
-from tests.experiments.test_compare import TWO
-from tests.support.compare_fixtures import Command
+from tests.support.cli import freshrank
+from tests.support.compare_fixtures import TWO, Compare
 
 SWITCHES = [
     "--where value>=5 --positive value>=8 --warmup 0.2 --k 3,20 --window 500",
@@ -26,18 +26,17 @@ SWITCHES = [
 ]
 
 
-def test_a_log_that_is_not_sorted_is_refused_with_its_line(
-    command: Command, faithful_log: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_log_that_is_not_sorted_is_refused_with_its_line(compare: Compare, faithful_log: Path) -> None:
     with faithful_log.open("a") as log:
         log.write("\nu1,i1,5\n")
-    assert command("compare", faithful_log, "--model", "popularity", "--model", "history") == 2
-    assert "events.csv:1202: expected a log sorted by time" in " ".join(capsys.readouterr().err.split())
+    done = compare(faithful_log, "--model", "popularity", "--model", "history")
+    assert done.returncode == 2, done.stderr
+    assert "events.csv:1202: expected a log sorted by time" in " ".join(done.stderr.split())
 
 
-def measured_by(command: Command, said: Path, *arguments: object) -> dict[str, Any]:
+def measured_by(compare: Compare, said: Path, *arguments: object) -> dict[str, Any]:
     """Return what a comparison says, without what is of the machine."""
-    assert command("compare", *arguments, "--json", said) == 0
+    assert compare(*arguments, "--json", said).returncode == 0
     told: dict[str, Any] = orjson.loads(said.read_bytes())
     return {
         "values": {one["model"]: one["values"] for one in told["models"]},
@@ -49,12 +48,12 @@ def measured_by(command: Command, said: Path, *arguments: object) -> dict[str, A
 
 @pytest.mark.parametrize("switches", SWITCHES)
 def test_it_measures_what_a_replay_with_the_same_switches_measures(
-    command: Command, tmp_path: Path, switches: str
+    compare: Compare, tmp_path: Path, switches: str
 ) -> None:
     said, asked = tmp_path / "said.json", (EVENTS, "--limit", 2_000, *shlex.split(switches))
-    found = measured_by(command, said, *asked, *TWO)
+    found = measured_by(compare, said, *asked, *TWO)
     for model in ("popularity", "history"):
-        assert command("replay", *asked, "--model", model, "--report", said) == 0
+        assert freshrank("replay", *asked, "--model", model, "--report", said).returncode == 0
         report: dict[str, Any] = orjson.loads(said.read_bytes())
         assert {name: found["values"][model][name] for name in report["metrics"]} == report["metrics"]
         for told in ("scored", "protocol", "left_out", "series"):
@@ -62,13 +61,13 @@ def test_it_measures_what_a_replay_with_the_same_switches_measures(
     assert len(found["differences"]) == 6 * len(report["protocol"]["ks"])
 
 
-def test_no_other_protocol_is_answered_from_results_that_are_kept(command: Command, tmp_path: Path) -> None:
+def test_no_other_protocol_is_answered_from_results_that_are_kept(compare: Compare, tmp_path: Path) -> None:
     asked = (tmp_path / "said.json", EVENTS, *TWO, "--limit", 500)
-    all_of_it = measured_by(command, *asked)
-    part = measured_by(command, *asked, "--where", "value>=8")
+    all_of_it = measured_by(compare, *asked)
+    part = measured_by(compare, *asked, "--where", "value>=8")
     assert part["kept"] == [False, False]
     assert part["values"] != all_of_it["values"]
-    again = measured_by(command, *asked, "--seed", 5)
+    again = measured_by(compare, *asked, "--seed", 5)
     assert again["kept"] == [False, False], "the models draw with the seed, too"
     assert again["differences"] != all_of_it["differences"]
 
@@ -98,7 +97,7 @@ def test_the_key_of_a_result_knows_all_that_changes_it(tmp_path: Path) -> None:
 
 
 def test_a_log_in_any_order_and_several_logs_are_the_one_log_in_order(
-    command: Command, faithful_log: Path, tmp_path: Path
+    compare: Compare, faithful_log: Path, tmp_path: Path
 ) -> None:
     header, *rows = faithful_log.read_text().splitlines()
 
@@ -112,7 +111,7 @@ def test_a_log_in_any_order_and_several_logs_are_the_one_log_in_order(
     write("part-2.csv", [row for n, row in enumerate(rows) if n % 3])
     asked = (tmp_path / "said.json", *TWO, "--warmup", 0.25)
     plain, *others = (
-        measured_by(command, *asked, *log)
+        measured_by(compare, *asked, *log)
         for log in (
             (faithful_log,),
             (shuffled, "--sort"),
@@ -127,7 +126,7 @@ def test_a_log_in_any_order_and_several_logs_are_the_one_log_in_order(
         assert other["differences"] == plain["differences"]
 
 
-def test_parquet_is_a_log_too(command: Command, faithful_log: Path, tmp_path: Path) -> None:
+def test_parquet_is_a_log_too(compare: Compare, faithful_log: Path, tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow", reason="Parquet's reader is not here; pip install 'freshrank[parquet]'")
     pq = pytest.importorskip("pyarrow.parquet")
     columns = [row.split(",") for row in faithful_log.read_text().splitlines()[1:]]
@@ -135,14 +134,14 @@ def test_parquet_is_a_log_too(command: Command, faithful_log: Path, tmp_path: Pa
     table = pa.table({"who": users, "item": items, "timestamp": [float(time) for time in times]})
     pq.write_table(table, tmp_path / "events.parquet")
     asked = (tmp_path / "said.json", *TWO)
-    found = measured_by(command, *asked, tmp_path / "events.parquet", "--map", "user=who")
-    assert found["values"] == measured_by(command, *asked, faithful_log)["values"]
+    found = measured_by(compare, *asked, tmp_path / "events.parquet", "--map", "user=who")
+    assert found["values"] == measured_by(compare, *asked, faithful_log)["values"]
 
 
-def test_the_page_of_a_protocol_has_its_measures(command: Command, faithful_log: Path, tmp_path: Path) -> None:
+def test_the_page_of_a_protocol_has_its_measures(compare: Compare, faithful_log: Path, tmp_path: Path) -> None:
     pytest.importorskip("altair", reason="the report's libraries are not here; pip install 'freshrank[report]'")
     page = tmp_path / "page.html"
-    assert command("compare", faithful_log, *TWO, "--k", "3,20", "--warmup", 0.5, "--window", 100, "--html", page) == 0
+    assert compare(faithful_log, *TWO, "--k", "3,20", "--warmup", 0.5, "--window", 100, "--html", page).returncode == 0
     text = page.read_text().replace("<wbr>", "")
     assert "history is better than popularity by 0." in text
     assert "in hit_rate@3." in text
@@ -151,16 +150,17 @@ def test_the_page_of_a_protocol_has_its_measures(command: Command, faithful_log:
 
 
 def test_a_topic_is_recorded_before_anything_is_compared(
-    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the recording holds is for test_kafka_record; here: nothing is recorded for a command that cannot be."""
     asked: list[str | None] = []
     monkeypatch.setattr(GivenLog, "find", lambda log, *_: asked.append(log.topic) or (str(EVENTS),))
     topic = ("--from-topic", "events", "--since", "2026-11-01", "--limit", 100)
-    assert command("compare", *topic, "--model", "history") == cli.WRONG
-    assert command("compare", *topic, *TWO, "--metric", "auc") == cli.WRONG
-    assert command("compare", *topic, *TWO, "--json", "/no/such/place") == cli.WRONG
+    assert compare(*topic, "--model", "history").returncode == WRONG
+    assert compare(*topic, *TWO, "--metric", "auc").returncode == WRONG
+    assert compare(*topic, *TWO, "--json", "/no/such/place").returncode == WRONG
     assert asked == []
-    assert command("compare", *topic, *TWO) == 0
+    done = compare(*topic, *TWO)
+    assert done.returncode == 0, done.stderr
     assert asked == ["events"]
-    assert "100 events" in capsys.readouterr().err
+    assert "100 events" in done.stderr

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from flows import cli
+from flows.cli import WRONG
 from flows.evaluation.protocol import Protocol
 from flows.evaluation.ranking_metrics import mean_value
 from flows.experiments.job import Job, ProgressMessage, job_settings
@@ -18,6 +18,7 @@ from flows.experiments.worker import run
 from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings, load_settings
+from tests.support.cli import freshrank
 
 SPLIT, EVENTS_IN_ALL = 400, 1_000
 
@@ -34,23 +35,15 @@ def turning_log(tmp_path: Path) -> Path:
     return path
 
 
-def freshrank(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["freshrank", *map(str, arguments)])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    return int(end.value.code or 0)
-
-
-def test_the_best_of_the_first_part_is_found_and_the_rest_tells_the_truth(
-    turning_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_best_of_the_first_part_is_found_and_the_rest_tells_the_truth(turning_log: Path, tmp_path: Path) -> None:
     config, space, out = tmp_path / "base.toml", tmp_path / "space.toml", tmp_path / "tuned.toml"
     config.write_text('model = "popularity(half_life=30.0)"\ntop = 1\n')
     space.write_text('[model]\nname = "popularity"\nhalf_life = [1.0, 30.0]\n[settings]\nemit = "changed"\n')
     asked = ("tune", turning_log, "--config", config, "--space", space, "--share", SPLIT / EVENTS_IN_ALL)
     kept = ("--results", tmp_path / "results", "--out", out)
-    assert freshrank(monkeypatch, *asked, *kept, "--trials", 3, "--processes", 1) == 0
-    said = capsys.readouterr().err
+    done = freshrank(*asked, *kept, "--trials", 3, "--processes", 1)
+    said = done.stderr
+    assert done.returncode == 0, said
     assert "are worse than the settings as they were by 0.2" in said, "chosen on what turned, scored on what did not"
     assert "keep the settings as they were" in said
 
@@ -64,12 +57,14 @@ def test_the_best_of_the_first_part_is_found_and_the_rest_tells_the_truth(
     assert f"that no trial has seen: {mean_value('hit_rate@1', rest):.4f};" in said
     assert f"that no trial has seen: {mean_value('hit_rate@1', rest):.4f};" in out.read_text()
 
-    assert freshrank(monkeypatch, *asked, *kept, "--trials", 3) == 0
-    assert "trial " not in capsys.readouterr().err.partition("trials,")[0], "all three are kept"
+    done = freshrank(*asked, *kept, "--trials", 3)
+    assert done.returncode == 0, done.stderr
+    assert "trial " not in done.stderr.partition("trials,")[0], "all three are kept"
     assert load_settings(out) == settings
 
-    assert freshrank(monkeypatch, *asked, *kept, "--trials", 3, "--metric", "mrr@1") == cli.WRONG
-    assert "expected a study of the same metric" in capsys.readouterr().err
+    done = freshrank(*asked, *kept, "--trials", 3, "--metric", "mrr@1")
+    assert done.returncode == WRONG
+    assert "expected a study of the same metric" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -89,8 +84,6 @@ def test_the_best_of_the_first_part_is_found_and_the_rest_tells_the_truth(
 def test_a_protocol_holds_in_both_parts_and_the_split_stays_in_time(
     turning_log: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     switches: tuple[object, ...],
     protocol: dict[str, Any],
     first_scored: int | None,
@@ -101,8 +94,9 @@ def test_a_protocol_holds_in_both_parts_and_the_split_stays_in_time(
     space.write_text('[model]\nname = "popularity"\nhalf_life = [1.0, 30.0]\n')
     kept = ("--results", tmp_path / "results", "--out", out, "--processes", 1, "--trials", 2)
     asked = ("tune", turning_log, "--config", config, "--space", space, "--share", SPLIT / EVENTS_IN_ALL, *kept)
-    assert freshrank(monkeypatch, *asked, *switches) == 0
-    said = capsys.readouterr().err
+    done = freshrank(*asked, *switches)
+    said = done.stderr
+    assert done.returncode == 0, said
 
     rules = Protocol(**{"ks": (3,), **protocol})
     users = [row.split(",")[0] for row in turning_log.read_text().splitlines()[1:]]
@@ -130,19 +124,19 @@ def test_a_protocol_holds_in_both_parts_and_the_split_stays_in_time(
     ) in said
     assert shlex.join(map(str, switches)) in out.read_text(), "by which rules it was chosen stands in the file"
 
-    assert freshrank(monkeypatch, *asked, *switches, "--target", "session") == cli.WRONG
-    assert "expected a study of the same protocol" in capsys.readouterr().err
+    done = freshrank(*asked, *switches, "--target", "session")
+    assert done.returncode == WRONG
+    assert "expected a study of the same protocol" in done.stderr
 
 
-def test_warmup_that_leaves_nothing_to_tune_on_is_refused(
-    turning_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_warmup_that_leaves_nothing_to_tune_on_is_refused(turning_log: Path, tmp_path: Path) -> None:
     space = tmp_path / "space.toml"
     space.write_text('[model]\nname = "popularity"\nhalf_life = [1.0, 30.0]\n')
     kept = ("--results", tmp_path / "results", "--out", tmp_path / "tuned.toml")
     asked = ("tune", turning_log, "--space", space, "--share", 0.4, "--warmup", 0.4, *kept)
-    assert freshrank(monkeypatch, *asked) == cli.WRONG
-    said = capsys.readouterr().err
+    done = freshrank(*asked)
+    said = done.stderr
+    assert done.returncode == WRONG, said
     assert "--warmup 0.4: expected it to end within the first part" in said
     assert "it takes 400 interactions, and the part has 400." in said
     assert said.count("\n") == 1
@@ -162,9 +156,7 @@ def test_early_looks_begin_where_the_warmup_ends() -> None:
         assert value == mean_value("mrr@10", head) > 0.0
 
 
-def test_several_logs_in_any_order_are_tuned_on_as_one(
-    turning_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_several_logs_in_any_order_are_tuned_on_as_one(turning_log: Path, tmp_path: Path) -> None:
     header, *rows = turning_log.read_text().splitlines()
     for name, some in (("part-1", rows[::2]), ("part-2", rows[1::2])):
         (tmp_path / f"{name}.csv").write_text("\n".join([header, *some[::-1]]))
@@ -174,8 +166,9 @@ def test_several_logs_in_any_order_are_tuned_on_as_one(
     def tuned(name: str, *log: object) -> list[str]:
         kept = ("--results", tmp_path / "results", "--out", tmp_path / f"{name}.toml")
         asked = ("tune", *log, "--space", space, "--trials", 2, "--processes", 1, "--warmup", 0.1, *kept)
-        assert freshrank(monkeypatch, *asked) == 0
-        return [line for line in capsys.readouterr().err.splitlines() if "hit_rate@10" in line]
+        done = freshrank(*asked)
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stderr.splitlines() if "hit_rate@10" in line]
 
     assert tuned("parts", tmp_path / "part-?.csv", "--sort") == tuned("one", turning_log)
 
@@ -197,8 +190,6 @@ WRONG_USE: list[tuple[str, tuple[object, ...], str]] = [
 @pytest.mark.parametrize(("arguments", "told"), [case[1:] for case in WRONG_USE], ids=[case[0] for case in WRONG_USE])
 def test_bad_input(
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     arguments: tuple[object, ...],
     told: str,
 ) -> None:
@@ -206,8 +197,9 @@ def test_bad_input(
     space.write_text("[model]\nrecent = [10, 20]\n")
     before = EVENTS.read_bytes()
     usual = ("--space", space, "--out", tmp_path / "tuned.toml", "--results", tmp_path / "results")
-    assert freshrank(monkeypatch, "tune", EVENTS, *usual, *arguments) == cli.WRONG
-    said = capsys.readouterr().err
+    done = freshrank("tune", EVENTS, *usual, *arguments)
+    said = done.stderr
+    assert done.returncode == WRONG, said
     assert told in said
     assert said.count("\n") == 1
     assert EVENTS.read_bytes() == before

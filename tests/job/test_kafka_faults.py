@@ -14,9 +14,10 @@ from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # f
 
 from flows.kafka.errors import KafkaJobError
 from flows.sample import EVENTS
+from tests.support.flow import records_of
 from tests.support.kafka_broker import Broker
 from tests.support.kafka_fixtures import NewTopic, committed, start_broker, until
-from tests.support.kafka_jobs import Job, consume, produce, records_of, replayed
+from tests.support.kafka_jobs import Job, consume, produce, replayed
 
 pytestmark = pytest.mark.kafka
 

@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from flows.sample import EVENTS
+from tests.support.flow import records_of, to_json
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, committed, until
-from tests.support.kafka_jobs import Job, consume, produce, records_of, replayed, to_json
+from tests.support.kafka_jobs import Job, consume, produce, replayed
 
 pytestmark = pytest.mark.kafka
 

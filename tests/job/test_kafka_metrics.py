@@ -15,10 +15,10 @@ from flows.kafka.output_positions import last_answered
 from flows.kafka.source import KafkaSource
 from flows.monitoring.counters import Counters
 from flows.monitoring.watched_source import WatchedSource
+from tests.support.flow import event, sample_records
 from tests.support.kafka_fixtures import NewTopic, config, until
 from tests.support.kafka_jobs import Job, consume, produce
 from tests.support.watching import Scraped, free_port, get, scrape, watching
-from tests.test_flow import event, sample_records
 
 
 def test_lag_is_what_the_topic_holds_and_the_flow_has_not_been_given(mock_broker: str) -> None:

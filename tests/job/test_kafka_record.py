@@ -21,9 +21,10 @@ from flows.messages import Raw
 from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
-from tests.commands.test_cli import ROOT, freshrank
+from tests.support.cli import ROOT, freshrank
+from tests.support.flow import records_of
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, config, delete_before, fill, until
-from tests.support.kafka_jobs import Job, consume, produce, records_of
+from tests.support.kafka_jobs import Job, consume, produce
 
 pytestmark = pytest.mark.kafka
 

@@ -12,8 +12,11 @@ import orjson
 import pytest
 
 from flows.sample import EVENTS
-from tests.support.kafka_jobs import Job, produce, records_of, replayed
+from tests.support.flow import records_of
+from tests.support.kafka_jobs import Job, produce, replayed
 from tests.support.kill_driver import ON_KAFKA, POINTS
+
+pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parent.parent.parent
 KILLED = -9

@@ -16,6 +16,8 @@ import zstandard
 from flows.cli import FAILED, WRONG
 from flows.sample import EVENTS
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent.parent
 
 

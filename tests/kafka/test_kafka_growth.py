@@ -13,8 +13,9 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 
 from flows.kafka.errors import Config, KafkaJobError
 from flows.kafka.source import KafkaSource
+from tests.support.flow import to_json
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, committed, config, fill, run, until
-from tests.support.kafka_jobs import Job, to_json
+from tests.support.kafka_jobs import Job
 
 pytestmark = pytest.mark.kafka
 

@@ -37,8 +37,8 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
-from flows.kafka_sink import KafkaSink
-from flows.kafka_source import KafkaSource
+from flows.kafka.sink import KafkaSink
+from flows.kafka.source import KafkaSource
 from flows.messages import Outgoing
 
 bootstrap, events, lists, state, stop_at_end = sys.argv[1:]

@@ -20,7 +20,7 @@ from recmodels.checks.consistency import expect_whole
 from recmodels.checks.equality import expect_same_state
 from recmodels.exploration.explorer import Explorer
 from recmodels.specification import BY_NAME
-from tests.test_flow import Flow, event
+from tests.support.flow import Flow, event
 
 IDS = int(os.environ.get("FRESHRANK_TEST_IDS", "60000"))
 IS_DEEP_THERE = all(find_spec(library) for library in ("jax", "keras"))

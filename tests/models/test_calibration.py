@@ -6,7 +6,7 @@ import numpy as np
 
 from flows.sample import EVENTS
 from recmodels import Blend, Example
-from tests.models.test_quality import examples
+from tests.support.teach import examples
 
 
 def reliability(model: Blend, log: list[Example], groups: int) -> list[tuple[float, float, int]]:

@@ -11,6 +11,7 @@ import pytest
 from recmodels import Example, Recommender, build_model
 
 ROOT = Path(__file__).parent.parent.parent
+pytestmark = pytest.mark.deep
 
 pytest.importorskip("recmodels.deep", reason="needs the extra: pip install 'freshrank[deep]'", exc_type=ImportError)
 

@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from flows.sample import EVENTS
 
 ROOT = Path(__file__).parent.parent.parent
 
 
+@pytest.mark.process
 def test_whoever_asks_is_told_what_to_install() -> None:
     code = "import sys; sys.modules['jax'] = None; from flows.cli import main; main()"
     done = subprocess.run(

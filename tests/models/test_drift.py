@@ -3,21 +3,9 @@
 import numpy as np
 import pytest
 
-from recmodels import Blend, Example
+from recmodels import Blend
 from recmodels.fused.drift import BLOCK, DriftDetector
-
-CHANGE = 6_000
-
-
-def a_stream_that_changes() -> list[Example]:
-    """Users take what is popular; from `CHANGE` on each goes their own round of five items."""
-    draw = np.random.default_rng(11)
-    log = []
-    for k in range(2 * CHANGE):
-        user = int(draw.integers(40))
-        item = int(draw.zipf(1.6)) % 300 if k < CHANGE else 300 + user * 5 + k % 5
-        log.append(Example(f"u{user}", f"i{item}", 1.0, 30.0 * k))
-    return log
+from tests.support.teach import CHANGE, a_stream_that_changes
 
 
 def test_drift_is_seen_where_the_stream_changes() -> None:

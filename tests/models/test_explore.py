@@ -12,6 +12,7 @@ from recmodels.checks.consistency import expect_whole
 from recmodels.checks.events import some_events, steps_of
 from recmodels.exploration.explorer import Explorer, _chance
 from recmodels.exploration.thompson import ThompsonBandit
+from tests.support.teach import POPULAR, learn, listed
 
 
 def explorer(kind: type[Recommender], share: float) -> checks.Factory:
@@ -33,19 +34,6 @@ def test_contract(make: checks.Factory, check: checks.Check) -> None:
     if reason := checks.reasons_to_skip(make).get(check.__name__):
         pytest.skip(reason)
     check(make)
-
-
-def learn(model: Recommender, pairs: str) -> None:
-    for pair in pairs.split():
-        user, _, item = pair.partition(":")
-        model.learn_one(user, item)
-
-
-def names(model: Recommender, user: str, n: int = 3) -> list[str]:
-    return [item for item, _ in model.top(user, n)]
-
-
-POPULAR = "a:tea b:tea c:tea a:jam b:jam a:pie"
 
 
 def test_the_last_slot_goes_to_an_item_on_trial_with_the_models_score() -> None:
@@ -102,7 +90,7 @@ def test_what_is_hidden_or_had_gets_no_slot() -> None:
         (step,) = model.step_many([Example(user, item, 1.0, float(turn))], 3)
         had.setdefault(user, set()).add(item)
         assert not set(step.items) & (had[user] | hidden)
-        assert not set(names(model, user)) & (had[user] | hidden)
+        assert not set(listed(model, user, 3)) & (had[user] | hidden)
         if turn % 50 == 49:
             model.forget_one(user)
             had.pop(user)
@@ -112,7 +100,7 @@ def test_an_item_with_nothing_but_returns_is_not_on_trial() -> None:
     model = Explorer(Popularity(), share=1.0)
     learn(model, POPULAR)
     model.learn_one("d", "broken", -1.0)
-    assert "broken" not in names(model, "stranger", 10)
+    assert "broken" not in listed(model, "stranger", 10)
 
 
 def test_a_slot_is_answered_by_the_users_next_interaction() -> None:

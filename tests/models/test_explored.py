@@ -13,9 +13,8 @@ from recmodels import Blend, RiverModel
 from recmodels.exploration.explorer import Explorer
 from recmodels.inspection.trends import popular, rising
 from recmodels.inspection.user_profile import know
-from tests.models.test_drift import CHANGE, a_stream_that_changes
-from tests.models.test_explore import POPULAR, learn, names
-from tests.test_flow import Flow, event
+from tests.support.flow import Flow, event
+from tests.support.teach import CHANGE, POPULAR, a_stream_that_changes, learn, listed
 
 
 def test_reasons_and_weights_are_the_models_and_a_slot_says_that_it_is_one() -> None:
@@ -41,7 +40,7 @@ def test_rivers_models_are_explored_too() -> None:
     model = Explorer(RiverModel(reco.BiasedMF(n_factors=3, seed=1)), share=1.0)
     learn(model, POPULAR)
     model.learn_item("new")
-    assert names(model, "stranger", 2)[1] in ("pie", "jam", "tea", "new")
+    assert listed(model, "stranger", 2)[1] in ("pie", "jam", "tea", "new")
     assert model.version == "river.BiasedMF/1+explore"
 
 

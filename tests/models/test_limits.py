@@ -15,6 +15,7 @@ from recmodels.fused.model import FusedModel
 from recmodels.kernels import covisitation
 from recmodels.kernels.candidates import FOLLOWS, POPULAR
 from recmodels.kernels.state_pointer import Handle
+from tests.support.teach import checkerboard, learn, listed
 
 
 class Taken(Recommender):
@@ -27,38 +28,15 @@ class Taken(Recommender):
         return 0.0
 
 
-def learn(model: Recommender, pairs: str) -> None:
-    """Learn "user:item user:item …", one a minute."""
-    start = getattr(model, "minutes", 0)
-    for minute, pair in enumerate(pairs.split(), start):
-        user, _, item = pair.partition(":")
-        model.learn_one(user, item, 1.0, {"timestamp": 60.0 * minute})
-    model.minutes = start + len(pairs.split())
-
-
-def items(model: Recommender, user: str, n: int = 10) -> list[str]:
-    return [item for item, _ in model.top(user, n)]
-
-
-def checkerboard(seed: int, users: int = 60, count: int = 20, each: int = 8) -> list[Example]:
-    """Even users take even items and odd users odd ones: `each` of them, in any order."""
-    draw = random.Random(seed)
-    events = []
-    for user in range(users):
-        for item in draw.sample(range(user % 2, count, 2), each):
-            events.append((draw.random(), f"u{user}", f"i{item}"))
-    return [Example(user, item, 1.0, 60.0 * k) for k, (_, user, item) in enumerate(sorted(events))]
-
-
 def test_popular_items_of_equal_count_beyond_what_is_proposed_come_as_first_seen() -> None:
     model = Popularity(half_life=float("inf"))
     names = [f"i{k}" for k in range(300)]
     learn(model, " ".join(f"a:{name}" for name in names) + " " + " ".join(f"b:{name}" for name in reversed(names)))
-    assert items(model, "eve", 20) == names[:20]
+    assert listed(model, "eve", 20) == names[:20]
     model.learn_item("i0", available=False)
-    assert items(model, "eve", 20) == names[1:21]
+    assert listed(model, "eve", 20) == names[1:21]
     model.learn_item("i0", available=True)
-    assert items(model, "eve", 20) == names[:20]
+    assert listed(model, "eve", 20) == names[:20]
 
 
 def row_of(model: FusedModel, item: str) -> dict[str, float]:
@@ -105,9 +83,9 @@ def test_a_return_alone_puts_an_item_into_no_list() -> None:
     model = Blend()
     learn(model, "u:a v:b")
     model.learn_one("u", "returned", -1.0)
-    assert set(items(model, "u")) == {"a", "b"}
+    assert set(listed(model, "u")) == {"a", "b"}
     model.learn_one("v", "returned", 1.0)
-    assert set(items(model, "u")) == {"a", "b", "returned"}
+    assert set(listed(model, "u")) == {"a", "b", "returned"}
 
 
 def columns_of(model: FusedModel, user: str) -> dict[str, list[float]]:
@@ -135,8 +113,8 @@ def test_the_columns_of_three_histories() -> None:
 def test_list_longer_than_all_candidates_can_be() -> None:
     model = Popularity()
     model.step_many([Example("u", f"i{k}") for k in range(9_000)], n=1)
-    listed = items(model, "v", 9_000)
-    assert len(listed) == len(set(listed)) == 8_192
+    found = listed(model, "v", 9_000)
+    assert len(found) == len(set(found)) == 8_192
     ranked = model.rank("v", [f"i{k}" for k in range(9_000)])
     assert len(set(ranked)) == 9_000
     assert ranked[0] == "i8999"
@@ -149,7 +127,7 @@ def test_more_proposals_than_candidates() -> None:
     for step in model.step_many(events, 10):
         assert len(set(step.items)) == len(step.items)
         assert np.isfinite(step.scores).all()
-    assert len(items(model, "u1", 20)) == 20
+    assert len(listed(model, "u1", 20)) == 20
 
 
 def test_lists_do_not_depend_on_where_arrays_lie_in_memory() -> None:

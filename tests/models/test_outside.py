@@ -12,7 +12,7 @@ from recmodels import Blend, Example, Recommender, build_model
 from recmodels.base import Context
 from recmodels.evaluation.metrics import RankingMetrics
 from recmodels.specification import SpecificationError
-from tests.models.test_quality import examples
+from tests.support.teach import examples
 
 
 class Noise(Recommender):

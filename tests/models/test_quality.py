@@ -1,22 +1,14 @@
 """The numbers that README promises, on the real logs, with the default model."""
 
-import gzip
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
-from recmodels import Blend, Example
+from recmodels import Blend
 from recmodels.evaluation.metrics import RankingMetrics
-
-
-def examples(log: Path) -> Iterator[Example]:
-    with gzip.open(log, "rt", encoding="utf-8") as lines:
-        next(lines)
-        for line in lines:
-            user, item, time, event, _ = line.split(",")
-            yield Example(user, item, -1.0 if event == "return" else 1.0, float(time))
+from tests.support.teach import examples
 
 
 @pytest.mark.parametrize(

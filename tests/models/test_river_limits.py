@@ -10,7 +10,7 @@ from recmodels.checks.equality import expect_same_state
 from recmodels.checks.repeating import check_lists_are_the_same_in_every_process, lists_of
 from recmodels.river_seeds import repeatable
 from recmodels.specification import build_model
-from tests.models.test_limits import checkerboard, items, learn
+from tests.support.teach import checkerboard, learn, listed
 
 
 def test_a_river_ranker_learns_the_checkerboard() -> None:
@@ -20,7 +20,7 @@ def test_a_river_ranker_learns_the_checkerboard() -> None:
     model = RiverModel(estimator, repeats="exclude", negatives=2)
     for event in checkerboard(2, users=150, each=4) * 3:
         model.learn_one(event.user, event.item)
-    right = sum(int(items(model, f"u{user}", 1)[0][1:]) % 2 == user % 2 for user in range(150))
+    right = sum(int(listed(model, f"u{user}", 1)[0][1:]) % 2 == user % 2 for user in range(150))
     assert right > 130, f"{right} of 150"
 
 
@@ -40,7 +40,7 @@ def test_a_river_pipeline_may_end_in_a_regressor() -> None:
     steps = compose.Select("user", "item") | preprocessing.OneHotEncoder() | linear_model.LinearRegression()
     model = RiverModel(steps)
     learn(model, "u:tea v:tea w:tea u:jam")
-    assert items(model, "x")[0] == "tea"
+    assert listed(model, "x")[0] == "tea"
     with pytest.raises(ValueError, match="got StandardScaler"):
         RiverModel(preprocessing.StandardScaler())
 

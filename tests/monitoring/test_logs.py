@@ -18,8 +18,8 @@ from flows.monitoring.logging_setup import LogFormat, are_logs_json, set_up_logg
 from flows.monitoring.metrics import registry_of
 from flows.replay import replay
 from flows.settings import Settings
-from tests.commands.test_cli import freshrank
-from tests.test_flow import sample_records
+from tests.support.cli import freshrank
+from tests.support.flow import sample_records
 
 SECRET = 'hun"ter2\\é'
 FORMATS: list[LogFormat] = ["text", "json"]
@@ -116,6 +116,7 @@ def test_the_command_says_no_secret_where_kafka_is_not(command: str, log_format:
         assert lines[-1]["level"] == "CRITICAL"
 
 
+@pytest.mark.process
 def test_an_exception_that_nobody_expected_is_a_json_line_too() -> None:
     script = (
         "from flows.monitoring.logging_setup import set_up_logging\n"

@@ -10,8 +10,8 @@ import pytest
 from flows.monitoring.metrics import EDGES, registry_of
 from flows.settings import Settings
 from flows.state.recovery import recovery_in
+from tests.support.flow import sample_records
 from tests.support.watching import mixed, scrape, watching
-from tests.test_flow import sample_records
 
 
 def test_what_is_scraped_is_what_happened() -> None:

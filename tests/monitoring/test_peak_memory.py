@@ -18,6 +18,7 @@ def test_what_was_held_and_given_back_counts() -> None:
     assert len(held)
 
 
+@pytest.mark.process
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts what the parent held")
 def test_what_the_parent_holds_does_not() -> None:
     held = np.ones(400 * MB // 8)

@@ -3,8 +3,8 @@
 import pytest
 
 from flows.monitoring.watched_source import REJECT_WINDOW, TooManyRejectsError
+from tests.support.flow import event
 from tests.support.watching import watching
-from tests.test_flow import event
 
 
 def bad(every: int, count: int) -> list[bytes]:

@@ -82,6 +82,7 @@ def of_kind(figure: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return [mark for mark in figure["marks"] if mark["kind"] == kind]
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", ["one", "two", "many"])
@@ -106,6 +107,7 @@ def test_the_page_looks_right(page: Page, reports: dict[str, Path], name: str, w
     assert light == (scheme == "light")
 
 
+@pytest.mark.browser
 def test_every_figure_is_there(page: Page, reports: dict[str, Path]) -> None:
     opened(page, reports["two"])
     assert list(figures(page)) == FIGURES
@@ -116,6 +118,7 @@ def test_every_figure_is_there(page: Page, reports: dict[str, Path]) -> None:
     assert "for 4.0 CPU seconds" in empty
 
 
+@pytest.mark.browser
 def test_a_hit_rate_that_doubles_is_drawn_twice_as_high(page: Page, reports: dict[str, Path]) -> None:
     opened(page, reports["one"])
     dots = [dot["up"] for dot in of_kind(figures(page)["time"], "symbol")]
@@ -125,6 +128,7 @@ def test_a_hit_rate_that_doubles_is_drawn_twice_as_high(page: Page, reports: dic
     assert band["height"] > line["height"], "the band is around the line"
 
 
+@pytest.mark.browser
 def test_served_lies_below_fresh(page: Page, reports: dict[str, Path]) -> None:
     opened(page, reports["one"])
     fresh, served = of_kind(figures(page)["served"], "line")
@@ -134,6 +138,7 @@ def test_served_lies_below_fresh(page: Page, reports: dict[str, Path]) -> None:
     assert [dot["x"] > other["x"] for dot, other in zip(dots[:2], dots[2:], strict=True)] == [True, True]
 
 
+@pytest.mark.browser
 def test_the_weights_move_as_they_did_and_the_drift_is_marked(page: Page, reports: dict[str, Path]) -> None:
     opened(page, reports["one"])
     found = figures(page)["weights"]
@@ -145,6 +150,7 @@ def test_the_weights_move_as_they_did_and_the_drift_is_marked(page: Page, report
     assert drift["left"] == pytest.approx(middle, abs=popular["width"] * 0.05)
 
 
+@pytest.mark.browser
 def test_bars_and_points_stand_where_the_numbers_are(page: Page, reports: dict[str, Path]) -> None:
     opened(page, reports["two"])
     found = figures(page)
@@ -164,6 +170,7 @@ def test_bars_and_points_stand_where_the_numbers_are(page: Page, reports: dict[s
     assert lists["height"] < choice["height"] + 1
 
 
+@pytest.mark.browser
 def test_the_page_asks_no_network_for_anything(page: Page, reports: dict[str, Path]) -> None:
     for path in reports.values():
         opened(page, path)
@@ -179,6 +186,7 @@ def test_the_page_asks_no_network_for_anything(page: Page, reports: dict[str, Pa
         assert path.stat().st_size < 2_000_000
 
 
+@pytest.mark.browser
 def test_a_page_that_asks_the_network_would_be_noticed(page: Page, tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text("<!doctype html><title>asks</title><img src='http://pictures.example/one.png'>")
@@ -189,6 +197,7 @@ def test_a_page_that_asks_the_network_would_be_noticed(page: Page, tmp_path: Pat
     assert tags.fetching == ["http://pictures.example/one.png"]
 
 
+@pytest.mark.browser
 def test_a_hostile_title_is_only_text(page: Page, reports: dict[str, Path]) -> None:
     opened(page, reports["two"])
     assert page.evaluate("document.title") == "blend, popularity(half_life=300.0) on clicks.csv · freshrank"
@@ -196,6 +205,7 @@ def test_a_hostile_title_is_only_text(page: Page, reports: dict[str, Path]) -> N
     assert HOSTILE in page.evaluate("document.getElementById('lists').innerText")
 
 
+@pytest.mark.browser
 def test_a_hostile_name_is_only_text(page: Page, tmp_path: Path) -> None:
     write_html(tmp_path / "page.html", [replace(planted("blend", 0.2, 4.0, weighs=True), name=HOSTILE)], HOSTILE)
     opened(page, tmp_path / "page.html")
@@ -205,6 +215,7 @@ def test_a_hostile_name_is_only_text(page: Page, tmp_path: Path) -> None:
     assert "time" in figures(page)
 
 
+@pytest.mark.browser
 def test_lists_say_why_and_the_command_is_there(page: Page, reports: dict[str, Path]) -> None:
     opened(page, reports["one"])
     said = page.evaluate("document.body.innerText")
@@ -214,12 +225,14 @@ def test_lists_say_why_and_the_command_is_there(page: Page, reports: dict[str, P
     assert page.evaluate("document.querySelector('#command code').innerText") == "freshrank replay one"
 
 
+@pytest.mark.browser
 def test_models_of_one_name_are_told_apart(page: Page, reports: dict[str, Path]) -> None:
     opened(page, reports["many"])
     assert page.evaluate("document.querySelectorAll('#time .keys li').length") == 10
     assert "x #10" in page.evaluate("document.getElementById('summary').innerText")
 
 
+@pytest.mark.browser
 def test_what_cannot_be_drawn_says_why(page: Page, tmp_path: Path) -> None:
     blend = planted("blend", 0.2, 4.0)
     nothing = {name: column[:0] for name, column in blend.outcomes.items()}

@@ -12,7 +12,7 @@ from flows.state.store import Store
 from flows.steps.clean import Cleaner
 from flows.steps.emit import Emitter
 from flows.steps.event_time import AGREEING, JUMP, EventTime
-from tests.test_flow import Flow, event
+from tests.support.flow import Flow, event
 
 NOW = 1_700_000_000.0
 FAR = 4_000_000_000.0

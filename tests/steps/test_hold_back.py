@@ -20,7 +20,7 @@ from flows.state.store import Store
 from flows.steps.bot_detector import LEAST_VISITS, SLOTS, WINDOW, BotDetector
 from flows.steps.bot_guard import BotGuard
 from flows.steps.hashing import digest
-from tests.test_flow import Flow, event
+from tests.support.flow import Flow, event
 
 NOW = 1_700_000_000.0
 RealLog = Callable[[str], Path]

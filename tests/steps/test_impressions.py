@@ -8,7 +8,7 @@ from flows.presets import PRESETS
 from flows.settings import Settings
 from recmodels.base import Example
 from recmodels.specification import build_model
-from tests.test_flow import Flow, event, sample_records
+from tests.support.flow import Flow, event, sample_records
 
 MODELS = ["blend", "river:reco.BiasedMF(n_factors=4, seed=1)"]
 REPEATS = ["allow", "exclude"]

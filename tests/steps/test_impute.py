@@ -14,7 +14,7 @@ from flows.state.store import Store
 from flows.steps.features import prepare
 from flows.steps.impute import WORDS, Imputer
 from recmodels.base import Recommender
-from tests.test_flow import Flow, event
+from tests.support.flow import Flow, event
 
 
 def filled(filler: Imputer, *said: dict[str, Any]) -> list[dict[str, Any]]:
@@ -135,14 +135,12 @@ class Devices(Recommender):
 
 
 def test_the_flow_fills_what_the_settings_name_and_else_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tests.steps.test_impute import Devices as Named  # pytest has this file under another name
-
-    monkeypatch.setattr(Named, "told", [])
+    monkeypatch.setattr(Devices, "told", [])
     contexts = [{"device": "desk"}, {"device": None}, None]
     records = [event("u", f"i{n}", n, context=context) for n, context in enumerate(contexts)]
     Flow(records, model="tests.steps.test_impute:Devices", fill={"device": "mode"})
     Flow(records, model="tests.steps.test_impute:Devices")
-    assert Named.told == ["desk", "desk", "desk", "desk", None, None]
+    assert Devices.told == ["desk", "desk", "desk", "desk", None, None]
 
 
 def test_other_fillings_are_refused() -> None:

@@ -14,7 +14,7 @@ from flows.monitoring.counters import Counters
 from flows.state.store import Store
 from flows.steps.emit import Emitter
 from flows.steps.refresh import MOST, ROUND, STRANGERS_ROUND, Refresher
-from tests.test_flow import Flow, event, sample_records
+from tests.support.flow import Flow, event, sample_records
 
 NAME = "ann-who-asked-to-be-erased"
 

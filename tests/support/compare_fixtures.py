@@ -1,32 +1,25 @@
 """The command, and a log on which it must find a difference: shared by the tests of `compare`."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from flows import cli
+from tests.support.cli import Done, freshrank
 
-Command = Callable[..., int]
+Compare = Callable[..., Done]
+
+TWO = ("--model", "popularity", "--model", "history")
 
 FAITHFUL = 40
 """Users who each come back to the one item of theirs."""
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    """Run the command in this process, with results of its own, and return its exit status."""
-
-    def run(*arguments: object) -> int:
-        kept = ["--results", str(tmp_path / "results")] if arguments[0] == "compare" else []
-        monkeypatch.setattr(sys, "argv", ["freshrank", *map(str, arguments), *kept])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return int(end.value.code or 0)
-
-    return run
+def compare(tmp_path: Path) -> Compare:
+    """Run `freshrank compare` with results of its own."""
+    return lambda *arguments: freshrank("compare", *arguments, "--results", tmp_path / "results")
 
 
 @pytest.fixture

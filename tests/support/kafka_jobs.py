@@ -1,6 +1,5 @@
 """`freshrank run` as a process of its own, between topics that a test fills and reads."""
 
-import gzip
 import os
 import subprocess
 import sys
@@ -19,16 +18,6 @@ from flows.settings import Settings
 from tests.support.kafka_fixtures import AnyBroker, NewTopic
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-def to_json(row: str) -> bytes:
-    user, item, time, event, value = row.split(",")
-    return orjson.dumps({"user": user, "item": item, "timestamp": float(time), "event": event, "value": float(value)})
-
-
-def records_of(log: Path, count: int | None = None) -> list[bytes]:
-    rows = gzip.decompress(log.read_bytes()).decode().splitlines()[1:]
-    return [to_json(row) for row in rows[:count]]
 
 
 def produce(broker: AnyBroker, topic: str, values: Iterable[bytes]) -> None:

@@ -22,7 +22,7 @@ from flows.monitoring.watched_source import WatchedSource
 from flows.pipeline import Connections, build_flow
 from flows.settings import Settings
 from flows.state.recovery import Recovery
-from tests.test_flow import event, sample_records
+from tests.support.flow import event, sample_records
 
 Scraped = dict[tuple[str, str], float]
 """Values by name and the value of the one label, if there is one."""
