@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from math import isnan
 from typing import Any, Final
 
+from flows.errors import UsageError
 from recmodels.base import Recommender
-from recmodels.inspection.trends import Popular, Rising, popular, rising
+from recmodels.inspection.trends import Popular, Rising, TrendError, popular, rising
 from recmodels.inspection.user_profile import know
 
 HAD: Final = 10
@@ -62,13 +63,16 @@ def describe_trends(
         short, long: Half-lives in events, see `recmodels.inspection.trends.rising`.
 
     Raises:
-        TrendError: The model does not count popularity, or not at those half-lives.
+        UsageError: The model does not count popularity, or not at those half-lives.
     """
-    return {
-        "model": model.version,
-        "popular": [_trend(each, titles) for each in popular(model, n, long)],
-        "rising": [_trend(each, titles) for each in rising(model, n, short, long)],
-    }
+    try:
+        return {
+            "model": model.version,
+            "popular": [_trend(each, titles) for each in popular(model, n, long)],
+            "rising": [_trend(each, titles) for each in rising(model, n, short, long)],
+        }
+    except TrendError as error:
+        raise UsageError(str(error)) from None
 
 
 def _item(item: str, titles: Titles) -> dict[str, Any]:
