@@ -70,7 +70,22 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
     arrived: float = 0.0
 
 
-Event = Interaction | ItemEvent | Forget
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """A user needs a list now. The model learns nothing from it, and the answer always goes out."""
+
+    user: str
+    timestamp: float
+    """Unix seconds: when the list will be shown."""
+    request: str
+    """The request's id; the answer carries it in its header `request`."""
+    context: dict[str, Any] | None = None
+    source: str = ""
+    arrived: float = 0.0
+    is_of_replay: bool = False
+    """A replay put the request before a visit; no record asked for it."""
+
+
+Event = Interaction | ItemEvent | Forget | Request
 
 FALLBACK_USER = ""
 """The key of the list for strangers: what a reader takes for whoever has none. No user's id is empty."""
@@ -90,7 +105,7 @@ class Refresh(msgspec.Struct, frozen=True, gc=False):
 
 
 class Prepared(NamedTuple):
-    """An event or a request, and what a model learns from it: None for what is no interaction."""
+    """An event or a refresh, and what a model learns from it: None for what is no interaction."""
 
     event: Event | Refresh
     example: Example | None
@@ -116,9 +131,9 @@ class Outgoing(NamedTuple):
 
 
 class Ranked(NamedTuple):
-    """What the model made of an event, or of a request."""
+    """What the model made of an event, or of a refresh."""
 
-    event: Interaction | Forget | Refresh
+    event: Interaction | Forget | Request | Refresh
     position: int | None
     """Where the event's item stood, from 0, in the user's list just before the event; -1 if it was not in it; None
     if the event is not scored."""

@@ -11,6 +11,7 @@ from bytewax.outputs import Sink
 
 from flows.evaluation.evaluator import ProtocolEvaluator
 from flows.evaluation.model_observer import ModelObserver
+from flows.evaluation.visits import visits
 from flows.messages import Decided, Decoder, Outgoing, Raw, Rejected
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
@@ -50,6 +51,8 @@ class Connections:
     """Interactions that do not meet it are left out."""
     asker: ProtocolEvaluator | None = None
     """Decides which events are scored and how, where `scores` takes them."""
+    requests_before_visits: bool = False
+    """Whether a request comes before each visit (`flows.evaluation.visits`)."""
     store: StoreFor = lambda step: None
     counters: Counters = field(default_factory=Counters)
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
@@ -72,6 +75,8 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
     events = op.key_on("shard", existing, lambda event: SHARD)
     fresh = clean("clean", events, s.dedup_window, s.hold_back, counters, store)
     examples = features("features", fresh, s.rewards, s.fill, store, s.by_value, connections.is_positive)
+    if connections.requests_before_visits:
+        examples = visits("visits", examples)
     asked = refresh("refresh", examples, s.refresh, s.refreshes, s.strangers, s.max_users, store)
     is_scored = connections.scores is not None
     ranked = learn(

@@ -63,9 +63,13 @@ class ReplayResult:
     @property
     def metrics(self) -> dict[str, float]:
         """The measures of quality, by their names."""
-        outcomes = self.outcomes.arrays()
-        metrics = metrics_at(self.protocol.ks, outcomes["position"], outcomes["served"])
+        metrics = metrics_at(self.protocol.ks, self.outcomes.arrays())
         return metrics if self.calibration is None else {**metrics, "ece": self.calibration.error}
+
+    @property
+    def messages_per_event(self) -> float:
+        """Messages on the output topic for each interaction that was learned."""
+        return self.counters.emitted / max(self.counters.learned, 1)
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Return a row for each scored event: the columns of `outcomes`, and whether it was a hit.
@@ -113,6 +117,7 @@ class ReplayResult:
             "top": self.settings.top,
             "scored": self.fresh.scored,
             "metrics": self.metrics,
+            "messages_per_event": self.messages_per_event,
             "seconds": self.seconds,
             "events_per_second": events / self.seconds if self.seconds else 0.0,
             "cpu_seconds": self.cpu_seconds,
@@ -195,6 +200,7 @@ def replay(
         looked = survey(opened, settings, protocol) if protocol.needs_survey else None
         asker = ProtocolEvaluator(protocol, settings.top, looked)
         scores.targets = asker.targets
+        scores.with_requests = protocol.requests != "none"
     job = {
         "model": settings.model,
         "repeats": settings.repeats,
@@ -214,6 +220,7 @@ def replay(
             is_positive=protocol.is_positive,
             exists=protocol.exists,
             asker=asker,
+            requests_before_visits=protocol.requests == "visits",
         )
         if recovery is not None:
             connections.store = recovery.store

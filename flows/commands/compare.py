@@ -54,7 +54,7 @@ def compare_models(
     expect_several(model)
     asked = protocol(settings)
     measure = metric or f"hit_rate@{asked.ks[0]}"
-    check_measure(measure, asked.ks)
+    check_measure(measure, asked.ks, asked.requests)
     if json is not None and str(json) != "-":
         check_writable(json)
     titles = {} if items is None else read_titles(items)

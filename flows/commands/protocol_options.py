@@ -33,7 +33,7 @@ class GivenProtocol:
             UsageError: An option cannot be used. The message names it.
         """
         ks = (min(10, settings.top),) if self.flags["k"] is None else _numbers(self.flags["k"])
-        chosen = {name: self.flags[name].value for name in ("candidates", "target")}
+        chosen = {name: self.flags[name].value for name in ("candidates", "target", "requests")}
         others = {name: value for name, value in self.flags.items() if name != "k"}
         return Protocol(**{**others, **chosen, "ks": ks, "seed": settings.seed})
 
@@ -52,6 +52,13 @@ class Target(StrEnum):
     SESSION = "session"
 
 
+class Requests(StrEnum):
+    """When a replay asks for lists, as a site would."""
+
+    NONE = "none"
+    VISITS = "visits"
+
+
 def _options(
     where: Annotated[str | None, typer.Option(help="Leave out all other interactions: 'value>=4'.")] = None,
     positive: Annotated[
@@ -65,6 +72,9 @@ def _options(
     target: Annotated[
         Target, typer.Option(help="A hit is the next item, or any of the rest of the session.")
     ] = Target.NEXT,
+    requests: Annotated[
+        Requests, typer.Option(help="Ask for the user's list before each visit, that is after 30 minutes without one.")
+    ] = Requests.NONE,
     score_every: Annotated[int, typer.Option(help="Score one event in so many, drawn with the seed.")] = 1,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of the model and of all that is drawn.", show_default="0")

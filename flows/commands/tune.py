@@ -55,7 +55,7 @@ def tune_settings(
     settings = settings_of(config, top=top, repeats=repeats, seed=protocol.seed)
     rules = replace(protocol(settings), window=None)  # nobody is told of the metrics over time
     measure = metric or f"hit_rate@{rules.ks[0]}"
-    check_measure(measure, rules.ks)
+    check_measure(measure, rules.ks, rules.requests)
     found_space = read_space(space, settings)
     path = study or out.with_suffix(".study")
     for file in (out, path):

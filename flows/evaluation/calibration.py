@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flows.messages import FALLBACK_USER, Decided, Interaction
+from flows.messages import FALLBACK_USER, Decided, Interaction, Request
 from recmodels.evaluation.metrics import Calibration
 
 
@@ -31,6 +31,8 @@ class Reliability:
     def add(self, decided: Decided) -> None:
         """Compare the list that was held with an event, then note the list that goes out after it."""
         event, position, items, scores, *_ = decided.ranked
+        if isinstance(event, Request) and event.is_of_replay:
+            return
         if items is None or scores is None:
             self._held.pop(event.user, None)
             return

@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 
 
 class Outcomes:
-    """Columns, one row for each scored event, in the order of the log. A row takes 40 bytes.
+    """Columns, one row for each scored event, in the order of the log. A row takes at most 44 bytes.
 
     Attributes:
         number: Number of the event among the interactions of the log, from 0, scored or not.
         time: Of the event, in Unix seconds.
         position: Where the event's item stood, from 0, in the list the model would have given; -1: not in it.
         served: Where it stood in the list that was last emitted for the user; -1: not in it, or there was none.
+        with_requests: The same, with a list requested at the beginning of each visit. Only there if the replay made
+            such requests.
         user_events: Events of the user before this one; 0: a stranger.
         item_events: Events of the item before this one; 0: a new item.
         item_digest: Which item it was, in 32 bits (CRC-32): two of a hundred thousand items share one by chance.
@@ -31,6 +33,7 @@ class Outcomes:
         self.time = array("d")
         self.position = array("i")
         self.served = array("i")
+        self.with_requests = array("i")
         self.user_events = array("i")
         self.item_events = array("i")
         self.item_digest = array("I")
@@ -44,6 +47,7 @@ class Outcomes:
         user_events: int,
         item_events: int,
         item_digest: int,
+        with_requests: int | None = None,
     ) -> None:
         """Add the row of one event."""
         self.number.append(number)
@@ -53,10 +57,13 @@ class Outcomes:
         self.user_events.append(user_events)
         self.item_events.append(item_events)
         self.item_digest.append(item_digest)
+        if with_requests is not None:
+            self.with_requests.append(with_requests)
 
     def __len__(self) -> int:
         return len(self.number)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Copy the columns so far, by name: shapes (rows,); int64, float64, int32 and, for `item_digest`, uint32."""
-        return {name: np.array(column) for name, column in vars(self).items()}
+        columns = {name: np.array(column) for name, column in vars(self).items()}
+        return columns if len(self.with_requests) else {n: c for n, c in columns.items() if n != "with_requests"}

@@ -8,6 +8,7 @@ from flows.steps.conditions import Condition, ExpressionError, parse_condition
 
 Candidates = Literal["seen", "catalogue"]
 Target = Literal["next", "session"]
+Requests = Literal["none", "visits"]
 
 LONGEST: Final = 1_000
 """A list that is asked for is no longer than this."""
@@ -37,6 +38,9 @@ class Protocol:
             the one that stands highest in the list first.
         where: A condition. An interaction that does not meet it does not exist: it is neither learned nor counted.
             None: all exist.
+        requests: "visits": a request comes before each visit, that is a user's first event, or the first after 30
+            minutes without one. The served hit rate is then given with these requests, too. They change no list that
+            the model makes after an event.
 
     Raises:
         UsageError: A value is out of range, or a condition cannot be parsed. The message names the option.
@@ -57,6 +61,7 @@ class Protocol:
     window: int | None = None
     target: Target = "next"
     where: str | None = None
+    requests: Requests = "none"
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.warmup < 1.0:
@@ -70,6 +75,8 @@ class Protocol:
             raise UsageError(f"--candidates: expected seen or catalogue; got {self.candidates!r}.")
         if self.target not in ("next", "session"):
             raise UsageError(f"--target: expected next or session; got {self.target!r}.")
+        if self.requests not in ("none", "visits"):
+            raise UsageError(f"--requests: expected none or visits; got {self.requests!r}.")
         if self.score_every < 1:
             raise UsageError(f"--score-every: expected 1 or more; got {self.score_every}.")
         if self.seed < 0:

@@ -34,27 +34,40 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "ndcg": Measure("the same, a hit counting 1 / log2(place + 1)", lambda position: 1.0 / np.log2(position + 2.0)),
     "mrr": Measure("the same, a hit counting 1 / place", lambda position: 1.0 / (position + 1.0)),
     "served_hit_rate": Measure("events whose item was in the list that had last gone out", _one, "served"),
+    "served_hit_rate_with_requests": Measure(
+        "the same, with a list requested before each visit", _one, "with_requests"
+    ),
     "cold_user_hit_rate": Measure(f"hit rate of users with fewer than {COLD} events", _one, cold="user_events"),
     "cold_item_hit_rate": Measure(f"hit rate of items with fewer than {COLD} events", _one, cold="item_events"),
 }
 
 
-def measure_names(ks: Sequence[int]) -> list[str]:
+_ALWAYS: Final = ("position", "served")
+"""Columns that every replay has."""
+
+
+def measure_names(ks: Sequence[int], requests: str = "none") -> list[str]:
     """Name all measures for lists of these lengths.
+
+    Args:
+        ks: Lengths of list.
+        requests: `Protocol.requests`: without requests no measure can speak of them.
 
     >>> measure_names([5, 10])[:4]
     ['hit_rate@5', 'ndcg@5', 'mrr@5', 'served_hit_rate@5']
     """
-    return [f"{name}@{k}" for k in ks for name in MEASURES]
+    of_requests = () if requests == "none" else ("with_requests",)
+    known = [name for name, measure in MEASURES.items() if measure.column in (*_ALWAYS, *of_requests)]
+    return [f"{name}@{k}" for k in ks for name in known]
 
 
-def check_measure(name: str, ks: Sequence[int]) -> None:
+def check_measure(name: str, ks: Sequence[int], requests: str = "none") -> None:
     """Say whether a measure can be asked for.
 
     Raises:
         UsageError: There is no such measure of lists of these lengths.
     """
-    names = measure_names(ks)
+    names = measure_names(ks, requests)
     if name not in names:
         raise UsageError(f"metric {name!r}: there is no such metric. There are: {', '.join(names)}.")
 
@@ -97,19 +110,19 @@ OF_ALL = [name for name, measure in MEASURES.items() if measure.cold is None]
 """The measures that all scored events count in."""
 
 
-def metrics_at(ks: Sequence[int], position: NDArray[np.int32], served: NDArray[np.int32]) -> dict[str, float]:
-    """Return hit rate, NDCG, reciprocal rank and the hit rate of the served lists, each as `name@k`.
+def metrics_at(ks: Sequence[int], outcomes: Columns) -> dict[str, float]:
+    """Return hit rate, NDCG, reciprocal rank and the hit rates of the served lists, each as `name@k`.
 
     Args:
         ks: Lengths of list.
-        position, served: [events] where the item stood in the fresh and in the served list, from 0; -1: not in it.
+        outcomes: Shape (events,) each; measures of a column that is not there are left out.
 
-    >>> metrics_at([1, 10], np.array([0, 2, -1, 10]), np.array([-1, -1, 0, -1]))
+    >>> metrics_at([1, 10], {"position": np.array([0, 2, -1, 10]), "served": np.array([-1, -1, 0, -1])})
     {'hit_rate@1': 0.25, 'ndcg@1': 0.25, 'mrr@1': 0.25, 'served_hit_rate@1': 0.25,
      'hit_rate@10': 0.5, 'ndcg@10': 0.375, 'mrr@10': 0.3333333333333333, 'served_hit_rate@10': 0.25}
     """
-    columns = {"position": position, "served": served}
-    return {f"{name}@{k}": mean_value(f"{name}@{k}", columns) for k in ks for name in OF_ALL}
+    names = [name for name in OF_ALL if MEASURES[name].column in outcomes]
+    return {f"{name}@{k}": mean_value(f"{name}@{k}", outcomes) for k in ks for name in names}
 
 
 def series(outcomes: Mapping[str, NDArray[Any]], window: int, ks: Sequence[int]) -> list[dict[str, float]]:
@@ -132,5 +145,5 @@ def series(outcomes: Mapping[str, NDArray[Any]], window: int, ks: Sequence[int])
     for start in range(0, len(outcomes["number"]), window):
         part = {name: column[start : start + window] for name, column in outcomes.items()}
         point = {"first": int(part["number"][0]), "time": float(part["time"][0]), "scored": len(part["number"])}
-        points.append(point | metrics_at(ks, part["position"], part["served"]))
+        points.append(point | metrics_at(ks, part))
     return points

@@ -10,7 +10,7 @@ from typing_extensions import override
 from flows.evaluation.beyond_accuracy import ListMetrics
 from flows.evaluation.calibration import Reliability
 from flows.evaluation.outcomes import Outcomes
-from flows.messages import FALLBACK_USER, Decided, Refresh
+from flows.messages import FALLBACK_USER, Decided, Interaction, Refresh, Request
 from recmodels.evaluation.metrics import RankingMetrics
 
 
@@ -29,6 +29,7 @@ class PrequentialScorer(DynamicSink[Decided]):
         outcomes: What came of each scored event.
         users, items: Events so far, by id; 0 for a user who was erased since.
         events: Interactions so far, scored or not.
+        with_requests: Whether what the topic held is also scored with the requests that the replay put before visits.
         targets: Given the number of an interaction and its item, says which items are a hit; None: its item alone.
     """
 
@@ -42,7 +43,10 @@ class PrequentialScorer(DynamicSink[Decided]):
         self.items: dict[str, int] = {}
         self.events = 0
         self.targets: Callable[[int, str], Collection[str]] | None = None
+        self.with_requests = False
         self._held: dict[str, Sequence[str]] = {}
+        self._requested: dict[str, Sequence[str]] = {}
+        """Lists that answer requests of the replay, until the topic holds a newer one."""
 
     def add(self, decided: Decided) -> None:
         """Score one event, then note the list that goes out after it."""
@@ -50,25 +54,37 @@ class PrequentialScorer(DynamicSink[Decided]):
             self.reliability.add(decided)
         event, position, items, *_ = decided.ranked
         user = event.user
+        if isinstance(event, Request) and event.is_of_replay and items is not None:
+            self._requested[user] = items
+            return
         if items is None:
             self._held.pop(user, None)
+            self._requested.pop(user, None)
             if user in self.users and not isinstance(event, Refresh):
                 self.users[user] = 0
             return
-        if isinstance(event, Refresh):
+        if not isinstance(event, Interaction):
             if decided.is_emitted:
-                self._held[user] = items
+                self._hold(user, items)
             return
-        item = event.item  # type: ignore[union-attr]  # only an erasure has none
+        item = event.item
         user_events, item_events = self.users.get(user, 0), self.items.get(item, 0)
         if position is not None:
             held = self._held.get(user, self._held.get(FALLBACK_USER, ()))
             targets = (item,) if self.targets is None else self.targets(self.events, item)
-            served = next((place for place, listed in enumerate(held) if listed in targets), -1)
+            served = _place(held, targets)
+            requested = _place(self._requested.get(user, held), targets) if self.with_requests else None
             self.fresh.update(position)
             self.served.update(served)
             self.outcomes.append(
-                self.events, event.timestamp, position, served, user_events, item_events, crc32(item.encode())
+                self.events,
+                event.timestamp,
+                position,
+                served,
+                user_events,
+                item_events,
+                crc32(item.encode()),
+                requested,
             )
         self.events += 1
         self.users[user] = user_events + 1
@@ -77,7 +93,11 @@ class PrequentialScorer(DynamicSink[Decided]):
             self.lists.update(item, items if decided.is_emitted else None, self.items, self.events)
         if decided.is_emitted:
             self._held.pop(user, None)  # to the end of the dict
-            self._held[user] = items
+            self._hold(user, items)
+
+    def _hold(self, user: str, items: Sequence[str]) -> None:
+        self._held[user] = items
+        self._requested.pop(user, None)
 
     def last_lists(self, count: int) -> dict[str, Sequence[str]]:
         """Return the lists that were emitted last, one for each user, the newest first."""
@@ -87,6 +107,10 @@ class PrequentialScorer(DynamicSink[Decided]):
     @override
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "_ScoresPart":
         return _ScoresPart(self)
+
+
+def _place(held: Sequence[str], targets: Collection[str]) -> int:
+    return next((place for place, listed in enumerate(held) if listed in targets), -1)
 
 
 class _ScoresPart(StatelessSinkPartition[Decided]):

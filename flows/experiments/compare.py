@@ -181,7 +181,7 @@ def compare(
     jobs = {model: msgspec.structs.replace(job, settings={**job.settings, "model": model}) for model in models}
     found = replay_all(jobs, cache, processes=processes, tell=tell, anew=anew)
     first = models[0]
-    names = measure_names(job.protocol.ks)
+    names = measure_names(job.protocol.ks, job.protocol.requests)
     return Comparison(
         [
             ModelResult(

@@ -7,7 +7,7 @@ from flows.errors import UsageError
 
 FIELDS: Final = (
     *("user", "item", "timestamp", "event", "value", "id", "session", "context"),
-    *("kind", "available", "features"),
+    *("kind", "available", "features", "request"),
 )
 """The fields of all kinds of event."""
 REQUIRED: Final = ("user", "item", "timestamp")

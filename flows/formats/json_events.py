@@ -19,7 +19,7 @@ from flows.formats.validation import (
     interaction,
     position,
 )
-from flows.messages import Event, Forget, Interaction, ItemEvent, Outgoing, Raw, Rejected
+from flows.messages import Event, Forget, Interaction, ItemEvent, Outgoing, Raw, Rejected, Request
 
 
 class JsonDecoder:
@@ -91,6 +91,8 @@ class JsonDecoder:
                 return self._interaction(raw, arrived, _read_interaction(value))
             if kind == "item":
                 return self._item_event(raw, _read_item_event(value))
+            if kind == "request":
+                return self._request(raw, arrived, _read_request(value))
             if kind == "forget":
                 return self._forget(raw, arrived, _read_forget(value))
             raise RejectError(Reason.UNKNOWN_KIND, "kind")
@@ -100,6 +102,8 @@ class JsonDecoder:
             return self._interaction(raw, arrived, msgspec.convert(picked, _Interaction))
         if kind == "item":
             return self._item_event(raw, msgspec.convert(picked, _ItemEvent))
+        if kind == "request":
+            return self._request(raw, arrived, msgspec.convert(picked, _Request))
         if kind == "forget":
             return self._forget(raw, arrived, msgspec.convert(picked, _Forget))
         raise RejectError(Reason.UNKNOWN_KIND, "kind")
@@ -137,6 +141,14 @@ class JsonDecoder:
             check_depth(wire.features, "features")
         return ItemEvent(item, self.times.seconds(wire.timestamp), wire.available, wire.features, raw.source)
 
+    def _request(self, raw: Raw, arrived: float, wire: "_Request") -> Request:
+        user, request = str(wire.user), str(wire.request)
+        check_id(user, "user")
+        check_id(request, "request")
+        if wire.context is not None:
+            check_depth(wire.context, "context")
+        return Request(user, self.times.seconds(wire.timestamp), request, wire.context, raw.source, arrived)
+
     def _forget(self, raw: Raw, arrived: float, wire: "_Forget") -> Forget:
         user = str(wire.user)
         check_id(user, "user")
@@ -165,6 +177,13 @@ class _ItemEvent(msgspec.Struct, gc=False):
     features: dict[str, Any] | None = None
 
 
+class _Request(msgspec.Struct, gc=False):
+    user: str | int
+    timestamp: float | str
+    request: str | int
+    context: dict[str, Any] | None = None
+
+
 class _Forget(msgspec.Struct, gc=False):
     user: str | int
     timestamp: float | str
@@ -173,6 +192,7 @@ class _Forget(msgspec.Struct, gc=False):
 _read_kind = msgspec.json.Decoder(_Kind).decode
 _read_interaction = msgspec.json.Decoder(_Interaction).decode
 _read_item_event = msgspec.json.Decoder(_ItemEvent).decode
+_read_request = msgspec.json.Decoder(_Request).decode
 _read_forget = msgspec.json.Decoder(_Forget).decode
 _read_any = msgspec.json.Decoder().decode
 
@@ -237,6 +257,9 @@ def encode_event(event: Event) -> Outgoing:
         fields = {"user": event.user, "item": event.item, "timestamp": event.timestamp}
         fields |= {"event": event.event, **({"value": event.value} if event.has_value else {})}
         optional = {"id": event.id, "session": event.session, "context": event.context}
+    elif isinstance(event, Request):
+        fields = {"kind": "request", "user": event.user, "timestamp": event.timestamp, "request": event.request}
+        optional = {"context": event.context}
     elif isinstance(event, Forget):
         fields = {"kind": "forget", "user": event.user, "timestamp": event.timestamp}
         optional = {}

@@ -10,13 +10,17 @@ from dataclasses import dataclass, field
 @dataclass
 class Counters:
     """What has happened since the process started. Every event that was read is in exactly one of: learned,
-    rejected, duplicate, held back, or it was an item event or an erasure."""
+    rejected, duplicate, held back, or it was an item event, an erasure or a request."""
 
     received: int = 0
     """Records that the source handed over, counted where it is watched (`flows.monitoring.watched_source`)."""
     learned: int = 0
     item_events: int = 0
     forgotten: int = 0
+    requests: int = 0
+    """Requests for lists; each was answered."""
+    requests_of_replay: int = 0
+    """Requests, among them, that a replay put before visits: no record asked for them."""
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
     duplicate: int = 0
@@ -49,7 +53,7 @@ class Counters:
     @property
     def read(self) -> int:
         """How many records came in."""
-        taken = self.learned + self.item_events + self.forgotten
+        taken = self.learned + self.item_events + self.forgotten + self.requests - self.requests_of_replay
         return taken + self.rejected.total() + self.duplicate + self.held_back
 
     def is_redelivered(self, source: str) -> bool:
@@ -74,6 +78,7 @@ class Counters:
         rejected = self.rejected.total()
         for count, what in (
             (self.redelivered, "of them a second time"),
+            (self.requests, "of them answers to requests"),
             (self.refreshed, "of them while their user was away"),
             (self.withdrawn, "of them withdrawals"),
             (self.item_events, "item events"),

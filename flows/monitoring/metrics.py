@@ -34,6 +34,7 @@ COUNTERS: Final = {
     "learned": "Interactions that the model has learned.",
     "item_events": "Item events that the model has taken in.",
     "forgotten": "Erasures of users.",
+    "requests": "Requests for lists; each was answered.",
     "duplicate": "Events dropped because their id had been seen.",
     "held_back": "Events of users who act like bots; neither learned nor answered.",
     "late": "Events older than the newest before them; learned all the same.",

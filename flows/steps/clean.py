@@ -13,7 +13,7 @@ from bytewax.operators import KeyedStream
 from numpy.typing import NDArray
 from typing_extensions import override
 
-from flows.messages import Event, Forget, Interaction
+from flows.messages import Event, Forget, Interaction, Request
 from flows.monitoring.counters import Counters
 from flows.state.stateful import StatefulStep, StoreFor, keep
 from flows.steps.bot_guard import hold_back
@@ -37,7 +37,7 @@ class Cleaner(StatefulStep[Event, Event]):
     """Remembers the ids of events, as 64-bit digests in a ring: bounded, and nobody's id can be read from it.
 
     An event that is late keeps its time; one whose time is not believed gets the newest that is
-    (`flows.steps.event_time`). The times of item events and erasures move nothing.
+    (`flows.steps.event_time`). The times of item events, requests and erasures move nothing.
 
     Args:
         window: How many ids are remembered.
@@ -74,7 +74,7 @@ class Cleaner(StatefulStep[Event, Event]):
                 continue
             if isinstance(event, Forget):
                 self._forget(event.user)
-            fresh.append(event)
+            fresh.append(self._at_believed_time(event) if isinstance(event, Request) else event)
         if isfinite(self.time.newest):
             self.counters.event_time = self.time.newest
         return fresh
@@ -96,6 +96,10 @@ class Cleaner(StatefulStep[Event, Event]):
             self.counters.ahead += 1
             return msgspec.structs.replace(event, timestamp=placed)
         return event
+
+    def _at_believed_time(self, request: Request) -> Request:
+        time = self.time.believed(request.timestamp)
+        return request if time == request.timestamp else msgspec.structs.replace(request, timestamp=time)
 
     def _remember(self, known_as: int, user: int) -> None:
         self._known.discard(int(self._ids[self._next]))

@@ -9,7 +9,7 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
 
-from flows.messages import FALLBACK_USER, Decided, Ranked, Refresh
+from flows.messages import FALLBACK_USER, Decided, Ranked, Refresh, Request
 from flows.monitoring.counters import Counters
 from flows.state.stateful import Record, StatefulStep, StoreFor, keep
 from recmodels.storage.id_table import RESERVED, IdTable
@@ -20,7 +20,7 @@ GIVEN_UP: Final = 64
 
 Policy: TypeAlias = Literal["every", "changed"]
 """Emit a list after every event, or only if its items are others, or in another order, than those last emitted. The
-list for strangers is only ever emitted if it has changed."""
+list for strangers is only ever emitted if it has changed. The answer to a request is always emitted: somebody waits."""
 
 
 @operator
@@ -96,7 +96,8 @@ class Emitter(StatefulStep[Ranked, Decided]):
         digest = _digest(ranked.items) if by_change else 0
         if row:
             is_same = by_change and digest == last["digest"][row]
-            if is_same or abs(time - last["time"][row]) < self.interval:  # a clock that falls back silences nobody
+            is_soon = abs(time - last["time"][row]) < self.interval  # a clock that falls back silences nobody
+            if (is_same or is_soon) and not isinstance(ranked.event, Request):
                 return False
             time = max(time, float(last["time"][row]))
         else:

@@ -7,7 +7,7 @@ import orjson
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream
 
-from flows.messages import Decided, Outgoing, Ranked
+from flows.messages import Decided, Outgoing, Ranked, Request
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 
@@ -35,7 +35,7 @@ def encode(
 
 
 def encode_list(ranked: Ranked, model: str) -> Outgoing:
-    """Encode one list; for an erased user a tombstone.
+    """Encode one list; for an erased user a tombstone. The answer to a request carries its id in a header.
 
     Args:
         ranked: The list and the event it answers.
@@ -45,6 +45,9 @@ def encode_list(ranked: Ranked, model: str) -> Outgoing:
     >>> event = Interaction("u1", "i9", 1382021321.5, source="events/0/4711")
     >>> encode_list(Ranked(event, None, ["i4"], [0.93]), "blend/1").value.decode()
     '{"user":"u1","items":[{"item":"i4","score":0.93}],"event_time":1382021321.5,"source":"events/0/4711","model":"blend/1"}'
+    >>> from flows.messages import Request
+    >>> encode_list(Ranked(Request("u1", 1382021321.5, "r-18"), None, [], []), "blend/1").headers
+    (('request', b'r-18'),)
     >>> why = encode_list(Ranked(event, None, ["i4"], [0.93], [{"had often": 2.5}]), "blend/1").value
     >>> why[:69]
     b'{"user":"u1","items":[{"item":"i4","score":0.93,"why":{"had often":2.'
@@ -64,4 +67,5 @@ def encode_list(ranked: Ranked, model: str) -> Outgoing:
             "model": model,
         }
     )
-    return Outgoing(event.user.encode(), value)
+    headers = (("request", event.request.encode()),) if isinstance(event, Request) else ()
+    return Outgoing(event.user.encode(), value, headers)

@@ -62,6 +62,17 @@ class EventTime:
         self._ahead, self._ahead_user = time, sender
         return self.newest
 
+    def believed(self, time: float) -> float:
+        """Return the time as of which a request is answered: its own, or the newest if that lies too far ahead.
+
+        A request moves no clock: a user who only looks proves nothing about the time.
+
+        >>> clock = EventTime()
+        >>> clock.place(10.0, "ann"), clock.believed(60.0), clock.believed(4e9), clock.newest
+        (10.0, 60.0, 10.0, 10.0)
+        """
+        return self.newest if time - JUMP > self.newest > -math.inf else time
+
     def forget(self, user: str) -> None:
         """Keep nothing of a user."""
         if self._ahead_user == digest(user):

@@ -11,10 +11,10 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
 
-from flows.messages import Forget, Interaction, ItemEvent, Prepared, Ranked, Refresh
+from flows.messages import Forget, Interaction, ItemEvent, Prepared, Ranked, Refresh, Request
 from flows.monitoring.counters import Counters
 from flows.state.stateful import Record, StatefulStep, StoreFor, keep
-from recmodels.base import Example, Recommender, Step
+from recmodels.base import Context, Example, Recommender, Step
 
 PARTS: Final = 3
 """So many reasons are given for an item."""
@@ -56,7 +56,7 @@ def learn(
     asker: Evaluator | None = None,
     why: bool = False,
 ) -> KeyedStream[Ranked]:
-    """Learn every event; interactions, erasures and requests come out with the user's new list."""
+    """Learn every event. Interactions, erasures, requests and refreshes come out with the user's new list."""
     return keep("model", up, lambda: Learner(model(), top, score, counters, watch, asker, why), store)
 
 
@@ -114,6 +114,8 @@ class Learner(StatefulStep[Prepared, Ranked]):
                 if self.asker is not None:
                     self.asker.forget_one(event.user)
                 ranked.append(Ranked(event, None, None, None))
+            elif isinstance(event, Request):
+                ranked.append(self._answer(event))
             elif isinstance(event, Refresh):
                 ranked.append(self._refresh(event))
         self._learn(events, examples, ranked)
@@ -140,17 +142,32 @@ class Learner(StatefulStep[Prepared, Ranked]):
         steps = []
         for event, example in zip(events, examples, strict=True):
             [step] = self._steps([example])
-            said = {why.item: why.parts for why in self.model.explain(event.user, len(step.items))}
-            why = [{name: round(part, 4) for name, part in islice(said.get(i, {}).items(), PARTS)} for i in step.items]
-            ranked.append(Ranked(event, *step, why))
+            ranked.append(Ranked(event, *step, self._reasons(event.user, step.items)))
             steps.append(step)
         return steps
 
-    def _refresh(self, request: Refresh) -> Ranked:
-        if request.withdraw:
-            return Ranked(request, None, None, None)
-        listed = self.model.top(request.user, self.top, {"timestamp": request.timestamp})
-        return Ranked(request, None, [item for item, _ in listed], [round(score, DIGITS) for _, score in listed])
+    def _reasons(self, user: str, items: Sequence[str], x: Context | None = None) -> list[dict[str, float]]:
+        """Return for each item of a user's list what speaks for it most."""
+        said = {why.item: why.parts for why in self.model.explain(user, len(items), x)}
+        return [{name: round(part, 4) for name, part in islice(said.get(i, {}).items(), PARTS)} for i in items]
+
+    def _answer(self, request: Request) -> Ranked:
+        """Make the list that a user needs now. An unknown user gets the model's list for a new user."""
+        self.counters.requests += 1
+        self.counters.requests_of_replay += request.is_of_replay
+        x = {**(request.context or {}), "timestamp": request.timestamp}
+        items, scores = self._list(request.user, x)
+        why = self._reasons(request.user, items, x) if self.why else None
+        return Ranked(request, None, items, scores, why)
+
+    def _refresh(self, refresh: Refresh) -> Ranked:
+        if refresh.withdraw:
+            return Ranked(refresh, None, None, None)
+        return Ranked(refresh, None, *self._list(refresh.user, {"timestamp": refresh.timestamp}))
+
+    def _list(self, user: str, x: Context) -> tuple[list[str], list[float]]:
+        listed = self.model.top(user, self.top, x)
+        return [item for item, _ in listed], [round(score, DIGITS) for _, score in listed]
 
     @override
     def dump(self) -> Record:

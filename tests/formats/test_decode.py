@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flows.formats.csv_events import FIELDS, CsvDecoder
 from flows.formats.validation import END_OF_TIME, Reason
-from flows.messages import Event, Forget, Interaction, ItemEvent, Raw, Rejected
+from flows.messages import Event, Forget, Interaction, ItemEvent, Raw, Rejected, Request
 from flows.steps.decode import decode
 from tests.support.records_to_decode import from_csv, from_json, raw, record, row
 
@@ -71,6 +71,13 @@ class TestGoodJson:
     def test_forget(self) -> None:
         value = b'{"kind": "forget", "user": "u1", "timestamp": 5, "item": 3}'
         assert from_json(raw(value), 2.5) == Forget("u1", 5.0, "events/0/7", 2.5)
+
+    def test_request(self) -> None:
+        value = b'{"kind": "request", "user": "u1", "timestamp": 5, "request": "r-18", "item": 3}'
+        assert from_json(raw(value), 2.5) == Request("u1", 5.0, "r-18", None, "events/0/7", 2.5)
+        value = record(kind="request", request="r-18", context={"device": "phone"}, is_of_replay=True)
+        expected = Request("u1", 1382021321.5, "r-18", {"device": "phone"}, "events/0/7", 2.5)
+        assert from_json(raw(value), 2.5) == expected
 
     def test_id_of_the_greatest_length(self) -> None:
         for user in ("u" * 1024, "ü" * 512, "𝄞" * 256):

@@ -13,7 +13,7 @@ from flows.formats.json_events import JsonDecoder, encode_event
 from flows.job.feed import Fed, feed
 from flows.job.run import run
 from flows.kafka.source import KafkaSource
-from flows.messages import Event, Forget, Interaction, ItemEvent, Raw, Rejected
+from flows.messages import Event, Forget, Interaction, ItemEvent, Raw, Rejected, Request
 from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
@@ -28,6 +28,7 @@ LINES = [
     '{"user": "bob"}',
     '{"kind": "item", "item": "jam", "timestamp": 1382021323, "available": false, "features": {"tags": ["sweet"]}}',
     '{"kind": "forget", "user": "ann", "timestamp": 1382021324}',
+    '{"kind": "request", "user": "ann", "timestamp": 1382021325, "request": "r-18", "context": {"device": "phone"}}',
 ]
 
 
@@ -54,11 +55,11 @@ def test_the_bundled_log_survives_the_wire() -> None:
 
 def test_every_kind_of_event_survives_the_wire(write_log: WriteLog) -> None:
     events = [event for event in decoded(write_log(LINES)) if not isinstance(event, Rejected)]
-    assert [type(event) for event in events] == [Interaction, Interaction, ItemEvent, Forget]
+    assert [type(event) for event in events] == [Interaction, Interaction, ItemEvent, Forget, Request]
     for event in events:
         offset = int(event.source.rpartition("/")[2])
         assert over_the_wire(offset, event) == event
-    assert [encode_event(event).key for event in events] == [b"ann", b"bob", b"jam", b"ann"]
+    assert [encode_event(event).key for event in events] == [b"ann", b"bob", b"jam", b"ann", b"ann"]
 
 
 @given(
@@ -74,7 +75,7 @@ def test_every_float_and_every_text_survives_the_wire(timestamp: float, value: f
 def test_only_good_events_go_in_order(mock_broker: str, write_log: WriteLog) -> None:
     settings = Settings(bootstrap=mock_broker, create_topics=False)
     log = write_log(LINES)
-    assert feed(log, settings, "fed", rate=1e6) == Fed(4, 1)
+    assert feed(log, settings, "fed", rate=1e6) == Fed(5, 1)
     records = read(KafkaSource(config(mock_broker), "fed", stop_at_end=True))
     good = [encode_event(event).value for event in decoded(log) if not isinstance(event, Rejected)]
     assert sorted(record.value or b"" for record in records) == sorted(value or b"" for value in good)
@@ -84,7 +85,7 @@ def test_a_topic_that_has_held_events_is_left_alone_if_so_wished(mock_broker: st
     settings, log = Settings(bootstrap=mock_broker, create_topics=False), write_log(LINES)
     feed(log, settings, "once")
     assert feed(log, settings, "once", if_empty=True) == Fed(0, 0, skipped=True)
-    assert feed(log, settings, "once") == Fed(4, 1)
+    assert feed(log, settings, "once") == Fed(5, 1)
 
 
 def test_a_rate_spreads_the_events_evenly(
@@ -94,7 +95,7 @@ def test_a_rate_spreads_the_events_evenly(
     monkeypatch.setattr("flows.job.feed.time.monotonic", lambda: 100.0)
     monkeypatch.setattr("flows.job.feed.time.sleep", slept.append)
     feed(write_log(LINES), Settings(bootstrap=mock_broker, create_topics=False), "slow", rate=2.0)
-    assert slept == [0.5, 1.0, 1.5, 2.0, 2.5]
+    assert slept == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
 
 
 def test_columns_of_other_names_are_mapped(mock_broker: str, tmp_path: Path) -> None:
