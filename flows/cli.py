@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from flows.commands import compare, job, replay, show, tune
+from flows.commands import compare, job, replay, serve, show, tune
 from flows.commands.options import console
 from flows.errors import JobError, UsageError
 from flows.monitoring.logging_setup import are_logs_json
@@ -33,6 +33,7 @@ app.command("compare")(compare.compare_models)
 app.command("tune")(tune.tune_settings)
 app.command()(show.show)
 app.command()(show.top)
+app.command()(serve.serve)
 
 
 def main() -> None:

@@ -140,6 +140,8 @@ class Settings(BaseSettings):
     """The port of these; 0: they are not served."""
     stalled_seconds: Annotated[float, Field(gt=0.0)] = 300.0
     """Time without progress after which `/healthz` says that the job is not alive."""
+    serve: dict[str, Any] = {}
+    """Settings of `freshrank serve` (see `flows.serve.settings`)."""
 
     @field_validator("model")
     @classmethod

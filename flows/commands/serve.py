@@ -1,0 +1,42 @@
+"""`freshrank serve`: lists over HTTP."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.commands.options import Config, settings_of
+from flows.errors import UsageError
+from flows.kafka.errors import secrets_in
+from flows.monitoring.logging_setup import set_up_logging
+
+NEEDED = ("starlette", "uvicorn", "jinja2")
+"""What the extra `serve` installs."""
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1: this machine alone")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="Port.", show_default="8080")] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="File that keeps the lists, `memory`, or redis://host:port/db.", show_default="a cache file"),
+    ] = None,
+    tokens: Annotated[Path | None, typer.Option(help="File of bearer tokens, a role and a token a line.")] = None,
+    config: Config = None,
+) -> None:
+    """Serve lists over HTTP, take events in, and show the live page."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"serve: expected {', '.join(missing)} to be installed. Install them with: pip install 'freshrank[serve]'"
+        )
+    from flows.serve.server import serve as run_server  # starlette and uvicorn are an extra
+    from flows.serve.settings import load_serve_settings
+
+    job = settings_of(config)
+    settings = load_serve_settings(job.serve, host=host, port=port, store=store, tokens=tokens)
+    set_up_logging(job.log_format, secrets_in(job.client()))
+    run_server(settings, job)

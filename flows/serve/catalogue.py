@@ -1,0 +1,66 @@
+"""What item events say of items: titles and tags."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from flows.messages import ItemEvent
+
+MAX_ITEMS: Final = 200_000
+"""Most items whose title and tags are known; the one that was named longest ago is forgotten."""
+MAX_TITLE: Final = 300
+"""Longest title that is kept, in characters."""
+MAX_TAGS: Final = 20
+"""Most tags of an item that are kept."""
+
+
+class Catalogue:
+    """Knows titles and tags of items.
+
+    >>> catalogue = Catalogue()
+    >>> catalogue.learn(ItemEvent("i9", 0.0, None, {"title": "Green tea", "tags": ["tea"]}))
+    >>> catalogue.title("i9"), catalogue.title("i8"), catalogue.accepts(["tea"])("i9")
+    ('Green tea', None, True)
+    """
+
+    def __init__(self) -> None:
+        self._items: OrderedDict[str, tuple[str | None, frozenset[str]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def learn(self, event: ItemEvent) -> None:
+        """Take note of an item event."""
+        if event.features is None:
+            return
+        title, tags = event.features.get("title"), event.features.get("tags")
+        known_title, known_tags = self._items.pop(event.item, (None, frozenset[str]()))
+        if isinstance(title, str):
+            known_title = title[:MAX_TITLE]
+        if isinstance(tags, str):
+            tags = [tags]
+        if isinstance(tags, list):
+            known_tags = frozenset(tag for tag in tags[:MAX_TAGS] if isinstance(tag, str))
+        self._items[event.item] = (known_title, known_tags)
+        if len(self._items) > MAX_ITEMS:
+            self._items.popitem(last=False)
+
+    def title(self, item: str) -> str | None:
+        """Return an item's title, if it has one."""
+        found = self._items.get(item)
+        return None if found is None else found[0]
+
+    def tags(self, item: str) -> list[str]:
+        """Return an item's tags in alphabetical order."""
+        found = self._items.get(item)
+        return [] if found is None else sorted(found[1])
+
+    def accepts(self, tags: Sequence[str]) -> Callable[[str], bool]:
+        """Return a function that says whether an item has one of these tags."""
+        wanted = frozenset(tags)
+
+        def has_one(item: str) -> bool:
+            found = self._items.get(item)
+            return found is not None and not wanted.isdisjoint(found[1])
+
+        return has_one

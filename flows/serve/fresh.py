@@ -1,0 +1,68 @@
+"""Asks the job for a list through the log: a request goes to the input topic, its answer comes on the output topic."""
+
+import asyncio
+import secrets
+
+import msgspec
+
+from flows.kafka.awaited_producer import AwaitedProducer
+from flows.messages import Outgoing
+from flows.serve.lists import UserList
+from flows.serve.lists_reader import ListsReader
+
+
+class FreshAnswer(msgspec.Struct):
+    """What a request brought."""
+
+    found: UserList | None
+    fault: str | None
+    """Why there is no fresh list; None: there is one."""
+
+
+class FreshLists:
+    """Requests lists from the job.
+
+    Args:
+        producer: Writes the input topic, without waiting for more messages.
+        reader: Reads the output topic.
+        wait: Seconds after which the held list must do.
+    """
+
+    def __init__(self, producer: AwaitedProducer, reader: ListsReader, wait: float) -> None:
+        self.producer = producer
+        self.reader = reader
+        self.wait = wait
+        self.asked = 0
+        self.late = 0
+        """Requests whose answer did not come in time."""
+        self._prefix = secrets.token_hex(6)
+        self._sending: set[asyncio.Task[object]] = set()
+
+    async def ask(self, user: str) -> FreshAnswer:
+        """Request a user's list and wait for it; never longer than `wait`."""
+        reader = self.reader
+        if reader.follower.fault is not None:
+            return FreshAnswer(None, "the output topic cannot be read")
+        if not reader.is_ready:
+            return FreshAnswer(None, "the output topic is not read to its end yet")
+        if self.producer.fault is not None and self.producer.pending > 1_000:
+            return FreshAnswer(None, "the input topic cannot be written")
+        self.asked += 1
+        request = f"{self._prefix}-{self.asked}"
+        future = reader.expect(request)
+        task = asyncio.ensure_future(self.producer.deliver([self._message(user, request)]))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+        try:
+            async with asyncio.timeout(self.wait):
+                return FreshAnswer(await future, None)
+        except TimeoutError:
+            self.late += 1
+            said = "the input topic cannot be written" if self.producer.fault else "the job did not answer in time"
+            return FreshAnswer(None, said)
+        finally:
+            reader.forget(request)
+
+    def _message(self, user: str, request: str) -> Outgoing:
+        event = {"kind": "request", "user": user, "timestamp": self.reader.moment(), "request": request}
+        return Outgoing(user.encode(), msgspec.json.encode(event))

@@ -1,0 +1,60 @@
+"""Writes impressions: which items of which list were shown to whom."""
+
+import asyncio
+import logging
+from typing import Final
+
+import msgspec
+
+from flows.kafka.awaited_producer import AwaitedProducer
+from flows.messages import Outgoing
+from flows.serve.selection import Selection
+
+logger = logging.getLogger(__name__)
+
+MOST_WAITING: Final = 10_000
+"""Messages on their way beyond which impressions are dropped: a look-up never waits for them."""
+
+
+class Impressions:
+    """Writes an `impression` for each item of a list that was served.
+
+    Args:
+        producer: Writes the input topic.
+    """
+
+    def __init__(self, producer: AwaitedProducer) -> None:
+        self.producer = producer
+        self.written = 0
+        self.dropped = 0
+        self._tasks: set[asyncio.Task[object]] = set()
+
+    def write(self, shown: Selection, moment: float) -> None:
+        """Send the impressions on their way.
+
+        Args:
+            shown: The list.
+            moment: When, in Unix seconds.
+        """
+        if not shown.items:
+            return
+        if self.producer.pending > MOST_WAITING:
+            self.dropped += len(shown.items)
+            return
+        self.written += len(shown.items)
+        task = asyncio.ensure_future(self.producer.deliver(impressions_of(shown, moment)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def impressions_of(shown: Selection, moment: float) -> list[Outgoing]:
+    """Return the events that say what was shown.
+
+    >>> from flows.serve.lists import ListedItem
+    >>> shown = Selection("u1", "own", [ListedItem("i4")], "events/0/7")
+    >>> impressions_of(shown, 12.5)[0].value.decode()
+    '{"user":"u1","item":"i4","timestamp":12.5,"event":"impression","list":"events/0/7"}'
+    """
+    key = shown.user.encode()
+    event = {"user": shown.user, "item": "", "timestamp": moment, "event": "impression", "list": shown.source}
+    return [Outgoing(key, msgspec.json.encode({**event, "item": each.item})) for each in shown.items]

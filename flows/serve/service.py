@@ -1,0 +1,92 @@
+"""Everything behind the HTTP server: the store, the readers and the producers, from start to end."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+from flows.formats.json_events import JsonDecoder
+from flows.kafka.awaited_producer import AwaitedProducer
+from flows.monitoring.histogram import LatencyHistogram
+from flows.serve.access import Access
+from flows.serve.catalogue import Catalogue
+from flows.serve.fresh import FreshLists
+from flows.serve.impressions import Impressions
+from flows.serve.intake import Intake
+from flows.serve.limits import RateLimit
+from flows.serve.lists_reader import ListsReader
+from flows.serve.lookup import LookUp
+from flows.serve.settings import ServeSettings
+from flows.serve.store import ListStore
+from flows.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT: Final = 2.0
+"""Seconds after which a request that no broker has taken is dropped: nobody waits for it any more."""
+
+
+@dataclass
+class Service:
+    """What the endpoints use. Made inside the event loop by `start_service`."""
+
+    settings: ServeSettings
+    job: Settings
+    access: Access
+    rate: RateLimit
+    store: ListStore
+    reader: ListsReader
+    events: AwaitedProducer
+    requests: AwaitedProducer
+    intake: Intake
+    lookup: LookUp
+    catalogue: Catalogue
+    latencies: dict[str, LatencyHistogram] = field(default_factory=dict)
+    """Time of an answer by endpoint."""
+    statuses: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Answers by endpoint and status."""
+    started: float = field(default_factory=time.time)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the server is told to stop: streams end."""
+
+    async def close(self) -> None:
+        """Stop reading, deliver what is on its way, and close the store."""
+        self.reader.close()
+        await asyncio.gather(asyncio.to_thread(self.events.close), asyncio.to_thread(self.requests.close))
+        await self.store.close()
+        logger.info(
+            "stopped: %s lists read, %s events taken in", f"{self.reader.changed:,}", f"{self.intake.accepted:,}"
+        )
+
+
+def start_service(settings: ServeSettings, job: Settings, access: Access, store: ListStore) -> Service:
+    """Begin to read. Brokers that are away are waited for while look-ups are answered.
+
+    Args:
+        settings: The server's own.
+        job: The job's: brokers, topics, field names.
+        access: Who may ask.
+        store: Where the lists are kept.
+    """
+    client = job.client()
+    reader = ListsReader(client, job.output_topic, store, asyncio.get_running_loop())
+    events = AwaitedProducer(client, job.input_topic, timeout=settings.delivery_timeout)
+    requests = AwaitedProducer(client, job.input_topic, timeout=REQUEST_TIMEOUT, linger=0.0)
+    fresh = FreshLists(requests, reader, settings.fresh_wait)
+    impressions = Impressions(events) if settings.impressions else None
+    service = Service(
+        settings,
+        job,
+        access,
+        RateLimit(settings.rate),
+        store,
+        reader,
+        events,
+        requests,
+        Intake(events, JsonDecoder(), job.input_topic),
+        LookUp(store, reader, fresh, impressions),
+        Catalogue(),
+    )
+    reader.start()
+    return service
