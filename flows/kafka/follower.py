@@ -29,6 +29,8 @@ _RETRY: Final = 1.0
 """Seconds between two attempts to open the topic."""
 _IDENTITY: Final = 5.0
 """Seconds between two questions for the topic's identity and partitions."""
+_LAG: Final = 0.5
+"""Seconds between two measurements of the lag."""
 _GONE: Final = {
     KafkaError._AUTO_OFFSET_RESET,
     KafkaError.OFFSET_OUT_OF_RANGE,
@@ -84,6 +86,8 @@ class Follower(threading.Thread):
         self.fault: str | None = None
         self.read = 0
         """Messages read since the process started."""
+        self.lag: int | None = None
+        """Messages that the topic holds and that are not read yet, at most a second old; None: unknown."""
         self.positions: dict[int, int] = {}
         """Offset of the message to come next, by partition."""
         self._config = config
@@ -91,7 +95,6 @@ class Follower(threading.Thread):
         self._take = take
         self._idle = idle
         self._stopped = threading.Event()
-        self._consumer: Consumer | None = None
         self._behind: set[int] = set()
         self._identity = ""
         self._reason: str | None = None
@@ -105,21 +108,6 @@ class Follower(threading.Thread):
     def reopen(self, reason: str) -> None:
         """Open the topic anew soon, from where `start` says."""
         self._reason = reason
-
-    def lag(self) -> int | None:
-        """Return how many messages the topic holds that are not read yet, as of the last fetch; None: unknown."""
-        consumer, total = self._consumer, 0
-        if consumer is None:
-            return None
-        for number, position in list(self.positions.items()):
-            try:
-                bounds = consumer.get_watermark_offsets(TopicPartition(self.topic, number), cached=True)
-            except (KafkaException, RuntimeError):  # closed meanwhile
-                return None
-            if bounds is None or bounds[1] < 0:
-                return None
-            total += max(0, bounds[1] - position)
-        return total
 
     def run(self) -> None:
         """Open the topic and read it, again and again until `stop`."""
@@ -163,11 +151,10 @@ class Follower(threading.Thread):
         }
         consumer = Consumer(settings)
         try:
-            self._consumer = consumer
             self._assign(consumer, [part.id for part in description.partitions])
             self._read(consumer, admin)
         finally:
-            self._consumer = None
+            self.lag = None
             consumer.close()
 
     def _assign(self, consumer: Consumer, numbers: Sequence[int]) -> None:
@@ -183,12 +170,15 @@ class Follower(threading.Thread):
         logger.info("following topic %r: %d partitions from %s", self.topic, len(numbers), dict(positions))
 
     def _read(self, consumer: Consumer, admin: AdminClient) -> None:
-        asked, question = time.monotonic(), None
+        asked, question, measured = time.monotonic(), None, 0.0
         while not self._stopped.is_set():
             first = consumer.poll(0.05)  # returns with the first message, where `consume` waits for all of them
             if first is not None:
                 self._hand_over([first, *consumer.consume(BATCH - 1, 0)])
             self._idle()
+            if time.monotonic() - measured > _LAG:
+                self._measure_lag(consumer)
+                measured = time.monotonic()
             if self._reason is not None:
                 reason, self._reason = self._reason, None
                 raise _ReopenError(reason)
@@ -197,6 +187,17 @@ class Follower(threading.Thread):
             elif question is not None and question.done():
                 self._check(question)
                 asked, question = time.monotonic(), None
+
+    def _measure_lag(self, consumer: Consumer) -> None:
+        """Compare the positions with the ends that the last fetches told. Another thread that asked might wait."""
+        total = 0
+        for number, position in self.positions.items():
+            bounds = consumer.get_watermark_offsets(TopicPartition(self.topic, number), cached=True)
+            if bounds is None or bounds[1] < 0:
+                self.lag = None
+                return
+            total += max(0, bounds[1] - position)
+        self.lag = total
 
     def _hand_over(self, messages: Sequence[Message]) -> None:
         good = []

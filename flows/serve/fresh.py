@@ -9,6 +9,7 @@ from flows.kafka.awaited_producer import AwaitedProducer
 from flows.messages import Outgoing
 from flows.serve.lists import UserList
 from flows.serve.lists_reader import ListsReader
+from flows.serve.record_writer import RecordWriter
 
 
 class FreshAnswer(msgspec.Struct):
@@ -24,12 +25,14 @@ class FreshLists:
 
     Args:
         producer: Writes the input topic, without waiting for more messages.
+        writer: Encodes the requests.
         reader: Reads the output topic.
         wait: Seconds after which the held list must do.
     """
 
-    def __init__(self, producer: AwaitedProducer, reader: ListsReader, wait: float) -> None:
+    def __init__(self, producer: AwaitedProducer, writer: RecordWriter, reader: ListsReader, wait: float) -> None:
         self.producer = producer
+        self.writer = writer
         self.reader = reader
         self.wait = wait
         self.asked = 0
@@ -47,6 +50,8 @@ class FreshLists:
             return FreshAnswer(None, "the output topic is not read to its end yet")
         if self.producer.fault is not None and self.producer.pending > 1_000:
             return FreshAnswer(None, "the input topic cannot be written")
+        if not self.writer.has_kinds:
+            return FreshAnswer(None, "the setting `fields` gives the name `kind` to another field")
         self.asked += 1
         request = f"{self._prefix}-{self.asked}"
         future = reader.expect(request)
@@ -65,4 +70,4 @@ class FreshLists:
 
     def _message(self, user: str, request: str) -> Outgoing:
         event = {"kind": "request", "user": user, "timestamp": self.reader.moment(), "request": request}
-        return Outgoing(user.encode(), msgspec.json.encode(event))
+        return self.writer.encode(event)

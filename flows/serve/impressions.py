@@ -4,10 +4,9 @@ import asyncio
 import logging
 from typing import Final
 
-import msgspec
-
 from flows.kafka.awaited_producer import AwaitedProducer
 from flows.messages import Outgoing
+from flows.serve.record_writer import RecordWriter
 from flows.serve.selection import Selection
 
 logger = logging.getLogger(__name__)
@@ -21,10 +20,12 @@ class Impressions:
 
     Args:
         producer: Writes the input topic.
+        writer: Encodes them.
     """
 
-    def __init__(self, producer: AwaitedProducer) -> None:
+    def __init__(self, producer: AwaitedProducer, writer: RecordWriter) -> None:
         self.producer = producer
+        self.writer = writer
         self.written = 0
         self.dropped = 0
         self._tasks: set[asyncio.Task[object]] = set()
@@ -42,19 +43,19 @@ class Impressions:
             self.dropped += len(shown.items)
             return
         self.written += len(shown.items)
-        task = asyncio.ensure_future(self.producer.deliver(impressions_of(shown, moment)))
+        task = asyncio.ensure_future(self.producer.deliver(impressions_of(shown, moment, self.writer)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def impressions_of(shown: Selection, moment: float) -> list[Outgoing]:
+def impressions_of(shown: Selection, moment: float, writer: RecordWriter) -> list[Outgoing]:
     """Return the events that say what was shown.
 
+    >>> from flows.formats.times import TimeFormat
     >>> from flows.serve.lists import ListedItem
     >>> shown = Selection("u1", "own", [ListedItem("i4")], "events/0/7")
-    >>> impressions_of(shown, 12.5)[0].value.decode()
+    >>> impressions_of(shown, 12.5, RecordWriter({}, TimeFormat()))[0].value.decode()
     '{"user":"u1","item":"i4","timestamp":12.5,"event":"impression","list":"events/0/7"}'
     """
-    key = shown.user.encode()
     event = {"user": shown.user, "item": "", "timestamp": moment, "event": "impression", "list": shown.source}
-    return [Outgoing(key, msgspec.json.encode({**event, "item": each.item})) for each in shown.items]
+    return [writer.encode({**event, "item": each.item}) for each in shown.items]

@@ -36,7 +36,7 @@ def all_endpoints(service: Service) -> list[Endpoint]:
     return [*found, *docs_endpoints(found)]
 
 
-class _Application:
+class Application:
     """The application, made on the event loop: the readers and producers need the loop."""
 
     def __init__(self, settings: ServeSettings, job: Settings, access: Access, store: ListStore) -> None:
@@ -49,6 +49,7 @@ class _Application:
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """Run what is behind the server from before the first request until after the last."""
         service = start_service(self._settings, self._job, self._access, self._store)
         self.service = service
         self._app = build_app(service, all_endpoints(service))
@@ -58,24 +59,42 @@ class _Application:
             await service.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
         if scope["type"] == "lifespan":
             await Starlette(lifespan=self.lifespan)(scope, receive, send)
         elif self._app is not None:
             await self._app(scope, receive, send)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Tells the streams to end before it waits for them."""
 
-    def __init__(self, config: uvicorn.Config, application: _Application) -> None:
+    def __init__(self, config: uvicorn.Config, application: Application) -> None:
         super().__init__(config)
         self._application = application
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams, then wait for the other requests."""
         service = self._application.service
         if service is not None:
             service.stopping.set()
         await super().shutdown(sockets)
+
+
+def uvicorn_config(application: Application) -> uvicorn.Config:
+    """Return how uvicorn runs the application."""
+    return uvicorn.Config(
+        application,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=30,
+        h11_max_incomplete_event_size=65_536,
+        limit_concurrency=2_000,
+    )
 
 
 def serve(settings: ServeSettings, job: Settings) -> None:
@@ -91,24 +110,12 @@ def serve(settings: ServeSettings, job: Settings) -> None:
         TokensError: The tokens cannot be read.
     """
     access = read_tokens(settings.tokens)
-    listener = _listen(settings)
+    listener = listen(settings)
     port = listener.getsockname()[1]
-    application = _Application(settings, job, access, open_store(settings.store, job.output_topic, port))
-    config = uvicorn.Config(
-        application,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        timeout_keep_alive=30,
-        h11_max_incomplete_event_size=65_536,
-        limit_concurrency=2_000,
-    )
+    application = Application(settings, job, access, open_store(settings.store, job.output_topic, port))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     logger.info("serving lists of topic %r at http://%s:%d", job.output_topic, host, port)
-    server = _Server(config, application)
+    server = Server(uvicorn_config(application), application)
     try:
         server.run(sockets=[listener])
         if not server.started:
@@ -117,7 +124,12 @@ def serve(settings: ServeSettings, job: Settings) -> None:
         listener.close()
 
 
-def _listen(settings: ServeSettings) -> socket.socket:
+def listen(settings: ServeSettings) -> socket.socket:
+    """Take the address to listen on.
+
+    Raises:
+        PortError: It is taken, or none of this machine's.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -17,6 +17,7 @@ from flows.serve.intake import Intake
 from flows.serve.limits import RateLimit
 from flows.serve.lists_reader import ListsReader
 from flows.serve.lookup import LookUp
+from flows.serve.record_writer import RecordWriter
 from flows.serve.settings import ServeSettings
 from flows.serve.store import ListStore
 from flows.settings import Settings
@@ -73,8 +74,9 @@ def start_service(settings: ServeSettings, job: Settings, access: Access, store:
     reader = ListsReader(client, job.output_topic, store, asyncio.get_running_loop())
     events = AwaitedProducer(client, job.input_topic, timeout=settings.delivery_timeout)
     requests = AwaitedProducer(client, job.input_topic, timeout=REQUEST_TIMEOUT, linger=0.0)
-    fresh = FreshLists(requests, reader, settings.fresh_wait)
-    impressions = Impressions(events) if settings.impressions else None
+    writer = RecordWriter(job.fields, job.times)
+    fresh = FreshLists(requests, writer, reader, settings.fresh_wait)
+    impressions = Impressions(events, writer) if settings.impressions else None
     service = Service(
         settings,
         job,
@@ -84,7 +86,7 @@ def start_service(settings: ServeSettings, job: Settings, access: Access, store:
         reader,
         events,
         requests,
-        Intake(events, JsonDecoder(), job.input_topic),
+        Intake(events, JsonDecoder(fields=job.fields, times=job.times), job.input_topic),
         LookUp(store, reader, fresh, impressions),
         Catalogue(),
     )

@@ -35,7 +35,7 @@ def health_of(service: Service) -> Health:
     """Say how a server is."""
     reader = service.reader
     faults = [reader.follower.fault, reader.store_fault, service.events.fault]
-    return Health(reader.is_ready, reader.follower.lag(), [fault for fault in faults if fault])
+    return Health(reader.is_ready, reader.follower.lag, [fault for fault in faults if fault])
 
 
 def status_endpoints(service: Service) -> list[Endpoint]:

@@ -1,0 +1,67 @@
+"""Lists on request: through the log and back."""
+
+import threading
+
+import orjson
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from flows.settings import Settings
+from tests.support.kafka_fixtures import AnyBroker, NewTopic
+from tests.support.serving import Topics, served
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+def topics(broker: AnyBroker, new_topic: NewTopic) -> Topics:
+    return Topics(broker, new_topic)
+
+
+def next_request(topics: Topics) -> dict[str, str]:
+    consumer = Consumer({"bootstrap.servers": topics.bootstrap, "group.id": "reader"})
+    consumer.assign([TopicPartition(topics.events, 0, 0)])
+    message = consumer.poll(30)
+    consumer.close()
+    assert message is not None
+    return dict(orjson.loads(message.value() or b""))
+
+
+def test_answer_to_the_request_is_the_list(topics: Topics) -> None:
+    topics.write_list("u1", ["held"])
+    asked: list[dict[str, str]] = []
+
+    def answer_as_the_job_does() -> None:
+        request = next_request(topics)
+        asked.append(request)
+        topics.write_list("u1", ["other"], request="somebody else's")
+        topics.write_list("u1", ["fresh"], request=request["request"])
+
+    with served(topics.job, fresh_wait=10.0) as server:
+        server.wait_ready()
+        thread = threading.Thread(target=answer_as_the_job_does)
+        thread.start()
+        found = server.list_of("u1", fresh=True)
+        thread.join()
+    assert (found["kind"], found["items"][0]["item"], found["fresh"]) == ("own", "fresh", True)
+    assert (asked[0]["kind"], asked[0]["user"], asked[0]["timestamp"]) == ("request", "u1", 100.0)
+
+
+def test_held_list_is_given_where_the_job_is_down(topics: Topics) -> None:
+    topics.write_list("u1", ["held"])
+    with served(topics.job, fresh_wait=0.05) as server:
+        server.wait_ready()
+        found = server.list_of("u1", fresh=True)
+        assert (found["items"][0]["item"], found["fresh"]) == ("held", False)
+        assert found["fresh_fault"] == "the job did not answer in time"
+        assert "fresh" not in server.list_of("u1")
+
+
+def test_brokers_that_never_come_leave_look_ups_and_say_why() -> None:
+    job = Settings(bootstrap="127.0.0.1:1")
+    with served(job, delivery_timeout=1.0) as server:
+        assert server.list_of("u1")["kind"] == "none"
+        assert server.list_of("u1", fresh=True)["fresh"] is False
+        assert server.http.get("/healthz").status_code == 503
+        answer = server.http.post("/v1/events", content=b'{"user": "u1", "item": "i1", "timestamp": 1}')
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
