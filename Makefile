@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install extra demo test check lint types format bench clean
+.PHONY: help install extra demo test check lint types format bench docs clean
 
 help:
 	@echo "make demo     install, and replay the bundled log: no broker needed"
@@ -11,6 +11,7 @@ help:
 	@echo "make extra NAME=tune   install an extra: avro, deep, pandas, parquet, report, serve or tune"
 	@echo "make test     install what the tests need, and run them"
 	@echo "make check    lint, types and tests: what CI runs"
+	@echo "make docs     build the documentation into .cache/site"
 	@echo "make bench    measure speed; writes bench/results.md"
 	@echo "make format   format the code"
 
@@ -46,6 +47,10 @@ check: lint types test
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/installed-dev
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "open .cache/site/index.html"
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m bench.run

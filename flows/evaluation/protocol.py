@@ -20,9 +20,7 @@ class Protocol:
 
     Args:
         positive: A condition (`flows.steps.conditions`), such as `value>=4`. An interaction that does not meet it is
-        learned
-            with a reward of 0 at most, and not scored: the user knows the item now, which is all that the fused models
-            take from it. None: every interaction whose type of event has a reward above 0.
+            learned with a reward of 0 at most, and not scored. None: every interaction with a reward above 0 is scored.
         warmup: Share of the log's interactions, from the first, that are learned and not scored: at least 0, below 1.
         ks: Lengths of list that metrics are given for, each from 1 to 1,000. Lists as long as the longest of them are
             asked for; those that go out stay as long as the settings say.

@@ -41,7 +41,8 @@ class Contextual(Recommender):
         n_features: So many weights the words share, by hashing.
         classifier: Another binary classifier of River, or a pipeline that ends in one; None: `make_pipeline`. Numbers
             reach it as floats, words as keys with the whole number 1.
-        max_users, max_items: As of `CandidateGenerator`.
+        max_users: Bound on users. Beyond it the least recently used are dropped.
+        max_items: Bound on items, as for users.
         seed: Of the draws.
 
     >>> model = Contextual()

@@ -12,7 +12,11 @@ class Popularity(FusedModel):
 
     Args:
         half_life: In events, or in seconds if `decay_by` is "time"; `inf` counts all events alike.
-        decay_by, repeats, max_users, max_items, seed: As of `FusedModel`.
+        decay_by: "events" or "time": what half-lives count.
+        repeats: "allow", or "exclude" to leave out what the user has had.
+        max_users: Bound on users. Beyond it the least recently used are dropped.
+        max_items: Bound on items, as for users.
+        seed: Seed of the first factors.
 
     >>> model = Popularity(half_life=2.0)
     >>> for user, item in [("ann", "tea"), ("bob", "tea"), ("ann", "jam"), ("bob", "jam")]:
