@@ -1,4 +1,4 @@
-"""A hook of MkDocs: links to files of the repository outside `docs/` become plain text, as the site has no such pages."""
+"""A hook of MkDocs: links to files outside `docs/` become plain text, as the site has no such pages."""
 
 import re
 from typing import Any

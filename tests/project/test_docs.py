@@ -15,7 +15,7 @@ from recmodels.checks import Check, yield_checks
 from recmodels.specification import BY_NAME
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")])
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")])
 MODELS = (ROOT / "docs" / "models.md").read_text()
 
 
@@ -36,13 +36,13 @@ def test_every_page_is_reached_from_the_readme() -> None:
         page = waiting.pop()
         reached.add(page)
         waiting += [target for target in links(page) if target.suffix == ".md" and target not in reached]
-    assert set(PAGES) <= reached
+    of_the_site = {ROOT / "docs" / "index.md", ROOT / "docs" / "api.md"}  # doors of the site, not of the repository
+    assert set(PAGES) - of_the_site <= reached
 
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_every_model_that_has_a_name_is_described(name: str) -> None:
     assert f"`{name}`" in MODELS
-    assert f"`{name}" in (ROOT / "README.md").read_text()
 
 
 def the_model_of(code: str, name: str) -> type[Recommender]:
@@ -63,7 +63,7 @@ def the_code(page: str, begin: str) -> str:
 
 
 FOLLOWED = the_model_of(the_code("docs/models.md", "from recmodels import Recommender\n"), "Followed")
-NEWEST = the_model_of(the_code("README.md", ">>> from recmodels import Recommender\n"), "Newest")
+NEWEST = the_model_of(the_code("docs/tutorials/ml.md", "from recmodels import Recommender\n"), "Newest")
 CASES = [
     pytest.param(model, check, id=f"{model.__name__}-{check.__name__}")
     for model in (NEWEST, FOLLOWED)
