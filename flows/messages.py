@@ -5,11 +5,31 @@ README; how bytes become these types is in `flows.formats.json_events`, how a li
 `flows.steps.encode`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
 from recmodels.base import Example
+
+
+class Carrier(Protocol):
+    """The Kafka message that a record came in. Its parts are read only where somebody asks for them."""
+
+    def key(self) -> str | bytes | None:
+        """Return the message's key."""
+
+    def headers(self) -> dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]] | None:
+        """Return the message's headers, in order."""
+
+    def timestamp(self) -> tuple[int, int]:
+        """Return the kind of the message's timestamp, 0 for none, and its Unix milliseconds."""
+
+
+def headers_of(carrier: Carrier | None) -> list[tuple[str, bytes | None]]:
+    """Return the headers of a message as bytes, in order; none where there is no message."""
+    given = () if carrier is None else carrier.headers() or ()
+    pairs = given.items() if isinstance(given, dict) else given
+    return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]
 
 
 class Raw(NamedTuple):
@@ -24,6 +44,8 @@ class Raw(NamedTuple):
     partition: int
     offset: int
     value: bytes | None
+    carrier: Carrier | None = None
+    """The Kafka message; None for a record of a file."""
 
     @property
     def source(self) -> str:
@@ -120,6 +142,8 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
     field: str
     """The field at fault, or an empty string where the whole record is."""
     raw: bytes | None
+    carrier: Carrier | None = None
+    """The Kafka message that the record came in; None for a record of a file."""
 
 
 class Outgoing(NamedTuple):
@@ -127,7 +151,7 @@ class Outgoing(NamedTuple):
 
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 class Ranked(NamedTuple):

@@ -21,6 +21,7 @@ from flows.commands.options import (
 from flows.errors import UsageError
 from flows.job.feed import feed as feed_log
 from flows.job.preflight import inspect_job
+from flows.job.resend import resend as resend_letters
 from flows.job.run import run as run_job
 from flows.kafka.errors import secrets_in
 from flows.kafka.topic_range import Range
@@ -79,6 +80,25 @@ def feed(
     if fed.skipped:
         said = f"{settings.input_topic} has held events before: nothing is fed."
     console.print(said, highlight=False)
+
+
+def resend(
+    reason: Annotated[
+        list[str] | None, typer.Option(help="Only letters with this reason, such as 'missing field'; may be repeated.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Only letters written from 2026-11-01 on, or a time.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only letters written before.", show_default="now")] = None,
+    first: Annotated[int | None, typer.Option("--from-offset", min=0, help="From this offset of the topic on.")] = None,
+    end: Annotated[int | None, typer.Option("--to-offset", min=0, help="Up to this offset, and without.")] = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Send letters that would be rejected again, too.")] = False,
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    config: Config = None,
+) -> None:
+    """Put dead letters back into the input topic, each once, after mending what made them bad."""
+    settings = settings_of(config)
+    wanted = Range(moment("--since", since), moment("--until", until), first, end)
+    done = resend_letters(settings, wanted, reason or (), anyway=anyway, is_dry=is_dry)
+    say(done.sentence(settings.input_topic, is_dry))
 
 
 def check(config: Config = None) -> None:

@@ -60,7 +60,7 @@ class SortedSource(RecordSource):
         number = 0
         for place, (log, reading) in enumerate(zip(logs, readings, strict=True)):
             for time, raw in timed(log, reading):
-                self._runs.add((time, number, place, *raw))
+                self._runs.add((time, number, place, *raw[:4]))
                 number += 1
         self._runs.finish()
         self.count = number

@@ -98,7 +98,7 @@ class CsvDecoder:
             fault = RejectError(Reason.MALFORMED_ROW)
         except RejectError as found:
             fault = found
-        return Rejected(self.name(raw), fault.reason, fault.field, raw.value)
+        return Rejected(self.name(raw), fault.reason, fault.field, raw.value, raw.carrier)
 
     def _check_given(self, row: Sequence[str]) -> None:
         for field, cell in zip(REQUIRED, self._pick(row), strict=False):

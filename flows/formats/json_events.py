@@ -75,7 +75,7 @@ class JsonDecoder:
             fault = _broken_rule(str(error))
         except msgspec.DecodeError:
             fault = _not_json(raw.value or b"")
-        return Rejected(self.name(raw), fault.reason, fault.field, raw.value)
+        return Rejected(self.name(raw), fault.reason, fault.field, raw.value, raw.carrier)
 
     def _event(self, raw: Raw, arrived: float) -> Event:
         value = raw.value

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
 from flows.formats.dead_letters import of_large_list, shorten, to_kafka
-from flows.formats.json_events import JsonDecoder
+from flows.job.decoder import decoder_of
 from flows.job.preflight import require_distinct_topics
 from flows.kafka.errors import secrets_in
 from flows.kafka.lag import Lag
@@ -66,7 +66,7 @@ def kafka_connections(
     lists = KafkaSink(client, settings.output_topic, patience=patience, instead=instead)
     return KafkaConnections(
         source=watched,
-        decoder=JsonDecoder(fields=settings.fields, times=settings.times),
+        decoder=decoder_of(settings),
         lists=lists,
         dead_letters=rejects,
         dead_letter=to_kafka,

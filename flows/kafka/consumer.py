@@ -178,7 +178,7 @@ class Reader:
             elif share.end is not None and offset >= share.end:
                 share.reached = share.end
             else:
-                share.buffer.append(Raw(topic, share.number, offset, message.value()))
+                share.buffer.append(Raw(topic, share.number, offset, message.value(), message))
                 self.buffered += 1
         if self.buffered:
             self._watch.answered()

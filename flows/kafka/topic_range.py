@@ -132,6 +132,6 @@ class _Part:
                 if offset is None or offset >= stop:
                     return  # at the end, where what was removed or aborted leaves offsets that no record fills
                 if error is None:
-                    yield message.timestamp()[1], Raw(self.topic, self.number, offset, message.value())
+                    yield message.timestamp()[1], Raw(self.topic, self.number, offset, message.value(), message)
                 if offset + 1 >= stop:
                     return
