@@ -77,7 +77,7 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
     examples = features("features", fresh, s.rewards, s.fill, store, s.by_value, connections.is_positive)
     if connections.requests_before_visits:
         examples = visits("visits", examples)
-    asked = refresh("refresh", examples, s.refresh, s.refreshes, s.strangers, s.max_users, store)
+    asked = refresh("refresh", examples, s.refresh, s.refreshes, s.fallback, s.max_users, store)
     is_scored = connections.scores is not None
     ranked = learn(
         "learn", asked, s.build_model, s.top, is_scored, counters, store, connections.watch, connections.asker, s.why

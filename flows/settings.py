@@ -2,10 +2,12 @@
 
 import os
 import tomllib
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -22,11 +24,17 @@ from flows.kafka.client_settings import RESERVED, as_text
 from flows.kafka.token_command import TokenCommand
 from flows.monitoring.logging_setup import LogFormat
 from flows.presets import UNKNOWN, Domain, DomainSource
+from flows.setting_fields import RENAMED, Setting, setting, setting_of
 from flows.steps.emit import Policy
 from flows.steps.impute import Filling
 from recmodels.base import Recommender
 from recmodels.exploration.explorer import Explorer
 from recmodels.specification import build_model
+
+PREFIX: Final = "FRESHRANK_"
+"""Of the variables."""
+OTHER_VARIABLES: Final = ("CONFIG", "DATA", "SERVE_", "TEST_", "FUZZ_")
+"""Variables, or their beginnings, that are no settings of the job: the file, and those of `serve` and of our tests."""
 
 
 class SettingsError(UsageError):
@@ -36,112 +44,284 @@ class SettingsError(UsageError):
 class Settings(BaseSettings):
     """All that can be set. Every name is also a variable, `FRESHRANK_` and the name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="FRESHRANK_", extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", hide_input_in_errors=True)
     file: ClassVar[Path | None] = None
 
-    model: str = "blend"
-    """`blend`, another model's name, `river:reco.BiasedMF(n_factors=32)` or `package.module:Class(argument=1)`."""
-    top: Annotated[int, Field(ge=1, le=1_000)] = 10
-    """Items of a list."""
-    repeats: Literal["allow", "exclude"] = "allow"
-    """Whether a list may hold items that its user has interacted with."""
-    domain: Domain | None = None
-    """Sets `rewards`, `by_value`, `repeats` and the model's half-lives as usual for a kind of site, where they are not
-    set themselves."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of everything that the model draws. A seed in the model's own arguments comes before it."""
-    explore: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    """Share of the lists whose last slot goes to an item on trial (see `recmodels.exploration.explorer`); 0: none."""
-    rewards: dict[str, float] = UNKNOWN
-    """Reward by type of event, 1 for any other. At 0 or below the event speaks against the item."""
-    by_value: list[str] = []
-    """Types of event whose reward is multiplied by their value, such as the share of a video that was watched."""
-    fill: dict[str, Filling] = {}
-    """How a `value` or a field of the context that an event does not say is filled: `mean`, or `mode`."""
-    dedup_window: Annotated[int, Field(ge=0)] = 10_000
-    """So many event ids are remembered, to drop repeats."""
-    hold_back: Annotated[float, Field(ge=0.0)] = 3.0
-    """A user is held back who is this far above what others do, in widths of their middle half; 0: nobody is."""
-    emit: Policy = "every"
-    """Emit a list after `every` event, or only if it has `changed`."""
-    emit_interval: Annotated[float, Field(ge=0.0)] = 0.0
-    """Least seconds, by the events' time, between two lists of one user."""
-    why: bool = False
-    """Say with each item of a list what speaks for it most. It takes about as long as the list itself, and more."""
-    min_score: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    """Lists leave out items whose score is lower, and may be empty; not set: all stay."""
-    max_users: Annotated[int, Field(ge=1)] = 1_000_000
-    """So many users are known to the emission policy, and to `refresh`."""
-    refresh: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
-    """A list is made anew when its user has been away for so many seconds, by the events' time; 0: never."""
-    refreshes: Annotated[int, Field(ge=0, le=10)] = 1
-    """So many times, each after four times as long an absence; then the list is withdrawn."""
-    strangers: bool = False
-    """Keep a list for whoever has none, under the empty key. With `refresh` there is one anyway."""
+    model: Annotated[
+        str,
+        setting(
+            "lists",
+            "Model: a name such as `blend`, several with `+` between them, `river:reco.BiasedMF(n_factors=32)` or "
+            "`package.module:Class(argument=1)`. A recovery directory belongs to one model.",
+            see="docs/models.md",
+        ),
+    ] = "blend"
+    top: Annotated[int, setting("lists", "Number of items in a list.", ge=1, le=1_000)] = 10
+    repeats: Annotated[
+        Literal["allow", "exclude"],
+        setting("lists", "Whether a list may hold items that its user has interacted with."),
+    ] = "allow"
+    domain: Annotated[
+        Domain | None,
+        setting(
+            "lists",
+            "Kind of site. It gives defaults to `rewards`, `by_value`, `repeats` and the half-lives of the model.",
+            example='"news"',
+            see="docs/domains.md",
+        ),
+    ] = None
+    seed: Annotated[
+        int,
+        setting("lists", "Seed of all that the model draws. The same seed and log give the same lists.", ge=0),
+    ] = 0
+    explore: Annotated[
+        float,
+        setting(
+            "lists",
+            "Share of lists whose last slot goes to an item on trial, such as 0.05. 0 turns it off.",
+            see="docs/models.md",
+            is_tuned=True,
+            ge=0.0,
+            le=1.0,
+        ),
+    ] = 0.0
+    rewards: Annotated[
+        dict[str, float],
+        setting(
+            "lists",
+            "Reward by type of event. Other types have 1. At 0 or below, the event speaks against the item.",
+            see="docs/domains.md",
+        ),
+    ] = UNKNOWN
+    by_value: Annotated[
+        list[str],
+        setting(
+            "lists",
+            "Types of event whose reward is multiplied by `value`, such as the watched share of a video.",
+            see="docs/domains.md",
+        ),
+    ] = []
+    fill: Annotated[
+        dict[str, Filling],
+        setting(
+            "lists",
+            "How a missing `value` or field of the context is filled: with the `mean` so far, or the `mode`, the most "
+            'common word. Example: `{ device = "mode", value = "mean" }`.',
+            is_tuned=True,
+        ),
+    ] = {}
+    dedup_window: Annotated[
+        int, setting("lists", "Number of event ids that are remembered to drop repeated events. 0 drops none.", ge=0)
+    ] = 10_000
+    hold_back: Annotated[
+        float,
+        setting(
+            "lists",
+            "Threshold of the bot filter: interquartile ranges above the third quartile of all users. 0 turns it off.",
+            see="docs/operations.md",
+            ge=0.0,
+        ),
+    ] = 3.0
+    emit: Annotated[
+        Policy,
+        setting("lists", "Emit a list after every event, or only if its items or their order changed.", is_tuned=True),
+    ] = "every"
+    emit_interval: Annotated[
+        float,
+        setting("lists", "Shortest event time between two lists of one user.", unit="s", is_tuned=True, ge=0.0),
+    ] = 0.0
+    why: Annotated[
+        bool,
+        setting(
+            "lists", "Add the largest parts of its score to each item of a list. It doubles the time.", is_tuned=True
+        ),
+    ] = False
+    min_score: Annotated[
+        float | None,
+        setting(
+            "lists",
+            "Lowest score of an item in a list. A list may then be empty.",
+            example="0.01",
+            see="docs/scores.md",
+            is_tuned=True,
+            allow_inf_nan=False,
+        ),
+    ] = None
+    max_users: Annotated[
+        int,
+        setting("lists", "Number of users that the emission policy and `refresh` remember.", is_tuned=True, ge=1),
+    ] = 1_000_000
+    refresh: Annotated[
+        float,
+        setting(
+            "lists",
+            "Idle time of a user, by event time, after which the list is made anew. 0 turns it off.",
+            unit="s",
+            see="docs/freshness.md",
+            is_tuned=True,
+            ge=0.0,
+            allow_inf_nan=False,
+        ),
+    ] = 0.0
+    refreshes: Annotated[
+        int,
+        setting(
+            "lists",
+            "Number of refreshes of an idle user, each after four times the idle time before. Then comes a tombstone.",
+            see="docs/freshness.md",
+            is_tuned=True,
+            ge=0,
+            le=10,
+        ),
+    ] = 1
+    fallback: Annotated[
+        bool,
+        setting(
+            "lists",
+            "Emit a fallback list for users without a list, under the empty key. `refresh` turns it on, too.",
+            see="docs/freshness.md",
+            is_tuned=True,
+        ),
+    ] = False
 
-    fields: dict[str, str] = {}
-    """Where a field of the input has another name, or stands in a nested object: `user = "actor.id"`. An empty path
-    turns a field off."""
-    time_unit: TimeUnit | None = None
-    """What numbers in `timestamp` count: `s`, `ms`, `us`, `ns`, `d` (days), or `yyyymmdd` for dates written as digits.
-    Not set: found by their size in a file, and seconds on Kafka."""
-    time_zone: str = "UTC"
-    """The zone of times that are written without one: `Europe/Berlin`, or an offset such as `+02:00`."""
-    time_format: str | None = None
-    """How times are written, in the codes of Python's `strptime`: `%d.%m.%Y %H:%M`. Not set: ISO 8601."""
+    fields: Annotated[
+        dict[str, str],
+        setting(
+            "input",
+            'Path of a field of the input that has another name or is nested: `{ user = "actor.id" }`. An empty path '
+            "turns a field off.",
+        ),
+    ] = {}
+    time_unit: Annotated[
+        TimeUnit | None,
+        setting(
+            "input",
+            "Unit of numbers in `timestamp`. By default it is found by their size in a file, and is seconds on Kafka.",
+            example='"ms"',
+        ),
+    ] = None
+    time_zone: Annotated[
+        str, setting("input", "Zone of times that name none: `Europe/Berlin`, or an offset such as `+02:00`.")
+    ] = "UTC"
+    time_format: Annotated[
+        str | None,
+        setting(
+            "input",
+            "Format of times in the codes of Python's `strptime`. By default it is ISO 8601.",
+            example='"%d.%m.%Y %H:%M"',
+        ),
+    ] = None
 
-    bootstrap: str = "localhost:9092"
-    """Addresses of Kafka brokers, with commas between them."""
-    input_topic: str = "events"
-    output_topic: str = "lists"
-    dead_letter_topic: str = "rejects"
-    group: str = "freshrank"
-    """The consumer group whose offsets show how far the job is."""
-    start: Literal["earliest", "latest"] = "earliest"
-    """Where to begin in a topic of which nothing has been read."""
-    create_topics: bool = True
-    """Create the output topics where they are missing."""
-    partitions: Annotated[int, Field(ge=1)] = 1
-    """Of output topics that are created."""
-    replication: Annotated[int, Field(ge=1)] = 1
-    """Of output topics that are created."""
-    kafka: dict[str, bool | int | float | str] = {}
-    """Further librdkafka settings by their own names, such as `security.protocol`. Those that the job sets itself are
-    refused."""
-    kafka_password: SecretStr | None = None
-    """`sasl.password`, better kept in a variable or a file than in `kafka`."""
-    kafka_password_file: Path | None = None
-    """A file that holds `sasl.password`."""
-    kafka_token_command: str | None = None
-    """Command that prints a token for SASL/OAUTHBEARER, alone or as JSON with `access_token` and `expires_in`."""
-    compacted_input: bool = False
-    """Accept an input topic of which the brokers keep only the newest event of each key."""
-    batch: Annotated[int, Field(ge=1)] = 64
-    """Most records taken at once."""
-    broker_patience: Annotated[float, Field(gt=0.0, le=2_000_000.0)] = 300.0
-    """So many seconds the job waits for brokers that are away, then it ends."""
-    too_large: Literal["stop", "dead-letter"] = "stop"
-    """What happens with a list that is larger than the output topic allows."""
-    lost_offsets: Literal["stop", "continue"] = "stop"
-    """Where retention has removed records before they were read: stop, or continue at the first that is there."""
+    bootstrap: Annotated[str, setting("kafka", "Addresses of Kafka brokers, with commas between them.")] = (
+        "localhost:9092"
+    )
+    input_topic: Annotated[
+        str,
+        setting("kafka", "Topic of the events. It must exist: `freshrank feed` creates it, `freshrank run` does not."),
+    ] = "events"
+    output_topic: Annotated[str, setting("kafka", "Compacted topic of the lists. Its key is the user.")] = "lists"
+    dead_letter_topic: Annotated[str, setting("kafka", "Topic of the records that cannot be used.")] = "rejects"
+    group: Annotated[str, setting("kafka", "Consumer group whose offsets show the progress of the job.")] = "freshrank"
+    start: Annotated[
+        Literal["earliest", "latest"],
+        setting("kafka", "Where to begin in a topic of which nothing has been read."),
+    ] = "earliest"
+    create_topics: Annotated[bool, setting("kafka", "Create output topics that are missing.")] = True
+    partitions: Annotated[int, setting("kafka", "Number of partitions of the topics that are created.", ge=1)] = 1
+    replication: Annotated[int, setting("kafka", "Number of replicas of the topics that are created.", ge=1)] = 1
+    kafka: Annotated[
+        dict[str, bool | int | float | str],
+        setting(
+            "kafka",
+            "Further librdkafka settings, such as `security.protocol`. Those that the job sets itself are refused.",
+            see="docs/kafka.md",
+        ),
+    ] = {}
+    kafka_password: Annotated[
+        SecretStr | None,
+        setting("kafka", "`sasl.password`. Set it by a variable, or use `kafka_password_file`.", example='"..."'),
+    ] = None
+    kafka_password_file: Annotated[
+        Path | None, setting("kafka", "File that holds `sasl.password`.", example='"/run/secrets/kafka_password"')
+    ] = None
+    kafka_token_command: Annotated[
+        str | None,
+        setting(
+            "kafka",
+            "Command that prints a token for SASL/OAUTHBEARER, alone or as JSON with `access_token` and `expires_in`.",
+            example='"token-tool print"',
+        ),
+    ] = None
+    compacted_input: Annotated[
+        bool, setting("kafka", "Accept an input topic that keeps only the newest event of each key.")
+    ] = False
+    batch: Annotated[
+        int,
+        setting("kafka", "Largest number of records taken at once. Larger is faster, smaller is fresher.", ge=1),
+    ] = 64
+    broker_patience: Annotated[
+        float,
+        setting(
+            "kafka",
+            "Time that the job waits for brokers that are away. Then it ends.",
+            unit="s",
+            see="docs/kafka.md",
+            gt=0.0,
+            le=2_000_000.0,
+        ),
+    ] = 300.0
+    too_large: Annotated[
+        Literal["stop", "dead-letter"],
+        setting("kafka", "What to do with a list that is larger than the output topic allows.", see="docs/kafka.md"),
+    ] = "stop"
+    lost_offsets: Annotated[
+        Literal["stop", "continue"],
+        setting(
+            "kafka",
+            "What to do if retention removed records before they were read. `continue` goes on at the first one left.",
+            see="docs/kafka.md",
+        ),
+    ] = "stop"
 
-    recovery: Path | None = None
-    """Directory of the state from which a stopped or killed job resumes. Without one it starts anew."""
-    epoch_seconds: Annotated[float, Field(gt=0.0)] = 5.0
-    """Time between two snapshots."""
-
-    max_reject_rate: Annotated[float, Field(ge=0.0, le=1.0)] = 1.0
-    """Stop when more than this share of 1,000 records is rejected; 1: never."""
-    log_format: LogFormat = "text"
-    """`text` for people, or `json`: one object a line."""
-    metrics_host: str = "127.0.0.1"
-    """The address on which `/metrics` and `/healthz` are served. They need no password: think before you open it."""
-    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
-    """The port of these; 0: they are not served."""
-    stalled_seconds: Annotated[float, Field(gt=0.0)] = 300.0
-    """Time without progress after which `/healthz` says that the job is not alive."""
-    serve: dict[str, Any] = {}
-    """Settings of `freshrank serve` (see `flows.serve.settings`)."""
+    recovery: Annotated[
+        Path | None,
+        setting(
+            "job",
+            "Directory of the state from which a stopped or killed job resumes. Without one the job starts anew.",
+            example='"/var/lib/freshrank"',
+            see="docs/guarantees.md",
+        ),
+    ] = None
+    epoch_seconds: Annotated[float, setting("job", "Time between two snapshots.", unit="s", gt=0.0)] = 5.0
+    max_reject_rate: Annotated[
+        float,
+        setting(
+            "job", "Share of 1,000 records that may be rejected before the job stops. 1 never stops it.", ge=0.0, le=1.0
+        ),
+    ] = 1.0
+    log_format: Annotated[
+        LogFormat,
+        setting("job", "Lines for people, or one JSON object a line.", see="docs/operations.md"),
+    ] = "text"
+    metrics_host: Annotated[
+        str,
+        setting(
+            "job",
+            "Address on which `/metrics` and `/healthz` are served. They need no password.",
+            see="docs/operations.md",
+        ),
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, setting("job", "Port of `/metrics` and `/healthz`. 0 serves neither.", ge=0, le=65_535)
+    ] = 0
+    stalled_seconds: Annotated[
+        float,
+        setting("job", "Time without progress after which `/healthz` reports the job as not alive.", unit="s", gt=0.0),
+    ] = 300.0
+    serve: Annotated[
+        dict[str, Any],
+        setting("job", "Settings of `freshrank serve`: `{ port = 8080 }`, or a table `[serve]`."),
+    ] = {}
 
     @field_validator("model")
     @classmethod
@@ -196,6 +376,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        _expect_known_variables()
         sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
         path = cls.file or _usual_file()
         if cls.file is not None or path.exists():
@@ -256,6 +437,39 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
         Settings.file = None
 
 
+def all_settings() -> list[Setting]:
+    """Return the description of every setting, in the order of the file.
+
+    >>> [each.name for each in all_settings() if each.is_tuned][:3]
+    ['explore', 'fill', 'emit']
+    """
+    return [setting_of(name, field) for name, field in Settings.model_fields.items()]
+
+
+def unknown_setting(name: str, known: Iterable[str]) -> str:
+    """Say what to write for a setting that does not exist: its new name, or the nearest known one.
+
+    >>> unknown_setting("strangers", ["fallback"]), unknown_setting("tpo", ["top", "model"])
+    ('it is called fallback now', 'there is no such setting. The nearest is top')
+    """
+    if name in RENAMED:
+        return f"it is called {RENAMED[name]} now"
+    known = list(known)
+    nearest = get_close_matches(name, known, n=1)
+    return (
+        f"there is no such setting. {f'The nearest is {nearest[0]}' if nearest else 'There are: ' + ', '.join(known)}"
+    )
+
+
+def _expect_known_variables() -> None:
+    for variable in sorted(os.environ):
+        name = variable.removeprefix(PREFIX).lower()
+        is_ours = variable.startswith(PREFIX) and not name.upper().startswith(OTHER_VARIABLES)
+        if is_ours and name not in Settings.model_fields:
+            said = unknown_setting(name, Settings.model_fields)
+            raise SettingsError(f"variable {variable}: {said}. Correct the name, or unset the variable.")
+
+
 def _usual_file() -> Path:
     return Path(os.environ.get("FRESHRANK_CONFIG", "freshrank.toml"))
 
@@ -274,6 +488,6 @@ def _secret_of(path: Path) -> str:
 def _fault(found: dict[str, Any]) -> str:
     name = ".".join(map(str, found["loc"]))
     if found["type"] == "extra_forbidden":
-        return f"setting {name}: there is no such setting. There are: {', '.join(Settings.model_fields)}."
+        return f"setting {name}: {unknown_setting(name, Settings.model_fields)}."
     said = f"setting {name}: {found['msg'].removeprefix('Value error, ')}".removeprefix("setting : ")
     return said if name.startswith(("kafka", "model")) or not name else f"{said}; got {found['input']!r}"

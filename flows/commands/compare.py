@@ -12,8 +12,6 @@ from flows.commands.experiment_options import Processes, Results, core_count, jo
 from flows.commands.log_options import GivenLog, with_log
 from flows.commands.options import (
     Config,
-    RepeatsOption,
-    Top,
     check_writable,
     console,
     say,
@@ -21,6 +19,7 @@ from flows.commands.options import (
     warm_up_kernels,
 )
 from flows.commands.protocol_options import GivenProtocol, with_protocol
+from flows.commands.setting_options import GivenSettings, with_settings
 from flows.evaluation.ranking_metrics import check_measure
 from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache
 from flows.experiments.compare import ModelResult, compare, expect_several
@@ -30,9 +29,11 @@ from flows.report.page import expect_libraries, write_html
 
 @with_log
 @with_protocol
+@with_settings("top", "repeats")
 def compare_models(
     log: GivenLog,
     protocol: GivenProtocol,
+    given: GivenSettings,
     model: Annotated[list[str], typer.Option(help="Two or more; each is compared with the first.")],
     metric: Annotated[
         str | None, typer.Option(help="What the sentences are about.", show_default="hit_rate at the first --k")
@@ -42,15 +43,13 @@ def compare_models(
         Path | None, typer.Option(help=r"Write a page with figures here; needs freshrank\[report].")
     ] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title, for the page.")] = None,
-    top: Top = None,
-    repeats: RepeatsOption = None,
     processes: Processes = None,
     results: Results = USUAL_DIRECTORY,
     anew: Annotated[bool, typer.Option("--anew", help="Measure again what is kept in --results.")] = False,
     config: Config = None,
 ) -> None:
     """Replay a log with several models side by side: the same events, and how sure the differences are."""
-    settings = settings_of(config, model=model[0], top=top, repeats=repeats, seed=protocol.seed)
+    settings = settings_of(config, model=model[0], **given, seed=protocol.seed)
     expect_several(model)
     asked = protocol(settings)
     measure = metric or f"hit_rate@{asked.ks[0]}"

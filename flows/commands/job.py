@@ -11,13 +11,13 @@ from flows.commands.log_options import moment, record_topic
 from flows.commands.options import (
     Columns,
     Config,
-    Explore,
     console,
     pairs_of,
     say,
     settings_of,
     warm_up_kernels,
 )
+from flows.commands.setting_options import OF_A_JOB, GivenSettings, with_settings
 from flows.errors import UsageError
 from flows.job.feed import feed as feed_log
 from flows.job.preflight import inspect_job
@@ -30,7 +30,9 @@ from flows.monitoring.logging_setup import set_up_logging
 logger = logging.getLogger(__name__)
 
 
+@with_settings("bootstrap")
 def record(
+    given: GivenSettings,
     recording: Annotated[Path, typer.Argument(help="A file to make: .jsonl, .jsonl.gz or .jsonl.zst.")],
     topic: Annotated[str | None, typer.Option(help="The topic.", show_default="the input topic")] = None,
     since: Annotated[str | None, typer.Option(help="From 2026-11-01, or a time with an offset.")] = None,
@@ -40,18 +42,19 @@ def record(
     config: Config = None,
 ) -> None:
     """Write what a topic holds to a file, a record a line, to be replayed."""
-    settings = settings_of(config)
+    settings = settings_of(config, **given)
     wanted = Range(moment("--since", since), moment("--until", until), first, end)
     say(record_topic(settings, topic or settings.input_topic, wanted, recording))
 
 
+@with_settings(*OF_A_JOB)
 def run(
-    explore: Explore = None,
+    given: GivenSettings,
     config: Config = None,
     stop_at_end: Annotated[bool, typer.Option(help="Stop where the input topic ends now.")] = False,
 ) -> None:
     """Run the job: Kafka in, Kafka out, until stopped."""
-    settings = settings_of(config, explore=explore)
+    settings = settings_of(config, **given)
     set_up_logging(settings.log_format, secrets_in(settings.client()))
     found = inspect_job(settings)
     if found.faults:
@@ -62,7 +65,9 @@ def run(
     run_job(settings, stop_at_end)
 
 
+@with_settings("bootstrap", "input_topic")
 def feed(
+    given: GivenSettings,
     log: Annotated[
         Path, typer.Argument(help="CSV or JSON Lines; plain, .gz or .zst.", show_default="the bundled log")
     ] = sample.EVENTS,
@@ -74,7 +79,7 @@ def feed(
     config: Config = None,
 ) -> None:
     """Write a recorded log into the input topic, for the job to read."""
-    settings = settings_of(config)
+    settings = settings_of(config, **given)
     fed = feed_log(log, settings, settings.input_topic, rate, pairs_of(columns), if_empty=if_empty)
     said = f"{fed.delivered:,} events are in {settings.input_topic}; {fed.rejected:,} records were no events."
     if fed.skipped:
@@ -82,7 +87,9 @@ def feed(
     console.print(said, highlight=False)
 
 
+@with_settings("bootstrap", "input_topic", "dead_letter_topic")
 def resend(
+    given: GivenSettings,
     reason: Annotated[
         list[str] | None, typer.Option(help="Only letters with this reason, such as 'missing field'; may be repeated.")
     ] = None,
@@ -95,15 +102,16 @@ def resend(
     config: Config = None,
 ) -> None:
     """Put dead letters back into the input topic, each once, after mending what made them bad."""
-    settings = settings_of(config)
+    settings = settings_of(config, **given)
     wanted = Range(moment("--since", since), moment("--until", until), first, end)
     done = resend_letters(settings, wanted, reason or (), anyway=anyway, is_dry=is_dry)
     say(done.sentence(settings.input_topic, is_dry))
 
 
-def check(config: Config = None) -> None:
+@with_settings(*OF_A_JOB)
+def check(given: GivenSettings, config: Config = None) -> None:
     """Say what is wrong with the configuration, the topics or the broker, and what to do."""
-    settings = settings_of(config)
+    settings = settings_of(config, **given)
     found = inspect_job(settings)
     for warning in found.warnings:
         say(f"Warning: {warning}")

@@ -1,7 +1,6 @@
 """What several commands share: arguments that mean the same everywhere, and how they are read."""
 
 import logging
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,24 +16,10 @@ console = Console(stderr=True)
 logger = logging.getLogger(__name__)
 
 
-class Repeats(StrEnum):
-    """Whether a list may hold items that its user has interacted with."""
-
-    ALLOW = "allow"
-    EXCLUDE = "exclude"
-
-
 Columns = Annotated[
     list[str] | None, typer.Option("--map", help="Column of a field, where its name differs: user=userId.")
 ]
 Config = Annotated[Path | None, typer.Option(help="TOML file of settings.", show_default="freshrank.toml, if there")]
-RepeatsOption = Annotated[
-    Repeats | None, typer.Option("--repeats", help="Whether lists may hold what the user has interacted with.")
-]
-Top = Annotated[int | None, typer.Option(help="Items of a list.")]
-Explore = Annotated[
-    float | None, typer.Option(help="Share of the lists whose last slot goes to an item on trial, such as 0.05.")
-]
 
 
 def say(sentence: str) -> None:

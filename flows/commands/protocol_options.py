@@ -1,7 +1,7 @@
 """The options of a protocol, the same for every command that replays."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import wraps
@@ -100,7 +100,7 @@ def with_protocol(command: Callable[..., None]) -> Callable[..., None]:
 
 def with_options(
     command: Callable[..., None],
-    options: Callable[..., None],
+    options: Callable[..., None] | Sequence[inspect.Parameter],
     name: str,
     unite: Callable[[dict[str, Any]], object],
 ) -> Callable[..., None]:
@@ -108,12 +108,12 @@ def with_options(
 
     Args:
         command: What is run.
-        options: A function whose parameters are the options.
+        options: The options as parameters, or a function that has these parameters.
         name: The command's parameter that takes them.
         unite: Makes of the options, by name, what the command takes.
     """
     own = [parameter for parameter in inspect.signature(command).parameters.values() if parameter.name != name]
-    added = list(inspect.signature(options).parameters.values())
+    added = list(inspect.signature(options).parameters.values() if callable(options) else options)
 
     @wraps(command)
     def with_them(**given: Any) -> None:

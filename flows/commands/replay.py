@@ -12,9 +12,6 @@ from flows.commands.console import progress_of, read_titles, show_lists, show_re
 from flows.commands.log_options import GivenLog, with_log
 from flows.commands.options import (
     Config,
-    Explore,
-    RepeatsOption,
-    Top,
     check_writable,
     console,
     say,
@@ -22,6 +19,7 @@ from flows.commands.options import (
     warm_up_kernels,
 )
 from flows.commands.protocol_options import GivenProtocol, with_protocol
+from flows.commands.setting_options import OF_A_REPLAY, GivenSettings, with_settings
 from flows.commands.show_view import print_user
 from flows.errors import UsageError
 from flows.evaluation.model_observer import ModelObserver
@@ -42,16 +40,11 @@ def demo() -> None:
 
 @with_log
 @with_protocol
+@with_settings(*OF_A_REPLAY)
 def replay(
     log: GivenLog,
     protocol: GivenProtocol,
-    domain: Annotated[
-        str | None, typer.Option(help="Presets: ecommerce, social, video or news; other options come before them.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Such as blend or river:reco.BiasedMF(n_factors=32).")] = None,
-    top: Top = None,
-    repeats: RepeatsOption = None,
-    explore: Explore = None,
+    given: GivenSettings,
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
@@ -60,14 +53,6 @@ def replay(
     ] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
     explain: Annotated[str | None, typer.Option(metavar="USER", help="At the end, show a user's list and why.")] = None,
-    min_score: Annotated[float | None, typer.Option(help="Leave out of lists what has a lower score.")] = None,
-    refresh: Annotated[
-        float | None, typer.Option(help="Make a list anew when its user has been away for so many seconds.")
-    ] = None,
-    strangers: Annotated[
-        bool | None, typer.Option("--strangers", help="Keep a list for whoever has none, under the empty key.")
-    ] = None,
-    recovery: Annotated[Path | None, typer.Option(help="Directory from which a killed replay resumes.")] = None,
     config: Config = None,
 ) -> None:
     """Run a recorded log through the flow, and measure by test-then-learn."""
@@ -78,19 +63,7 @@ def replay(
     if html is not None:
         expect_libraries()
     watch = None if html is None and explain is None else ModelObserver()
-    settings = settings_of(
-        config,
-        domain=domain,
-        model=model,
-        top=top,
-        repeats=repeats,
-        seed=protocol.seed,
-        explore=explore,
-        min_score=min_score,
-        refresh=refresh,
-        strangers=strangers,
-        recovery=recovery,
-    )
+    settings = settings_of(config, **given, seed=protocol.seed)
     asked = protocol(settings)
     result = _replay(
         log.find(settings, say),

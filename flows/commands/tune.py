@@ -12,8 +12,6 @@ from flows.commands.experiment_options import Processes, Results, core_count, jo
 from flows.commands.log_options import GivenLog, with_log
 from flows.commands.options import (
     Config,
-    RepeatsOption,
-    Top,
     check_writable,
     console,
     say,
@@ -21,6 +19,7 @@ from flows.commands.options import (
     warm_up_kernels,
 )
 from flows.commands.protocol_options import GivenProtocol, with_protocol
+from flows.commands.setting_options import GivenSettings, with_settings
 from flows.commands.tune_view import progress_of_trials, show_tuned
 from flows.evaluation.ranking_metrics import check_measure
 from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache, digests_of
@@ -32,9 +31,11 @@ from flows.experiments.tuned_config import toml_writer, tuned_toml
 
 @with_log
 @with_protocol
+@with_settings("top", "repeats")
 def tune_settings(
     log: GivenLog,
     protocol: GivenProtocol,
+    given: GivenSettings,
     space: Annotated[Path, typer.Option(help="TOML file of what to try: see docs/tune.md.")],
     trials: Annotated[int, typer.Option(min=1, help="So many are made.")] = 50,
     out: Annotated[Path, typer.Option(help="Write the winner here, as a configuration.")] = Path("tuned.toml"),
@@ -45,14 +46,12 @@ def tune_settings(
     metric: Annotated[
         str | None, typer.Option(help="What is made high.", show_default="hit_rate at the first --k")
     ] = None,
-    top: Top = None,
-    repeats: RepeatsOption = None,
     processes: Processes = None,
     results: Results = USUAL_DIRECTORY,
     config: Config = None,
 ) -> None:
     """Try settings on the first part of a log, stop poor ones early, and report the best on the rest."""
-    settings = settings_of(config, top=top, repeats=repeats, seed=protocol.seed)
+    settings = settings_of(config, **given, seed=protocol.seed)
     rules = replace(protocol(settings), window=None)  # nobody is told of the metrics over time
     measure = metric or f"hit_rate@{rules.ks[0]}"
     check_measure(measure, rules.ks, rules.requests)

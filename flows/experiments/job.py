@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,15 +14,7 @@ from numpy.typing import NDArray
 
 from flows.errors import JobError, UsageError
 from flows.evaluation.protocol import Protocol
-from flows.settings import Settings
-
-NOT_OF_A_REPLAY: Final = {
-    *("bootstrap", "input_topic", "output_topic", "dead_letter_topic", "group", "start", "create_topics", "partitions"),
-    *("replication", "kafka", "kafka_password", "kafka_password_file", "batch", "broker_patience", "too_large"),
-    *("lost_offsets", "recovery", "epoch_seconds", "max_reject_rate", "log_format", "metrics_host", "metrics_port"),
-    "stalled_seconds",
-}
-"""Settings that say nothing about which lists a replay gives; some are secret, and stay in this process."""
+from flows.settings import Settings, all_settings
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -75,12 +67,13 @@ class ReplayFailedError(JobError):
 
 
 def job_settings(settings: Settings, **changed: Any) -> dict[str, Any]:
-    """Return the settings that decide what a replay gives, some of them changed.
+    """Return the settings that decide what a replay gives, some of them changed. Secrets stay in this process.
 
     >>> job_settings(Settings(model="history"), top=5)["model"], "kafka_password" in job_settings(Settings())
     ('history', False)
     """
-    return {**settings.model_dump(mode="json", exclude=NOT_OF_A_REPLAY), **changed}
+    names = {each.name for each in all_settings() if each.decides_lists}
+    return {**settings.model_dump(mode="json", include=names), **changed}
 
 
 class StoppedError(Exception):

@@ -16,17 +16,12 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from flows.errors import UsageError
-from flows.experiments.job import job_settings
-from flows.settings import Settings, load_settings
+from flows.settings import Settings, all_settings, load_settings
 from flows.settings import SettingsError as WrongSettingError
 from recmodels.specification import SpecificationError, parse
-
-NOT_TUNED: Final = {"model", "top", "repeats", "rewards", "by_value", "seed", "domain", "dedup_window", "hold_back"}
-"""Settings that decide which events there are and are scored, so that values of a metric could not be compared; and the
-model."""
 
 
 class SpaceError(UsageError):
@@ -171,7 +166,7 @@ def read_space(path: Path, settings: Settings) -> Space:
             )
         models[bare] = {argument: Choice((value,)) for argument, value in named.items()} | parameters
     space = Space(models, _parameters(path, "settings", found.get("settings", {})))
-    may = sorted(set(job_settings(settings)) - NOT_TUNED)
+    may = sorted(each.name for each in all_settings() if each.is_tuned)
     for setting in space.settings:
         if setting not in may:
             raise SpaceError(f"{path}: settings.{setting}: cannot be tuned. There are: {', '.join(may)}.")

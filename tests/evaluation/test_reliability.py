@@ -147,7 +147,7 @@ def test_lists_leave_out_what_is_below_the_threshold_and_nothing_else(model: str
 
 
 def test_a_threshold_above_all_leaves_empty_lists_that_are_held() -> None:
-    flow = Flow([event("ann", "tea", 1.0), event("ann", "tea", 2.0)], min_score=1e9, strangers=True)
+    flow = Flow([event("ann", "tea", 1.0), event("ann", "tea", 2.0)], min_score=1e9, fallback=True)
     assert [each["items"] for each in flow.lists] == [[], []]
     scores = PrequentialScorer()
     for decided in flow.decided:

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 from flows.settings import Settings
+from flows.settings_reference import page, toml_file
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
@@ -36,6 +37,12 @@ def lint(program: str, *arguments: str | Path) -> None:
         pytest.skip(f"{program} is not installed; it comes with the dev extra")
     done = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_example_and_page_are_made_from_the_descriptions_of_the_settings() -> None:
+    command = "run python -m flows.settings_reference"
+    assert EXAMPLE.read_text() == toml_file(), command
+    assert (ROOT / "docs" / "settings.md").read_text() == page(), command
 
 
 def test_the_example_has_every_setting_with_its_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,13 +24,13 @@ TESTS = sorted([*ROOT.glob("tests/**/*.py"), *ROOT.glob("bench/**/*.py")])
 
 FLOORS = {
     "flows": [
-        ["messages", "errors", "presets", "sample"],
+        ["messages", "errors", "presets", "sample", "setting_fields"],
         ["state"],
         ["formats", "kafka", "engine"],
         ["files", "monitoring"],
         ["steps"],
         ["settings", "inspection"],
-        ["evaluation"],
+        ["evaluation", "settings_reference"],
         ["pipeline"],
         ["job", "replay"],
         ["recommend", "report", "serve"],
@@ -56,7 +56,7 @@ UNWANTED = {("flows.formats", "flows.steps")}
 """Imports that break the rule and are to go."""
 
 LONGEST = 400
-LONG_FILES: dict[str, str] = {}
+LONG_FILES = {"flows/settings.py": "it describes every setting, for all that is made from the description"}
 """Files of more lines than `LONGEST`, each with the reason why one concept takes so much."""
 
 STATE_STEPS = [

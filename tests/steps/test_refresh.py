@@ -187,7 +187,7 @@ def test_batches_never_show_in_refreshed_lists(settings: dict[str, Any]) -> None
 
 def test_strangers_get_what_is_popular_and_only_when_it_changes() -> None:
     records = [event(f"u{n}", "tea", float(n)) for n in range(4 * STRANGERS_ROUND)]
-    strange = [each for each in Flow(records, strangers=True).lists if each["user"] == FALLBACK_USER]
+    strange = [each for each in Flow(records, fallback=True).lists if each["user"] == FALLBACK_USER]
     assert [[entry["item"] for entry in each["items"]] for each in strange] == [["tea"]]
     assert strange[0]["source"] == f"events/0/{STRANGERS_ROUND - 1}"
 
