@@ -10,7 +10,7 @@ from flows.monitoring.counters import Counters
 from flows.steps.clean import Cleaner
 from flows.steps.emit import Emitter
 from flows.steps.encode import encode_list
-from tests.test_flow import Flow, event, sample_records
+from tests.support.flow import Flow, event, sample_records
 
 
 def ask(user: str, timestamp: float, request: str = "r-1", **fields: object) -> bytes:
