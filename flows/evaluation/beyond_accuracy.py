@@ -1,4 +1,4 @@
-"""What the lists are like that a replay gives out: how much of the catalogue they show, and how popular it is."""
+"""Metrics beyond accuracy for emitted lists: coverage of the catalogue, novelty, popularity and inequality."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class ListMetrics:
-    """Measures lists as they go out, beside what their users took. It costs about 2 µs a list.
+    """Measures emitted lists against the items that users took. It costs about 2 µs a list.
 
     Each list that answers an event counts, and none that is made for users who are away.
 
@@ -34,7 +34,7 @@ class ListMetrics:
     def __init__(self, k: int = 10) -> None:
         self.k = k
         self.listed: Counter[str] = Counter()
-        """How often each item was listed."""
+        """Number of lists that contained each item."""
         self._bits = 0.0
         self._listed_share = 0.0
         self._taken_share = 0.0
@@ -45,7 +45,7 @@ class ListMetrics:
 
         Args:
             taken: Its item.
-            listed: The list that went out after it, the best first; None: none did.
+            listed: The list emitted after it, best first. None means that no list was emitted.
             counts: Interactions of each item so far.
             events: Interactions so far.
         """

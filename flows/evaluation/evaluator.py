@@ -1,4 +1,4 @@
-"""Asking: where the item of an event stands in the user's list just before the event, by the rules of a protocol."""
+"""The evaluator: the rank of each event's item in the user's list just before the event, by the rules of a protocol."""
 
 from collections.abc import Collection, Sequence
 
@@ -11,12 +11,12 @@ from recmodels.rewards import bounded
 
 
 class ProtocolEvaluator:
-    """Takes the examples of a replay in order and asks a model about those that the protocol scores.
+    """Processes the examples of a replay in order, and scores those that the protocol names.
 
-    What is asked never changes what is learned, nor the lists that go out.
+    Scoring changes neither the learning nor the emitted lists.
 
     Args:
-        protocol: What is scored, and how.
+        protocol: Rules of scoring.
         top: Length of the lists that go out.
         survey: Of the log, where the protocol needs one.
 
@@ -46,7 +46,7 @@ class ProtocolEvaluator:
         self._known: dict[str, set[str]] = {}
 
     def step_many(self, model: Recommender, examples: Sequence[Example]) -> list[Step]:
-        """Take examples as `Recommender.step_many` does; the positions are those that the protocol asks for.
+        """Process examples as `Recommender.step_many` does, with positions by the protocol.
 
         A position counts from 0 in a list as long as the longest that counts, -1: not in it. In the catalogue every
         item has one, however large. It is None for an event that is not scored.
@@ -80,7 +80,7 @@ class ProtocolEvaluator:
         return dict.fromkeys(self.survey.rest_of_session(number))
 
     def learn_item(self, item: str, available: bool | None) -> None:
-        """Take note of whether an item may be recommended; None: as it was."""
+        """Note whether an item may be recommended. None means no change."""
         if available is not None and self._catalogue:
             (self._hidden.discard if available else self._hidden.add)(item)
 

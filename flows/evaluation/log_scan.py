@@ -1,4 +1,4 @@
-"""A survey: one look at a whole log before its replay, for what a protocol must know of it beforehand."""
+"""One scan of a whole log before its replay, for the facts that a protocol needs in advance."""
 
 from array import array
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ count with."""
 
 @dataclass
 class LogStatistics:
-    """What a log holds, counted as the replay will count it: without rejects, repeats, what `where` leaves out, and
-    what is held back because it looks like a bot's."""
+    """Statistics of a log, counted as the replay counts: without rejects, repeats, filtered events and events of
+    bots."""
 
     events: int = 0
     """Interactions."""
     items: dict[str, None] = field(default_factory=dict)
     """Every item that was interacted with, in the order of the log."""
     unsorted: str | None = None
-    """Where the first record stands that is older than the one before it; None for a sorted log."""
+    """Position of the first record that is older than its predecessor. None for a sorted log."""
     _session: "array[int]" = field(default_factory=lambda: array("q"))
     _place: "array[int]" = field(default_factory=lambda: array("q"))
     _sessions: list[list[str]] = field(default_factory=list)
@@ -55,8 +55,8 @@ def survey(log: Log, settings: Settings, protocol: Protocol) -> LogStatistics:
 
     Args:
         log: It can be read again afterwards.
-        settings: How repeats are dropped, who is held back, and what an event type is worth.
-        protocol: What exists and what is positive.
+        settings: Settings of deduplication, of the bot filter and of rewards.
+        protocol: Its filter and its rule for positive events.
 
     >>> from flows.files.open_log import open_log
     >>> from flows.sample import EVENTS

@@ -1,4 +1,4 @@
-"""Looks at a model while it learns: how its weights move, what its lists hold, and, at the end, the model itself."""
+"""Observes a model while it learns: its weights over time, its lists, and the model at the end."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,7 @@ from recmodels.base import Example, Recommender, Step
 FIRST_STRIDE: Final = 64
 """Events between two looks at the weights, at first."""
 MOST_LOOKS: Final = 256
-"""Where there are so many, every other goes, and the next are twice as far apart: enough for a line of a log of any
-length."""
+"""Maximum number of looks. At this number every other look is dropped and the stride doubles."""
 
 
 class Look(NamedTuple):
@@ -23,13 +22,13 @@ class Look(NamedTuple):
 
 
 class ModelObserver:
-    """Is told of every batch that a model has learned, and changes nothing.
+    """Records every batch that a model has learned, and changes nothing.
 
     Attributes:
-        model: The model at work; None until it has learned something.
-        looks: Its weights over time, at most `MOST_LOOKS`; none for a model without weights.
-        listed: How often each item was in a list that the model made.
-        touched: How often each item was interacted with in a way that speaks for it.
+        model: The observed model. None before the first event.
+        looks: Its weights over time, at most `MOST_LOOKS`. Empty for a model without weights.
+        listed: Number of lists that contained each item.
+        touched: Number of positive interactions of each item.
 
     >>> from recmodels import Popularity
     >>> watch, model = ModelObserver(), Popularity()
@@ -50,7 +49,7 @@ class ModelObserver:
         self._due = 0
 
     def after(self, model: Recommender, examples: Sequence[Example], steps: Sequence[Step]) -> None:
-        """Note what a batch was and what the model said of it."""
+        """Record a batch and the model's answers."""
         self.model = model
         for example, step in zip(examples, steps, strict=True):
             self.listed.update(step.items)

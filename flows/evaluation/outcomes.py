@@ -1,4 +1,4 @@
-"""What came of every event that was scored: one row an event, in order, in columns that grow."""
+"""Outcomes: one row for each scored event, in order, in growing columns."""
 
 from array import array
 from typing import Any
@@ -13,12 +13,12 @@ class Outcomes:
     Attributes:
         number: Number of the event among the interactions of the log, from 0, scored or not.
         time: Of the event, in Unix seconds.
-        position: Where the event's item stood, from 0, in the list the model would have given; -1: not in it.
-        served: Where it stood in the list that was last emitted for the user; -1: not in it, or there was none.
+        position: Rank of the event's item in the fresh list, from 0, or -1.
+        served: Rank in the list last emitted for the user, or -1 when it was absent or there was no list.
         with_requests: The same, with a list requested at the beginning of each visit. Only there if the replay made
             such requests.
-        user_events: Events of the user before this one; 0: a stranger.
-        item_events: Events of the item before this one; 0: a new item.
+        user_events: Earlier events of the user. 0 means a new user.
+        item_events: Earlier events of the item. 0 means a new item.
         item_digest: Which item it was, in 32 bits (CRC-32): two of a hundred thousand items share one by chance.
 
     >>> outcomes = Outcomes()

@@ -1,4 +1,4 @@
-"""The protocol of a replay: which events of a log there are, which of them are scored, and against what."""
+"""The protocol of a replay: which events exist, which are scored, and against which candidates."""
 
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -16,7 +16,7 @@ LONGEST: Final = 1_000
 
 @dataclass(frozen=True)
 class Protocol:
-    """What of a replay is scored, and how. The defaults score every positive event against the user's list of ten.
+    """The rules of scoring in a replay. The defaults score every positive event against the user's list of ten.
 
     Args:
         positive: A condition (`flows.steps.conditions`), such as `value>=4`. An interaction that does not meet it is
@@ -24,14 +24,14 @@ class Protocol:
         warmup: Share of the log's interactions, from the first, that are learned and not scored: at least 0, below 1.
         ks: Lengths of list that metrics are given for, each from 1 to 1,000. Lists as long as the longest of them are
             asked for; those that go out stay as long as the settings say.
-        candidates: What an item competes with. "seen": the items seen so far in the log, as the model proposes them;
+        candidates: The item set that each test item is ranked against. "seen": the items seen so far in the log, as the model proposes them;
             an item that is new cannot be hit. "catalogue": every item of the whole log, each scored by itself, whether
             the model would have proposed it or not. Then the event's own item always has a place, also a new one. Items
             of equal score that have not been seen keep an order drawn with `seed`: the order of the log would give away
             which comes next.
-        score_every: Score one event in so many, drawn with `seed`; at least 1.
-        seed: Of what is drawn.
-        window: So many scored events make one point of the series of metrics over time; None: no series.
+        score_every: Score one event in this number, drawn with `seed`. At least 1.
+        seed: Seed of all draws.
+        window: Number of scored events of one point of the metrics over time. None: no such series.
         target: "next": the event's own item. "session": any positive item of what is left of the user's session counts,
             the one that stands highest in the list first.
         where: A condition. An interaction that does not meet it does not exist: it is neither learned nor counted.
@@ -89,7 +89,7 @@ class Protocol:
 
     @property
     def depth(self) -> int:
-        """How long a list must be for its place to count in every metric."""
+        """Length of list that every metric needs."""
         return max(self.ks)
 
     @property

@@ -19,7 +19,7 @@ class Measure(NamedTuple):
 
     what: str
     gain: Callable[[NDArray[Any]], NDArray[np.float64]]
-    """What a hit counts, by where it stood."""
+    """Gain of a hit by its rank."""
     column: str = "position"
     cold: str | None = None
     """Only events count of which this column says fewer than `COLD`."""
@@ -73,7 +73,7 @@ def check_measure(name: str, ks: Sequence[int], requests: str = "none") -> None:
 
 
 def event_values(name: str, outcomes: Columns) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Return what each event counts.
+    """Return the gain of each event.
 
     Args:
         name: A measure with its k, as in `ndcg@10`.
@@ -126,14 +126,14 @@ def metrics_at(ks: Sequence[int], outcomes: Columns) -> dict[str, float]:
 
 
 def series(outcomes: Mapping[str, NDArray[Any]], window: int, ks: Sequence[int]) -> list[dict[str, float]]:
-    """Return the metrics of each `window` scored events in a row; the last point may have fewer.
+    """Return the metrics of each `window` consecutive scored events. The last point may have fewer.
 
     Each point says how many events were `scored`, and of the first of them its number in the log (`first`) and its
     `time` in Unix seconds.
 
     Args:
         outcomes: Columns of `flows.evaluation.outcomes.Outcomes`, by name.
-        window: So many scored events make a point.
+        window: Number of scored events of a point.
         ks: Lengths of list.
 
     >>> columns = {"number": [7, 8, 9], "time": [1.0, 2.0, 3.0], "position": [0, -1, 1], "served": [-1, -1, -1]}

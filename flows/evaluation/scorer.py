@@ -1,4 +1,4 @@
-"""Scores lists as they pass: what the model would have said, and what the output topic really held."""
+"""The scorer: fresh lists of the model, and served lists of the output topic."""
 
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
@@ -26,7 +26,7 @@ class PrequentialScorer(DynamicSink[Decided]):
         fresh: Of the list the model would have given at the time of the event.
         served: Of the list that was last emitted for the user, or else for strangers. What it lacks is the price of
             staleness.
-        outcomes: What came of each scored event.
+        outcomes: One row for each scored event.
         users, items: Events so far, by id; 0 for a user who was erased since.
         events: Interactions so far, scored or not.
         with_requests: Whether what the topic held is also scored with the requests that the replay put before visits.

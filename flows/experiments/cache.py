@@ -23,7 +23,7 @@ LIBRARIES: Final = ("river", "numpy", "numba")
 
 
 class ReplayCache:
-    """A directory of results, by what was replayed. It may be deleted at any time.
+    """A directory of finished replays. It may be deleted at any time.
 
     Args:
         directory: Made if it is not there.
@@ -45,7 +45,7 @@ class ReplayCache:
             ) from None
 
     def path(self, job: Job) -> Path:
-        """Name the file of a job's result: another one if the logs, what is asked of them or the code are others."""
+        """Name the file of a job's result. Other logs, settings or code give another name."""
         asked = {
             "job": msgspec.structs.replace(job, logs=(), interim=None, interim_from=0, interim_every=0),
             "logs": digests_of(job.logs),

@@ -16,12 +16,12 @@ from flows.experiments.job import Job, ProgressMessage, ReplayOutput, read_repla
 from recmodels.evaluation.bootstrap import Interval, mean_interval
 
 Tell = Callable[[str, ProgressMessage], object]
-"""Told of a model what its process tells."""
+"""Called with a model's name and a progress message of its process."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What one model has more than another, in one measure, over the events that both were scored on."""
+    """Difference of two models in one metric, over the events that both were scored on."""
 
     model: str
     other: str
@@ -54,7 +54,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class ModelResult:
-    """A model and what was measured of it."""
+    """A model and its measurements."""
 
     model: str
     values: Mapping[str, float]
@@ -62,11 +62,11 @@ class ModelResult:
     report: Mapping[str, Any]
     """As `freshrank replay --report` writes it."""
     from_cache: bool
-    """Whether it was measured by an earlier command: its speed, too."""
+    """Whether the result, speed included, comes from an earlier command."""
     outcomes: Columns
-    """What came of each scored event."""
+    """Columns of outcomes, one row for each scored event."""
     figures: Mapping[str, Any]
-    """What else a page shows of it, if the job was watched."""
+    """Further data for the report, if the job was observed."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,14 @@ class Comparison:
 def replay_all(
     jobs: Mapping[str, Job], cache: ReplayCache, *, processes: int, tell: Tell, anew: bool = False
 ) -> dict[str, tuple[ReplayOutput, bool]]:
-    """Replay jobs, so many at a time, each in a process of its own; those whose result is kept are not run.
+    """Replay jobs, each in a process of its own. Jobs with a cached result are not run.
 
     Args:
         jobs: By name.
         cache: Where results are kept.
-        processes: So many run at a time.
+        processes: Number of jobs that run at a time.
         tell: Told how far each is.
-        anew: Whether to run also what is kept.
+        anew: Whether to run jobs with a cached result again.
 
     Returns:
         By name the result, and whether it was kept.
@@ -203,7 +203,7 @@ def compare(
 
 
 def difference(name: str, first: Columns, second: Columns, seed: int = 0) -> tuple[int, Interval]:
-    """Return what the second has more than the first in a measure, over the events that both were scored on.
+    """Return the second model's lead over the first in a metric, over the events that both were scored on.
 
     Args:
         name: The measure, as in `ndcg@10`.
@@ -211,7 +211,7 @@ def difference(name: str, first: Columns, second: Columns, seed: int = 0) -> tup
         seed: Of the bootstrap.
 
     Returns:
-        How many events count, and the mean difference with its 95 % interval.
+        The number of events, and the mean difference with its 95 % interval.
 
     >>> items = np.array([7, 8, 7, 9])
     >>> first = {"number": np.array([1, 2, 3, 5]), "position": np.array([0, -1, -1, 0]), "item_digest": items}

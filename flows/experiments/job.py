@@ -1,4 +1,4 @@
-"""A replay in a process of its own, so that its CPU seconds and its memory are its own: how it is told, and tells."""
+"""Runs a replay in a subprocess, and defines the messages exchanged with it."""
 
 import os
 import subprocess
@@ -52,22 +52,22 @@ class ProgressMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ReplayOutput(msgspec.Struct, frozen=True):
-    """What a replay left behind."""
+    """The result of a replay."""
 
     report: dict[str, Any]
-    """As `freshrank replay --report` writes it, and what the lists were like."""
+    """The report of `freshrank replay --report`, and the metrics of emitted lists."""
     outcomes: dict[str, NDArray[Any]]
     """The columns of `flows.evaluation.outcomes.Outcomes`."""
     figures: dict[str, Any] = {}
-    """What else a page shows of it, if the model was watched: `flows.report.data.Measured.extras`."""
+    """Further data for the report, if the model was observed: `flows.report.data.Measured.extras`."""
 
 
 class ReplayFailedError(JobError):
-    """A replay failed while it ran, for a reason that is no fault of the command."""
+    """A replay failed while it ran. The command itself was right."""
 
 
 def job_settings(settings: Settings, **changed: Any) -> dict[str, Any]:
-    """Return the settings that decide what a replay gives, some of them changed. Secrets stay in this process.
+    """Return the settings that decide the lists of a replay, some of them changed. Secrets stay in this process.
 
     >>> job_settings(Settings(model="history"), top=5)["model"], "kafka_password" in job_settings(Settings())
     ('history', False)
@@ -77,11 +77,11 @@ def job_settings(settings: Settings, **changed: Any) -> dict[str, Any]:
 
 
 class StoppedError(Exception):
-    """A replay was stopped before its end, because nobody wants its result any more."""
+    """A replay was stopped early, because its result is not needed any more."""
 
 
 class ReplayProcess:
-    """A replay that runs; its result will be in a file.
+    """A running replay. Its result goes to a file.
 
     Args:
         job: What to replay.
@@ -139,7 +139,7 @@ def run_job(job: Job, target: Path, tell: Callable[[ProgressMessage], object], i
     Args:
         job: What to replay.
         target: Where the result goes, whole or not at all.
-        tell: Told what the process tells.
+        tell: Called with each message of the process.
         is_stopped: Asked each time whether it shall go on.
 
     Raises:

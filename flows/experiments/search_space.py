@@ -25,7 +25,7 @@ from recmodels.specification import SpecificationError, parse
 
 
 class SpaceError(UsageError):
-    """A space cannot be used. The message says what was expected, what came and where."""
+    """A search space cannot be used."""
 
 
 class Sampler(Protocol):
@@ -43,7 +43,7 @@ class Sampler(Protocol):
 
 @dataclass(frozen=True)
 class Range:
-    """A number from `low` to `high`, both included; a whole one if both are."""
+    """A number from `low` to `high`, both included. It is whole if both are."""
 
     low: float
     high: float
@@ -59,7 +59,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several values; a single one is fixed."""
+    """One of several values. A single value is fixed."""
 
     values: tuple[Any, ...]
 
@@ -93,7 +93,7 @@ class Space:
 
     @property
     def longest_choice(self) -> int:
-        """The most values that a parameter chooses from; a range counts as its two ends."""
+        """The largest number of choices of a parameter. A range counts as its two ends."""
         parameters = [*self.settings.values(), *(one for many in self.models.values() for one in many.values())]
         return max([2, *(len(one.values) for one in parameters if isinstance(one, Choice))])
 
@@ -139,7 +139,7 @@ def read_space(path: Path, settings: Settings) -> Space:
 
     Args:
         path: The TOML file.
-        settings: What is not tuned.
+        settings: Values of the settings that are not tuned.
 
     Raises:
         SpaceError: It cannot be read, or holds what cannot be tuned.

@@ -1,4 +1,4 @@
-"""The trials of a tuning, kept in a file by Optuna: what was tried, what it gave, and what to try next."""
+"""The trials of a tuning, kept in a file by Optuna."""
 
 import threading
 from dataclasses import dataclass
@@ -24,13 +24,13 @@ State: TypeAlias = Literal["finished", "stopped early", "failed"]
 
 @dataclass(frozen=True)
 class Trial:
-    """What was tried, and what came of it."""
+    """One trial: its settings and its result."""
 
     number: int
     state: State
     settings: dict[str, Any]
     value: float
-    """The metric on the first part of the log; of a trial that was stopped early, at its last early look."""
+    """The metric on the first part of the log. A stopped trial has the value of its last look."""
 
 
 class Study:
@@ -41,7 +41,7 @@ class Study:
     event (Golovin et al., KDD 2017): the events are the same for all, so that this is a comparison of like with like.
 
     Args:
-        path: The file; made if it is not there.
+        path: The file. It is created if it is missing.
         asked: What must be the same when the study goes on: the log, the space, the metric.
         seed: Of the draws.
 
@@ -75,7 +75,7 @@ class Study:
             self._study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)  # its process is gone
 
     def ask(self, space: Space, most: int) -> tuple[int, dict[str, Any]] | None:
-        """Begin a trial: return its number and its settings; None if there are so many trials already."""
+        """Begin a trial. Return its number and settings, or None when there are `most` trials already."""
         with self._lock:
             count = len(self.trials()) + len(self._open)
             if count >= most:
@@ -114,7 +114,8 @@ class Study:
         ]
 
     def best(self) -> Trial | None:
-        """Return the finished trial with the highest value, the first of equals; None if none has finished."""
+        """Return the finished trial with the highest value, the first of equals. Return None if no trial has
+        finished."""
         finished = [trial for trial in self.trials() if trial.state == "finished"]
         return max(finished, key=lambda trial: trial.value, default=None)
 

@@ -1,4 +1,4 @@
-"""Tune a model and the emission settings on the first part of a log, and say what it gives on the rest."""
+"""Tune settings on the first part of a log, and report them on the rest."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -45,9 +45,9 @@ class Tuned:
     """Whether they are others than the settings as they were: if not, no trial was better."""
     metric: str
     split: int
-    """So many interactions are the first part."""
+    """Number of interactions of the first part."""
     scored: int
-    """So many of them count in the metric: what was tuned on."""
+    """Number of them that the metric counts."""
     first: Mapping[str, float]
     """The metric on the first part, before and tuned: the best of many trials, and so too good."""
     rest: Mapping[str, float]
@@ -70,19 +70,19 @@ def tune(
     tell: Tell = lambda name, told: None,
     ended: Callable[[Trial], object] = lambda trial: None,
 ) -> Tuned:
-    """Try settings on the first part of a log; replay the whole log with the best, and score the rest.
+    """Try settings on the first part of a log. Replay the whole log with the best, and score the rest.
 
-    The model goes on learning through the rest, as it would in production; only what is scored is kept apart.
+    The model keeps learning through the rest, as in production. Only the scored events are kept apart.
 
     Args:
         job: The log, the protocol, and the settings as they are.
-        space: What is tried.
-        study: Where trials are kept; those that are there already count.
+        space: The values to try.
+        study: The trials. Earlier ones count.
         cache: Where results of replays are kept.
-        metric: What is made as high as can be, as in `hit_rate@10`.
-        trials: So many are made.
+        metric: The metric to maximise, such as `hit_rate@10`.
+        trials: Number of trials.
         share: Of the log's records: the first part.
-        processes: So many replays run at a time. With one, the same seed gives the same trials.
+        processes: Number of replays that run at a time. With one, the same seed gives the same trials.
         tell: Told how far each replay is.
         ended: Told of each trial.
 
@@ -129,7 +129,7 @@ def first_part(job: Job, share: float, whole: ReplayOutput) -> tuple[Job, int]:
     Args:
         job: Of the whole log.
         share: Of the records.
-        whole: What came of the job.
+        whole: The result of the job.
 
     Raises:
         UsageError: There is nothing in the part but warm-up.
@@ -164,7 +164,7 @@ def run_trials(
     tell: Tell = lambda name, told: None,
     ended: Callable[[Trial], object] = lambda trial: None,
 ) -> None:
-    """Make trials until the study has so many. The arguments are those of `tune`; the job is of the first part."""
+    """Make trials until the study has `trials`. The arguments are those of `tune`. The job covers the first part."""
     stopped = threading.Event()
     failures: list[ReplayFailedError] = []
 
@@ -224,7 +224,7 @@ def _rest(outcomes: Columns, split: int) -> Columns:
 
 
 def conclusion(tuned: Tuned) -> list[str]:
-    """Say what came of it, in plain sentences."""
+    """Return the conclusion in plain sentences."""
     if not tuned.is_other:
         return [f"No trial was better than {BEFORE}: they stay."]
     events, sentence = tuned.difference.events, tuned.difference.sentence().replace(" is ", " are ", 1)

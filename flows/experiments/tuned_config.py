@@ -22,11 +22,12 @@ def toml_writer() -> Callable[[Mapping[str, Any]], str]:
 
 
 def tuned_toml(tuned: Tuned, command: str) -> str:
-    """Return the file: what was found as comments, then the model and the settings that are not the usual ones.
+    """Return the text of the file: the conclusion as comments, then the model and the settings that differ from the
+    defaults.
 
     Args:
-        tuned: What was found.
-        command: What was typed: it says on which log, and by which protocol.
+        tuned: The result of tuning.
+        command: The command as typed, with log and protocol.
     """
     usual = {name: field.get_default() for name, field in Settings.model_fields.items()}
     others: dict[str, Any] = {name: value for name, value in tuned.settings.items() if value != usual[name]}

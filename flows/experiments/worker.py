@@ -25,9 +25,9 @@ TELL_SECONDS: Final = 0.2
 
 
 def main() -> int:
-    """Run the job that is on the standard input; leave its result at the path that is the one argument."""
+    """Run the job from the standard input, and write its result to the path given as the argument."""
     told = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what a model prints is no message
+    os.dup2(2, 1)  # a model's own output is not a message
     tell: Callable[[ProgressMessage], object] = lambda message: told.write(msgspec.json.encode(message) + b"\n")  # noqa: E731
     try:
         job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
@@ -81,7 +81,7 @@ def run(job: Job, tell: Callable[[ProgressMessage], object]) -> ReplayOutput:
 
 
 def interim_value(scores: PrequentialScorer, measure: str, events: int) -> float:
-    """Return a measure of exactly the first so many interactions, though a few more may have been scored."""
+    """Return a metric over exactly the first `events` interactions, although a few more may have been scored."""
     outcomes = scores.outcomes.arrays()
     rows = int(outcomes["number"].searchsorted(events))
     return mean_value(measure, {name: column[:rows] for name, column in outcomes.items()})

@@ -11,23 +11,23 @@ from recmodels.inspection.user_profile import know
 
 HAD: Final = 10
 
-"""So many items of a history are printed; JSON has them all."""
+"""Number of history items that are printed. JSON has all."""
 
 PARTS: Final = 3
 
-"""So many reasons of an item are printed; JSON has them all."""
+"""Number of reasons that are printed for an item. JSON has all."""
 
 Titles = Mapping[str, str]
 
 
 def describe_user(model: Recommender, user: str, n: int, titles: Titles) -> dict[str, Any]:
-    """Gather what a model knows of a user and the user's list, as if the user came back soon.
+    """Describe a user's profile in a model, and the user's list as of now.
 
     Args:
         model: Any model.
         user: Anybody.
         n: Items of the list.
-        titles: By item; an item that is not there has none.
+        titles: Titles by item id. Items may be missing.
 
     >>> from recmodels import Popularity
     >>> model = Popularity(repeats="exclude")
@@ -58,7 +58,7 @@ def describe_trends(
 
     Args:
         model: One that counts popularity.
-        n: So many of each.
+        n: Number of items of each kind.
         titles: By item.
         short, long: Half-lives in events, see `recmodels.inspection.trends.rising`.
 

@@ -35,7 +35,7 @@ from recmodels.specification import build_model
 
 @dataclass(frozen=True)
 class StoredModel:
-    """What a recovery directory holds.
+    """The content of a recovery directory.
 
     Attributes:
         job: What `job.json` says the state belongs to: `model`, `repeats`, `input`.
@@ -50,7 +50,7 @@ def read_stored(directory: str | Path) -> StoredModel:
     """Read the model out of a recovery directory and change nothing there.
 
     Args:
-        directory: What `recovery` was set to; no job may be at work on it, and none can start meanwhile.
+        directory: The value of the setting `recovery`. No job may use it, and none can start while it is read.
 
     Raises:
         RecoveryError: It is no recovery directory, a job is at work on it, or it holds no state yet.

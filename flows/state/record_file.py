@@ -1,8 +1,8 @@
 """Records: named arrays as the bytes of a state file, checksummed.
 
 A record is a start (magic, format, length of the header and of the body), a header of JSON (arrays' names, types and
-shapes), the arrays' bytes, and a checksum of all that. Nothing is pickled, and nothing is believed before its
-checksum is right.
+shapes), the arrays' bytes, and a checksum of all that. Nothing is pickled. A record is used only after its checksum
+is verified.
 """
 
 import math
@@ -33,23 +33,23 @@ Placed: TypeAlias = tuple[int, dict[str, NDArray[Any]]]
 
 
 class StoreError(UsageError):
-    """Stored state cannot be used. The message says what was expected, what came, where and what to do."""
+    """Stored state cannot be used."""
 
 
 class WriteError(JobError):
-    """State cannot be written: the disk is full or gone. What was written before is whole."""
+    """State cannot be written: the disk is full or gone. Earlier records stay intact."""
 
 
 def append(path: Path, length: int, records: Iterable[Record]) -> int:
     """Append records to a file, wait until they are on the disk, and return the length of the file.
 
     Args:
-        path: The file; made if it is not there.
-        length: How long it is. What is behind that was never finished, and goes.
-        records: What to write.
+        path: The file. It is created if it is missing.
+        length: Its valid length in bytes. Bytes after it belong to an unfinished snapshot and are cut off.
+        records: The records to write.
 
     Raises:
-        WriteError: It cannot be written.
+        WriteError: The file cannot be written.
     """
     try:
         with path.open("ab") as file:
@@ -81,7 +81,7 @@ def _write(file: BinaryIO, record: Record) -> None:
 
 
 def read_records(path: Path, end: int) -> Iterator[Placed]:
-    """Read the records of a file up to the byte `end`, where one must end: of each, where it begins, and its arrays.
+    """Read the records of a file up to the byte `end`: the offset of each record, and its arrays.
 
     Raises:
         StoreError: The file is missing, shorter, damaged, or of another version.
@@ -118,8 +118,8 @@ def _read(file: BinaryIO, end: int, where: str) -> dict[str, NDArray[Any]]:
         raise damaged
     try:
         return _arrays(header, body)
-    except (ValueError, TypeError, OverflowError) as error:  # its checksum is right: somebody else wrote it
-        raise StoreError(f"{where} is none of freshrank's: {error}. {ADVICE}") from None
+    except (ValueError, TypeError, OverflowError) as error:  # a valid checksum, so another program wrote it
+        raise StoreError(f"{where} was not written by freshrank: {error}. {ADVICE}") from None
 
 
 def _arrays(header: bytes, body: bytes) -> dict[str, NDArray[Any]]:

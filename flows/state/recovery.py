@@ -20,15 +20,15 @@ JOB_FORMAT: Final = 1
 
 
 class RecoveryError(UsageError):
-    """A recovery directory cannot be used. The message says what was expected, what came and what to do."""
+    """A recovery directory cannot be used."""
 
 
 class Recovery:
     """A recovery directory: which job it belongs to, the engine's snapshots, and the state of each step.
 
     Args:
-        directory: Made if it is not there.
-        job: What must be the same whenever the job is resumed, by the names of the settings.
+        directory: The directory. It is created if it is missing.
+        job: The settings that must be the same at every resume, by name.
 
     Raises:
         RecoveryError: The directory is another job's, in use, or cannot be written.
@@ -56,7 +56,7 @@ class Recovery:
         return Store(self.directory / "state" / step)
 
     def close(self) -> None:
-        """Let another process have the directory."""
+        """Release the directory for another process."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -97,7 +97,7 @@ def _make_engine_directory(path: Path) -> None:
 
 @contextmanager
 def recovery_in(directory: Path | None, job: dict[str, Any]) -> Iterator[Recovery | None]:
-    """Hold a recovery directory while a flow runs; None: hold none."""
+    """Hold a recovery directory while a flow runs. Without a directory, yield None."""
     recovery = None if directory is None else Recovery(directory, job)
     try:
         yield recovery

@@ -20,64 +20,64 @@ Out = TypeVar("Out")
 Record: TypeAlias = Mapping[str, NDArray[Any]]
 """State, or a change of it, as named arrays."""
 Pointer: TypeAlias = dict[str, int]
-"""Where in a store a state ends: all that the engine keeps of it."""
+"""The end of a state in its store. The engine keeps only this."""
 
 logger = logging.getLogger(__name__)
 
 
 class StatefulStep(ABC, Generic[In, Out]):
-    """The state of one step for one shard, and what it does with events."""
+    """One stateful step: its state, and how it processes events."""
 
     @abstractmethod
     def process(self, batch: list[In]) -> list[Out]:
-        """Take a batch, in order, and return what goes on to the next step."""
+        """Process a batch in order, and return the values for the next step."""
 
     @abstractmethod
     def dump(self) -> Record:
         """Return the whole state."""
 
     def dump_changes(self) -> Record:
-        """Return what has changed since the last dump of either kind, with absolute values."""
+        """Return the rows that changed since the last dump, with absolute values."""
         return self.dump()
 
     def dump_part(self, place: int, size: int) -> tuple[Record, int]:
-        """Return a part of the state as it is now; all parts from 0 to the end, with the changes made meanwhile, are
-        the whole state.
+        """Return a part of the current state. All parts from 0 to the end, with the changes in between, are the whole
+        state.
 
         Args:
-            place: Where the part begins: 0, or what the call before returned.
-            size: Bytes, about.
+            place: Start of the part: 0, or the place that the previous call returned.
+            size: Approximate number of bytes.
 
         Returns:
-            The part, to be written before the next event is processed, and the place behind it; 0 at the end. Here
-            everything at once.
+            The part, and the place after it, 0 at the end. Write the part before the next event is processed. By
+            default the part is the whole state.
         """
         return self.dump(), 0
 
     @abstractmethod
     def load(self, record: Record) -> None:
-        """Take over what any of the dumps gave: of two that disagree, the later is right."""
+        """Load a dump of any kind. Later dumps override earlier ones."""
 
 
 class StateStore(Protocol):
     """Keeps the state of one step of one shard."""
 
     def save(self, state: StatefulStep[Any, Any]) -> Pointer | None:
-        """Make the state durable and return where it ends; None: nothing has happened to it yet."""
+        """Make the state durable and return a pointer to its end. None means that nothing has changed yet."""
 
     def load(self, state: StatefulStep[Any, Any], pointer: Pointer | None) -> None:
-        """Bring a fresh state to where `pointer` says; None: to the beginning."""
+        """Bring a fresh state to `pointer`. None means the beginning."""
 
 
 StoreFor: TypeAlias = Callable[[str], StateStore | None]
-"""Opens the store of a step by the step's name; None if nothing is to be kept."""
+"""Opens the store of a step by the step's name. It returns None when no state is stored."""
 
 
 @operator
 def keep(
     step_id: str, up: KeyedStream[In], build: Callable[[], StatefulStep[In, Out]], store: StoreFor
 ) -> KeyedStream[Out]:
-    """Run a step whose state is in the store whenever the engine takes a snapshot. There is one key: one shard."""
+    """Run a stateful step. Its store is updated at every snapshot of the engine. There is one key, the shard."""
     step = ".".join(step_id.split(".")[1:-1])  # flow.step.…, without this operator
 
     def logic(pointer: Pointer | None) -> _KeptLogic[In, Out]:

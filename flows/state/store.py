@@ -1,14 +1,15 @@
-"""The store: state in files of its own, to which each snapshot appends what has changed.
+"""The store: files of a step's state, to which each snapshot appends the changed rows.
 
-A directory for each step holds segments, `1.log`, `2.log` and so on. Each snapshot appends to the newest the rows that
-have changed, with absolute values, and a part of all rows, changed or not, twice as large. Part by part the newest
-segment comes to hold the whole state; then the one before it has no more to say and is deleted, and another begins.
-So compaction needs no thread and no pause, no snapshot writes the whole state, and what was erased is gone from the
-files when the state has been written anew twice. The files are together about three times as large as the state at
-most; a small state has 4 MiB and what one snapshot adds.
+A step has a directory of segments: `1.log`, `2.log` and so on. Each snapshot appends the changed rows to the newest
+segment, with absolute values. It also appends a part of all rows, changed or not, twice as large as the changes. Once
+the newest segment contains the full state, the previous segment is deleted and a new one is started.
 
-What a snapshot returns, and the engine keeps, is a pointer: where the newest segment ends, how much of the one before
-still counts, and where in the state the next part begins. The format of the files is in `flows.state.record_file`.
+So compaction needs no thread and no pause, and no snapshot writes the whole state. An erased row leaves the files once
+the state has been rewritten twice. The files take at most about three times the size of the state. A small state takes
+4 MiB and one snapshot.
+
+The engine keeps a pointer for each snapshot: the end of the newest segment, the valid bytes of the previous one, and
+the start of the next part. `flows.state.record_file` has the format of the files.
 """
 
 import os
@@ -24,23 +25,23 @@ from flows.state.record_file import ADVICE, FORMAT, StoreError, append, read_rec
 from flows.state.stateful import Pointer, Record, StatefulStep
 
 LEAST_PART: Final = 1 << 20
-"""Bytes: so much of the state is written anew with a snapshot, even if nearly nothing has changed."""
+"""Minimum bytes of state that a snapshot rewrites."""
 PART: Final = 2
-"""Bytes of the state written anew for each byte of changes."""
+"""Rewritten bytes of state for each byte of changes."""
 LEAST_SEGMENT: Final = 1 << 22
-"""Bytes: a shorter segment goes on, although it holds the whole state, ..."""
+"""Minimum bytes of a segment before a new one starts, ..."""
 MOST_SNAPSHOTS: Final = 64
-"""... but not for more than so many snapshots, so that erasures reach the files of a small state, too."""
+"""... or this number of snapshots, so that erasures reach the files of a small state."""
 
 SPAN: Final = "part of the state"
-"""Names the array that says where a part begins and where the next one does; 0: there is none."""
+"""Name of the array with the start of a part and the start of the next one. 0 means that there is no next part."""
 
 
 class Store:
-    """Keeps the state of one step.
+    """The files of one step's state.
 
     Args:
-        directory: Where; made if it is not there.
+        directory: Folder of the segments. It is created if it is missing.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -52,10 +53,10 @@ class Store:
         self._snapshots = 0
 
     def save(self, state: StatefulStep[Any, Any]) -> Pointer | None:
-        """Make a state durable and return where it ends; None while nothing has ever changed.
+        """Make a state durable and return a pointer to its end. Return None while nothing has ever changed.
 
-        The engine asks for a snapshot only when the one before is durable on its side: so whatever that one does not
-        need can go.
+        The engine asks for a snapshot only when the previous one is durable. So segments that the previous one does
+        not need are deleted.
 
         Raises:
             WriteError: The disk is full or gone.
@@ -92,7 +93,7 @@ class Store:
         }
 
     def load(self, state: StatefulStep[Any, Any], pointer: Pointer | None) -> None:
-        """Bring a fresh state to where a pointer says; None: a new beginning, whatever the directory holds.
+        """Bring a fresh state to a pointer. None starts a new state, whatever the directory contains.
 
         Raises:
             StoreError: A file is missing, damaged, of another version, or of another state.
@@ -107,11 +108,11 @@ class Store:
             self._segment = max(self._segments(), default=0)
             return
         self._segment, self._length, self._before, self._place = self.read(state, pointer)
-        os.truncate(self._path(self._segment), self._length)  # what is behind belongs to an unfinished epoch
+        os.truncate(self._path(self._segment), self._length)  # later bytes belong to an unfinished epoch
         self._remove_all_but(self._needed())
 
     def read(self, state: StatefulStep[Any, Any], pointer: Pointer) -> list[int]:
-        """Bring a fresh state to where a pointer says, and leave the files as they are.
+        """Bring a fresh state to a pointer, without changing the files.
 
         Returns:
             The numbers of the pointer.
