@@ -1,10 +1,10 @@
-"""Rewards that no model stumbles over: whatever value an event carries, what is learned is a number of sane size."""
+"""Clips rewards to [-10, 10] and maps NaN to 0."""
 
 from math import isfinite
 from typing import Final
 
 LARGEST: Final = 10.0
-"""A single event counts for no more than so many ordinary ones, whatever value it carries."""
+"""Largest absolute reward. One event counts at most as much as this number of ordinary ones."""
 SMALLEST: Final = 1e-6
 """One that speaks for the item counts for no less than this: single precision still adds and divides it."""
 

@@ -36,8 +36,8 @@ class RiverModel(Recommender):
         context: Names of what classifiers and regressors see of an interaction beside user and item, such as
             "device". Numbers are handed on as they are, everything else is a word, and so are user and item. Most
             estimators need a pipeline that encodes the words and scales the numbers; factorization machines do not.
-        max_users: So many are remembered. Beyond that the least recently used are forgotten.
-        max_items: So many items are in the catalogue; later ones are neither learned nor recommended.
+        max_users: Bound on users. Beyond it the least recently used are dropped.
+        max_items: Bound on items of the catalogue. Later items are neither learned nor recommended.
         seed: Seed of the draws. Every part of the estimator that takes a seed and has none gets it, too: then the
             estimator is a fresh clone of the argument.
 
@@ -101,7 +101,7 @@ class RiverModel(Recommender):
             other = self._draw.choice(self._items)
             if other != item:
                 self._learn(word, other, 0.0, context)
-        # Some estimators add what they are asked about. So that reads never write, the unknown is added here.
+        # Some estimators add unknown ids while predicting. Add them here, so that reads never write.
         self._met.update(dict.fromkeys((name, _as_word(value)) for name, value in context.items()))
         unknown = {name: NOBODY if isinstance(value, str) else value for name, value in context.items()}
         self._met.update(dict.fromkeys((name, _as_word(value)) for name, value in unknown.items()))

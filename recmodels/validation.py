@@ -1,4 +1,4 @@
-"""What a model says of arguments it cannot work with, as soon as it gets them."""
+"""Checks of a model's arguments, with one-line errors."""
 
 from collections.abc import Collection
 from math import inf

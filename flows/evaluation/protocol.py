@@ -22,13 +22,11 @@ class Protocol:
         positive: A condition (`flows.steps.conditions`), such as `value>=4`. An interaction that does not meet it is
             learned with a reward of 0 at most, and not scored. None: every interaction with a reward above 0 is scored.
         warmup: Share of the log's interactions, from the first, that are learned and not scored: at least 0, below 1.
-        ks: Lengths of list that metrics are given for, each from 1 to 1,000. Lists as long as the longest of them are
-            asked for; those that go out stay as long as the settings say.
-        candidates: The item set that each test item is ranked against. "seen": the items seen so far in the log, as the model proposes them;
-            an item that is new cannot be hit. "catalogue": every item of the whole log, each scored by itself, whether
-            the model would have proposed it or not. Then the event's own item always has a place, also a new one. Items
-            of equal score that have not been seen keep an order drawn with `seed`: the order of the log would give away
-            which comes next.
+        ks: Lengths of list for the metrics, each from 1 to 1,000. Emitted lists keep the length of the settings.
+        candidates: The item set that each test item is ranked against. "seen": items seen so far, as the model
+        proposes them. A new item is a miss. "catalogue": every item of the whole log, each scored. Then the event's
+        own item always has a rank. Unseen items of equal score have an order drawn with `seed`, since the order of
+        the log would reveal the next item.
         score_every: Score one event in this number, drawn with `seed`. At least 1.
         seed: Seed of all draws.
         window: Number of scored events of one point of the metrics over time. None: no such series.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Counters:
-    """What has happened since the process started. Every event that was read is in exactly one of: learned,
+    """Counts since the process started. Every event that was read is in exactly one of: learned,
     rejected, duplicate, held back, or it was an item event, an erasure or a request."""
 
     received: int = 0
@@ -18,7 +18,7 @@ class Counters:
     item_events: int = 0
     forgotten: int = 0
     requests: int = 0
-    """Requests for lists; each was answered."""
+    """Requests for lists. Each was answered."""
     requests_of_replay: int = 0
     """Requests, among them, that a replay put before visits: no record asked for them."""
     rejected: Counter[str] = field(default_factory=Counter)
@@ -29,7 +29,7 @@ class Counters:
     late: int = 0
     """Counted, but learned all the same."""
     ahead: int = 0
-    """Events with a time far ahead of all others: learned as of the newest time that is believed."""
+    """Events with a time far ahead of all others, learned as of the watermark."""
     held_back: int = 0
     """Events of users who act like bots: neither learned nor answered."""
     emitted: int = 0
@@ -48,11 +48,11 @@ class Counters:
     hits: int = 0
     """Events whose item was in that list."""
     event_time: float | None = None
-    """The newest time of an event that is believed, in Unix seconds."""
+    """The watermark: the largest trusted event time in Unix seconds."""
 
     @property
     def read(self) -> int:
-        """How many records came in."""
+        """Number of records that came in."""
         taken = self.learned + self.item_events + self.forgotten + self.requests - self.requests_of_replay
         return taken + self.rejected.total() + self.duplicate + self.held_back
 

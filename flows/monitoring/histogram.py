@@ -1,4 +1,4 @@
-"""How long things take: a histogram of bounded size whose quantiles are right to 2 %."""
+"""A histogram of durations, bounded in size, with quantiles right to 2 %."""
 
 import threading
 from math import ceil
@@ -19,7 +19,7 @@ _PENDING: Final = 4_096
 class LatencyHistogram:
     """Counts durations in buckets that grow by 2 % each, from 0.8 µs to fifteen hours.
 
-    One thread adds; another may ask for `cumulative`.
+    One thread adds. Another may call `cumulative`.
 
     >>> histogram = LatencyHistogram()
     >>> for milliseconds in range(1, 101):
@@ -34,7 +34,7 @@ class LatencyHistogram:
         self.counts: NDArray[np.int64] = np.zeros(BUCKETS, np.int64)
         self.highest = 0.0
         self.sum = 0.0
-        """Seconds, all durations together; those that wait to be counted are not in it."""
+        """Sum of the counted durations in seconds."""
         self._pending: list[float] = []
         self._lock = threading.Lock()
 
@@ -45,7 +45,7 @@ class LatencyHistogram:
             self._settle()
 
     def quantile(self, q: float) -> float:
-        """Return the duration in seconds that a share `q` of all stay below; 0 if there are none."""
+        """Return the `q`-quantile of the durations in seconds, or 0 without durations."""
         self._settle()
         total = int(self.counts.sum())
         if total == 0:
@@ -54,14 +54,14 @@ class LatencyHistogram:
         return min(float(LOWEST * 2.0 ** ((bucket + 0.5) / PER_DOUBLING)), self.highest)
 
     def cumulative(self, edges: list[float]) -> tuple[list[tuple[float, int]], int, float]:
-        """Return what a metrics system wants, and change nothing.
+        """Return cumulative counts for a metrics system.
 
         Args:
             edges: Durations in seconds, each 50 µs doubled some number of times, halved too: others are rounded to
                 2 %.
 
         Returns:
-            For each edge how many durations were no longer; how many there were; the sum of all, in seconds.
+            The number of durations up to each edge, their total number, and their sum in seconds.
         """
         with self._lock:
             counts, sum_, pending = self.counts.copy(), self.sum, np.array(self._pending)

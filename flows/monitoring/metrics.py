@@ -1,4 +1,4 @@
-"""Metrics: what the job counts anyway, in Prometheus's form. Everything is gathered when it is asked for.
+"""Metrics of the job in Prometheus's format. They are gathered at each scrape.
 
 The hot path knows nothing of this: it counts in a `Counters`, and the source is watched
 (`flows.monitoring.watched_source`). What each metric means to an operator is in docs/operations.md.
@@ -62,10 +62,10 @@ class MetricSources:
     """Where the numbers come from.
 
     Attributes:
-        info: What the job is, such as its version and model.
+        info: Labels of the job, such as its version and model.
         lags: Asks how many records each partition holds that the flow has not been given.
-        writers: The sinks that know what has arrived, by what they write.
-        skipped: How many records of each partition its retention had removed before they were read.
+        writers: The sinks that count deliveries, by name.
+        skipped: Records of each partition that retention removed before they were read.
         state: The recovery directory's part with the state of the steps.
     """
 
@@ -80,7 +80,7 @@ class MetricSources:
 
 
 class JobCollector(Collector):
-    """Makes metrics of what a job has gathered."""
+    """Collects metrics from the counters of a job."""
 
     def __init__(self, gathered: MetricSources) -> None:
         self._gathered = gathered
@@ -144,7 +144,7 @@ def registry_of(gathered: MetricSources) -> CollectorRegistry:
 
 
 def _gauge(name: str, said: str, value: float | None) -> Metric:
-    """A gauge; without a value, what is not known yet."""
+    """A gauge. It is absent while its value is unknown."""
     family = GaugeMetricFamily(f"freshrank_{name}", said)
     if value is not None:
         family.add_metric([], value)

@@ -1,4 +1,4 @@
-"""Watch a source: what it handed over, how far it is, when it was last asked, and how long each snapshot held it up.
+"""An instrumented source: records, positions, time of the last poll, and the pause of each snapshot.
 
 The engine asks a source for records again only when all that came before is through, so its questions are the pulse
 of the job, and the time between a snapshot and the next question is what the snapshot cost.
@@ -26,17 +26,17 @@ class TooManyRejectsError(JobError):
 
 
 class WatchedSource(FixedPartitionedSource[Raw, Any]):
-    """Another source, watched. What goes through is the same.
+    """A source with counters around another source. The records stay the same.
 
     Args:
         source: The source.
         counters: Told how many records came; asked how many were rejected.
-        max_reject_rate: Stop the job when more than this share of `REJECT_WINDOW` records is rejected; 1: never.
+        max_reject_rate: Stop the job when more than this share of `REJECT_WINDOW` records is rejected. 1 means never.
 
     Attributes:
         positions: Offset of the record to come next, by partition, as soon as it is known.
-        asked: `time.monotonic()` when the source was last asked for records; None before the first time.
-        pauses: How long the flow stood still at each snapshot, from the first partition's to the next question.
+        asked: `time.monotonic()` of the last poll. None before the first one.
+        pauses: Seconds of pause at each snapshot, from the first partition's snapshot to the next poll.
         last_pause: The latest of them, in seconds.
 
     Raises:
@@ -66,7 +66,7 @@ class WatchedSource(FixedPartitionedSource[Raw, Any]):
         return _WatchedPart(self.source.build_part(step_id, for_part, resume_state), for_part, self)
 
     def note_question(self) -> None:
-        """The flow is alive, and what came before is durable if there was a snapshot."""
+        """Note a poll. If there was a snapshot, it is durable now."""
         self.asked = now = time.monotonic()
         if self._paused_at is not None:
             self.last_pause = now - self._paused_at
@@ -74,7 +74,7 @@ class WatchedSource(FixedPartitionedSource[Raw, Any]):
             self._paused_at = None
 
     def note_records(self, batch: list[Raw]) -> None:
-        """Count what comes; look at the rejects of what came before."""
+        """Count the records, and check the reject rate of earlier ones."""
         first, last = batch[0], batch[-1]
         self.positions[last.partition] = last.offset + 1
         if first.partition != last.partition:

@@ -34,7 +34,7 @@ def rates(hits: NDArray[Any], bins: NDArray[np.int64], count: int) -> Rates:
     Args:
         hits: (rows,) whether each scored event was a hit.
         bins: (rows,) the bin of each, from 0.
-        count: How many bins there are. A bin without events has a rate of 0 and an interval from 0 to 1.
+        count: Number of bins. A bin without events has a rate of 0 and an interval from 0 to 1.
 
     >>> found = rates(np.array([1, 0, 1, 1]), np.array([0, 0, 0, 1]), 3)
     >>> found.scored.tolist(), found.rate.round(2).tolist()
@@ -55,9 +55,9 @@ def windows(rows: int, most: int, size: int | None = None) -> NDArray[np.int64]:
     """Cut scored events into windows of one after the other, and return the window of each.
 
     Args:
-        rows: How many there are.
-        most: At most so many windows, ...
-        size: ... or of so many events each.
+        rows: Number of rows.
+        most: Maximum number of windows, ...
+        size: ... or the number of events of each.
 
     >>> windows(7, most=3).tolist(), windows(7, most=3, size=5).tolist()
     ([0, 0, 0, 1, 1, 2, 2], [0, 0, 0, 0, 0, 1, 1])

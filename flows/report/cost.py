@@ -1,4 +1,4 @@
-"""What it costs: accuracy against CPU time, and how long a list takes."""
+"""Figures of cost: accuracy against CPU time, and latency of lists."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ LEAST_SECONDS = 0.01
 
 
 def accuracy_against_cpu(results: Sequence[Measured]) -> Figure:
-    """Draw each model as a point: what it costs and what it reaches."""
+    """Draw each model as a point of cost and accuracy."""
     title, k = "Accuracy against CPU time", results[0].k
     rows: list[dict[str, Any]] = []
     for result in results:

@@ -1,4 +1,4 @@
-"""What the report needs of one replay: numbers and arrays, which can be pickled and cross processes."""
+"""The data of one replay for the report: numbers and arrays, which can be pickled."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from flows.replay import ReplayResult
 from recmodels.inspection.user_profile import know
 
 SAMPLES: Final = 3
-"""So many users' lists are shown."""
+"""Number of users whose lists are shown."""
 RECENT: Final = 5
-"""So many of the items that a user had last."""
+"""Number of recent items that are shown for a user."""
 
 
 class Listed(NamedTuple):
@@ -24,7 +24,7 @@ class Listed(NamedTuple):
     item: str
     score: float
     parts: Mapping[str, float]
-    """How much each member speaks for it, the most first; see `recmodels.base.Why`."""
+    """Contribution of each member to the item's score, largest first. See `recmodels.base.Why`."""
 
 
 class Sample(NamedTuple):
@@ -38,7 +38,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """What a replay found, as the report shows it.
+    """The results of a replay, as the report shows them.
 
     Attributes:
         name: What the replay is called in the report: its model, unless several replays have the same.
@@ -76,7 +76,7 @@ class Measured:
 
     @property
     def hit_rate(self) -> float:
-        """Share of hits; 0 if nothing was scored."""
+        """Share of hits, or 0 without scored events."""
         return float(self.hits.mean()) if len(self.hits) else 0.0
 
     def extras(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Measured:
         outcomes: Mapping[str, NDArray[Any]],
         extras: Mapping[str, Any],
     ) -> "Measured":
-        """Put together again what another process or an earlier command has kept.
+        """Rebuild the data from the file of another process or an earlier command.
 
         Args:
             name: What to call it.
@@ -135,12 +135,12 @@ def _within(positions: NDArray[Any], k: int) -> NDArray[np.bool_]:
 
 
 def measured(result: ReplayResult, watch: ModelObserver, name: str | None = None) -> Measured:
-    """Take from a replay what the report shows.
+    """Collect the data of the report from a replay.
 
     Args:
         result: What `flows.replay.replay` returned.
-        watch: What it was given as `watch`.
-        name: What to call it; None: its model.
+        watch: The observer that the replay was given.
+        name: Name in the report. None: the model's name.
 
     >>> from flows.replay import replay
     >>> from flows.sample import EVENTS

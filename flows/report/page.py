@@ -26,7 +26,7 @@ SNIPPET = "window.vegaEmbed = vegaEmbed;"
 
 
 class ReportError(UsageError):
-    """A report cannot be made. The message says what was expected and what to do."""
+    """A report cannot be made."""
 
 
 def expect_libraries() -> None:
@@ -56,11 +56,11 @@ def write_html(
 
     Args:
         path: The page to write.
-        results: What was measured, at least one; those of one log. Of several with one name, each gets a number.
+        results: Data of one or more replays of one log. Replays with the same name get numbers.
         command: What to type to get it again.
         titles: By item, for the sample lists.
-        sentences: What else there is to say, such as which model is better by how much; put first.
-        window: Scored events of one point of a line over time; None: at most 40 points.
+        sentences: Conclusions for the top of the page, such as which model is better by how much.
+        window: Scored events of one point of a line over time. None: at most 40 points.
 
     Raises:
         ReportError: The libraries are missing, or the file cannot be written.

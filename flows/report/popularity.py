@@ -1,4 +1,4 @@
-"""Whether lists favour what is popular more than users do."""
+"""Popularity bias: whether lists favour popular items more than users do."""
 
 from collections.abc import Sequence
 

@@ -11,7 +11,7 @@ from flows.report.data import Measured
 from flows.report.theme import INK, Chart, Figure, Key, Row, colours, data, keys, legend_of, tip
 
 POINTS = 40
-"""At most so many points of a line over time."""
+"""Maximum number of points of a line over time."""
 EVENTS = alt.X("event:Q", title="event of the log", axis=alt.Axis(format="~s"))
 RATE = alt.Axis(format=".0%")
 
@@ -20,8 +20,8 @@ def over_time(results: Sequence[Measured], window: int | None = None) -> Figure:
     """Draw the hit rate of each model over the log.
 
     Args:
-        results: What was measured.
-        window: Events of one point; None: at most 40 points.
+        results: Data of the replays.
+        window: Events of one point. None: at most 40 points.
     """
     title, k = "Hit rate over the log", results[0].k
     rows = [row for result in results for row in _line(result, result.hits, result.name, window)]
@@ -45,7 +45,7 @@ def over_time(results: Sequence[Measured], window: int | None = None) -> Figure:
 
 
 def served_and_fresh(results: Sequence[Measured], window: int | None = None) -> Figure:
-    """Draw what the output topic held against what the model would have said: over time, or model by model."""
+    """Draw the served hit rate against the fresh hit rate, over time or model by model."""
     title = "Served against fresh"
     if not any(len(result.hits) for result in results):
         return Figure("served", title, "No event was scored, so there is nothing to draw.")

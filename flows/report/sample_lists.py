@@ -6,13 +6,13 @@ from typing import NamedTuple
 from flows.report.data import Listed, Measured
 
 LENGTH = 10
-"""So many items of a list are shown."""
+"""Number of items of a list that are shown."""
 LEAST = 0.005
 """A reason that counts less is written as nothing, and so is none."""
 MOST = 6
-"""So many lists are shown, unless there are more models."""
+"""Number of lists that are shown, unless there are more models."""
 PARTS = 3
-"""So many reasons of an item."""
+"""Number of reasons of an item."""
 
 
 class Line(NamedTuple):

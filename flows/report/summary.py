@@ -23,7 +23,7 @@ class Measure(NamedTuple):
 
 
 def summary(results: Sequence[Measured]) -> list[Measure]:
-    """Return what is told of every model in numbers."""
+    """Return the table of numbers of every model."""
     names = list(dict.fromkeys(name for result in results for name in result.numbers["metrics"]))
     measures = [Measure(name, [_metric(result, name) for result in results]) for name in names]
     rest: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [

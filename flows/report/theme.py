@@ -1,4 +1,4 @@
-"""What all figures have in common: their colours, which the page sets for light and dark, and how they fill it."""
+"""The theme of all figures: colours, which the page sets for light and dark, and sizes."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil, floor, log10
@@ -30,7 +30,7 @@ class Figure(NamedTuple):
     """Its anchor in the page."""
     title: str
     said: str
-    """What it shows, or why there is nothing to show."""
+    """The caption, or the reason why there is no figure."""
     chart: Chart | None = None
     keys: Sequence[Key] = ()
 
@@ -45,7 +45,7 @@ def _short(value: Any) -> Any:
 
 
 def keys(names: Sequence[str]) -> list[Key]:
-    """Give each of some series its colour; those beyond the eighth are grey."""
+    """Give each series its colour. Series beyond the eighth are grey."""
     return [Key(name, SERIES[n] if n < len(SERIES) else MUTED) for n, name in enumerate(names)]
 
 

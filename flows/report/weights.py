@@ -1,4 +1,4 @@
-"""What the blend believes: its weights over time, and where the hit rate drifted."""
+"""The weights of the blend over time, and the moments of drift."""
 
 from collections.abc import Sequence
 

@@ -4,7 +4,7 @@ A check takes a *factory*: something that makes a fresh model, with whatever arg
 `repeats="exclude"`. It raises AssertionError where the rule is broken. Read them by subject:
 
 - `reading`: reads never write.
-- `listing`: what is in a list, and in which order.
+- `listing`: the items of a list, and their order.
 - `learning`: events in order, odd events, micro-batches.
 - `keeping`: dump and load, erasure, bounded memory.
 - `estimating`: River's conventions for estimators.

@@ -43,7 +43,7 @@ def _live(ids: IdTable) -> set[int]:
 
 
 def _expect_empty(memory: Memory) -> None:
-    """Rows that nobody has, the reserved ones, and those that were never given out hold nothing."""
+    """Free rows, reserved rows and unused rows are empty."""
     for name, table in memory.tables.items():
         if name == "history":
             continue
@@ -150,7 +150,7 @@ def _expect_interests(memory: Memory) -> None:
 
 
 def _filled(row: NDArray[np.int32], known: set[int], what: str) -> list[int]:
-    """Return what a row holds, and see that it has neither a gap, nor a repeat, nor anything that is not known."""
+    """Return the content of a row, and check that it has no gaps, repeats or unknown entries."""
     held = [value for value in row.tolist() if value]
     assert row[: len(held)].tolist() == held, f"{what} have a gap"
     assert len(set(held)) == len(held), f"{what} have a repeat"

@@ -26,7 +26,7 @@ def expect_same_record(a: Any, b: Any) -> None:
 
 
 def is_same(a: Any, b: Any) -> bool:
-    """Say whether two values are the same all the way down; the order of a dict counts, and NaN is NaN."""
+    """Return whether two values are deeply equal. The order of a dict counts, and NaN equals NaN."""
     return _is_same(a, b, {})
 
 

@@ -1,4 +1,4 @@
-"""What the checks feed a model with."""
+"""Events for the checks."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ def some_events(count: int = 120, seed: int = 0, users: int = 9, items: int = 25
 
 
 def catalogue_of(events: Sequence[Example]) -> list[str]:
-    """Return the items that somebody was for, in the order in which they were first seen so."""
+    """Return the items with a positive interaction, in the order of the first one."""
     return list(dict.fromkeys(event.item for event in events if event.y > 0))
 
 
@@ -56,7 +56,7 @@ def learned(make: Factory, events: Sequence[Example], **arguments: object) -> Re
 
 
 def steps_of(model: Recommender, events: Sequence[Example], n: int = 5, batch: int = 1) -> list[Step]:
-    """Return what a model says of events that it takes in micro-batches."""
+    """Return the answers of a model to events in micro-batches."""
     steps = []
     for start in range(0, len(events), batch):
         steps += model.step_many(events[start : start + batch], n, score=True)

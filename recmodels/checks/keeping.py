@@ -1,4 +1,4 @@
-"""What is kept: dump and load, copies, erasure, and bounded memory."""
+"""Checks of state: dump and load, copies, erasure, and bounded memory."""
 
 import copy
 import pickle
@@ -44,7 +44,7 @@ def check_loaded_models_go_on_alike(make: Factory) -> None:
 
 
 def check_changes_add_up(make: Factory) -> None:
-    """A dump and all changes since, loaded in order, are what the live model has."""
+    """A dump and all later changes, loaded in order, equal the live model."""
     live, loaded = make(), make()
     _stir(live, 0)
     loaded.load(live.dump())
@@ -65,7 +65,7 @@ def check_changes_add_up_from_nothing(make: Factory) -> None:
 
 
 def check_dumps_are_copies(make: Factory) -> None:
-    """What a dump holds does not change when the model learns on."""
+    """A dump does not change when the model learns on."""
     model = learned(make, EVENTS[:60])
     dump = model.dump()
     before = copy.deepcopy(dump)
@@ -74,7 +74,7 @@ def check_dumps_are_copies(make: Factory) -> None:
 
 
 def check_state_is_not_pickled(make: Factory) -> None:
-    """Whoever can write a model's files cannot thereby run code: a dump is arrays of numbers."""
+    """A dump is arrays of numbers, so a model's files cannot run code."""
     record = learned(make, EVENTS).dump()
     assert record, "there is nothing in the dump"
     for name, array in record.items():
@@ -99,7 +99,7 @@ def check_copies_go_their_own_way(make: Factory) -> None:
 
 
 def check_forget_one_leaves_no_trace(make: Factory) -> None:
-    """After an erasure the user is a stranger, and what is kept does not hold the user's id."""
+    """After an erasure the user is a new user, and no state contains the user's id."""
     for repeats in ("allow", "exclude"):
         model = make(repeats=repeats)
         for event in EVENTS:
@@ -126,7 +126,7 @@ def check_forget_one_leaves_the_others(make: Factory) -> None:
 
 
 def check_forgotten_users_may_come_back(make: Factory) -> None:
-    """Whoever comes back after an erasure begins anew."""
+    """A user who returns after an erasure starts as a new user."""
     model = learned(make, EVENTS, repeats="exclude")
     model.forget_one("u1")
     model.learn_one("u1", "i0", 1.0, {"timestamp": EVENTS[-1].timestamp})

@@ -1,4 +1,4 @@
-"""What is learned: events in order, odd events, and micro-batches."""
+"""Checks of learning: events in order, odd events, and micro-batches."""
 
 from math import inf, isclose, isfinite, nan
 
@@ -47,7 +47,7 @@ def check_strange_times_are_no_error(make: Factory) -> None:
 
 
 def check_strange_ids_are_no_error(make: Factory) -> None:
-    """An id may be any string; one and the same may name a user and an item."""
+    """An id may be any string. The same id may name a user and an item."""
     ids = ["", " ", "\0", "u1", "i1", "ß∂🍵", "\ud800", "x" * 10_000, "None", "0"]
     _expect_sane(make, [Example(a, b, 1.0, 1_400_000_000.0) for a, b in zip(ids, ids[1:] + ids[:1], strict=True)])
 
@@ -58,7 +58,7 @@ def check_same_event_twice_is_no_error(make: Factory) -> None:
 
 
 def check_only_new_positive_events_are_scored(make: Factory) -> None:
-    """The position is None for a reward of 0 or less or that is no number, and for a repeat where they are excluded."""
+    """The position is None for a reward of 0 or less, for NaN, and for a repeat where repeats are excluded."""
     for repeats in ("allow", "exclude"):
         model = make(repeats=repeats)
         seen: set[tuple[str, str]] = set()
@@ -96,7 +96,7 @@ def check_step_many_lists_what_top_lists(make: Factory) -> None:
 
 
 def check_step_many_learns_what_learn_one_learns(make: Factory) -> None:
-    """However it is learned, an event leaves the same behind; and so whatever the length of the lists."""
+    """Every way of learning leaves the same state, for any length of list."""
     one = learned(make, EVENTS)
     for n in (0, 5, 1_000):
         many = make()
@@ -117,7 +117,7 @@ def check_batches_never_show(make: Factory) -> None:
 
 
 def check_learning_teaches(make: Factory) -> None:
-    """What everybody takes again and again is soon in a stranger's list."""
+    """An item that everybody takes again and again is soon in a new user's list."""
     model = learned(make, EVENTS)
     before = model.predict_one(STRANGER, "hit")
     for k in range(60):

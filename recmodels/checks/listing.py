@@ -1,4 +1,4 @@
-"""What is in a list, and in which order."""
+"""Checks of lists: their items and their order."""
 
 from itertools import pairwise
 from math import isclose, isfinite
@@ -37,7 +37,7 @@ def check_equal_scores_keep_the_order_first_seen(make: Factory) -> None:
 
 
 def check_unknown_items_rank_last_as_given(make: Factory) -> None:
-    """Items that nobody has seen have one score, and keep the order in which they are given."""
+    """Unseen items have one score, and keep the given order."""
     strangers = [f"{STRANGER} {k}" for k in (3, 1, 2)]
     model = learned(make, EVENTS)
     for user in ("u1", STRANGER):
@@ -57,7 +57,7 @@ def check_excluded_repeats_are_left_out(make: Factory) -> None:
 
 
 def check_allowed_repeats_are_listed(make: Factory) -> None:
-    """With `repeats="allow"` a user's list may hold what the user has interacted with."""
+    """With `repeats="allow"` a user's list may contain items of the user's history."""
     model = learned(make, EVENTS, repeats="allow")
     for user in USERS:
         assert set(CATALOGUE) <= set(_items(model, user))
@@ -73,7 +73,7 @@ def check_top_is_sorted_by_score(make: Factory) -> None:
 
 
 def check_top_agrees_with_predict_one(make: Factory) -> None:
-    """The score of an item in a list is what `predict_one` says, to rounding; at any time that is asked for."""
+    """The score of a listed item equals `predict_one`, to rounding, at any time."""
     model = learned(make, EVENTS)
     for user in USERS:
         for x in (None, {"timestamp": EVENTS[-1].timestamp}, {"timestamp": EVENTS[-1].timestamp + 1e6}):
@@ -93,7 +93,7 @@ def check_top_agrees_with_rank(make: Factory) -> None:
 
 
 def check_top_holds_each_item_once(make: Factory) -> None:
-    """A list longer than the catalogue is the catalogue; shorter ones are its beginning."""
+    """A list longer than the catalogue is the catalogue. Shorter lists are its beginning."""
     model = learned(make, EVENTS)
     for user in USERS:
         whole = model.top(user, 1_000)
@@ -113,7 +113,7 @@ def check_empty_catalogue_gives_empty_lists(make: Factory) -> None:
 
 
 def check_strangers_get_a_list(make: Factory) -> None:
-    """A user whom nobody knows is recommended something, and all such users the same."""
+    """A new user gets a list, and all new users get the same."""
     model = learned(make, EVENTS)
     assert len(model.top(STRANGER, 5)) == 5
     assert model.top(STRANGER, 5) == model.top("another", 5)
@@ -121,7 +121,7 @@ def check_strangers_get_a_list(make: Factory) -> None:
 
 
 def check_unavailable_items_are_not_listed(make: Factory) -> None:
-    """An item that is not available is in no list, whoever touches it, until it is available again."""
+    """An unavailable item is in no list until it is available again, even after interactions."""
     model = learned(make, EVENTS)
     hidden = [item for item, _ in model.top(STRANGER, 4)]
     for item in hidden:
@@ -139,7 +139,7 @@ def check_unavailable_items_are_not_listed(make: Factory) -> None:
 
 
 def check_untouched_items_are_not_listed(make: Factory) -> None:
-    """An item event that says nothing of an item puts it into no list; the first interaction does, if it is shown."""
+    """An item event without features puts the item into no list. Its first interaction does, if it is available."""
     model = learned(make, EVENTS)
     for item, available in (("new", True), ("old", False), ("odd", None)):
         model.learn_item(item, {"stock": 5}, available)

@@ -1,4 +1,4 @@
-"""Reads never write: whoever is asked for, what is remembered stays as it is, and so does what is learned later."""
+"""Reads never write: a list for any user changes neither the state nor later learning."""
 
 from collections.abc import Callable
 

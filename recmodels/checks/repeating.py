@@ -42,7 +42,7 @@ def lists_of(model: Recommender) -> str:
 def answer() -> None:
     """Take pickled models from standard input, one after the other, and write the digest of the lists of each."""
     replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a model prints is no reply
+    os.dup2(2, 1)  # a model's own output is not a reply
     while frame := sys.stdin.buffer.read(8):
         record = sys.stdin.buffer.read(int.from_bytes(frame))
         try:

@@ -3,10 +3,10 @@
 - `offered`: the logarithm of the item's share in the softmax of the candidates' scores,
 - `interest`: the cosine between its tags and those of the user's recent items,
 - `price`, and `price_gap`: its distance from the mean price of the user's recent items, both as logarithms,
-- words: the item, each of its tags, and each of these together with the time of day and with what the context says.
+- words: the item, each of its tags, and each of these combined with the time of day and with the context.
 
-What is not known is left out: to a scaled number that is its mean, to a word that it is not there. The hour or the
-device alone is no feature, as it is the same for all candidates of a list.
+Unknown values are left out. A missing number counts as its mean. The hour or the device alone is not a feature, since
+it is the same for all candidates of a list.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from recmodels.contextual.item_features import ItemFeatures
 from recmodels.fused.candidate_generator import CandidateGenerator
 
 INTEREST_DECAY: Final = 0.8
-"""How much less the tags of each older of the user's recent items count."""
+"""Factor by which tags of each older recent item count less."""
 HOURS: Final = 3
 """Of the day, UTC, that are one word."""
 LEAST_SHARE: Final = -20.0
@@ -42,7 +42,7 @@ def features_of(
         some: The items with their scores.
         offered: All candidates with their scores.
         time: Unix seconds.
-        context: What is known beside.
+        context: Further fields of the event.
 
     >>> offers, facts = CandidateGenerator(), ItemFeatures(10)
     >>> facts.learn("tea", {"price": 1.0})

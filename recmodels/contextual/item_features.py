@@ -1,4 +1,4 @@
-"""What item events have said of items: tags and a price, in a bounded table."""
+"""Tags and prices of items from item events, in a bounded table."""
 
 import zlib
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
 
 MOST_TAGS: Final = 8
-"""So many tags of an item are kept."""
+"""Maximum number of tags of an item."""
 EVICTED: Final = 64
 """A full table gives up one row in so many at a time, those that were told of longest ago."""
 
@@ -25,7 +25,7 @@ class ItemFeatures:
     what is no tag or no price, are passed over.
 
     Args:
-        max_items: So many items.
+        max_items: Maximum number of items.
 
     >>> facts = ItemFeatures(max_items=10)
     >>> facts.learn("tea", {"tags": ["green", "hot"], "price": 4.0})
@@ -44,7 +44,7 @@ class ItemFeatures:
         return len(self._ids)
 
     def learn(self, item: str, x: Context | None) -> None:
-        """Take over tags and price from an item event. What it does not name stays as it was."""
+        """Set tags and price from an item event. Fields that it does not name stay unchanged."""
         tags, price = _tags_in(x or {}), _price_in(x or {})
         if tags is None and price is None:
             return
@@ -94,7 +94,7 @@ class ItemFeatures:
         return part | {"facts.count": self._told.copy()}, place
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what any of the dumps gave, if the record has any of it."""
+        """Load a dump of any kind, if the record contains it."""
         if "facts.count" in record:
             self._table.expect_fit(record)
             self._told[:] = record["facts.count"]

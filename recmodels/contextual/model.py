@@ -26,19 +26,19 @@ class Contextual(Recommender):
     tags and prices come from item events (`learn_item`). The classifier is a logistic regression on the scaled
     numbers and the hashed words, made a probability by Platt scaling (`platt`).
 
-    It learns from every interaction what was chosen among the candidates, and what was not: of the latter each is
-    taken with a chance of `negatives` in `candidates`. They are the candidates, not items drawn from the catalogue,
-    since it is them that the classifier must tell apart: against items that nobody would offer, being popular is all
-    that counts, and every candidate would be thought likely. That most of them are left out raises the odds by a known
-    factor, which is taken off again (King and Zeng, Logistic Regression in Rare Events Data, 2001, prior correction).
+    From every interaction it learns the chosen candidate and some of the others. Each other candidate is taken with a
+    probability of `negatives` / `candidates`. Negatives are candidates and not random items, since the classifier
+    must tell
+    candidates apart. Against random items only popularity would count. Leaving out most negatives raises the odds by a
+    known factor, which is corrected (King and Zeng, Logistic Regression in Rare Events Data, 2001, prior correction).
 
     Args:
         repeats: As for every `Recommender`.
-        context: Names of what is seen of an interaction's context. `event` is not among them: the type of an
-            interaction is known only when it has happened.
-        candidates: So many, or as many as the list is long.
-        negatives: So many of them are learned from per interaction, on average.
-        n_features: So many weights the words share, by hashing.
+        context: Names of the context fields that count. `event` cannot be one, since the type is known only
+        afterwards.
+        candidates: Number of candidates, at least the length of the list.
+        negatives: Mean number of negatives for each interaction.
+        n_features: Number of weights that hashed words share.
         classifier: Another binary classifier of River, or a pipeline that ends in one; None: `make_pipeline`. Numbers
             reach it as floats, words as keys with the whole number 1.
         max_users: Bound on users. Beyond it the least recently used are dropped.
@@ -91,7 +91,8 @@ class Contextual(Recommender):
         return {"check_state_is_not_pickled": "the classifier is River's, and its attributes can be anything"}
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
-        """Learn an interaction: what was chosen among the candidates and some that were not, then what to offer."""
+        """Learn an interaction: the classifier from the chosen candidate and some others, then the candidate
+        generator."""
         if bounded(y) > 0.0 and not self.has_seen(user, item):
             rng = np.random.default_rng([self.seed, int(self._clock[0])])
             taken = rng.random(self.candidates) < self.negatives / self.candidates
@@ -124,7 +125,7 @@ class Contextual(Recommender):
         return self._scores(user, items, x)
 
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
-        """Order items by falling probability; items of equal probability as they were first seen, then as given."""
+        """Order items by falling probability. Ties keep the first-seen order, then the given order."""
         given = list(items)
         return [item for item, _ in self._sorted(given, self._scores(user, given, x))]
 
@@ -150,11 +151,11 @@ class Contextual(Recommender):
         self.offers.forget_one(user)
 
     def has_seen(self, user: str, item: str) -> bool:
-        """Say whether a user has interacted with an item; always False where repeats are allowed."""
+        """Return whether a user has interacted with an item. Always False where repeats are allowed."""
         return self.repeats == "exclude" and self.offers.has_seen(user, item)
 
     def knows(self, item: str) -> bool:
-        """Say whether somebody was for an item."""
+        """Return whether an item has a positive interaction."""
         return self.offers.knows(item)
 
     def is_available(self, item: str) -> bool:
@@ -170,14 +171,14 @@ class Contextual(Recommender):
         return self.offers.dump_changes() | self.facts.dump_changes() | self._dump_classifier()
 
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
-        """Return a part of the tables; facts and classifier, which are small, come with the last."""
+        """Return a part of the tables. The last part includes item features and classifier, which are small."""
         part, place = self.offers.dump_part(place, size)
         if place:
             return part, place
         return part | self.facts.dump_part(0, 1 << 40)[0] | self._dump_classifier(), 0
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what any of the dumps gave."""
+        """Load a dump of any kind."""
         self.offers.load(record)
         self.facts.load(record)
         if "pickle" in record:

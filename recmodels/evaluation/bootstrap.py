@@ -1,4 +1,4 @@
-"""How sure a mean over a log is: a bootstrap of blocks of consecutive events, wider where much hangs on few items."""
+"""Confidence interval of a mean over a log, by block bootstrap, widened for the correlation of events of one item."""
 
 from math import ceil, log10, sqrt
 from typing import Any, NamedTuple
@@ -54,8 +54,8 @@ def mean_interval(
         level: The share of such intervals that hold the true mean, if all is well.
         draws: Resamples.
         seed: Of the draws.
-        block: Length of the blocks; None: `block_length(x)`.
-        groups: Shape (events,), a whole number for each value: whose it is, such as its item; None: nobody's.
+        block: Length of the blocks. None: `block_length(x)`.
+        groups: Group of each value, such as its item: shape (events,), whole numbers. None: no groups.
 
     >>> steady = mean_interval(np.tile([0.0, 1.0], 500))
     >>> steady.mean, steady.holds_zero
@@ -84,7 +84,7 @@ def mean_interval(
 
 
 def _widening(values: NDArray[np.float64], groups: NDArray[Any], variance: float) -> float:
-    """How much wider an interval is for the covariances within groups; `variance` is the mean's without them."""
+    """Factor by which covariances within groups widen an interval. `variance` is that of the mean without them."""
     if variance == 0.0:
         return 1.0
     centred = values - values.mean()
@@ -94,7 +94,7 @@ def _widening(values: NDArray[np.float64], groups: NDArray[Any], variance: float
 
 
 def block_length(x: NDArray[Any]) -> int:
-    """Choose the length of blocks from the series' own dependence; at least the cube root of the series' length.
+    """Choose the block length from the dependence of the series. It is at least the cube root of the series' length.
 
     The rule of Politis and White, Econometric Reviews 23(1), 2004, as corrected with Patton, 28(4), 2009: with the
     autocovariances γ up to twice the last lag m whose correlation stands out, weighted by the flat-top window
@@ -135,7 +135,7 @@ def block_length(x: NDArray[Any]) -> int:
 
 
 def _last_lag(stands_out: NDArray[np.bool_], quiet: int) -> int:
-    """The first lag that is followed by so many that do not stand out; if there is none, the last that does."""
+    """The first lag followed by a run of insignificant lags. Without such a run, the last significant lag."""
     lags = np.flatnonzero(stands_out)  # lag 0 always does
     gaps = np.diff(np.append(lags, len(stands_out) + quiet)) > quiet
     return int(lags[np.argmax(gaps)])

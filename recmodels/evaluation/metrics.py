@@ -32,7 +32,7 @@ class RankingMetrics:
         self._reciprocal = 0.0
 
     def update(self, position: int) -> None:
-        """Score one event: where its item stood, from 0; -1 if it was not in the list."""
+        """Score one event by the rank of its item, from 0, or -1 if the list did not contain it."""
         self.scored += 1
         if 0 <= position < self.k:
             self._hits += 1
@@ -41,7 +41,7 @@ class RankingMetrics:
 
     @property
     def hit_rate(self) -> float:
-        """Share of events whose item was in the list; 0 if none was scored."""
+        """Share of events whose item was in the list, or 0 without scored events."""
         return self._hits / self.scored if self.scored else 0.0
 
     @property
@@ -60,7 +60,7 @@ BUCKETS: Final = 2_048
 LARGEST_ODDS: Final = 14.0
 """... which lie between minus this and this: about one in a million, and all but one."""
 WAITING: Final = 4_096
-"""Probabilities are put into buckets so many at a time."""
+"""Number of probabilities that are put into buckets at a time."""
 ROUNDING: Final = 1e-6
 """A probability may be beyond 0 or 1 by what single precision rounds."""
 
@@ -72,11 +72,11 @@ class ReliabilityBin(NamedTuple):
     score: float
     """Their mean score."""
     share: float
-    """Which share of them was what the user chose next."""
+    """Share of them that the user chose next."""
 
 
 class Calibration:
-    """Expected calibration error: how far probabilities are from how often what they are of comes true.
+    """Expected calibration error: the mean distance between predicted probabilities and observed frequencies.
 
     The probabilities are cut into bins of about equal count by size. The error is the mean over all probabilities of
     the distance between their bin's mean and the share of the bin that came true: 0 for probabilities that can be
@@ -87,7 +87,7 @@ class Calibration:
     processing models", EMNLP 2015.
 
     Args:
-        n_bins: How many bins.
+        n_bins: Number of bins.
 
     >>> calibration = Calibration(n_bins=2)
     >>> for chosen in [0, 0, 0, 1, -1]:
@@ -107,10 +107,10 @@ class Calibration:
         self._chosen: list[int] = []  # places in `_waiting`
 
     def update(self, probabilities: Sequence[float], chosen: int) -> None:
-        """Note the probabilities of a list, and the place in it of what the user chose, from 0; -1: none of it.
+        """Add the probabilities of a list, and the rank of the chosen item, from 0, or -1.
 
         Raises:
-            ValueError: One is no probability.
+            ValueError: A value is not a probability.
         """
         if 0 <= chosen < len(probabilities):
             self._chosen.append(len(self._waiting) + chosen)
@@ -147,7 +147,7 @@ class Calibration:
 
     @property
     def error(self) -> float:
-        """The expected calibration error; 0 if there was nothing."""
+        """The expected calibration error, or 0 without data."""
         bins = self.bins()
         total = sum(each.listed for each in bins)
         return sum(each.listed * abs(each.score - each.share) for each in bins) / total if total else 0.0

@@ -1,4 +1,4 @@
-"""Exploration: a slot of some lists goes to an item that nobody knows much of yet."""
+"""Exploration: a slot of some lists goes to an item with little evidence so far."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
@@ -13,7 +13,7 @@ from recmodels.validation import expect_counts, expect_numbers
 
 WORD: Final = (1 << 64) - 1
 MOST_SLOTS: Final = 10_000
-"""So many slots wait for an answer; those of users who never come back must end some day."""
+"""Maximum number of slots that wait for an answer. Slots of users who never return are dropped at this number."""
 
 
 class Explorer(Recommender):
@@ -36,7 +36,8 @@ class Explorer(Recommender):
     Args:
         model: Any model.
         share: Of the lists, from 0 to 1.
-        arms: So many items are on trial at once. Beyond that the one believed to be worst goes; of several, the oldest.
+        arms: Maximum number of items on trial. Beyond it the item with the lowest posterior mean is dropped, the
+        oldest of equals.
         seed: Of the draws.
 
     Source: Chapelle and Li, An Empirical Evaluation of Thompson Sampling, NIPS 2011.
@@ -112,7 +113,7 @@ class Explorer(Recommender):
 
     @property
     def counting(self) -> Recommender:
-        """What counts for the model."""
+        """The wrapped model that counts users and items."""
         return self.model.counting
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
@@ -146,7 +147,7 @@ class Explorer(Recommender):
         return steps
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
-        """Learn what an item is, and whether it may be recommended. One that nobody has heard of is on trial."""
+        """Learn what an item is, and whether it may be recommended. A new item goes on trial."""
         if not self.model.knows(item):
             self._trial.add(item)
         self.model.learn_item(item, x, available)
@@ -190,16 +191,16 @@ class Explorer(Recommender):
         return self.model.dump() | self._dump_own()
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
-        """Return what has changed since the last dump."""
+        """Return the rows that changed since the last dump."""
         return self.model.dump_changes() | self._dump_own()
 
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
-        """Return a part of the model's state; what is on trial, which is small, comes with the last."""
+        """Return a part of the model's state. The last part includes the items on trial, which are small."""
         part, place = self.model.dump_part(place, size)
         return (part if place else part | self._trial.copy_rows() | self._count()), place
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what any of the dumps gave; one of the model alone, too, so that exploring can begin any time."""
+        """Load a dump of any kind. A dump of the model alone works, too, so exploration can start at any time."""
         self.model.load(record)
         self._trial.load(record)
         self._learned = int(record.get("explore.learned", [self._learned])[0])
@@ -217,7 +218,7 @@ class Explorer(Recommender):
             self._trial.add(item)
 
     def _is_drawn(self, later: int = 0) -> bool:
-        """Say whether the lists between this event and the next have a slot, or those so many events later."""
+        """Return whether the lists after this event have a slot, or those after a later event."""
         return _chance(self.seed, self._learned + later) < self.share
 
     def _item_for(self, user: str, listed: Sequence[str], n: int) -> str | None:

@@ -18,15 +18,16 @@ SHOWN, CHOSEN, ADDED = range(3)
 """Where the totals stand: slots that were answered, slots that were chosen, and arms that were ever added."""
 
 TRIES = 64
-"""Where so many arms were drawn that the user has had, there is little left to try."""
+"""Maximum number of draws of arms that the user already had."""
 
 
 class ThompsonBandit:
     """Items on trial, and the slots that have not been answered yet. Both are bounded, and both outlive the process.
 
     Args:
-        most: So many arms. Beyond that the one believed to be worst goes; of several, the oldest.
-        most_slots: So many slots wait for an answer. Beyond that the oldest counts as never seen.
+        most: Maximum number of arms. Beyond it the arm with the lowest posterior mean is dropped, the oldest of
+        equals.
+        most_slots: Maximum number of slots that wait for an answer. Beyond it the oldest counts as not seen.
 
     >>> arms = ThompsonBandit(most=2, most_slots=10)
     >>> for item in ("tea", "jam", "pie"):
@@ -69,7 +70,7 @@ class ThompsonBandit:
         self._mark_used()
 
     def draw(self, rng: np.random.Generator, is_eligible: Callable[[str], bool]) -> str | None:
-        """Draw a chance for every arm from what is believed of it; return the eligible arm that drew the highest.
+        """Draw a chance for every arm from its posterior, and return the eligible arm with the highest draw.
 
         Returns:
             An item, or None if none of the first `TRIES` is eligible.
@@ -85,7 +86,7 @@ class ThompsonBandit:
         return None
 
     def show(self, user: str, item: str, turn: int) -> None:
-        """Note that an arm stands in the user's list; `turn` says which of two slots is older."""
+        """Record that an arm is in the user's list. `turn` orders slots by age."""
         row = self._users.row(user)
         if row == 0:
             if self._users.is_full:
@@ -99,11 +100,11 @@ class ThompsonBandit:
         self._mark_used()
 
     def answer(self, user: str, item: str | None) -> None:
-        """Take what a user did next for the answer to the slot in the user's list, if it holds one.
+        """Use the user's next action as the answer to the slot in the user's list, if it has one.
 
         Args:
             user: Any user.
-            item: What the user chose; None: the slot is gone, and says nothing.
+            item: The item that the user chose. None: the slot is dropped without an answer.
         """
         row = self._users.row(user)
         if row == 0:
@@ -140,7 +141,7 @@ class ThompsonBandit:
         return record
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what any of the dumps gave, if the record has any of it.
+        """Load a dump of any kind, if the record contains it.
 
         Raises:
             ValueError: It is of more arms or slots than there can be here.

@@ -22,7 +22,7 @@ class Popular(NamedTuple):
 
     item: str
     events: float
-    """So many, those longer ago counting less: half as much every half-life."""
+    """Decayed count: an event counts half after each half-life."""
     share: float
     """Of the counts of all items."""
 
@@ -36,11 +36,11 @@ class Rising(NamedTuple):
     before: float
     """The same, in the long memory."""
     bits: float
-    """How much that tells: share * log2(share / before)."""
+    """Strength of the evidence: share * log2(share / before)."""
 
 
 class TrendError(ValueError):
-    """A model does not count what was asked for. The message says what does."""
+    """A model has no such count. The message names models that have."""
 
 
 def popular(model: Recommender, n: int = 10, half_life: float | None = None) -> list[Popular]:
@@ -48,8 +48,8 @@ def popular(model: Recommender, n: int = 10, half_life: float | None = None) -> 
 
     Args:
         model: One with a popularity member.
-        n: So many.
-        half_life: One of the model's, in events or seconds as it counts; None: the longest.
+        n: Number of items.
+        half_life: A half-life of the model, in its unit (events or seconds). None: the longest.
 
     Raises:
         TrendError: The model does not count popularity, or not at that half-life.
@@ -68,12 +68,13 @@ def popular(model: Recommender, n: int = 10, half_life: float | None = None) -> 
 
 
 def rising(model: Recommender, n: int = 10, short: float | None = None, long: float | None = None) -> list[Rising]:
-    """Return the items that rise most and may be recommended, the first first; those that fall are left out.
+    """Return the available items that rise most, strongest first. Falling items are left out.
 
     Args:
         model: One with a popularity member.
-        n: At most so many.
-        short, long: Two of the model's half-lives, in events; None: the one nearest to 300, and the longest.
+        n: Maximum number of items.
+        short: A half-life of the model, in events. None: the one nearest to 300.
+        long: A longer half-life. None: the longest.
 
     Raises:
         TrendError: The model does not count popularity, or not at those half-lives.
@@ -143,7 +144,7 @@ def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _first(model: FusedModel, values: NDArray[np.float64], n: int) -> list[int]:
-    """Rows of the highest values, of equal ones those first seen; nobody's, hidden and unseen items left out."""
+    """Rows of the highest values, ties by first-seen order, without hidden and unseen items."""
     items = model.memory.state.items
     rows = np.arange(RESERVED, len(values))
     rows = rows[(items.first_seen[rows] > 0) & (items.hidden[rows] == 0)]

@@ -1,4 +1,4 @@
-"""Known: what a model knows of one user, for people who ask why a list is as it is."""
+"""The profile of one user in a model, for people who ask why a list is as it is."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,17 +12,17 @@ class HistoryEntry(NamedTuple):
 
     item: str
     amount: float
-    """Sum of the rewards; NaN where the model does not add them up."""
+    """Sum of the rewards. NaN if the model does not add them up."""
 
 
 class UserProfile(NamedTuple):
-    """What a model knows of a user."""
+    """The profile of a user in a model."""
 
     user: str
     events: int
-    """Interactions learned; 0: a stranger."""
+    """Number of learned interactions. 0 means a new user."""
     last_time: float | None
-    """Of the newest interaction, in Unix seconds; None: the model does not say."""
+    """Time of the newest interaction in Unix seconds. None if the model does not keep it."""
     recent: list[str]
     """The last items that the members ask, the newest first. The same item twice in a row is there once."""
     had: list[HistoryEntry]
@@ -30,7 +30,7 @@ class UserProfile(NamedTuple):
 
 
 def know(model: Recommender, user: str) -> UserProfile:
-    """Say what a model knows of a user, and change nothing.
+    """Return the profile of a user, without changing the model.
 
     Args:
         model: Any model. One that neither is nor wraps a `FusedModel` tells no more than all models keep: what the
