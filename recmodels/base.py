@@ -15,7 +15,7 @@ from recmodels.rewards import bounded
 from recmodels.validation import expect_choice, expect_counts
 
 Context = Mapping[str, Any]
-"""What is known of an interaction beside user, item and reward: `timestamp`, `value`, `device` and the like."""
+"""Further fields of an interaction, such as `timestamp`, `value` or `device`."""
 
 
 def time_of(x: Context | None) -> float:
@@ -37,11 +37,11 @@ class Example(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a model says of one example, in `Recommender.step_many`."""
+    """The result of one example in `Recommender.step_many`."""
 
     position: int | None
-    """Where the item stood, from 0, in the user's list of n just before the example was learned; -1 if it was not in
-    it; None if it is not scored: a repeat where repeats are excluded, or a reward of 0 or less or that is no number."""
+    """Rank of the item, from 0, in the user's list of n just before the example was learned, or -1. None if the
+    example is not scored: a repeat where repeats are excluded, a reward of 0 or less, or NaN."""
     items: Sequence[str]
     """The user's list just after it."""
     scores: Sequence[float]
@@ -54,31 +54,30 @@ class Why(NamedTuple):
     score: float
     """As in the list."""
     parts: Mapping[str, float]
-    """How much each member speaks for the item, the most first. In a blend: how far it lifts the item's logit above
-    that of the user's average candidate; the score is a rising function of the logit. A model of one piece has one
-    part, its score."""
+    """Contribution of each member, largest first. In a blend it is the lift of the item's logit above that of the
+    user's average candidate. The score rises with the logit. A model without members has one part, its score."""
 
 
 class Recommender(Ranker):
-    """A model that recommends. Subclass it, write `learn_one` and `predict_one`, and the flow can run it.
+    """Base class of all models. Subclass it and write `learn_one` and `predict_one`. Then the flow can run it.
 
-    What holds for each model, and is checked for each (`recmodels.checks`):
+    The contract, which `recmodels.checks` verifies for each model:
 
-    - Reads never write: `predict_one`, `rank` and `top` change nothing, whoever is asked for.
+    - Reads never write: `predict_one`, `rank` and `top` change nothing, for any user.
     - Lists are deterministic: the same examples give the same lists. Equal scores keep the order in which items
       were first seen.
-    - With `repeats="exclude"`, `top` leaves out what the user has interacted with, by a reward of 0 or more.
-    - `forget_one` leaves nothing of a user: afterwards the user is a stranger.
-    - Users, items and rewards that nobody expected are no error.
+    - With `repeats="exclude"`, `top` leaves out items that the user had with a reward of 0 or more.
+    - `forget_one` removes all state of a user, who is then a new user.
+    - Unknown users, items and odd rewards are not errors.
 
-    `top` here ranks the whole catalogue, which costs a call of `predict_one` for each item: a model that finds its
-    own candidates overrides `top`, and is faster.
+    The default `top` calls `predict_one` for each item of the catalogue. A model with candidates of its own overrides
+    `top` and is faster.
 
     Args:
         repeats: "allow" if a user's list may hold items the user has interacted with, or "exclude".
-        seed: Of everything random.
-        max_users: `remember` keeps so many; beyond that the least recently used are forgotten.
-        max_items: `remember` takes so many into the catalogue, and no later ones.
+        seed: Seed of every random draw.
+        max_users: Bound on users that `remember` keeps. Beyond it the least recently used are dropped.
+        max_items: Bound on the catalogue that `remember` keeps. Later items are ignored.
 
     >>> class Newest(Recommender):
     ...     '''Recommends what was touched last.'''
@@ -100,7 +99,7 @@ class Recommender(Ranker):
     """
 
     scores_are_probabilities: bool = False
-    """Whether the score of an item says how likely it is that the user's next interaction is with that item."""
+    """Whether a score is the probability that the user's next interaction is with that item."""
     uses_kernels: bool = False
     """Whether it runs in compiled kernels. `recmodels.fused.warm_up` compiles them before the first event."""
 
@@ -115,19 +114,32 @@ class Recommender(Ranker):
         self.max_items = max_items
         self.catalogue: dict[str, Any] = {}
         self.unavailable: set[str] = set()  # of the catalogue
-        self._hidden_early: dict[str, None] = {}  # what was hidden before anybody had it, the first first
+        self._hidden_early: dict[str, None] = {}  # hidden before their first interaction, oldest first
         self._seen: dict[str, dict[str, None]] = {}
 
     @abstractmethod
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
-        """Learn one interaction. `y` is the reward; `x` may hold a `timestamp` and context."""
+        """Learn one interaction.
+
+        Args:
+            user: Id of the user.
+            item: Id of the item.
+            y: The reward: 1 for an ordinary interaction, 0 or less for a negative one.
+            x: `timestamp` in Unix seconds, and further fields of the event.
+        """
 
     @abstractmethod
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
-        """Return the score of an item for a user: higher is better. Any user and item may be asked for."""
+        """Return the score of an item for a user. Higher is better. Both may be unknown.
+
+        Args:
+            user: Id of the user.
+            item: Id of the item.
+            x: Context of the request.
+        """
 
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
-        """Order items by falling score; items of equal score as they were first seen, then as given."""
+        """Order items by falling score. Ties keep the first-seen order, then the given order."""
         order = {item: place for place, item in enumerate(self.catalogue)}
         last = len(order)
         return sorted(items, key=lambda item: (-self.predict_one(user, item, x), order.get(item, last)))
@@ -143,40 +155,46 @@ class Recommender(Ranker):
         return heapq.nsmallest(n, scored, key=lambda pair: -pair[1])
 
     def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
-        """Return the scores of many items for a user: what a blend asks of a member. A model that knows a faster way
-        than one by one overrides it."""
+        """Return the scores of many items for a user, shape (items,). A blend calls it on its external members.
+
+        Override it where a faster way exists than one item at a time."""
         return [self.predict_one(user, item, x) for item in items]
 
     def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
-        """Return the user's list as `top` does, and why each item is in it."""
+        """Return the user's list as `top` does, with the contribution of each member to each score."""
         return [Why(item, score, {"model": score}) for item, score in self.top(user, n, x)]
 
     def member_weights(self) -> dict[str, float]:
-        """Return how much each member counts, on average over the contexts; nothing for a model of one piece."""
+        """Return the mean weight of each member over the contexts. Empty for a model without members."""
         return {}
 
     @property
     def drift_moments(self) -> list[int]:
-        """The numbers of the newest events after which the model saw drift; nothing for one that does not look."""
+        """Numbers of the newest events after which the model detected drift. Empty for a model without a detector."""
         return []
 
     @property
     def counting(self) -> "Recommender":
-        """The model that counts users and items: itself, or the one that it wraps."""
+        """The model that keeps users and items: this model, or the one that it wraps."""
         return self
 
     def allocate(self) -> None:
         """Lay out the memory that the model's bounds promise. Does nothing where memory grows with use.
 
         Raises:
-            MemoryError: The machine has less.
+            MemoryError: The machine has less memory.
         """
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
-        """Learn what an item is (`x`: title, tags, price) and whether it may be recommended. None: as it was.
+        """Learn an item's attributes and availability.
 
-        What is hidden stays so, however much else is hidden later, if it is in the catalogue. Of what nobody has had
-        yet, and is in no list anyway, the last `max_items` that were hidden are known.
+        Hidden catalogue items stay hidden. For items not seen yet, only the last `max_items` hide requests are
+        remembered.
+
+        Args:
+            item: Id of the item.
+            x: Attributes, such as `title`, `tags` and `price`.
+            available: Whether lists may contain it. None: unchanged.
         """
         if available is False and item in self.catalogue:
             self.unavailable.add(item)
@@ -190,19 +208,19 @@ class Recommender(Ranker):
             self._hidden_early.pop(item, None)
 
     def forget_one(self, user: str) -> None:
-        """Erase a user: afterwards the user is a stranger. What others' items gained from them may stay."""
+        """Erase a user, who is then a new user. Counts and factors of items may keep what they learned."""
         self._seen.pop(user, None)
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
-        """Take examples one after the other: ask for the list, learn the example, make the new list.
+        """Process examples in order: make the list, learn the example, make the new list.
 
         Args:
-            examples: In order; the result never depends on how a stream is cut into calls.
-            n: Length of the lists.
-            score: Whether the list before each example is asked for, too. It costs another `top`.
+            examples: Examples in order. The result never depends on how a stream is cut into calls.
+            n: Number of items of a list.
+            score: Whether to rank before each example, too. It costs another `top`.
 
         Returns:
-            What the model says of each example.
+            One step for each example.
         """
         steps = []
         for example in examples:
@@ -215,12 +233,13 @@ class Recommender(Ranker):
         return steps
 
     def remember(self, user: str, item: str, y: float = 1.0) -> bool:
-        """Note that the item exists, and with a reward of 0 or more that the user has had it. Call it in `learn_one`.
+        """Register an interaction: the item exists, and with a reward of 0 or more the user had it. Call it in
+        `learn_one`.
 
-        What was only shown to the user, or came back without ever having been had, can still be recommended.
+        An item with negative rewards only can still be recommended.
 
         Returns:
-            Whether the item is in the catalogue: not if that was full when the item came, and then nothing is noted.
+            Whether the item is in the catalogue. False if the catalogue was full. Then nothing is registered.
         """
         if item not in self.catalogue:
             if len(self.catalogue) >= self.max_items:
@@ -234,27 +253,27 @@ class Recommender(Ranker):
                 self.forget_one(next(iter(self._seen)))
             seen = self._seen.pop(user, {})
             seen.setdefault(item)
-            self._seen[user] = seen  # the least recently used is the first
+            self._seen[user] = seen  # the first is the least recently used
         return True
 
     def has_seen(self, user: str, item: str) -> bool:
-        """Say whether a user has had an item; always False where repeats are allowed."""
+        """Return whether a user has had an item. Always False where repeats are allowed."""
         return item in self._seen.get(user, ())
 
     def seen_by(self, user: str) -> list[str]:
-        """Return what a user has interacted with, the first first; nothing where repeats are allowed."""
+        """Return the user's items, oldest first. Empty where repeats are allowed."""
         return list(self._seen.get(user, ()))
 
     def knows(self, item: str) -> bool:
-        """Say whether an item has been learned, so that it may be in lists; an item event alone does not count."""
+        """Return whether an item has an interaction. An item event alone does not count."""
         return item in self.catalogue
 
     def is_available(self, item: str) -> bool:
-        """Say whether an item may be recommended: always, unless an item event has said otherwise."""
+        """Return whether an item may be recommended. It may, unless an item event has hidden it."""
         return item not in self.unavailable and item not in self._hidden_early
 
     def _unit_test_skips(self) -> dict[str, str]:
-        """Return the checks that this model cannot meet, each with the reason (see `recmodels.checks`)."""
+        """Return the checks that this model cannot pass, with reasons (see `recmodels.checks`)."""
         if type(self).dump is not Recommender.dump:
             return {}
         return {"check_state_is_not_pickled": "the attributes of a model in plain Python can be anything"}
@@ -267,29 +286,29 @@ class Recommender(Ranker):
 
     @property
     def version(self) -> str:
-        """Names the model in every list it makes."""
+        """Name and version of the model, as in every list: `blend/1`."""
         return f"{type(self).__name__.lower()}/1"
 
     def dump(self) -> dict[str, NDArray[Any]]:
-        """Return the whole state as named arrays: here one, of the pickled attributes."""
+        """Return the whole state as named arrays. By default it is one array of the pickled attributes."""
         return {"pickle": np.frombuffer(pickle.dumps(self.__dict__), np.uint8)}
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
-        """Return what has changed since the last dump of either kind: here everything."""
+        """Return the rows that changed since the last dump. By default everything."""
         return self.dump()
 
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
-        """Return a part of the state, for a store that writes all of it anew little by little.
+        """Return a part of the state, for a store that rewrites it part by part.
 
         Args:
-            place: Where the part begins: 0, or what the call before returned.
-            size: Bytes, about.
+            place: Start of the part: 0, or the place that the previous call returned.
+            size: Approximate number of bytes.
 
         Returns:
-            The part, and the place behind it; 0 at the end. Here everything at once.
+            The part, and the place after it, 0 at the end. By default the part is the whole state.
         """
         return self.dump(), 0
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what any of the dumps gave. The caller has made sure that nobody else wrote it."""
+        """Load a dump of any kind. The caller has verified its checksum."""
         self.__dict__.update(pickle.loads(record["pickle"].tobytes()))

@@ -1,4 +1,4 @@
-"""Deep models, retrained at intervals: what the blend gives up, as an optional extra, so that anyone can measure it.
+"""Deep models, retrained at intervals: an optional extra to measure what the blend gives up.
 
 A deep model is trained on many events at once, again and again, and between two trainings its weights are old. Its
 inputs are not: what a user did a moment ago is in the list made a moment later (`retrained.RetrainedModel`). So what

@@ -1,4 +1,4 @@
-"""What the perceptron learns from: events, as they looked just before they happened, beside what was not taken."""
+"""Training examples of the perceptron: events with the inputs just before them, and sampled negatives."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from recmodels.deep.perceptron import Asked, Batch
 
 UNKNOWN_USERS = 0.2
 UNKNOWN_ITEMS = 0.05
-"""So many are shown as unknown while training: the network learns what to say of whoever and whatever is new."""
+"""Share of ids that are masked while training, so that the network learns to score new users and items."""
 
 
 class Examples:
@@ -17,7 +17,7 @@ class Examples:
 
     Args:
         entries: Histories.
-        recent: So many items before an event are its history, H.
+        recent: Number H of items before an event that are its history.
     """
 
     def __init__(self, entries: Entries, recent: int) -> None:
@@ -36,7 +36,7 @@ class Examples:
         self._taken = np.sort(self._key(self._likes, entries.number[liked]))
 
     def at(self, events: NDArray[np.int64], item: NDArray[np.int32]) -> Asked:
-        """Return what was known just before events, of candidates.
+        """Return the inputs of candidates just before events.
 
         Args:
             events: [B] Places in `entries`.

@@ -1,4 +1,4 @@
-"""What each user did, in order: rows of any length, in bounded memory."""
+"""Histories of users in order: rows of any length, in bounded memory."""
 
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ class Histories:
     """The last entries of each user's row.
 
     Args:
-        longest: So many entries of one user are kept: the newest.
+        longest: Number of entries kept for a user, the newest.
 
     >>> histories = Histories(longest=2)
     >>> for number, item in enumerate([7, 8, 9], 1):
@@ -75,7 +75,7 @@ class Histories:
         return self._rows[user].item if user < len(self._rows) else ()
 
     def had(self, user: int) -> list[int]:
-        """Return the items of a row that the user has had, the oldest first: what was only shown is not among them."""
+        """Return the items that the user had, oldest first, without those only shown."""
         if user >= len(self._rows):
             return []
         row = self._rows[user]
@@ -94,7 +94,7 @@ class Histories:
         return found[::-1]
 
     def last_number(self, user: int) -> int:
-        """Return the number of a user's last event; 0 if there was none."""
+        """Return the number of a user's last event, or 0."""
         return int(self._rows[user].number[-1]) if len(self.items(user)) else 0
 
     def forget(self, users: Iterable[int]) -> None:
@@ -113,7 +113,7 @@ class Histories:
                 self._changed.add(user)
 
     def entries(self, users: Sequence[int] | None = None) -> Entries:
-        """Return the entries of some users' rows, in the order given; None: of all."""
+        """Return the entries of some users' rows, in the given order. None: of all users."""
         rows = range(len(self._rows)) if users is None else users
         return Entries(
             np.repeat(np.array(rows, np.int32), [len(self._rows[row].item) for row in rows]),

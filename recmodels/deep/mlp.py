@@ -19,14 +19,14 @@ class MLP(RetrainedModel):
 
     Args:
         repeats, retrain_every, epochs, window: As of `RetrainedModel`.
-        recent: So many of a user's last items are the history.
+        recent: Number of last items in the history.
         width: Of the vectors of users and items.
         units: Of the hidden layer.
         dropout: Share of the hidden units that are left out while training.
         learning_rate: Of Adam.
         batch_size: Events a step.
-        least_steps: So many steps are taken at least each time, however few the events are.
-        negatives: So many items that were not taken are drawn for each event.
+        least_steps: Minimum number of steps of a training.
+        negatives: Number of sampled negatives for each event.
         max_users, max_items, max_history, seed: As of `RetrainedModel`.
 
     >>> model = MLP(retrain_every=20, width=8, learning_rate=0.02)
@@ -92,7 +92,7 @@ class MLP(RetrainedModel):
         return np.asarray(self._network_of(weights).probability(weights, asked)[0])
 
     def _asked(self, user: int, rows: int) -> Asked:
-        """Return what is known just now of a user's row and the first so many rows of items."""
+        """Return the current inputs of a user's row and of the first rows of items."""
         live = self._live
         recent = live.histories.recent(user, self.recent)[::-1]
         history = np.zeros((1, self.recent), np.int32)

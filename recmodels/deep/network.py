@@ -60,7 +60,7 @@ class Network(ABC):
 
         Args:
             weights: As they are now.
-            batches: What `loss` takes, all of one shape: another one is compiled anew.
+            batches: Arguments of `loss`, all of one shape. Another shape is compiled again.
             seed: [2] Of the dropout.
         """
         trained: Any = self._listed(weights)
@@ -75,12 +75,12 @@ class Network(ABC):
         """Return the loss of a batch, and the seeds after it; traced by JAX."""
 
     def call(self, trained: Any, seeds: Any, inputs: Any) -> tuple[Any, Any]:
-        """Return what the model says while it is trained, and the seeds after it."""
+        """Return the outputs in training mode, and the next seeds."""
         output = self._model.stateless_call(trained[: self._layers], seeds, inputs, training=True)
         return output[0], output[1]
 
     def answer(self, trained: Any, inputs: Any) -> Any:
-        """Return what the model says."""
+        """Return the outputs of the model."""
         return self._model.stateless_call(trained[: self._layers], self._seeds, inputs, training=False)[0]
 
     def _listed(self, weights: Weights) -> list[NDArray[np.float32]]:

@@ -1,4 +1,4 @@
-"""What is always up to date in a deep model: who did what, and what is touched just now. Everything but the weights."""
+"""Online inputs of a deep model: histories and recent counts. Everything but the weights."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -11,7 +11,7 @@ from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table
 
 SPANS: Final = (200, 2_000)
-"""How often an item was taken is counted over so many of the last events."""
+"""Numbers of last events over which an item's count is taken."""
 EVICTED: Final = 64
 """A full table gives up one row in so many at a time."""
 EVENTS, TRAINED = range(2)
@@ -22,16 +22,17 @@ class Live:
     """Users, items and histories, in bounded memory.
 
     Args:
-        max_users, max_items: So many are remembered. Beyond that the least recently used are forgotten.
-        max_history: So many events of one user.
+        max_users: Bound on users. Beyond it the least recently used are dropped.
+        max_items: Bound on items, as for users.
+        max_history: Bound on the events of one user.
 
     Attributes:
         users, items: Which id has which row.
         since: [U] For each user's row, the number of the event that it was given out for.
-        first_seen: [I] For each item's row, the number of the first event that was for it; 0 if there was none.
+        first_seen: [I] Number of the first positive event of each item's row, or 0.
         hidden: [I] 1 if the item may not be recommended.
-        histories: What each user did.
-        taken: [S, I] How often each item was taken in the last `SPANS` events.
+        histories: Events of each user.
+        taken: [S, I] Count of each item in the last `SPANS` events.
     """
 
     def __init__(self, max_users: int, max_items: int, max_history: int) -> None:
@@ -53,12 +54,12 @@ class Live:
 
     @property
     def events(self) -> int:
-        """How many events have been learned."""
+        """Number of learned events."""
         return int(self.counters[EVENTS])
 
     @property
     def rows(self) -> int:
-        """How many rows of items have been given out, the reserved one included."""
+        """Number of used rows of items, with the reserved one."""
         return len(self.items.names)
 
     @property
@@ -87,7 +88,7 @@ class Live:
         self._count(item_row if reward > 0.0 else 0)
 
     def item_row(self, name: str) -> int:
-        """Return the row of an item; a new one gets one, at the cost of the least recently used if need be."""
+        """Return the row of an item. A new item gets one, from the least recently used item if necessary."""
         row = self.items.row(name)
         if row == 0:
             if self.items.is_full:
@@ -147,7 +148,7 @@ class Live:
             table.dirty[: table.used] = 1
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
-        """Return what has changed since the last time, with absolute values, and forget that it has."""
+        """Return the rows that changed since the last call, with absolute values, and clear their marks."""
         record: dict[str, NDArray[Any]] = {"live.counters": self.counters.copy(), "live.latest": self.latest.copy()}
         record |= self.histories.dump_changes()
         for table in (self._user_table, self._item_table):

@@ -2,9 +2,9 @@
 
     p = sigmoid(w · dropout(relu(U u + V i + b)))
 
-`u` is what is known of the user: the user's vector, the mean vector of the recent items, of which the newest count
-most, and how much the user did. `i` is what is known of the item, for this user: its vector, that vector times each of
-the user's two, element by element, and how often it was taken of late. U u + V i is one dense layer over both; in two
+`u` describes the user: the user's vector, the mean vector of the recent items, newest first in weight, and the event
+count. `i` describes the item for this user: its vector, that vector times each of the user's two, element by element,
+and its recent counts. U u + V i is one dense layer over both; in two
 parts, a user's part is computed once for all items.
 
 It learns by binary cross-entropy. He et al., Neural Collaborative Filtering, WWW 2017, for the products; Covington,
@@ -24,14 +24,14 @@ from recmodels.deep.online_inputs import SPANS
 jnp, layers = jax.numpy, keras.layers
 
 DECAY: Final = 0.9
-"""How much less each older recent item counts in the mean, per place."""
+"""Factor per place by which an older recent item counts less in the mean."""
 USERS: Final = "users/embeddings"
 ITEMS: Final = "items/embeddings"
 HISTORY: Final = "history/embeddings"
 
 
 class Shape(NamedTuple):
-    """What a network is compiled for: see the arguments of `MLP`."""
+    """Shape for which a network is compiled. See the arguments of `MLP`."""
 
     user_rows: int
     item_rows: int
@@ -63,7 +63,7 @@ class Batch(NamedTuple):
 
     asked: Asked
     label: NDArray[np.float32]
-    """[B, C] 1 for what was taken, 0 for what was not."""
+    """[B, C] 1 for the item taken, 0 for negatives."""
 
 
 class Perceptron(Network):
@@ -88,7 +88,7 @@ class Perceptron(Network):
 
 @cache
 def perceptron(shape: Shape) -> Perceptron:
-    """Return the network for a shape: models of one shape share it, and what was compiled for it."""
+    """Return the network for a shape. Models of one shape share it and its compiled code."""
     return Perceptron(shape)
 
 

@@ -15,7 +15,7 @@ from recmodels.storage.id_table import RESERVED
 from recmodels.validation import expect_counts
 
 UNTRAINED = -100.0
-"""What an item scores that came after the last training, below all that were there; among them, the most taken of late
+"""Score of an item that came after the last training: below all trained items. Among them the most taken of late
 comes first. So do all items before the first training."""
 
 
@@ -24,11 +24,12 @@ class RetrainedModel(Recommender):
 
     Args:
         repeats: "allow" if a user's list may hold items the user has interacted with, or "exclude".
-        retrain_every: The weights are trained after every so many events: by count, never by a clock.
-        epochs: So many passes over the events, each time. They go on from the weights of the time before.
-        window: Trained on are the last so many events.
-        max_users, max_items: So many are remembered. Beyond that the least recently used are forgotten.
-        max_history: So many events of one user.
+        retrain_every: Number of events between two trainings. A clock never decides.
+        epochs: Number of passes of a training. It starts from the current weights.
+        window: Number of last events that a training uses.
+        max_users: Bound on users. Beyond it the least recently used are dropped.
+        max_items: Bound on items, as for users.
+        max_history: Bound on the events of one user.
         seed: Of the first weights and of everything drawn while training.
     """
 
@@ -68,7 +69,7 @@ class RetrainedModel(Recommender):
 
     @abstractmethod
     def _said(self, user: int) -> NDArray[np.float32]:
-        """Return what the weights say of each item's row for a user's row; 0 is a stranger's."""
+        """Return the score of each item's row for a user's row. Row 0 is a new user."""
 
     @abstractmethod
     def _network_of(self, weights: Weights) -> Network:
@@ -111,7 +112,7 @@ class RetrainedModel(Recommender):
         return float(self._scores(user)[row]) if row else UNTRAINED
 
     def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
-        """Return the scores of many items for a user; NaN for those that came after the last training: to a blend, of
+        """Return the scores of many items for a user, NaN for items that came after the last training: to a blend, of
         which this is a member, that says nothing."""
         scores = np.full(self._live.rows, np.nan, np.float32)
         if self._weights:
@@ -121,7 +122,7 @@ class RetrainedModel(Recommender):
         return scores[rows].tolist()  # type: ignore[no-any-return]
 
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
-        """Order items by falling score; items of equal score as they were first seen, then as given."""
+        """Order items by falling score. Ties keep the first-seen order, then the given order."""
         given, scores = list(items), self._scores(user)
         rows = [self._live.items.row(item) for item in given]
         value = [float(scores[row]) if row else UNTRAINED for row in rows]
@@ -149,7 +150,7 @@ class RetrainedModel(Recommender):
             self._live.set_available(item, available)
 
     def forget_one(self, user: str) -> None:
-        """Erase a user: afterwards the user is a stranger. What the other weights gained from them stays."""
+        """Erase a user, who is then a new user. Other weights keep what they learned from the user."""
         row = self._live.users.row(user)
         if not row:
             return
@@ -160,19 +161,19 @@ class RetrainedModel(Recommender):
                 self._is_trained_anew = True
 
     def has_seen(self, user: str, item: str) -> bool:
-        """Say whether a user has had an item; always False where repeats are allowed."""
+        """Return whether a user has had an item. Always False where repeats are allowed."""
         live = self._live
         row = live.items.row(item)
         return self.repeats == "exclude" and row > 0 and row in live.histories.had(live.users.row(user))
 
     def seen_by(self, user: str) -> list[str]:
-        """Return what a user has had, the first first; nothing where repeats are allowed."""
+        """Return the user's items, oldest first. Empty where repeats are allowed."""
         live = self._live
         seen = live.histories.had(live.users.row(user)) if self.repeats == "exclude" else ()
         return [str(live.items.names[row]) for row in dict.fromkeys(seen)]
 
     def knows(self, item: str) -> bool:
-        """Say whether an item has been learned, so that it may be in lists; an item event alone does not count."""
+        """Return whether an item has an interaction. An item event alone does not count."""
         return bool(self._live.first_seen[self._live.items.row(item)])
 
     def is_available(self, item: str) -> bool:
@@ -180,13 +181,13 @@ class RetrainedModel(Recommender):
         return not self._live.hidden[self._live.items.row(item)]
 
     def dump(self) -> dict[str, NDArray[Any]]:
-        """Return the whole state as arrays: what is live, and the weights."""
+        """Return the whole state as arrays: online inputs and weights."""
         self._live.mark_changed()
         self._is_trained_anew = bool(self._weights)
         return self.dump_changes()
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
-        """Return what has changed since the last dump; the weights only if they were trained since."""
+        """Return the rows that changed since the last dump. Weights are included only after a training."""
         record = self._live.dump_changes()
         if self._is_trained_anew:
             record |= {f"weights.{name}": array.copy() for name, array in self._weights.items()}
@@ -194,7 +195,7 @@ class RetrainedModel(Recommender):
         return record
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what any of the dumps gave.
+        """Load a dump of any kind.
 
         Raises:
             ValueError: It is of a model with other arguments, and does not fit.

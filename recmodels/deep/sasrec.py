@@ -15,19 +15,19 @@ from recmodels.validation import expect_counts, expect_numbers
 
 
 class SASRec(RetrainedModel):
-    """A causal transformer over the user's items in order, which says what comes next.
+    """A causal transformer over the user's items in order, which predicts the next item.
 
     Args:
         repeats, retrain_every, epochs, window: As of `RetrainedModel`.
-        length: So many of a user's last items are read, and one less.
+        length: Length of a sequence. The last `length` - 1 items of a user are read.
         width: Of the embeddings and the layers.
         blocks: Layers of self-attention.
-        heads: Of each of them; they share the width.
+        heads: Number of heads of a block. They share the width.
         dropout: Share of the values that are left out while training.
         learning_rate: Of Adam.
         batch_size: Sequences a step.
-        least_steps: So many steps are taken at least each time, however few the events are.
-        negatives: So many items are drawn for a batch, from which each next item is told apart.
+        least_steps: Minimum number of steps of a training.
+        negatives: Number of sampled negatives for a batch.
         max_users, max_items, max_history, seed: As of `RetrainedModel`.
 
     >>> model = SASRec(retrain_every=20, width=8, length=4, learning_rate=0.02)
@@ -121,7 +121,7 @@ class SASRec(RetrainedModel):
         while epoch < self.epochs or steps < self.least_steps:
             target, weight = cut(entries, live.events - self.window + 1, self.length, draw)
             if not len(target):
-                return  # nobody was for anything of late: there is nothing to learn
+                return  # no positive event of late: nothing to learn
             order = draw.permutation(len(target))
             for start in range(0, len(order), size):
                 chosen = order[start : start + size]
@@ -133,7 +133,7 @@ class SASRec(RetrainedModel):
             epoch += 1
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy or a pickle needs."""
+        """Return the state of a copy or a pickle."""
         return {**self.__dict__, "_vectors": {}, "_vectors_weights": None}
 
 

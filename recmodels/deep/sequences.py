@@ -1,4 +1,4 @@
-"""What the transformer learns from: histories cut into sequences of one length."""
+"""Training sequences of the transformer: histories cut into sequences of one length."""
 
 import numpy as np
 from numpy.typing import NDArray

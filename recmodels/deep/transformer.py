@@ -1,11 +1,11 @@
-"""A causal transformer over the items of a user: what comes next, given what came so far.
+"""A causal transformer over the items of a user: it predicts the next item from the items so far.
 
 The items of a history, and their places, are embedded; blocks of causal self-attention and a small network mix them;
 the output at each place is compared with the embedding of every item, and a bias is added:
 
     score(item | history) = output · embedding(item) + bias(item)
 
-Every history begins with the reserved item 0, so that a stranger, of whom nothing else is known, gets an answer, too.
+Every history begins with the reserved item 0, so that a new user gets a list, too.
 Kang and McAuley, Self-Attentive Sequential Recommendation, ICDM 2018. Other than there, a target is told apart from
 many drawn items by the softmax cross-entropy and not from a single one, which ranks better (Klenitskiy and Vasilev,
 Turning Dross Into Gold Loss, RecSys 2023), items have a bias, and layers are normalised at their inputs.
@@ -28,7 +28,7 @@ BIAS: Final = "bias"
 
 
 class Shape(NamedTuple):
-    """What a network is compiled for: see the arguments of `SASRec`."""
+    """Shape for which a network is compiled. See the arguments of `SASRec`."""
 
     rows: int
     length: int
@@ -46,9 +46,9 @@ class Batch(NamedTuple):
     target: NDArray[np.int32]
     """[B, L] Rows of items in order; 0 where the sequence has ended."""
     weight: NDArray[np.float32]
-    """[B, L] What each target counts: 0 or 1."""
+    """[B, L] Weight of each target: 0 or 1."""
     drawn: NDArray[np.int32]
-    """[C] Rows of items that every target is told apart from; 0: none."""
+    """[C] Rows of the negatives of every target. 0: none."""
 
 
 class Transformer(Network):
@@ -85,7 +85,7 @@ class Transformer(Network):
 
 @cache
 def transformer(shape: Shape) -> Transformer:
-    """Return the network for a shape: models of one shape share it, and what was compiled for it."""
+    """Return the network for a shape. Models of one shape share it and its compiled code."""
     return Transformer(shape)
 
 
