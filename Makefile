@@ -42,7 +42,7 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types test docs
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .

@@ -1,22 +1,26 @@
-"""The stream job: moves bytes, keeps state, and holds the engine.
+"""The stream job: it moves bytes, keeps state and holds the engine. `recmodels` holds the models.
 
 ```
 source ─ decode ─ clean ─ features ─ learn + rank ─ emit ─ encode ─ sink
             └ rejected ───────────────────────────────────────────→ dead letters
 ```
 
-Read it in the order in which an event meets it: `recommend` is this diagram in code; `messages` are the things that
-travel; `log_file` and `kafka_source` are where they come from; `decode`, `clean`, `features`, `learn`, `emit` and
-`encode` are the steps (`hold_back` and `crowd` are parts of `clean`, `fill` of `features`); `file_sinks` and
-`kafka_sink` are where they go. `kept`, `store` and `records` are how the state of a step outlives the process.
-`counters`
-and `watch` count what happens, and `metrics`, `health` and `logs` say it. `replay` and `run` start a flow; `inputs` is
-where a replay's logs come together, `recording` how a topic becomes one; `protocol` says what of it is scored, and
-`asking` does it; `compare` and `tune` start many replays, each in a process of its own (`replay_job`); `settings` and
-`cli` are how one tells them what to do. `model_watch` looks at a model while it learns, `stored` reads one that a job
-has left, `show` prints it, and `html_report` draws what replays found. What a model is stands in `recmodels`, which
-knows nothing of all this.
+Public doors, each with `__all__`; everything else is internal and may change:
 
-Delivery: at least once, in order for each user. No event that the source has handed over is lost when the process is
-killed; lists since the last snapshot may be written twice, and each names the position of the event it answers.
+- `flows.replay`: `replay` a recorded log, and its `ReplayResult`.
+- `flows.settings`: `Settings`.
+- `flows.recommend`: `flow`, for the engine's own command.
+- `flows.pipeline`: `build_flow` and its `Connections`.
+- `flows.evaluation.protocol` and `flows.evaluation.model_observer`: `Protocol`, `ModelObserver`.
+- `flows.report.page` and `flows.report.data`: `write_html` and the data of a replay for it.
+- `flows.errors`: the exceptions.
+
+Read the rooms in this order: `messages`, `kafka` and `files` (connectors), `formats` (bytes to events), `steps` (the
+path
+of an event), `state` (what outlives the process), `pipeline` (the diagram in code), `job` and `replay` (start a flow),
+`evaluation` (test-then-learn), `experiments` (compare, tune), `report`, `serve` (HTTP), `commands`. Imports point to
+lower floors only: see docs/architecture.md.
+
+Delivery is at least once, in order for each user. An event that the source has handed over is not lost when the process
+is killed. Lists since the last snapshot may be written twice, and each names the position of its event.
 """

@@ -12,6 +12,8 @@ Each message says what was expected, what came, where, and what to do. Any other
 program or of a user's model, and keeps its traceback.
 """
 
+__all__ = ["FreshrankError", "JobError", "LogError", "UsageError"]
+
 
 class FreshrankError(Exception):
     """Base of all errors that the command line shows as one line."""

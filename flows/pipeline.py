@@ -28,6 +28,8 @@ from flows.steps.filter import where
 from flows.steps.learn import learn
 from flows.steps.refresh import refresh
 
+__all__ = ["Connections", "build_flow"]
+
 SHARD = "0"
 
 """The one shard: one model and the users it serves. A key for each event would be a state for each event."""

@@ -6,6 +6,8 @@ from flows.job.connections import connections_for_engine
 from flows.pipeline import build_flow
 from flows.settings import Settings
 
+__all__ = ["flow"]
+
 
 def flow() -> Dataflow:
     """Build the flow from Kafka to Kafka for the engine's command, `python -m bytewax.run "flows.recommend:flow()"`.

@@ -31,6 +31,8 @@ from recmodels.evaluation.metrics import Calibration, RankingMetrics
 if TYPE_CHECKING:
     import pandas
 
+__all__ = ["ReplayResult", "replay"]
+
 BATCH = 8
 """Records taken at once: a list waits for its whole batch, so that a small one is fresh and a large one fast."""
 

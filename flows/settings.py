@@ -31,6 +31,8 @@ from recmodels.base import Recommender
 from recmodels.exploration.explorer import Explorer
 from recmodels.specification import build_model
 
+__all__ = ["Settings", "SettingsError"]
+
 PREFIX: Final = "FRESHRANK_"
 """Of the variables."""
 OTHER_VARIABLES: Final = ("CONFIG", "DATA", "SERVE_", "TEST_", "FUZZ_")

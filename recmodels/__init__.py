@@ -2,19 +2,23 @@
 
 Every model is a River estimator with one contract (`base.Recommender`):
 
-- `learn_one(user, item, y, x)` learns one interaction;
-- `predict_one(user, item, x)` scores an item, `rank(user, items, x)` orders items;
-- `top(user, n, x)` finds the user's list by itself;
-- `learn_item(item, x, available)` and `forget_one(user)` keep it up with the catalogue and with erasures;
-- `step_many(examples, n)` takes a micro-batch in order: ask, learn, make the new list.
+- `learn_one(user, item, y, x)` learns one interaction.
+- `predict_one(user, item, x)` scores an item, and `rank(user, items, x)` orders items.
+- `top(user, n, x)` finds the user's list.
+- `learn_item(item, x, available)` learns an item event, and `forget_one(user)` erases a user.
+- `step_many(examples, n)` processes a micro-batch in order: rank, learn, make the new list.
 
-Reads never write, ties break by what was seen first, memory is bounded by arguments.
+Reads never write. Ties keep the first-seen order. Arguments bound the memory.
 
-`Blend` is the default. Its members run in one compiled kernel (`kernels`) over tables of arrays (`memory`), as do
-`Popularity`, `CoVisitation`, `History`, `Factorization` and `Content`, which are its members alone; models of any other
-kind can be members, too (`outside`). `drift` tells when the stream has changed. `RiverModel` puts River's own models
-to work, `specification` makes a model of a line of text, `checks` holds every model to the contract, and `evaluate`
-measures lists.
+`Blend` is the default. Its members run in compiled kernels (`kernels`) over tables of arrays (`fused.memory`). Each
+membe
+membe
+member
+alone is a model, too: `Popularity`, `CoVisitation`, `History`, `Factorization` and `Content`. Models of any other
+kind can
+be
+external members (`fused.external_members`). `RiverModel` runs River's own models, `specification` makes a model from
+a line of text, and `checks` verifies the contract of every model.
 """
 
 from recmodels.base import Example, Recommender, Step

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 from recmodels.base import Example, Recommender, Step
 
+__all__ = ["ModelObserver"]
+
 FIRST_STRIDE: Final = 64
 """Events between two looks at the weights, at first."""
 MOST_LOOKS: Final = 256

@@ -6,6 +6,8 @@ from typing import Final, Literal
 from flows.errors import UsageError
 from flows.steps.conditions import Condition, ExpressionError, parse_condition
 
+__all__ = ["Protocol"]
+
 Candidates = Literal["seen", "catalogue"]
 Target = Literal["next", "session"]
 Requests = Literal["none", "visits"]

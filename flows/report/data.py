@@ -12,6 +12,8 @@ from flows.monitoring.histogram import BUCKETS
 from flows.replay import ReplayResult
 from recmodels.inspection.user_profile import know
 
+__all__ = ["Measured", "measured"]
+
 SAMPLES: Final = 3
 """Number of users whose lists are shown."""
 RECENT: Final = 5

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from flows.report.data import Measured
     from flows.report.theme import Figure
 
+__all__ = ["ReportError", "write_html"]
+
 NEEDED = ("altair", "vl_convert")
 SNIPPET = "window.vegaEmbed = vegaEmbed;"
 """What the page's own script needs of Vega's."""
