@@ -1,7 +1,7 @@
 """Replay: run a recorded log through the flow, and measure."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from flows.evaluation.scorer import PrequentialScorer
 from flows.files.inputs import find_files, open_logs
 from flows.files.record_source import Progress
 from flows.files.sinks import Discard, ListFile, RejectFile
+from flows.formats.file_format import FileOptions
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.monitoring.peak_memory import peak_rss_mb
@@ -144,6 +145,7 @@ def replay(
     settings: Settings | None = None,
     *,
     columns: Mapping[str, str] | None = None,
+    told: Sequence[tuple[str, FileOptions]] = (),
     limit: int | None = None,
     out: str | Path | None = None,
     rejects: str | Path | None = None,
@@ -153,13 +155,15 @@ def replay(
     watch: ModelObserver | None = None,
     protocol: Protocol | None = None,
     sort: bool = False,
+    tell: Callable[[str], object] = lambda sentence: None,
 ) -> ReplayResult:
     """Run a recorded log through the flow: for each event ask for the list, score it, learn the event, emit the list.
 
     Args:
-        log: CSV or JSON Lines, plain, `.gz` or `.zst`, or Parquet; several, or a pattern, are merged by time.
+        log: CSV or JSON, plain, `.gz` or `.zst`, or Parquet. Several, or a pattern, are merged by time.
         settings: The model and the policies; those about Kafka are not used.
-        columns: For CSV and Parquet, the name of a field's column where the two differ.
+        columns: The name of a field's column or JSON field, where the two differ.
+        told: How files are read, by patterns of their names. It comes before what the settings say.
         limit: Only the first so many records.
         out: Where the lists go, as JSON Lines; None: nowhere.
         rejects: Where rejected records go; None: they are only counted.
@@ -169,6 +173,7 @@ def replay(
         watch: Looks at the model as it learns, for a report; None: nobody does.
         protocol: What is scored, and how. None: every event, against the list of ten, or `top` where that is less.
         sort: Sort the log by time first.
+        tell: Told how each file is read, in a sentence.
 
     Raises:
         LogError: The log cannot be read.
@@ -189,7 +194,10 @@ def replay(
             "--recovery: a replay that resumes keeps no account of a protocol; of its switches only --k and --window "
             "go with it. Leave --recovery out, or the others."
         )
-    opened = open_logs(log, columns, sort=sort, batch_size=batch, limit=limit, progress=progress)
+    every = [*told, *settings.told]
+    opened = open_logs(log, columns, told=every, sort=sort, batch_size=batch, limit=limit, progress=progress)
+    for sentence in opened.source.said:
+        tell(sentence)
     scores = scores or PrequentialScorer(k=protocol.ks[0])
     if scores.reliability is None and settings.build_model().scores_are_probabilities:
         scores.reliability = Reliability()

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from flows.errors import UsageError
 from flows.formats.field_map import check_fields
+from flows.formats.file_format import FileOptions
 from flows.formats.times import TimeFormat, TimeUnit
 from flows.kafka.client_settings import RESERVED, as_text
 from flows.kafka.token_command import TokenCommand
@@ -213,6 +214,15 @@ class Settings(BaseSettings):
             example='"%d.%m.%Y %H:%M"',
         ),
     ] = None
+    files: Annotated[
+        dict[str, FileOptions],
+        setting(
+            "input",
+            "How files are read, by patterns of their names: "
+            '`{ "clicks*.csv" = { delimiter = ";", columns = ["user", "item", "-", "timestamp"] } }`.',
+            see="docs/your-data.md",
+        ),
+    ] = {}
 
     bootstrap: Annotated[str, setting("kafka", "Addresses of Kafka brokers, with commas between them.")] = (
         "localhost:9092"
@@ -342,6 +352,14 @@ class Settings(BaseSettings):
     def _zone_exists(cls, zone: str) -> str:
         TimeFormat(zone=zone)
         return zone
+
+    @property
+    def told(self) -> list[tuple[str, FileOptions]]:
+        """What is told of files, by pattern; what comes first wins."""
+        every = FileOptions(
+            self.fields, time_unit=self.time_unit, time_zone=self.time_zone, time_format=self.time_format
+        )
+        return [*self.files.items(), ("*", every)]
 
     @property
     def times(self) -> TimeFormat:

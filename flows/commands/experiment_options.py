@@ -38,14 +38,16 @@ def job_of(log: GivenLog, settings: Settings, protocol: Protocol, watched: bool 
             mean anything.
     """
     files = tuple(map(str, find_files(log.find(settings, say))))
-    opened = open_logs(files, log.columns, sort=log.sort, limit=log.limit)
+    opened = open_logs(files, told=[*log.told, *settings.told], sort=log.sort, limit=log.limit)
+    for sentence in opened.source.said:
+        say(f"read as: {sentence}")
     if not log.sort:
         survey(opened, settings, Protocol()).expect_sorted()
     return Job(
         logs=files,
         settings=job_settings(settings),
         protocol=protocol if protocol.is_drawn else replace(protocol, seed=0),
-        columns=dict(log.columns),
+        told=log.told,
         limit=log.limit,
         sort=log.sort,
         watched=watched,

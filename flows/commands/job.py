@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from flows import sample
+from flows.commands.file_options import Told, with_file_options
 from flows.commands.log_options import moment, record_topic
 from flows.commands.options import (
-    Columns,
     Config,
     console,
-    pairs_of,
     say,
     settings_of,
     warm_up_kernels,
@@ -66,8 +65,10 @@ def run(
 
 
 @with_settings("bootstrap", "input_topic")
+@with_file_options
 def feed(
     given: GivenSettings,
+    told: Told,
     log: Annotated[
         Path, typer.Argument(help="CSV or JSON Lines; plain, .gz or .zst.", show_default="the bundled log")
     ] = sample.EVENTS,
@@ -75,12 +76,11 @@ def feed(
         float | None, typer.Option(min=0.001, help="Events per second.", show_default="as fast as they go")
     ] = None,
     if_empty: Annotated[bool, typer.Option("--if-empty", help="Do nothing if the topic has held events.")] = False,
-    columns: Columns = None,
     config: Config = None,
 ) -> None:
     """Write a recorded log into the input topic, for the job to read."""
     settings = settings_of(config, **given)
-    fed = feed_log(log, settings, settings.input_topic, rate, pairs_of(columns), if_empty=if_empty)
+    fed = feed_log(log, settings, settings.input_topic, rate, told, if_empty=if_empty)
     said = f"{fed.delivered:,} events are in {settings.input_topic}; {fed.rejected:,} records were no events."
     if fed.skipped:
         said = f"{settings.input_topic} has held events before: nothing is fed."

@@ -1,12 +1,15 @@
 """The options that say which log to replay, the same for every command that replays."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from flows.commands.file_options import Told, with_file_options
 from flows.commands.protocol_options import with_options
 from flows.errors import LogError, UsageError
 from flows.files.recording import check_recording, record
@@ -23,7 +26,7 @@ class GivenLog:
 
     Attributes:
         paths: Files and patterns; empty for a topic.
-        columns: Field to column, where their names differ.
+        told: How files are read, by patterns of their names.
         limit: Only the first so many records; None: all.
         sort: Sort by time first.
         topic: A topic, of which `range` is recorded first; None: files.
@@ -32,7 +35,7 @@ class GivenLog:
     """
 
     paths: tuple[str, ...]
-    columns: Mapping[str, str]
+    told: Told
     limit: int | None
     sort: bool
     topic: str | None
@@ -89,11 +92,8 @@ def _options(
     logs: Annotated[
         list[str] | None,
         typer.Argument(
-            help="CSV or JSON Lines, plain, .gz or .zst, or Parquet. Several, or a quoted pattern, are merged by time."
+            help="CSV or JSON, plain, .gz or .zst, or Parquet. Several, or a quoted pattern, are merged by time."
         ),
-    ] = None,
-    columns: Annotated[
-        list[str] | None, typer.Option("--map", help="Column of a field, where its name differs: user=userId.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read only so many records.")] = None,
     sort: Annotated[bool, typer.Option("--sort", help="Sort by time first.")] = False,
@@ -108,8 +108,18 @@ def _options(
 
 
 def with_log(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a Typer command the arguments that name a log. It takes them as one, `log: GivenLog`."""
-    return with_options(command, _options, "log", _given)
+    """Give a Typer command the arguments that name a log. It takes them as two: `log: GivenLog`, and how it is read."""
+
+    @wraps(command)
+    def united(log: GivenLog, told: Told, **others: Any) -> None:
+        command(log=replace(log, told=told), **others)
+
+    own = inspect.signature(command)
+    extra = inspect.Parameter("told", inspect.Parameter.KEYWORD_ONLY)
+    united.__signature__ = own.replace(  # type: ignore[attr-defined]  # what with_options looks at
+        parameters=[*own.parameters.values(), extra]
+    )
+    return with_file_options(with_options(united, _options, "log", _given))
 
 
 def _given(flags: dict[str, Any]) -> GivenLog:
@@ -119,15 +129,9 @@ def _given(flags: dict[str, Any]) -> GivenLog:
     for option in ("since", "until", "recording"):
         if topic is None and flags[option] is not None:
             raise LogError(f"--{option}: it belongs to --from-topic, which names a topic.")
-    columns = {}
-    for pair in flags["columns"] or ():
-        field, separator, column = pair.partition("=")
-        if not separator:
-            raise LogError(f"--map {pair}: expected field=column, such as user=userId.")
-        columns[field] = column
     return GivenLog(
         paths=paths,
-        columns=columns,
+        told=(),
         limit=flags["limit"],
         sort=flags["sort"],
         topic=topic,

@@ -16,9 +16,6 @@ console = Console(stderr=True)
 logger = logging.getLogger(__name__)
 
 
-Columns = Annotated[
-    list[str] | None, typer.Option("--map", help="Column of a field, where its name differs: user=userId.")
-]
 Config = Annotated[Path | None, typer.Option(help="TOML file of settings.", show_default="freshrank.toml, if there")]
 
 
@@ -47,24 +44,6 @@ def warm_up_kernels(settings: Settings) -> None:
         said = "Compiling the kernels, once for this version: this takes about half a minute."
         logger.info(said) if are_logs_json() else console.print(said)
     warm_up()
-
-
-def pairs_of(columns: list[str] | None) -> dict[str, str]:
-    """Take `--map field=column` apart.
-
-    >>> pairs_of(["user=userId", "item=articleId"])
-    {'user': 'userId', 'item': 'articleId'}
-
-    Raises:
-        UsageError: There is no `=` in one.
-    """
-    pairs = {}
-    for pair in columns or []:
-        field, separator, column = pair.partition("=")
-        if not separator:
-            raise UsageError(f"--map {pair}: expected field=column, such as user=userId.")
-        pairs[field] = column
-    return pairs
 
 
 def check_writable(path: Path) -> None:

@@ -68,7 +68,7 @@ def replay(
     result = _replay(
         log.find(settings, say),
         settings,
-        columns=log.columns,
+        told=log.told,
         limit=log.limit,
         sort=log.sort,
         protocol=asked,
@@ -93,6 +93,6 @@ def _replay(log: Path | Sequence[str], settings: Settings, **arguments: Any) -> 
     warm_up_kernels(settings)
     name = log.name if isinstance(log, Path) else Path(log[0]).name
     with progress_of(name, console) as progress:
-        result = replay_log(log, settings, progress=progress, **arguments)
+        result = replay_log(log, settings, progress=progress, tell=lambda said: say(f"read as: {said}"), **arguments)
     show_result(result, console)
     return result

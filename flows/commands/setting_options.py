@@ -17,11 +17,17 @@ GivenSettings = Mapping[str, Any]
 
 OF_A_JOB: Final = tuple(each.name for each in all_settings() if not each.is_table and not each.is_secret)
 """Settings that `run` and `check` take: all but tables, lists and secrets."""
+OF_FILES: Final = ("seed", "time_unit", "time_zone", "time_format")
+"""Settings that come with the options of the protocol, and with those of files."""
 OF_A_REPLAY: Final = (
-    *(each.name for each in all_settings() if each.name in OF_A_JOB and each.decides_lists and each.name != "seed"),
+    *(
+        each.name
+        for each in all_settings()
+        if each.name in OF_A_JOB and each.decides_lists and each.name not in OF_FILES
+    ),
     *("recovery", "max_reject_rate"),
 )
-"""Settings that `replay` takes. `seed` comes with the options of the protocol."""
+"""Settings that `replay` takes."""
 
 
 def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -63,7 +63,7 @@ def tune_settings(
     job = job_of(log, settings, rules)
     asked = {
         "version": version("freshrank"),
-        "log": [*digests_of(job.logs), job.columns, job.limit, job.sort],
+        "log": [*digests_of(job.logs), job.told, job.limit, job.sort],
         "share": share,
         "metric": measure,
         "space": found_space.described(),

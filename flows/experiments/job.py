@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from flows.errors import JobError, UsageError
 from flows.evaluation.protocol import Protocol
+from flows.formats.file_format import FileOptions
 from flows.settings import Settings, all_settings
 
 
@@ -24,7 +25,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Files, or patterns of them."""
     settings: dict[str, Any]
     protocol: Protocol
-    columns: dict[str, str] = {}
+    told: tuple[tuple[str, FileOptions], ...] = ()
+    """How files are read, by patterns of their names; it comes before what the settings say."""
     limit: int | None = None
     sort: bool = False
     watched: bool = False
@@ -34,6 +36,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     interim_from: int = 0
     interim_every: int = 0
     """Told after each so many interactions, counted from `interim_from`."""
+
+
+def told_of(job: Job) -> list[tuple[str, FileOptions]]:
+    """Return all that is told of the files of a job."""
+    return [*job.told, *Settings(**job.settings).told]
 
 
 class ProgressMessage(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -22,6 +22,7 @@ from flows.experiments.job import (
     StoppedError,
     read_replayed,
     run_job,
+    told_of,
 )
 from flows.experiments.search_space import Space
 from flows.experiments.trials import Study, Trial
@@ -142,7 +143,7 @@ def first_part(job: Job, share: float, whole: ReplayOutput) -> tuple[Job, int]:
     warmup = int(
         protocol.warmup * whole.report["interactions"]
     )  # as `flows.evaluation.evaluator.ProtocolEvaluator` counts
-    opened = open_logs(part.logs, part.columns, sort=part.sort, limit=part.limit)
+    opened = open_logs(part.logs, told=told_of(part), sort=part.sort, limit=part.limit)
     events = survey(opened, Settings(**job.settings), protocol).events
     if warmup >= events:
         raise UsageError(

@@ -66,7 +66,7 @@ def run(job: Job, tell: Callable[[ProgressMessage], object]) -> ReplayOutput:
     result = replay(
         job.logs,
         settings,
-        columns=job.columns or None,
+        told=job.told,
         limit=job.limit,
         sort=job.sort,
         protocol=job.protocol,

@@ -2,7 +2,7 @@
 
 import glob
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from flows.errors import LogError
@@ -11,12 +11,14 @@ from flows.files.merge import MergedSource, decode_marked
 from flows.files.open_log import Log, open_log
 from flows.files.record_source import Progress
 from flows.files.sort import SortedSource
+from flows.formats.file_format import FileOptions
 
 
 def open_logs(
     paths: str | Path | Iterable[str | Path],
     map: Mapping[str, str] | None = None,
     *,
+    told: Sequence[tuple[str, FileOptions]] = (),
     sort: bool = False,
     batch_size: int = 1_000,
     limit: int | None = None,
@@ -29,7 +31,8 @@ def open_logs(
 
     Args:
         paths: Files, or patterns such as `"clicks/2026-11-*.parquet"`, whose files come in the order of their names.
-        map: As of `open_log`, for every file.
+        map: As of `open_log`, for every file that has such columns or fields.
+        told: As of `open_log`.
         sort: Sort by time first, see `flows.files.sort`.
         batch_size, limit, progress: As of `flows.files.record_source.RecordSource`.
 
@@ -39,15 +42,16 @@ def open_logs(
     files = find_files(paths)
     seen: Counter[str] = Counter()
     if len(files) == 1 and not sort:
-        return open_log(files[0], map, batch_size=batch_size, limit=limit, progress=progress)
+        return open_log(files[0], map, told=told, batch_size=batch_size, limit=limit, progress=progress)
     logs = []
     for file in files:
-        logs.append(open_log(file, map, partition=seen[topic_of(file)]))
+        logs.append(open_log(file, map, told=told, is_one_of_several=len(files) > 1, partition=seen[topic_of(file)]))
         seen[topic_of(file)] += 1
-    name = ", ".join(str(file) for file in files)
-    if sort:
-        return Log(SortedSource(logs, name, batch_size=batch_size, limit=limit, progress=progress), decode_marked)
-    return Log(MergedSource(logs, name, batch_size=batch_size, limit=limit, progress=progress), decode_marked)
+    name, said = ", ".join(str(file) for file in files), tuple(each for log in logs for each in log.source.said)
+    united = SortedSource if sort else MergedSource
+    source = united(logs, name, batch_size=batch_size, limit=limit, progress=progress)
+    source.said = said
+    return Log(source, decode_marked)
 
 
 def short_name(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Read a recorded log as the flow's source: from a file, plain, gzip or zstd, one record a line, in constant memory."""
+"""Read a recorded log as the flow's source: from a file, plain, gzip or zstd, record by record, in constant memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, count, repeat
@@ -9,7 +9,8 @@ from typing_extensions import override
 
 from flows.files.compression import Pieces
 from flows.files.record_source import Progress, RecordSource
-from flows.formats.validation import MAX_RECORD_BYTES
+from flows.formats.file_format import FileFormat, Kind
+from flows.formats.record_cutting import JsonObjects, QuotedRecords, blocks_of_lines, transcode
 from flows.messages import Raw
 
 COMPRESSED_ENDINGS: Final = (".gz", ".zst")
@@ -20,17 +21,17 @@ Positions: TypeAlias = Callable[[], tuple[str, Iterable[tuple[int, int]]]]
 
 
 class LogSource(RecordSource):
-    """One log file as one topic with one partition, a record a line.
+    """One log file as one topic with one partition.
 
-    A record is a physical line without its newline, so a quoted CSV field cannot hold a newline: the decoder
-    finds two malformed rows. Offsets count lines from 0, blank ones too, but not the CSV header. A line
-    longer than `MAX_RECORD_BYTES` is cut just beyond that, which the decoder rejects.
+    A record is a line without its newline, a CSV record over several lines, or a JSON object. Offsets count records
+    from 0, blank lines too, but not the CSV header. A line longer than `MAX_RECORD_BYTES` is cut just beyond that,
+    which the decoder rejects.
 
     Args:
         path: The file. `open_log` checks it.
-        header: Whether the first line is a CSV header.
+        format: How it is cut into records; None: as JSON Lines.
         partition: The number of the partition that the file is read as.
-        positions: Gives partition and offset of each line, in order; None: lines are counted from 0.
+        positions: Gives partition and offset of each line, in order; None: records are counted from 0.
         batch_size, limit, progress: As of `RecordSource`.
     """
 
@@ -38,7 +39,7 @@ class LogSource(RecordSource):
         self,
         path: Path,
         *,
-        header: bool = False,
+        format: FileFormat | None = None,
         partition: int = 0,
         positions: Positions | None = None,
         batch_size: int = 1_000,
@@ -47,7 +48,7 @@ class LogSource(RecordSource):
     ) -> None:
         super().__init__(path, batch_size=batch_size, limit=limit, progress=progress)
         self.path = path
-        self.header = header
+        self.format = format or FileFormat(Kind.JSON_LINES)
         self.partition = partition
         self.positions = positions
 
@@ -58,21 +59,27 @@ class LogSource(RecordSource):
 
     @override
     def where(self, raw: Raw) -> str:
-        """Name a record as editors do: `events.csv.gz:4713`, where the first line, header or not, is 1.
+        """Name a record as editors name lines: `events.csv.gz:4713`, where the first, header or not, is 1.
 
-        A record that was taken from a topic is named by its position there.
+        Where records are spread over lines it is the number of the record. A record that was taken from a topic is
+        named by its position there.
         """
         if self.positions is not None:
             return raw.source
-        return f"{self.path.name}:{raw.offset + (2 if self.header else 1)}"
+        return f"{self.path.name}:{raw.offset + (2 if self.has_header else 1)}"
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the first record names columns."""
+        return self.format.kind == Kind.CSV and self.format.header
 
     @override
-    def read(self) -> "_Lines":
-        return _Lines(self)
+    def read(self) -> "_Records":
+        return _Records(self)
 
 
-class _Lines:
-    """One reading of a file, line by line."""
+class _Records:
+    """One reading of a file, record by record."""
 
     def __init__(self, source: LogSource) -> None:
         self._source = source
@@ -92,13 +99,26 @@ class _Lines:
 
     def __iter__(self) -> Iterator[Raw]:
         source = self._source
-        lines = chain.from_iterable(blocks_of_lines(self._pieces, lambda: self._pieces.damage is None))
-        if source.header:
-            next(lines, None)
+        records = chain.from_iterable(self._blocks())
+        if source.has_header:
+            next(records, None)
         if source.positions is None:
-            return map(Raw, repeat(source.topic), repeat(source.partition), count(), lines)
+            return map(Raw, repeat(source.topic), repeat(source.partition), count(), records)
         topic, positions = source.positions()
-        return (Raw(topic, *position, line) for position, line in zip(positions, lines, strict=False))
+        return (Raw(topic, *position, record) for position, record in zip(positions, records, strict=False))
+
+    def _blocks(self) -> Iterator[list[bytes]]:
+        format = self._source.format
+        pieces = transcode(self._pieces, format.encoding)
+        if format.kind == Kind.JSON_STREAM:
+            return JsonObjects(self._is_whole)(pieces)
+        lines = blocks_of_lines(pieces, self._is_whole, format.newline)
+        if format.kind == Kind.CSV and format.quotes:
+            return QuotedRecords(format.delimiter, format.newline)(lines)
+        return lines
+
+    def _is_whole(self) -> bool:
+        return self._pieces.damage is None
 
 
 def topic_of(path: Path) -> str:
@@ -111,27 +131,3 @@ def topic_of(path: Path) -> str:
     for ending in (*COMPRESSED_ENDINGS, *KIND_ENDINGS):
         name = name.removesuffix(ending) or name
     return name
-
-
-def blocks_of_lines(pieces: Iterable[bytes], is_whole: Callable[[], bool] = lambda: True) -> Iterator[list[bytes]]:
-    r"""Cut pieces of a file into lines, which come in blocks: all the lines that end in one piece.
-
-    Args:
-        pieces: The bytes of the file.
-        is_whole: Asked after the last piece whether the file ends there. If so, a last line without a newline
-            counts. If not, it is dropped: it may be cut short, and half a number is a number too.
-
-    >>> list(blocks_of_lines([b"a\nb", b"b", b"b\n\nc"]))
-    [[b'a'], [b'bbb', b''], [b'c']]
-    """
-    tail = bytearray()
-    for piece in pieces:
-        first, *others = piece.split(b"\n")
-        tail += first[: MAX_RECORD_BYTES + 1 - len(tail)]
-        if others:
-            *middle, rest = others
-            block = [bytes(tail), *middle]
-            tail = bytearray(rest[: MAX_RECORD_BYTES + 1])
-            yield block
-    if tail and is_whole():
-        yield [bytes(tail)]

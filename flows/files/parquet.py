@@ -4,7 +4,7 @@ Each row becomes the JSON record that the same event would be on the input topic
 `flows.formats.validation` hold for it, and a reject shows the row as text.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +14,11 @@ from typing_extensions import override
 from flows.errors import LogError
 from flows.files.line_source import topic_of
 from flows.files.record_source import Progress, Reading, RecordSource
+from flows.formats.csv_detection import fields_of_columns
+from flows.formats.detection import MOST_RECORDS
+from flows.formats.file_format import FileFormat, FileOptions, Kind
+from flows.formats.time_detection import detect_times
+from flows.formats.times import TimeFormat
 from flows.messages import Raw
 
 if TYPE_CHECKING:
@@ -64,23 +69,35 @@ class ParquetSource(RecordSource):
         return _Rows(self)
 
 
-def open_parquet(path: Path, fields: Callable[[Sequence[str]], Sequence[str]], **reading: Any) -> ParquetSource:
+def open_parquet(path: Path, options: FileOptions, **reading: Any) -> tuple[ParquetSource, FileFormat]:
     """Look at the columns of a Parquet file and prepare to read it as a log.
 
     Args:
         path: The file.
-        fields: Says which field each column of a header holds (`flows.files.open_log.fields_of_columns`).
+        options: What is told of it.
         reading: As of `ParquetSource`.
 
     Raises:
         LogError: pyarrow is not installed, the file is damaged, or a column is missing or of a type that cannot hold
             its field.
     """
-    schema = _open(path).schema_arrow
-    columns = {field: name for field, name in zip(fields(schema.names), schema.names, strict=True) if field}
+    from pyarrow import types as t
+
+    file = _open(path)
+    schema = file.schema_arrow
+    held, fields = fields_of_columns(str(path), schema.names, options.fields, is_shared=options.is_shared)
+    columns = {field: name for field, name in zip(held, schema.names, strict=True) if field}
     for field, column in columns.items():
         _check_type(f"{path}: column {column!r}", field, schema.field(column).type)
-    return ParquetSource(path, columns, **reading)
+    type = schema.field(columns["timestamp"]).type
+    if t.is_timestamp(type) or t.is_date(type):
+        times, notes = TimeFormat(), tuple[str, ...]()
+    else:
+        first = next(file.iter_batches(MOST_RECORDS, columns=[columns["timestamp"]]), None)
+        samples = [] if first is None else [time for time in _values("timestamp", first[0]) if time is not None]
+        times, notes = detect_times(str(path), samples, options)
+    format = FileFormat(Kind.PARQUET, fields=fields, times=times, notes=notes)
+    return ParquetSource(path, columns, **reading), format
 
 
 class _Rows:

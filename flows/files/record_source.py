@@ -46,6 +46,7 @@ class RecordSource(FixedPartitionedSource[Raw, int]):
         progress: Told how far the reading is.
 
     Attributes:
+        said: How each file is read, in a sentence.
         damage: A message that says what is wrong with the log and about where, or None. Known once the flow
             has ended.
     """
@@ -62,6 +63,7 @@ class RecordSource(FixedPartitionedSource[Raw, int]):
         self.batch_size = batch_size
         self.limit = limit
         self.progress = progress
+        self.said: tuple[str, ...] = ()
         self.damage: str | None = None
 
     @abstractmethod

@@ -207,13 +207,16 @@ def unit_of(numbers: Sequence[float]) -> tuple[str | None, str]:
         return "s", ""
     if _are_digits_of_dates(told):
         return None, "dates written as digits, or a count"
-    for unit, per_second in SECONDS_OF.items():
-        fitting = sum(SURELY_NUMBERS * per_second <= number < END_OF_TIME * per_second for number in told)
-        if fitting * 10 >= len(told) * 9:
-            return unit, ""
+    fitting = {
+        unit: sum(SURELY_NUMBERS * per_second <= number < END_OF_TIME * per_second for number in told)
+        for unit, per_second in SECONDS_OF.items()
+    }
+    (first, most), (_, second), *_ = sorted(fitting.items(), key=lambda each: -each[1])
+    if most * 2 > len(told) and second * 10 < len(told):
+        return first, ""
     if min(told) < RELATIVE and max(told) < SURELY_NUMBERS:
         return "s", "counted from 0"
-    return None, "seconds, days, minutes or another count"
+    return None, "in several units" if most else "seconds, days, minutes or another count"
 
 
 def _are_digits_of_dates(numbers: Sequence[float]) -> bool:

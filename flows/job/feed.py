@@ -1,7 +1,7 @@
 """Feed: write a recorded log into the input topic, as if its events came now."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from flows.errors import UsageError
 from flows.files.open_log import Log, LogError, open_log
+from flows.formats.file_format import FileOptions
 from flows.formats.json_events import encode_event
 from flows.job.preflight import require_brokers
 from flows.kafka.admin import create_topic, partitions
@@ -40,7 +41,7 @@ def feed(
     settings: Settings,
     topic: str,
     rate: float | None = None,
-    columns: Mapping[str, str] | None = None,
+    told: Sequence[tuple[str, FileOptions]] = (),
     *,
     if_empty: bool = False,
 ) -> Fed:
@@ -50,11 +51,11 @@ def feed(
     that is named like the topic, the job gives the very lists that a replay of the log gives.
 
     Args:
-        log: CSV or JSON Lines, plain, `.gz` or `.zst`.
+        log: CSV or JSON, plain, `.gz` or `.zst`, or Parquet.
         settings: Where the brokers are, and the size of a topic that is created.
         topic: The topic to write to.
         rate: Events per second; None: as fast as they go.
-        columns: For CSV, the header's name of a field's column where the two differ.
+        told: How files are read, by patterns of their names. It comes before what the settings say.
         if_empty: Do nothing where the topic has held an event before.
 
     Raises:
@@ -65,7 +66,7 @@ def feed(
     if rate is not None and not rate > 0.0:
         raise UsageError(f"rate: expected events per second, above 0; got {rate}")
     batch = BATCH if rate is None else max(1, min(BATCH, int(rate / BATCHES_A_SECOND)))
-    opened = open_log(log, columns, batch_size=batch)
+    opened = open_log(log, told=[*told, *settings.told], batch_size=batch)
     client = settings.client()
     require_brokers(settings, {"input_topic": topic}, may_be_missing=True)
     if settings.create_topics:
