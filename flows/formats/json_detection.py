@@ -12,7 +12,7 @@ from flows.formats.field_map import paths_of, picker
 from flows.formats.file_format import FileFormat, FileOptions
 from flows.formats.time_detection import detect_times
 
-KINDS = ("interaction", "item", "forget")
+KINDS = ("interaction", "item", "request", "forget")
 """Values of the field `kind`."""
 DEEPEST = 3
 """How deep names are looked for, for advice."""
@@ -88,7 +88,7 @@ def _by_kind(place: str, objects: Sequence[dict[str, Any]], paths: dict[str, str
     others = list(dict.fromkeys(kind for kind in kinds if isinstance(kind, str) and kind not in KINDS))
     if others and len([kind for kind in kinds if kind in others]) == len(objects):
         raise LogError(
-            f"{place}: expected the field kind to be interaction, item or forget, or absent; found "
+            f"{place}: expected the field kind to be interaction, item, request or forget, or absent; found "
             f"{', '.join(others[:5])}. If it is the type of event: --map event=kind"
         )
     parted: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
