@@ -74,20 +74,21 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
     existing = (
         decoded.events if connections.exists is None else where("where", decoded.events, connections.exists, counters)
     )
-    events = op.key_on("shard", existing, lambda event: SHARD)
+    events = op.flat_map_batch("shard", existing, lambda batch: [(SHARD, event) for event in batch])
     fresh = clean("clean", events, s.dedup_window, s.hold_back, counters, store)
     examples = features("features", fresh, s.rewards, s.fill, store, s.by_value, connections.is_positive)
     if connections.requests_before_visits:
         examples = visits("visits", examples)
-    asked = refresh("refresh", examples, s.refresh, s.refreshes, s.fallback, s.max_users, store)
+    if s.makes_requests:
+        examples = refresh("refresh", examples, s.refresh, s.refreshes, s.fallback, s.max_users, store)
     is_scored = connections.scores is not None
     ranked = learn(
-        "learn", asked, s.build_model, s.top, is_scored, counters, store, connections.watch, connections.asker, s.why
+        "learn", examples, s.build_model, s.top, is_scored, counters, store, connections.watch, connections.asker, s.why
     )
     lists = emit("emit", ranked, s.emit, s.emit_interval, s.max_users, s.min_score, counters, store)
-    decided = op.key_rm("unshard", lists)
+    decided = op.flat_map_batch("unshard", lists, lambda batch: [decided for _, decided in batch])
 
-    messages = encode("encode", decided, s.model_version, s.top, counters, connections.latency)
+    messages = encode("encode", decided, s.model_info.version, s.top, counters, connections.latency)
     op.output("sink", messages, connections.lists)
     if connections.scores is not None:
         op.output("scores", decided, connections.scores)

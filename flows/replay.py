@@ -199,7 +199,7 @@ def replay(
     for sentence in opened.source.said:
         tell(sentence)
     scores = scores or PrequentialScorer(k=protocol.ks[0])
-    if scores.reliability is None and settings.build_model().scores_are_probabilities:
+    if scores.reliability is None and settings.model_info.scores_are_probabilities:
         scores.reliability = Reliability()
     counters, latency = Counters(), LatencyHistogram()
     for path in (out, rejects):

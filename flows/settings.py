@@ -30,7 +30,7 @@ from flows.steps.emit import Policy
 from flows.steps.impute import Filling
 from recmodels.base import Recommender
 from recmodels.exploration.explorer import Explorer
-from recmodels.specification import build_model
+from recmodels.specification import ModelInfo, build_model, model_info
 
 __all__ = ["Settings", "SettingsError"]
 
@@ -338,7 +338,7 @@ class Settings(BaseSettings):
     @field_validator("model")
     @classmethod
     def _model_exists(cls, model: str) -> str:
-        build_model(model, repeats="allow")
+        model_info(model)
         return model
 
     @field_validator("fields")
@@ -410,9 +410,15 @@ class Settings(BaseSettings):
         return Explorer(model, share=self.explore, seed=self.seed) if self.explore else model
 
     @property
-    def model_version(self) -> str:
-        """Name and version of the model, as each list says it."""
-        return self.build_model().version
+    def model_info(self) -> ModelInfo:
+        """What is known of the model without making it."""
+        info = model_info(self.model)
+        return info._replace(version=Explorer.version_of(info.version)) if self.explore else info
+
+    @property
+    def makes_requests(self) -> bool:
+        """Whether the job asks for lists itself: of idle users, and the fallback list."""
+        return self.refresh > 0 or self.fallback
 
     def client(self) -> dict[str, Any]:
         """Return the librdkafka settings that every Kafka client of the job shares.

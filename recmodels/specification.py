@@ -5,7 +5,8 @@ import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeVar
 
 from river import base
 
@@ -33,6 +34,15 @@ GRAMMAR = (
     "package.module:Class, with literal arguments in brackets if it has any, such as "
     "blend(max_users=50000) or river:reco.BiasedMF(n_factors=32); blend+… has the others as members"
 )
+
+
+class ModelInfo(NamedTuple):
+    """What is known of a model without making it again."""
+
+    version: str
+    """Name and version, as in each list."""
+    uses_kernels: bool
+    scores_are_probabilities: bool
 
 
 class SpecificationError(ValueError):
@@ -89,6 +99,20 @@ def build_model(
     model = _call(specification, made, positional, {"repeats": repeats, **taken, **named})
     _call(specification, model.counting.allocate, [], {})  # tables too large for the machine show here
     return model
+
+
+@lru_cache(maxsize=64)
+def model_info(specification: str) -> ModelInfo:
+    """Return what is known of a model. It is made once for each specification, and again only if that failed.
+
+    Raises:
+        SpecificationError: As of `build_model`.
+
+    >>> model_info("blend+popularity(half_life=5.0)")
+    ModelInfo(version='blend+popularity/1', uses_kernels=True, scores_are_probabilities=True)
+    """
+    model = build_model(specification)
+    return ModelInfo(model.version, model.uses_kernels, model.scores_are_probabilities)
 
 
 def build_members(specification: str, seed: int = 0, **bounds: int) -> list[Recommender]:

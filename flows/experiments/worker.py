@@ -46,7 +46,7 @@ def main() -> int:
 def run(job: Job, tell: Callable[[ProgressMessage], object]) -> ReplayOutput:
     """Run a job in this process."""
     settings = Settings(**job.settings)
-    if settings.build_model().uses_kernels:
+    if settings.model_info.uses_kernels:
         warm_up()
     k = job.protocol.ks[0]
     scores = PrequentialScorer(k, ListMetrics(min(k, settings.top)))

@@ -104,7 +104,7 @@ def gather(settings: Settings, connections: KafkaConnections) -> MetricSources:
         counters=connections.counters,
         latency=connections.latency,
         watched=connections.watched,
-        info={"version": _version(), "model": settings.model_version, "input_topic": settings.input_topic},
+        info={"version": _version(), "model": settings.model_info.version, "input_topic": settings.input_topic},
         lags=Lag(settings.client(), settings.input_topic, connections.watched.positions),
         writers=connections.writers,
         skipped=connections.reader.skipped,

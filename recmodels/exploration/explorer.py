@@ -183,7 +183,12 @@ class Explorer(Recommender):
     @property
     def version(self) -> str:
         """Names the model in every list it makes."""
-        return f"{self.model.version}+explore"
+        return self.version_of(self.model.version)
+
+    @staticmethod
+    def version_of(version: str) -> str:
+        """Return the version of an explorer around a model of this version."""
+        return f"{version}+explore"
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return the whole state: the model's, and `explore.*`."""

@@ -207,7 +207,7 @@ def built_steps() -> tuple[list[str], list[str]]:
         dead_letter=lambda rejected: rejected,
         scores=TestingSink([]),
     )
-    rendered = to_rendered(build_flow(Settings(), connections))
+    rendered = to_rendered(build_flow(Settings(refresh=60.0), connections))
     outer, inner = [], []
 
     def walk(step: object) -> None:
