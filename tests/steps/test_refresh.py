@@ -11,6 +11,9 @@ import pytest
 from flows.evaluation.scorer import PrequentialScorer
 from flows.messages import FALLBACK_USER, Forget, Interaction, Prepared, Ranked, Refresh
 from flows.monitoring.counters import Counters
+from flows.replay import replay
+from flows.sample import EVENTS
+from flows.settings import Settings
 from flows.state.store import Store
 from flows.steps.emit import Emitter
 from flows.steps.refresh import MOST, ROUND, STRANGERS_ROUND, Refresher
@@ -221,3 +224,13 @@ def test_served_is_what_a_reader_would_hold_who_takes_the_strangers_list_where_t
     assert scores.served.hit_rate == 3 / 6, "bob's list was made anew"
     assert (len(scores.users), len(scores.items)) == (2, 3), "a request is nobody's event"
     assert set(scores.last_lists(9)) == {"ann", "bob"}
+
+
+def test_refresh_may_be_turned_off_and_on_in_a_recovery_directory(tmp_path: Path) -> None:
+    refreshed = []
+    for limit, seconds in ((500, 3_600.0), (1_000, 0.0), (1_500, 3_600.0)):
+        settings = Settings(model="history", recovery=tmp_path / "state", refresh=seconds)
+        result = replay(EVENTS, settings, limit=limit)
+        assert (result.counters.learned, result.counters.duplicate) == (500, 0), "it goes on where it was"
+        refreshed.append(result.counters.refreshed)
+    assert refreshed[1] == 0 < min(refreshed[0], refreshed[2])
