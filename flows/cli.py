@@ -8,6 +8,7 @@ import typer
 
 from flows.commands import compare, job, replay, serve, show, tune
 from flows.commands.options import console
+from flows.commands.plain_text import plain
 from flows.errors import JobError, UsageError
 from flows.monitoring.logging_setup import are_logs_json
 from recmodels.specification import SpecificationError
@@ -56,7 +57,8 @@ def _end(message: object, status: int) -> None:
     if are_logs_json():
         logger.critical("%s", message)
     else:
-        console.print(f"freshrank: {message}", style="red", highlight=False, markup=False, soft_wrap=True)
+        said = plain(f"freshrank: {message}", keep="\n")
+        console.print(said, style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(status)
 
 

@@ -16,6 +16,7 @@ from flows.evaluation.outcomes import Outcomes
 from flows.evaluation.protocol import Protocol
 from flows.evaluation.ranking_metrics import metrics_at, series
 from flows.evaluation.scorer import PrequentialScorer
+from flows.files.apart import expect_apart
 from flows.files.inputs import find_files, open_logs
 from flows.files.record_source import Progress
 from flows.files.sinks import Discard, ListFile, RejectFile
@@ -194,6 +195,7 @@ def replay(
             "--recovery: a replay that resumes keeps no account of a protocol; of its switches only --k and --window "
             "go with it. Leave --recovery out, or the others."
         )
+    expect_apart([("the log", file) for file in find_files(log)], [("out", out), ("rejects", rejects)])
     every = [*told, *settings.told]
     opened = open_logs(log, columns, told=every, sort=sort, batch_size=batch, limit=limit, progress=progress)
     for sentence in opened.source.said:

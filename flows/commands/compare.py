@@ -7,12 +7,13 @@ import orjson
 import typer
 
 from flows.commands.compare_view import progress_of_all, show_comparison
-from flows.commands.console import read_titles, typed_command
+from flows.commands.console import typed_command
 from flows.commands.experiment_options import Processes, Results, core_count, job_of
 from flows.commands.log_options import GivenLog, with_log
 from flows.commands.options import (
     Config,
     check_writable,
+    config_file,
     console,
     say,
     settings_of,
@@ -23,6 +24,8 @@ from flows.commands.setting_options import GivenSettings, with_settings
 from flows.evaluation.ranking_metrics import check_measure
 from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache
 from flows.experiments.compare import ModelResult, compare, expect_several
+from flows.files.apart import expect_apart
+from flows.files.titles import read_titles
 from flows.report.data import Measured
 from flows.report.page import expect_libraries, write_html
 
@@ -54,8 +57,13 @@ def compare_models(
     asked = protocol(settings)
     measure = metric or f"hit_rate@{asked.ks[0]}"
     check_measure(measure, asked.ks, asked.requests)
-    if json is not None and str(json) != "-":
-        check_writable(json)
+    written = None if json is None or str(json) == "-" else json
+    expect_apart(
+        [*log.reads(), ("--items", items), ("--config", config_file(config))],
+        [*log.writes(), ("--json", written), ("--html", html)],
+    )
+    if written is not None:
+        check_writable(written)
     titles = {} if items is None else read_titles(items)
     if html is not None:
         expect_libraries()
@@ -73,18 +81,19 @@ def compare_models(
             anew=anew,
             seed=asked.seed,
         )
-    show_comparison(found, measure, console)
     if html is not None:
         told = [each.sentence() for each in found.differences if each.measure == measure]
         page = [_measured(one) for one in found.contenders]
         write_html(html, page, typed_command(), titles=titles, sentences=told, window=asked.window)
-        say(f"{html} shows it.")
     if json is not None:
         data = orjson.dumps(found.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        if str(json) == "-":
+        if written is None:
             typer.echo(data, nl=False)
         else:
-            json.write_bytes(data)
+            written.write_bytes(data)
+    show_comparison(found, measure, console)
+    if html is not None:
+        say(f"{html} shows it.")
 
 
 def _measured(one: ModelResult) -> Measured:

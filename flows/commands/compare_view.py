@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from flows.commands.console import PLAIN_SECONDS
+from flows.commands.plain_text import plain
 from flows.experiments.compare import Comparison, Difference, ModelResult, Tell
 from flows.experiments.job import ProgressMessage
 from flows.files.inputs import short_name
@@ -24,7 +25,7 @@ def progress_of_all(names: Sequence[str], console: Console) -> Iterator[Tell]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[events]:,} events"))
     with Progress(*columns, console=console, transient=True) as bar:
-        tasks = {name: bar.add_task(escape(name), total=1.0, events=0) for name in names}
+        tasks = {name: bar.add_task(escape(plain(name)), total=1.0, events=0) for name in names}
 
         def tell(name: str, told: ProgressMessage) -> None:
             if told.step is None:
@@ -55,10 +56,10 @@ def show_comparison(found: Comparison, measure: str, console: Console) -> None:
     first = found.contenders[0]
     log = first.report["log"]
     counts = f"{log['events']:,} events, {log['users']:,} users, {log['items']:,} items, {log['rejected']:,} rejected"
-    table = Table(title=f"{short_name(log['path'])}: {counts}", title_justify="left")
+    table = Table(title=escape(plain(f"{short_name(log['path'])}: {counts}")), title_justify="left")
     table.add_column("measure", no_wrap=True)
     for one in found.contenders:
-        table.add_column(escape(one.model), justify="right", overflow="fold")
+        table.add_column(escape(plain(one.model)), justify="right", overflow="fold")
     for name in first.values:
         table.add_row(name, *(f"{one.values[name]:.4f}" for one in found.contenders))
     table.add_section()
@@ -79,7 +80,7 @@ def show_comparison(found: Comparison, measure: str, console: Console) -> None:
 
 
 def _say(sentence: str, console: Console) -> None:
-    console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    console.print(plain(sentence), highlight=False, markup=False, soft_wrap=True)
 
 
 def _difference(difference: Difference) -> str:

@@ -1,21 +1,19 @@
 """What a person sees: progress while a log is read, and what came of it."""
 
-import csv
-import gzip
-import io
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich import progress as rich_progress
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
-from flows.errors import UsageError
+from flows.commands.plain_text import plain
 from flows.files.inputs import short_name
 from flows.files.record_source import Progress
 from flows.replay import ReplayResult
@@ -32,7 +30,7 @@ def progress_of(name: str, console: Console) -> Iterator[Progress]:
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[events]:,} events"))
     with rich_progress.Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task(name, total=None, events=0)
+        task = bar.add_task(escape(plain(name)), total=None, events=0)
         yield lambda done, total, events: bar.update(task, completed=done, total=total, events=events)
 
 
@@ -43,7 +41,8 @@ def _plain_progress(name: str, console: Console) -> Progress:
         nonlocal due
         if time.monotonic() >= due:
             due = time.monotonic() + PLAIN_SECONDS
-            console.print(f"{name}: {events:,} events, {done / max(total, 1):.0%} of the file")
+            said = f"{plain(name)}: {events:,} events, {done / max(total, 1):.0%} of the file"
+            console.print(said, markup=False)
 
     return tell
 
@@ -51,7 +50,8 @@ def _plain_progress(name: str, console: Console) -> Progress:
 def show_result(result: ReplayResult, console: Console) -> None:
     """Print what a replay found."""
     report = result.report()
-    table = Table(title=f"{result.settings.model} on {short_name(result.path)}", title_justify="left")
+    title = Text(plain(f"{result.settings.model} on {short_name(result.path)}"))
+    table = Table(title=title, title_justify="left")
     table.add_column("measure")
     table.add_column("value", justify="right")
     for name, value in result.metrics.items():
@@ -64,7 +64,7 @@ def show_result(result: ReplayResult, console: Console) -> None:
     table.add_row("latency p50, p99", f"{latency['p50']:,.0f} µs, {latency['p99']:,.0f} µs")
     table.add_row("peak memory", f"{report['peak_rss_mb']:,.0f} MB")
     console.print(table)
-    console.print(f"{result.counters.sentence()}.", highlight=False)
+    console.print(plain(f"{result.counters.sentence()}."), highlight=False, markup=False)
     if result.counters.late:
         console.print(
             f"{result.counters.late:,} events are older than one before them, and were learned in the order of the log "
@@ -81,23 +81,6 @@ def typed_command() -> str:
 def show_lists(result: ReplayResult, titles: Mapping[str, str], console: Console, length: int = 5) -> None:
     """Print the lists of the users who came last, with titles."""
     for user, items in result.last_lists.items():
-        console.print(f"\nfor user {user}:", highlight=False)
+        console.print(f"\nfor user {plain(user)}:", highlight=False, markup=False)
         for place, item in enumerate(items[:length], start=1):
-            console.print(f"  {place}. {titles.get(item, item)}", highlight=False, markup=False)
-
-
-def read_titles(path: str | Path) -> dict[str, str]:
-    """Read the titles of items from a CSV file with the columns `item` and `title`, plain or `.gz`.
-
-    Raises:
-        UsageError: The file cannot be read as such.
-    """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-        return {row["item"]: row["title"] for row in csv.DictReader(io.StringIO(text))}
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path}: expected a CSV file of items; it cannot be read: {error}.") from None
-    except KeyError as error:
-        raise UsageError(f"{path}: expected a CSV header with item and title; there is no {error}.") from None
+            console.print(f"  {place}. {plain(titles.get(item, item))}", highlight=False, markup=False)

@@ -12,6 +12,7 @@ import typer
 from flows.commands.file_options import Told, with_file_options
 from flows.commands.protocol_options import with_options
 from flows.errors import LogError, UsageError
+from flows.files.inputs import find_files
 from flows.files.recording import check_recording, record
 from flows.formats.reasons import RejectError
 from flows.formats.times import TimeFormat
@@ -41,6 +42,14 @@ class GivenLog:
     topic: str | None
     range: Range
     recording: Path
+
+    def reads(self) -> list[tuple[str, Path]]:
+        """Return the files that will be read, and what they are for a message."""
+        return [] if self.topic is not None else [("the log", file) for file in find_files(self.paths)]
+
+    def writes(self) -> list[tuple[str, Path]]:
+        """Return the file that will be written before the log is read."""
+        return [] if self.topic is None else [("--recording", self.recording)]
 
     def find(self, settings: Settings, say: Callable[[str], object] = lambda text: None) -> tuple[str, ...]:
         """Return the files to replay; where a topic was named, record it first.

@@ -1,12 +1,14 @@
 """What several commands share: arguments that mean the same everywhere, and how they are read."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from flows.commands.plain_text import plain
 from flows.errors import UsageError
 from flows.monitoring.logging_setup import are_logs_json
 from flows.settings import Settings, SettingsError, load_settings
@@ -21,7 +23,7 @@ Config = Annotated[Path | None, typer.Option(help="TOML file of settings.", show
 
 def say(sentence: str) -> None:
     """Print a sentence as it is, however long."""
-    console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    console.print(plain(sentence, keep="\n"), highlight=False, markup=False, soft_wrap=True)
 
 
 def settings_of(config: Path | None = None, **flags: Any) -> Settings:
@@ -44,6 +46,11 @@ def warm_up_kernels(settings: Settings) -> None:
         said = "Compiling the kernels, once for this version: this takes about half a minute."
         logger.info(said) if are_logs_json() else console.print(said)
     warm_up()
+
+
+def config_file(config: Path | None) -> Path:
+    """Return the file that settings are read from, whether it is there or not."""
+    return config or Path(os.environ.get("FRESHRANK_CONFIG", "freshrank.toml"))
 
 
 def check_writable(path: Path) -> None:

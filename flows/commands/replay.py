@@ -8,11 +8,12 @@ import orjson
 import typer
 
 from flows import sample
-from flows.commands.console import progress_of, read_titles, show_lists, show_result, typed_command
+from flows.commands.console import progress_of, show_lists, show_result, typed_command
 from flows.commands.log_options import GivenLog, with_log
 from flows.commands.options import (
     Config,
     check_writable,
+    config_file,
     console,
     say,
     settings_of,
@@ -23,6 +24,8 @@ from flows.commands.setting_options import OF_A_REPLAY, GivenSettings, with_sett
 from flows.commands.show_view import print_user
 from flows.errors import UsageError
 from flows.evaluation.model_observer import ModelObserver
+from flows.files.apart import expect_apart
+from flows.files.titles import read_titles
 from flows.inspection.describe import describe_user
 from flows.replay import ReplayResult
 from flows.replay import replay as replay_log
@@ -35,6 +38,7 @@ def demo() -> None:
     """Replay the bundled log of film ratings, and show some lists. Needs no broker."""
     console.print("30,000 ratings of films, one after the other: ask for the list, score it, learn the rating.")
     result = _replay(sample.EVENTS, settings_of(repeats="exclude"))
+    show_result(result, console)
     show_lists(result, read_titles(sample.ITEMS), console)
 
 
@@ -56,6 +60,10 @@ def replay(
     config: Config = None,
 ) -> None:
     """Run a recorded log through the flow, and measure by test-then-learn."""
+    expect_apart(
+        [*log.reads(), ("--items", items), ("--config", config_file(config))],
+        [*log.writes(), ("--out", out), ("--rejects", rejects), ("--report", report), ("--html", html)],
+    )
     titles = {} if items is None else read_titles(items)
     for written in (report, html):
         if written is not None:
@@ -76,15 +84,17 @@ def replay(
         rejects=rejects,
         watch=watch,
     )
-    if titles:
-        show_lists(result, titles, console)
-    if explain is not None and watch is not None and watch.model is not None:
-        print_user(describe_user(watch.model, explain, settings.top, titles), console)
     if report is not None:
         report.write_bytes(orjson.dumps(result.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if html is not None and watch is not None:
         write_html(html, [measured(result, watch)], typed_command(), titles=titles, window=asked.window)
-        console.print(f"{html} shows it.", highlight=False, markup=False)
+    show_result(result, console)
+    if html is not None:
+        say(f"{html} shows it.")
+    if titles:
+        show_lists(result, titles, console)
+    if explain is not None and watch is not None and watch.model is not None:
+        print_user(describe_user(watch.model, explain, settings.top, titles), console)
     if result.damage:
         raise UsageError(result.damage)
 
@@ -93,6 +103,4 @@ def _replay(log: Path | Sequence[str], settings: Settings, **arguments: Any) -> 
     warm_up_kernels(settings)
     name = log.name if isinstance(log, Path) else Path(log[0]).name
     with progress_of(name, console) as progress:
-        result = replay_log(log, settings, progress=progress, tell=lambda said: say(f"read as: {said}"), **arguments)
-    show_result(result, console)
-    return result
+        return replay_log(log, settings, progress=progress, tell=lambda said: say(f"read as: {said}"), **arguments)

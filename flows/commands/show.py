@@ -7,8 +7,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from flows.commands.console import read_titles
 from flows.commands.show_view import print_trends, print_user
+from flows.files.titles import read_titles
 from flows.inspection.describe import describe_trends, describe_user
 from flows.inspection.stored_model import read_stored
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.commands.plain_text import plain
 from flows.inspection.describe import HAD, PARTS
 
 
@@ -59,16 +60,16 @@ def _time(seconds: float) -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(plain(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(console: Console, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(plain(title)), title_justify="left")
     table.add_column("#", justify="right")
     for name in columns:
         table.add_column(name, justify="left" if name in ("item", "why") else "right", overflow="fold")
     for place, row in enumerate(rows, start=1):
-        table.add_row(str(place), *map(Text, row))  # as text: a title may look like markup
+        table.add_row(str(place), *(Text(plain(cell)) for cell in row))  # as text: a title may look like markup
     if table.row_count:
         console.print(table)
     else:

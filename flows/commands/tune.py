@@ -13,6 +13,7 @@ from flows.commands.log_options import GivenLog, with_log
 from flows.commands.options import (
     Config,
     check_writable,
+    config_file,
     console,
     say,
     settings_of,
@@ -27,6 +28,7 @@ from flows.experiments.search_space import read_space
 from flows.experiments.trials import Study
 from flows.experiments.tune import tune
 from flows.experiments.tuned_config import toml_writer, tuned_toml
+from flows.files.apart import expect_apart
 
 
 @with_log
@@ -57,6 +59,10 @@ def tune_settings(
     check_measure(measure, rules.ks, rules.requests)
     found_space = read_space(space, settings)
     path = study or out.with_suffix(".study")
+    expect_apart(
+        [*log.reads(), ("--space", space), ("--config", config_file(config))],
+        [*log.writes(), ("--out", out), ("--study", path)],
+    )
     for file in (out, path):
         check_writable(file)
     toml_writer()  # says now, not at the end, that it is missing
@@ -86,6 +92,6 @@ def tune_settings(
             tell=tell,
             ended=ended,
         )
-    show_tuned(tuned, console)
     out.write_text(tuned_toml(tuned, typed_command()), encoding="utf-8")
+    show_tuned(tuned, console)
     say(f"{out}: what freshrank run --config takes.")

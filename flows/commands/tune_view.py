@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from flows.commands.plain_text import plain
 from flows.experiments.compare import Tell
 from flows.experiments.job import ProgressMessage
 from flows.experiments.trials import Trial
@@ -26,7 +27,7 @@ def progress_of_trials(metric: str, console: Console) -> Iterator[tuple[Tell, Ca
 
         def tell(name: str, told: ProgressMessage) -> None:
             if name not in tasks:
-                tasks[name] = bar.add_task(escape(name), total=1.0, events=0)
+                tasks[name] = bar.add_task(escape(plain(name)), total=1.0, events=0)
             if told.step is None:
                 bar.update(tasks[name], completed=told.share, events=told.events, visible=told.share < 1.0)
 
@@ -38,7 +39,7 @@ def progress_of_trials(metric: str, console: Console) -> Iterator[tuple[Tell, Ca
                 "stopped early": f"stopped early, as half of the others had more than its {trial.value:.4f} by then",
             }
             said = f"trial {trial.number}: {value.get(trial.state, trial.state)}: {_settings(trial)}"
-            console.print(said, highlight=False, markup=False, soft_wrap=True)
+            console.print(plain(said), highlight=False, markup=False, soft_wrap=True)
 
         yield tell, ended
 
@@ -52,12 +53,12 @@ def show_tuned(tuned: Tuned, console: Console) -> None:
     table.add_column(f"{tuned.metric}, first {tuned.split:,}", justify="right")
     table.add_column("settings", overflow="fold")
     for trial in finished[:SHOWN]:
-        table.add_row(str(trial.number), f"{trial.value:.4f}", escape(_settings(trial)))
+        table.add_row(str(trial.number), f"{trial.value:.4f}", escape(plain(_settings(trial))))
     table.add_section()
     table.add_row("", f"{tuned.first[BEFORE]:.4f}", BEFORE)
     console.print(table)
     for sentence in conclusion(tuned):
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        console.print(plain(sentence), highlight=False, markup=False, soft_wrap=True)
 
 
 def _settings(trial: Trial) -> str:
