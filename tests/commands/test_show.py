@@ -3,10 +3,6 @@
 import hashlib
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +18,8 @@ from flows.state.recovery import RecoveryError, recovery_in
 from recmodels import Blend, RiverModel, build_model
 from recmodels.inspection.trends import TrendError, popular, rising
 from recmodels.inspection.user_profile import know
-from tests.support.cli import ROOT, freshrank
+from tests.support.cli import freshrank
+from tests.support.gate import kill, start_gated
 
 
 def answer(*arguments: object) -> dict[str, Any]:
@@ -112,23 +109,13 @@ def test_reading_changes_nothing(state: Path) -> None:
 
 @pytest.mark.process
 def test_a_model_is_read_as_it_was_when_its_job_was_killed(tmp_path: Path) -> None:
-    out, directory = tmp_path / "lists.jsonl", tmp_path / "state"
-    job = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "replay", str(EVENTS), "--out", str(out), "--recovery", str(directory)],
-        cwd=ROOT,
-        env={**os.environ, "FRESHRANK_EPOCH_SECONDS": "0.1"},
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while not out.exists() or out.stat().st_size < 2_000_000:
-            assert job.poll() is None, "it is killed before its end"
-            time.sleep(0.005)
-        done = freshrank("show", "1", "--state", directory)
-        assert done.returncode == WRONG
-        assert "a job is at work on this recovery directory" in done.stderr
-    finally:
-        job.send_signal(signal.SIGKILL)
-        job.wait()
+    directory = tmp_path / "state"
+    asked = ("replay", EVENTS, "--recovery", directory)
+    job = start_gated(8_000, *asked, FRESHRANK_EPOCH_SECONDS="0.1")
+    done = freshrank("show", "1", "--state", directory)
+    kill(job)
+    assert done.returncode == WRONG
+    assert "a job is at work on this recovery directory" in done.stderr
     before = digest(directory)
     model = read_stored(directory).model
     assert digest(directory) == before

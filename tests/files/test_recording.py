@@ -1,7 +1,11 @@
 """Recordings: whole or not there, and with the positions of the topic."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -79,6 +83,38 @@ def test_one_that_breaks_off_leaves_nothing(tmp_path: Path, name: str, fault: ty
     with pytest.raises(fault):
         record("events", breaking(), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+RECORDER = """
+import sys
+from pathlib import Path
+from flows.files.recording import record
+from flows.messages import Raw
+
+def records():
+    for offset in range(20_000):
+        yield Raw("events", 0, offset, bytes(200))
+    print("recording", flush=True)
+    sys.stdin.readline()
+
+record("events", records(), Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_recording_that_is_killed_has_no_name(tmp_path: Path, number: signal.Signals) -> None:
+    path, part = tmp_path / "e.jsonl", tmp_path / ".e.jsonl.part"
+    command = [sys.executable, "-c", RECORDER, str(path)]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, stderr=PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"recording\n"
+        assert part.stat().st_size > 1_000_000
+        process.send_signal(number)
+        process.wait(600)
+    assert not path.exists()
+    assert part.exists() is (number == signal.SIGKILL)
+    assert record("events", RECORDS, path) == 5, "what was left does not hinder the next"
 
 
 def test_while_it_is_written_it_has_another_name(tmp_path: Path) -> None:

@@ -1,9 +1,5 @@
 """`freshrank record` and `replay --from-topic`: a range of a topic becomes a log that replays as the job ran."""
 
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +17,9 @@ from flows.messages import Raw
 from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
-from tests.support.cli import ROOT, freshrank
+from tests.support.cli import freshrank
 from tests.support.flow import records_of
-from tests.support.kafka_fixtures import AnyBroker, NewTopic, config, delete_before, fill, until
+from tests.support.kafka_fixtures import AnyBroker, NewTopic, config, delete_before, fill
 from tests.support.kafka_jobs import Job, consume, produce
 
 pytestmark = pytest.mark.kafka
@@ -154,23 +150,3 @@ def test_a_topic_that_is_not_there_leaves_no_file(broker: AnyBroker, tmp_path: P
     with pytest.raises(KafkaJobError, match="no-such-topic"):
         record("no-such-topic", read_range(config(broker.bootstrap), "no-such-topic", Range()), path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_recording_that_is_killed_has_no_name(broker: AnyBroker, new_topic: NewTopic, tmp_path: Path) -> None:
-    topic = new_topic()
-    for _ in range(4):
-        fill(broker.bootstrap, topic, 90_000, size=200)
-    path = tmp_path / "e.jsonl"
-    command = [sys.executable, "-m", "flows.cli", "record", str(path), "--topic", topic]
-    variables = {**os.environ, "FRESHRANK_BOOTSTRAP": broker.bootstrap}
-    for number in (signal.SIGKILL, signal.SIGINT):
-        process = subprocess.Popen(command, cwd=ROOT, env=variables, stderr=subprocess.DEVNULL)
-        part = tmp_path / ".e.jsonl.part"
-        until(lambda part=part: part.exists() and part.stat().st_size > 0)  # type: ignore[misc]
-        process.send_signal(number)
-        process.wait(60)
-        assert not path.exists()
-        assert part.exists() is (number == signal.SIGKILL)
-        part.unlink(missing_ok=True)
-    assert freshrank("record", path, "--topic", topic, FRESHRANK_BOOTSTRAP=broker.bootstrap).returncode == 0
-    assert path.read_bytes().count(b"\n") == 360_000

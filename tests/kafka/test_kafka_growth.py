@@ -112,7 +112,7 @@ def test_the_job_loses_and_repeats_nothing_of_them(new_job: Callable[..., Job], 
     until(lambda: job.emitted() == 1000)
     produce(range(1000, 1300), 3)
     process.send_signal(end)
-    said = process.communicate(timeout=30)[1]
+    said = process.communicate(timeout=600)[1]
     assert process.returncode == (0 if end == signal.SIGTERM else -signal.SIGKILL), said
     job.run_to_the_end()
     assert len(job.answered()) == 1300

@@ -1,6 +1,5 @@
 """A partition that no broker holds, while other brokers are there: as the client's statistics tell it."""
 
-import time
 from typing import Any
 
 import orjson
@@ -10,7 +9,16 @@ from confluent_kafka import Producer
 from flows.kafka.errors import KafkaJobError
 from flows.kafka.outage import OutagePolicy
 from flows.kafka.source import KafkaSource
-from tests.support.kafka_fixtures import config, until
+from tests.support.kafka_fixtures import config
+
+
+class Clock:
+    """Takes the place of the module `time`."""
+
+    seconds = 100.0
+
+    def monotonic(self) -> float:
+        return self.seconds
 
 
 def statistics(topic: str, leader: int) -> str:
@@ -34,20 +42,31 @@ def ask_all(reader: Any, parts: list[Any], leader: int) -> None:
         part.next_batch()
 
 
-def test_it_is_said_and_then_ends_the_job(mock_broker: str, caplog: pytest.LogCaptureFixture) -> None:
-    reader, parts = reading(mock_broker, 0.5)
-    reader._statistics(statistics("t", -1))
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What the reader takes for the time: it stands still until a test moves it."""
+    clock = Clock()
+    monkeypatch.setattr("flows.kafka.consumer.time", clock)
+    return clock
+
+
+def test_it_is_said_and_then_ends_the_job(mock_broker: str, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    reader, parts = reading(mock_broker, 5)
+    ask_all(reader, parts, -1)
     assert "t/0 has no leader" in caplog.text
     assert "The job waits." in caplog.text
-    with pytest.raises(KafkaJobError, match=r"t/0 has no leader.*for 0\.5 s \(`broker_patience`\): the job ends"):
-        until(lambda: ask_all(reader, parts, -1), 20)
+    clock.seconds += 5
+    ask_all(reader, parts, -1)
+    clock.seconds += 1
+    with pytest.raises(KafkaJobError, match=r"t/0 has no leader.*for 5 s \(`broker_patience`\): the job ends"):
+        ask_all(reader, parts, -1)
     reader.close()
 
 
-def test_it_is_forgotten_when_a_leader_is_found(mock_broker: str) -> None:
-    reader, parts = reading(mock_broker, 0.2)
-    deadline = time.monotonic() + 1.0
-    while time.monotonic() < deadline:
+def test_it_is_forgotten_when_a_leader_is_found(mock_broker: str, clock: Clock) -> None:
+    reader, parts = reading(mock_broker, 5)
+    for _ in range(4):
         ask_all(reader, parts, -1)
+        clock.seconds += 4
         ask_all(reader, parts, 1)
     reader.close()

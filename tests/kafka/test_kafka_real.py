@@ -74,7 +74,7 @@ def test_kill_9_loses_nothing(broker: AnyBroker, new_topic: NewTopic, tmp_path: 
             time.sleep(0.05 * repeat)
         finally:
             job.send_signal(signal.SIGKILL)
-    subprocess.run([*command, "to the end"], check=True, timeout=60)
+    subprocess.run([*command, "to the end"], check=True, timeout=600)
     answered = Counter((raw.value, raw.partition) for raw in read(broker.bootstrap, lists))
     assert {value for value, _ in answered} == {b"%d" % number for number in range(count)}
     assert min(answered.values()) >= 2  # both copies of each event

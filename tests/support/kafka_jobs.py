@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from flows.kafka.errors import ask
 from flows.replay import replay
 from flows.settings import Settings
+from tests.support.gate import start_gated
 from tests.support.kafka_fixtures import AnyBroker, NewTopic
 
 ROOT = Path(__file__).parent.parent.parent
@@ -60,8 +61,18 @@ class Job:
             **settings,
         }
 
+    @property
+    def environment(self) -> dict[str, str]:
+        return {f"FRESHRANK_{name}": str(value) for name, value in self.variables.items()}
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return self._start([sys.executable, "-m", "flows.cli", "run", *arguments])
+
+    def start_gated(self, event: int) -> subprocess.Popen[str]:
+        """Start it, and wait until it is at an event; see `tests.support.gate`."""
+        process = start_gated(event, "run", **self.environment)
+        self.processes.append(process)
+        return process
 
     def start_by_engine(self) -> subprocess.Popen[str]:
         """Start it by the engine's own command, with the engine's own recovery."""
@@ -73,16 +84,14 @@ class Job:
         return self._start([sys.executable, "-m", *flow])
 
     def _start(self, command: list[str]) -> subprocess.Popen[str]:
-        variables = {f"FRESHRANK_{name}": str(value) for name, value in self.variables.items()}
-        process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **variables}, stderr=subprocess.PIPE, text=True
-        )
+        environment = {**os.environ, **self.environment}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
         self.processes.append(process)
         return process
 
     def run_to_the_end(self) -> str:
         process = self.start("--stop-at-end")
-        said = process.communicate(timeout=180)[1]
+        said = process.communicate(timeout=600)[1]
         assert process.returncode == 0, said
         return said
 
