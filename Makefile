@@ -3,37 +3,49 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install extra demo test check lint types format bench docs clean
+.PHONY: help install extra demo test test-all check lint types format bench docs clean
 
 help:
 	@echo "make demo     install, and replay the bundled log: no broker needed"
 	@echo "make install  leave the command at $(BIN)/freshrank"
 	@echo "make extra NAME=tune   install an extra: avro, deep, pandas, parquet, report, serve or tune"
-	@echo "make test     install what the tests need, and run them"
-	@echo "make check    lint, types and tests: what CI runs"
+	@echo "make test     install what the tests need, and run the quick ones: 3 minutes on 2 cores"
+	@echo "make check    lint, types, docs and all tests, with a real Kafka broker and a browser: what CI runs"
 	@echo "make docs     build the documentation into .cache/site"
 	@echo "make bench    measure speed; writes bench/results.md"
 	@echo "make format   format the code"
 
+PIP = $(BIN)/python -m pip install --disable-pip-version-check --editable
+
 $(VENV)/installed: pyproject.toml
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable .
+	@echo "Installing freshrank and what it needs into $(VENV): about 300 MB, a minute or two."
+	$(PIP) .
+	touch $@
+
+$(VENV)/installed-report: $(VENV)/installed
+	$(PIP) '.[report]'
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(PIP) '.[dev]'
 	touch $@
 
 install: $(VENV)/installed
 
 extra: install
-	$(BIN)/python -m pip install --quiet --editable '.[$(NAME)]'
+	$(PIP) '.[$(NAME)]'
 
-demo: install
+demo: $(VENV)/installed-report
 	$(BIN)/freshrank demo
 
+QUICK = not (kafka or process or browser or slow or real_log or deep)
+
 test: $(VENV)/installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadgroup -m "$(QUICK)"
+
+test-all: $(VENV)/installed-dev
+	$(BIN)/pytest -n auto --dist loadgroup
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -42,7 +54,7 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
 
-check: lint types test docs
+check: lint types docs test-all
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .

@@ -1,41 +1,114 @@
-"""The command `freshrank`: registers the commands and maps errors to exit statuses."""
+"""The command `freshrank`: finds the commands and maps errors to exit statuses."""
 
 import logging
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typing_extensions import override
 
-from flows.commands import compare, job, replay, serve, show, tune
-from flows.commands.options import console
 from flows.commands.plain_text import plain
 from flows.errors import JobError, UsageError
 from flows.monitoring.logging_setup import are_logs_json
-from recmodels.specification import SpecificationError
 
 FAILED, WRONG = 1, 2
 """Exit statuses: a failure while running; a wrong command, configuration or input file."""
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="Learn from every event; put each user's refreshed list on a topic.",
-)
+COMMANDS = {
+    "demo": (
+        "flows.commands.replay:demo",
+        "Replay the bundled log of film ratings, and show some lists. Needs no broker.",
+    ),
+    "replay": ("flows.commands.replay:replay", "Run a recorded log through the flow, and measure by test-then-learn."),
+    "record": ("flows.commands.job:record", "Write what a topic holds to a file, a record a line, to be replayed."),
+    "run": ("flows.commands.job:run", "Run the job: Kafka in, Kafka out, until stopped."),
+    "feed": ("flows.commands.job:feed", "Write a recorded log into the input topic, for the job to read."),
+    "check": (
+        "flows.commands.job:check",
+        "Say what is wrong with the configuration, the topics or the broker, and what to do.",
+    ),
+    "resend": (
+        "flows.commands.job:resend",
+        "Put dead letters back into the input topic, each once, after mending what made them bad.",
+    ),
+    "compare": (
+        "flows.commands.compare:compare_models",
+        "Replay a log with several models side by side: the same events, and how sure the differences are.",
+    ),
+    "tune": (
+        "flows.commands.tune:tune_settings",
+        "Try settings on the first part of a log, stop poor ones early, and report the best on the rest.",
+    ),
+    "show": ("flows.commands.show:show", "Show what a stored model knows of a user, and the list now, with why."),
+    "top": (
+        "flows.commands.show:top",
+        "Show what is popular with a stored model, and what is rising: short memory against long.",
+    ),
+    "serve": ("flows.commands.serve:serve", "Serve lists over HTTP, take events in, and show the live page."),
+}
+"""By name: where the function of a command is, and what the list of commands says of it."""
+
 logger = logging.getLogger(__name__)
 
-app.command()(replay.demo)
-app.command()(replay.replay)
-app.command()(job.record)
-app.command()(job.run)
-app.command()(job.feed)
-app.command()(job.check)
-app.command()(job.resend)
-app.command("compare")(compare.compare_models)
-app.command("tune")(tune.tune_settings)
-app.command()(show.show)
-app.command()(show.top)
-app.command()(serve.serve)
+
+class LazyCommands(TyperGroup):
+    """Imports a command when it runs. `--help` and `--version` import none, and answer at once.
+
+    What Typer calls a command or a context depends on its version, so both are `Any` here.
+    """
+
+    @override
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    @override
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return what the list of commands shows of a command."""
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+
+    @override
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that runs."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, None if name is None else load_command(name), rest
+
+
+def load_command(name: str) -> Any:
+    """Import a command, and return it as Typer's group runs it.
+
+    Args:
+        name: One of `COMMANDS`.
+    """
+    module, _, function = COMMANDS[name][0].partition(":")
+    alone = typer.Typer(add_completion=False)
+    alone.command(name)(getattr(import_module(module), function))
+    return typer.main.get_command(alone)
+
+
+app = typer.Typer(cls=LazyCommands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"freshrank {version('freshrank')}")
+        except PackageNotFoundError:
+            typer.echo("freshrank, not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Learn from every event; put each user's refreshed list on a topic."""
 
 
 def main() -> None:
@@ -43,7 +116,7 @@ def main() -> None:
     sys.path.append(str(Path.cwd()))  # where a user's own model is looked for, as `python -m` would
     try:
         app()
-    except (UsageError, SpecificationError) as error:
+    except UsageError as error:
         _end(error, WRONG)
     except JobError as error:
         _end(error, FAILED)
@@ -51,14 +124,22 @@ def main() -> None:
         _end(f"expected to read and write files; {error}. Make room, or mend that, and start the job again.", FAILED)
     except KeyboardInterrupt:
         _end("stopped.", FAILED)
+    except ValueError as error:
+        from recmodels.specification import SpecificationError  # by now a command has imported the models
+
+        if not isinstance(error, SpecificationError):
+            raise
+        _end(error, WRONG)
 
 
 def _end(message: object, status: int) -> None:
     if are_logs_json():
         logger.critical("%s", message)
     else:
+        from rich.console import Console
+
         said = plain(f"freshrank: {message}", keep="\n")
-        console.print(said, style="red", highlight=False, markup=False, soft_wrap=True)
+        Console(stderr=True).print(said, style="red", highlight=False, markup=False, soft_wrap=True)
     sys.exit(status)
 
 

@@ -27,5 +27,14 @@ class JobError(FreshrankError):
     """A failure while a job or a replay runs. Exit status 1."""
 
 
+def how_to_install(extra: str) -> str:
+    """Return the command that installs an optional extra, in a clone and elsewhere.
+
+    >>> how_to_install("tune")
+    "make extra NAME=tune (in a clone), or pip install 'freshrank[tune]'"
+    """
+    return f"make extra NAME={extra} (in a clone), or pip install 'freshrank[{extra}]'"
+
+
 class LogError(UsageError):
     """A file cannot be read as a log."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.engine import run_flow
-from flows.errors import UsageError
+from flows.errors import UsageError, how_to_install
 from flows.evaluation.calibration import Reliability
 from flows.evaluation.evaluator import ProtocolEvaluator
 from flows.evaluation.log_scan import survey
@@ -96,7 +96,7 @@ class ReplayResult:
             import pandas
         except ImportError:
             raise ImportError(
-                "to_pandas: expected pandas to be installed. Install it with: pip install 'freshrank[pandas]'"
+                f"to_pandas: expected pandas to be installed. Install it: {how_to_install('pandas')}."
             ) from None
         frame = pandas.DataFrame(self.outcomes.arrays())
         for column, positions in (("hit", frame["position"]), ("served_hit", frame["served"])):

@@ -17,11 +17,17 @@ MARK_OF_FIXTURE = {"broker": "kafka", "real_log": "real_log"}
 """Markers of the tests that use a fixture."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the fixtures that it uses."""
+    """Mark each test by the fixtures that it uses, and keep together on one worker what shares something slow."""
     for item in items:
         for fixture in MARK_OF_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARK_OF_FIXTURE[fixture])
+        marks = {mark.name for mark in item.iter_markers()}
+        if "kafka" in marks:
+            item.add_marker(pytest.mark.xdist_group("kafka"))  # one broker serves them all
+        elif marks & {"process", "browser"}:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(autouse=True)

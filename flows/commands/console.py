@@ -78,6 +78,23 @@ def typed_command() -> str:
     return shlex.join(["freshrank", *sys.argv[1:]])
 
 
+def typed_program() -> str:
+    """Return how this program was called, as one would type it again in this directory."""
+    program = Path(sys.argv[0])
+    if program.name != "freshrank":
+        return "freshrank"
+    if not program.is_absolute():
+        return str(program) if len(program.parts) > 1 else program.name
+    return str(program.relative_to(Path.cwd())) if program.is_relative_to(Path.cwd()) else program.name
+
+
+def show_next_steps(steps: Mapping[str, str], console: Console) -> None:
+    """Print what one may do next: by command, what it is for."""
+    console.print("\nNext steps:")
+    for command, purpose in steps.items():
+        console.print(f"  # {purpose}\n  {command}", highlight=False, markup=False, soft_wrap=True)
+
+
 def show_lists(result: ReplayResult, titles: Mapping[str, str], console: Console, length: int = 5) -> None:
     """Print the lists of the users who came last, with titles."""
     for user, items in result.last_lists.items():

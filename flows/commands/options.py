@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from flows.commands.plain_text import plain
+from flows.commands.waiting import waiting
 from flows.errors import UsageError
 from flows.monitoring.logging_setup import are_logs_json
 from flows.settings import Settings, SettingsError, load_settings
@@ -42,10 +43,15 @@ def warm_up_kernels(settings: Settings) -> None:
     """Compile the kernels if the model has any, and say so if it takes long."""
     if not settings.model_info.uses_kernels:
         return
-    if not are_kernels_compiled():
-        said = "Compiling the kernels, once for this version: this takes about half a minute."
-        logger.info(said) if are_logs_json() else console.print(said)
-    warm_up()
+    said = "Compiling the kernels, once for this version: this takes about half a minute."
+    if are_kernels_compiled():
+        warm_up()
+    elif are_logs_json():
+        logger.info(said)
+        warm_up()
+    else:
+        with waiting(said, console):
+            warm_up()
 
 
 def config_file(config: Path | None) -> Path:

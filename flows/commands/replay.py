@@ -8,7 +8,14 @@ import orjson
 import typer
 
 from flows import sample
-from flows.commands.console import progress_of, show_lists, show_result, typed_command
+from flows.commands.console import (
+    progress_of,
+    show_lists,
+    show_next_steps,
+    show_result,
+    typed_command,
+    typed_program,
+)
 from flows.commands.log_options import GivenLog, with_log
 from flows.commands.options import (
     Config,
@@ -34,12 +41,30 @@ from flows.report.page import expect_libraries, write_html
 from flows.settings import Settings
 
 
-def demo() -> None:
+def demo(
+    html: Annotated[Path, typer.Option(help="Write a page with figures here.")] = Path("demo-report.html"),
+) -> None:
     """Replay the bundled log of film ratings, and show some lists. Needs no broker."""
     console.print("30,000 ratings of films, one after the other: ask for the list, score it, learn the rating.")
-    result = _replay(sample.EVENTS, settings_of(repeats="exclude"))
+    titles, watch = read_titles(sample.ITEMS), ModelObserver()
+    result = _replay(sample.EVENTS, settings_of(repeats="exclude"), watch=watch)
     show_result(result, console)
-    show_lists(result, read_titles(sample.ITEMS), console)
+    show_lists(result, titles, console)
+    try:
+        expect_libraries()
+        check_writable(html)
+        write_html(html, [measured(result, watch)], typed_command(), titles=titles)
+        page = f"open {html}"
+    except UsageError as error:
+        page = f"no page of figures was written: {error}"
+    show_next_steps(
+        {
+            page: "the figures of this replay",
+            f"{typed_program()} replay LOG.csv --map user=userId": "a log of your own",
+            f"{typed_program()} compare LOG.csv --model popularity --model blend": "which model is better",
+        },
+        console,
+    )
 
 
 @with_log

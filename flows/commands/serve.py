@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.options import Config, settings_of
-from flows.errors import UsageError
+from flows.errors import UsageError, how_to_install
 from flows.kafka.errors import secrets_in
 from flows.monitoring.logging_setup import set_up_logging
 
@@ -31,7 +31,7 @@ def serve(
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"serve: expected {', '.join(missing)} to be installed. Install them with: pip install 'freshrank[serve]'"
+            f"serve: expected {', '.join(missing)} to be installed. Install them: {how_to_install('serve')}."
         )
     from flows.serve.server import serve as run_server  # starlette and uvicorn are an extra
     from flows.serve.settings import load_serve_settings

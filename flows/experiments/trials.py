@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 import msgspec
 import numpy as np
 
-from flows.errors import UsageError
+from flows.errors import UsageError, how_to_install
 from flows.experiments.search_space import Space
 
 if TYPE_CHECKING:
@@ -144,6 +144,6 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError:
-        raise UsageError("tuning needs Optuna: pip install 'freshrank[tune]'.") from None
+        raise UsageError(f"tuning needs Optuna. Install it: {how_to_install('tune')}.") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flows.errors import UsageError
+from flows.errors import UsageError, how_to_install
 from flows.experiments.tune import Tuned, conclusion
 from flows.settings import Settings
 
@@ -17,7 +17,7 @@ def toml_writer() -> Callable[[Mapping[str, Any]], str]:
     try:
         import tomli_w
     except ImportError:
-        raise UsageError("tuning needs a writer of TOML: pip install 'freshrank[tune]'.") from None
+        raise UsageError(f"tuning needs tomli-w. Install it: {how_to_install('tune')}.") from None
     return tomli_w.dumps
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from typing_extensions import override
 
-from flows.errors import LogError
+from flows.errors import LogError, how_to_install
 from flows.files.line_source import topic_of
 from flows.files.record_source import Progress, Reading, RecordSource
 from flows.formats.csv_detection import fields_of_columns
@@ -137,7 +137,7 @@ def _open(path: Path) -> "pq.ParquetFile":
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise LogError(f"{path}: reading Parquet needs pyarrow: pip install 'freshrank[parquet]'") from None
+        raise LogError(f"{path}: reading Parquet needs pyarrow. Install it: {how_to_install('parquet')}.") from None
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.errors import UsageError
+from flows.errors import UsageError, how_to_install
 
 if TYPE_CHECKING:
     from flows.report.data import Measured
@@ -40,8 +40,7 @@ def expect_libraries() -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise ReportError(
-            f"--html: expected {' and '.join(missing)} to be installed. Install them with: "
-            "pip install 'freshrank[report]'"
+            f"--html: expected {' and '.join(missing)} to be installed. Install them: {how_to_install('report')}."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from flows.errors import UsageError
+from flows.errors import UsageError, how_to_install
 
 FOLDER: Final = Path(__file__).parent
 
@@ -39,7 +39,7 @@ def page_of(template: Path, **values: Any) -> Page:
     try:
         import jinja2
     except ImportError:
-        raise UsageError("expected jinja2 to be installed. Install it with: pip install 'freshrank[serve]'") from None
+        raise UsageError(f"expected jinja2 to be installed. Install it: {how_to_install('serve')}.") from None
     shared = (FOLDER / "page.css").read_text(encoding="utf-8")
     script_file = template.with_suffix(".js")
     script = script_file.read_text(encoding="utf-8") if script_file.exists() else ""

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Final
 
-INSTALL: Final = "pip install 'freshrank[deep]'"
+INSTALL: Final = "make extra NAME=deep (in a clone), or pip install 'freshrank[deep]'"
 ONE_THREAD: Final = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
 if "keras" not in sys.modules:

@@ -1,14 +1,16 @@
 """The command as a person uses it: what it prints, what it writes, and how it ends."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from flows.cli import FAILED, WRONG
+from flows.cli import COMMANDS, FAILED, WRONG, load_command
 from flows.sample import EVENTS, ITEMS
-from tests.support.cli import freshrank
+from tests.support.cli import ROOT, freshrank
 
 
 def test_replay_writes_lists_rejects_and_a_report(tmp_path: Path) -> None:
@@ -52,11 +54,41 @@ def test_lists_are_shown_with_titles() -> None:
 
 
 @pytest.mark.process
-def test_the_demo_needs_nothing() -> None:
-    done = freshrank("demo", process=True)
+def test_the_demo_needs_nothing_and_says_what_comes_next(tmp_path: Path) -> None:
+    done = freshrank("demo", process=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "hit_rate@10" in done.stderr
     assert "30,000 events learned, 30,000 lists emitted" in done.stderr
+    steps = done.stderr.partition("Next steps:")[2]
+    assert steps.count("  # ") == 3
+    assert "  open demo-report.html" in steps
+    assert "(2013)" in (tmp_path / "demo-report.html").read_text().partition('id="lists"')[2]
+
+
+@pytest.mark.process
+def test_the_list_of_commands_and_the_version_import_nothing_heavy() -> None:
+    code = (
+        "import sys; from flows import cli\n"
+        "try: cli.main()\n"
+        "finally: print(sorted({'numba', 'numpy', 'bytewax', 'pydantic', 'river'} & set(sys.modules)))"
+    )
+    for asked in ("--help", "--version"):
+        done = subprocess.run(
+            [sys.executable, "-c", code, asked], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("[]\n")
+        assert all(name in done.stdout for name in COMMANDS) or asked == "--version"
+
+
+def test_version_is_that_of_the_package() -> None:
+    assert freshrank("--version").stdout.startswith("freshrank ")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_a_command_says_of_itself(name: str) -> None:
+    told = " ".join((load_command(name).help or "").partition("\n\n")[0].split())
+    assert told == COMMANDS[name][1]
 
 
 BAD: list[tuple[str, list[object], str]] = [

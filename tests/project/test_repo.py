@@ -182,7 +182,7 @@ def test_keras_and_jax_are_imported_in_one_place_and_only_when_asked_for() -> No
     assert importers("keras") == importers("jax") == {"recmodels/deep/backend.py"}
     heavy = "sorted({name.partition('.')[0] for name in sys.modules} & {'keras', 'jax', 'tensorflow', 'torch'})"
     said = subprocess.run(
-        [sys.executable, "-c", f"import sys, flows.cli, recmodels.checks as c; print({heavy})"],
+        [sys.executable, "-c", f"import sys, flows.recommend, flows.commands.tune, recmodels.checks; print({heavy})"],
         cwd=ROOT,
         capture_output=True,
         text=True,
