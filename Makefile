@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install extra demo test test-all check lint types format bench docs clean
+.PHONY: help install extra demo live test test-all check lint types format bench docs clean
 
 help:
 	@echo "make demo     install, and replay the bundled log: no broker needed"
+	@echo "make live     the job at work: a broker, the job, a server, and the page that shows them"
 	@echo "make install  leave the command at $(BIN)/freshrank"
 	@echo "make extra NAME=tune   install an extra: avro, deep, pandas, parquet, report, serve or tune"
 	@echo "make test     install what the tests need, and run the quick ones: 3 minutes on 2 cores"
@@ -38,6 +39,9 @@ extra: install
 
 demo: $(VENV)/installed-report
 	$(BIN)/freshrank demo
+
+live: $(VENV)/installed-dev
+	$(BIN)/python -m tests.support.live_demo
 
 QUICK = not (kafka or process or browser or slow or real_log or deep)
 

@@ -10,7 +10,6 @@ from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
 from flows.evaluation.evaluator import ProtocolEvaluator
-from flows.evaluation.model_observer import ModelObserver
 from flows.evaluation.visits import visits
 from flows.messages import Decided, Decoder, Outgoing, Raw, Rejected
 from flows.monitoring.counters import Counters
@@ -25,7 +24,7 @@ from flows.steps.emit import emit
 from flows.steps.encode import encode
 from flows.steps.features import features
 from flows.steps.filter import where
-from flows.steps.learn import learn
+from flows.steps.learn import Observer, learn
 from flows.steps.refresh import refresh
 
 __all__ = ["Connections", "build_flow"]
@@ -58,7 +57,7 @@ class Connections:
     store: StoreFor = lambda step: None
     counters: Counters = field(default_factory=Counters)
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
-    watch: ModelObserver | None = None
+    watch: Observer | None = None
     """Looks at the model as it learns; None: nobody does."""
 
 

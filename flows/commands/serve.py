@@ -25,6 +25,9 @@ def serve(
         typer.Option(help="File that keeps the lists, `memory`, or redis://host:port/db.", show_default="a cache file"),
     ] = None,
     tokens: Annotated[Path | None, typer.Option(help="File of bearer tokens, a role and a token a line.")] = None,
+    sync_only: Annotated[
+        bool | None, typer.Option("--sync-only", help="Only keep the store in step with the topic.")
+    ] = None,
     config: Config = None,
 ) -> None:
     """Serve lists over HTTP, take events in, and show the live page."""
@@ -37,6 +40,6 @@ def serve(
     from flows.serve.settings import load_serve_settings
 
     job = settings_of(config)
-    settings = load_serve_settings(job.serve, host=host, port=port, store=store, tokens=tokens)
+    settings = load_serve_settings(job.serve, host=host, port=port, store=store, tokens=tokens, sync_only=sync_only)
     set_up_logging(job.log_format, secrets_in(job.client()))
     run_server(settings, job)

@@ -21,6 +21,7 @@ from flows.monitoring.http_server import served
 from flows.monitoring.logging_setup import set_up_logging
 from flows.monitoring.metrics import MetricSources, registry_of
 from flows.monitoring.watched_source import WatchedSource
+from flows.monitoring.weights import WeightsObserver
 from flows.pipeline import Connections
 from flows.settings import Settings
 from flows.state.store import Store
@@ -35,6 +36,8 @@ class KafkaConnections(Connections):
     reader: KafkaSource
     watched: WatchedSource
     writers: dict[str, KafkaSink]
+    weights: WeightsObserver | None = None
+    """Watches the weights of the model, where metrics are served."""
 
 
 def kafka_connections(
@@ -64,7 +67,10 @@ def kafka_connections(
     rejects = KafkaSink(client, settings.dead_letter_topic, patience=patience, shorten=shorten)
     instead = OversizeFallback(rejects, of_large_list) if settings.too_large == "dead-letter" else None
     lists = KafkaSink(client, settings.output_topic, patience=patience, instead=instead)
+    weights = WeightsObserver() if settings.metrics_port else None
     return KafkaConnections(
+        watch=weights,
+        weights=weights,
         source=watched,
         decoder=decoder_of(settings),
         lists=lists,
@@ -105,6 +111,7 @@ def gather(settings: Settings, connections: KafkaConnections) -> MetricSources:
         latency=connections.latency,
         watched=connections.watched,
         info={"version": _version(), "model": settings.model_info.version, "input_topic": settings.input_topic},
+        weights=connections.weights,
         lags=Lag(settings.client(), settings.input_topic, connections.watched.positions),
         writers=connections.writers,
         skipped=connections.reader.skipped,

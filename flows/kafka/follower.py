@@ -68,7 +68,7 @@ class Follower(threading.Thread):
         idle: Is called at least every tenth of a second on the same thread.
 
     Attributes:
-        caught_up: Whether every partition has been read to its end since the topic was opened.
+        caught_up: Whether all that every partition held when the topic was opened has been read.
         fault: What is wrong now, as one sentence; None: nothing.
     """
 
@@ -95,7 +95,7 @@ class Follower(threading.Thread):
         self._take = take
         self._idle = idle
         self._stopped = threading.Event()
-        self._behind: set[int] = set()
+        self._behind: dict[int, int] = {}
         self._identity = ""
         self._reason: str | None = None
 
@@ -164,12 +164,14 @@ class Follower(threading.Thread):
             bounds[number] = Bounds(*found)
         positions = self._begin(self._identity, bounds)
         self.positions = dict(positions)
-        self._behind = set(numbers)
+        # A busy topic never comes to an end: what it held when it was opened is what must be read.
+        self._behind = {n: bounds[n].high for n in numbers if self.positions[n] < bounds[n].high}
         self.caught_up = False
         consumer.assign([TopicPartition(self.topic, number, offset) for number, offset in positions.items()])
         logger.info("following topic %r: %d partitions from %s", self.topic, len(numbers), dict(positions))
 
     def _read(self, consumer: Consumer, admin: AdminClient) -> None:
+        self._note_end()
         asked, question, measured = time.monotonic(), None, 0.0
         while not self._stopped.is_set():
             first = consumer.poll(0.05)  # returns with the first message, where `consume` waits for all of them
@@ -207,8 +209,10 @@ class Follower(threading.Thread):
             if error is None and number is not None and offset is not None:
                 good.append(message)
                 self.positions[number] = offset + 1
+                if number in self._behind and offset + 1 >= self._behind[number]:
+                    del self._behind[number]
             elif error is not None and error.code() == KafkaError._PARTITION_EOF and number is not None:
-                self._behind.discard(number)
+                self._behind.pop(number, None)
             elif error is not None and error.code() in _GONE:
                 reopen = _ReopenError(error.str())
             elif error is not None:
@@ -217,11 +221,14 @@ class Follower(threading.Thread):
             self.fault = None
             self.read += len(good)
             self._take(good)
+        self._note_end()
+        if reopen is not None:
+            raise reopen
+
+    def _note_end(self) -> None:
         if not self._behind and not self.caught_up:
             self.caught_up, self.fault = True, None
             logger.info("topic %r is read to its end: %s", self.topic, self.positions)
-        if reopen is not None:
-            raise reopen
 
     def _check(self, question: "Future[TopicDescription]") -> None:
         """Compare the topic with the one that was opened; no answer within the time says nothing about it."""

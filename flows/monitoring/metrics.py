@@ -25,6 +25,7 @@ from flows.formats.validation import Reason
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.monitoring.watched_source import WatchedSource
+from flows.monitoring.weights import WeightsObserver
 
 EDGES: Final = [50e-6 * 2**doubling for doubling in range(19)]
 """Seconds, 50 µs to 13 s: the buckets of histograms."""
@@ -67,6 +68,7 @@ class MetricSources:
         writers: The sinks that count deliveries, by name.
         skipped: Records of each partition that retention removed before they were read.
         state: The recovery directory's part with the state of the steps.
+        weights: Watches the weights of the model; None: nobody does.
     """
 
     counters: Counters
@@ -77,6 +79,7 @@ class MetricSources:
     writers: Mapping[str, Writer] = field(default_factory=dict)
     skipped: Mapping[int, int] = field(default_factory=dict)
     state: Path | None = None
+    weights: WeightsObserver | None = None
 
 
 class JobCollector(Collector):
@@ -129,6 +132,13 @@ class JobCollector(Collector):
         idle = None if asked is None else time.monotonic() - asked
         yield _gauge("since_progress_seconds", "Time since the flow last asked for records.", idle)
         yield _gauge("last_epoch_pause_seconds", "How long the latest snapshot held up the flow.", watched.last_pause)
+        if gathered.weights is not None:
+            weights = GaugeMetricFamily("freshrank_weight", "Weight of a member, on average.", labels=["member"])
+            for member, value in gathered.weights.weights.items():
+                weights.add_metric([member], value)
+            yield weights
+            newest = max(gathered.weights.drifts, default=None)
+            yield _gauge("newest_drift_event", "Number of the newest event after which the model saw drift.", newest)
         state = GaugeMetricFamily("freshrank_state_bytes", "State on the disk.", labels=["step"])
         for step, size in _sizes(gathered.state).items():
             state.add_metric([step], size)

@@ -102,7 +102,7 @@ class ListsReader:
         changes: dict[str, bytes | None] = {}
         told: list[tuple[str, UserList | None]] = []
         answers: list[tuple[str, UserList]] = []
-        is_heard = bool(self.listeners)
+        is_heard = bool(self.listeners) and self.is_ready  # the past would only hold the loop up
         limit = time.time() + FUTURE_SECONDS
         for message in messages:
             key, value = message.key(), message.value()

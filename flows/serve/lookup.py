@@ -66,6 +66,11 @@ class LookUp:
             self.impressions.write(found, self.reader.moment())
         return found
 
+    async def peek(self, user: str) -> Selection:
+        """Return the list that the topic holds, uncounted: nobody is shown it."""
+        own, fallback = await self.held(user)
+        return select_list(user, own, fallback, self.reader.newest)
+
     async def held(self, user: str) -> tuple[UserList | None, UserList | None]:
         """Return the user's own list and the fallback list, each None where there is none."""
         own, fallback = await self.store.get([user, FALLBACK_USER])

@@ -8,9 +8,11 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from flows import report
 from flows.errors import UsageError, how_to_install
 
-FOLDER: Final = Path(__file__).parent
+STYLES: Final = (Path(report.__file__).parent / "page.css", Path(__file__).parent / "page.css")
+"""The report's own style sheet, and what these pages add to it."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def page_of(template: Path, **values: Any) -> Page:
         import jinja2
     except ImportError:
         raise UsageError(f"expected jinja2 to be installed. Install it: {how_to_install('serve')}.") from None
-    shared = (FOLDER / "page.css").read_text(encoding="utf-8")
+    shared = "".join(path.read_text(encoding="utf-8") for path in STYLES)
     script_file = template.with_suffix(".js")
     script = script_file.read_text(encoding="utf-8") if script_file.exists() else ""
     environment = jinja2.Environment(

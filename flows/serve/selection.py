@@ -61,7 +61,7 @@ def select_list(
     ...     found = select_list("u1", own, everybody, newest)
     ...     print(found.kind, [each.item for each in found.items], found.age)
     own ['a', 'b'] 50.0
-    merged ['a', 'x', 'b'] 400.0
+    merged ['a', 'x'] 400.0
     fallback ['x', 'a'] 0.0
     """
     kind, chosen = _choose(own, fallback, newest)

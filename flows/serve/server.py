@@ -17,6 +17,8 @@ from flows.serve.docs_api import docs_endpoints
 from flows.serve.endpoints import Endpoint
 from flows.serve.events_api import event_endpoints
 from flows.serve.lists_api import list_endpoints
+from flows.serve.live.api import live_endpoints
+from flows.serve.live.job_metrics import check_url
 from flows.serve.opening import open_store
 from flows.serve.service import Service, start_service
 from flows.serve.settings import ServeSettings
@@ -31,8 +33,15 @@ GRACE_SECONDS = 5
 
 
 def all_endpoints(service: Service) -> list[Endpoint]:
-    """Return the table of all endpoints."""
-    found = [*list_endpoints(service), *event_endpoints(service), *status_endpoints(service)]
+    """Return the table of all endpoints; of one that only syncs, those that say how it is."""
+    if service.settings.sync_only:
+        return status_endpoints(service)
+    found = [
+        *list_endpoints(service),
+        *event_endpoints(service),
+        *live_endpoints(service),
+        *status_endpoints(service),
+    ]
     return [*found, *docs_endpoints(found)]
 
 
@@ -109,6 +118,7 @@ def serve(settings: ServeSettings, job: Settings) -> None:
         ListStoreError: The store cannot be opened.
         TokensError: The tokens cannot be read.
     """
+    check_url(settings.job_metrics)
     access = read_tokens(settings.tokens)
     listener = listen(settings)
     port = listener.getsockname()[1]

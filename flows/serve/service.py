@@ -16,6 +16,7 @@ from flows.serve.impressions import Impressions
 from flows.serve.intake import Intake
 from flows.serve.limits import RateLimit
 from flows.serve.lists_reader import ListsReader
+from flows.serve.live.live_view import LiveView
 from flows.serve.lookup import LookUp
 from flows.serve.record_writer import RecordWriter
 from flows.serve.settings import ServeSettings
@@ -43,6 +44,7 @@ class Service:
     intake: Intake
     lookup: LookUp
     catalogue: Catalogue
+    live: LiveView
     latencies: dict[str, LatencyHistogram] = field(default_factory=dict)
     """Time of an answer by endpoint."""
     statuses: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -54,6 +56,7 @@ class Service:
     async def close(self) -> None:
         """Stop reading, deliver what is on its way, and close the store."""
         self.reader.close()
+        await self.live.close()
         await asyncio.gather(asyncio.to_thread(self.events.close), asyncio.to_thread(self.requests.close))
         await self.store.close()
         logger.info(
@@ -77,6 +80,11 @@ def start_service(settings: ServeSettings, job: Settings, access: Access, store:
     writer = RecordWriter(job.fields, job.times)
     fresh = FreshLists(requests, writer, reader, settings.fresh_wait)
     impressions = Impressions(events, writer) if settings.impressions else None
+    decoder = JsonDecoder(fields=job.fields, times=job.times)
+    intake = Intake(events, decoder, job.input_topic)
+    lookup = LookUp(store, reader, fresh, impressions)
+    catalogue = Catalogue()
+    live = LiveView(client, job, decoder, lookup, intake, catalogue, settings.lookback, settings.job_metrics)
     service = Service(
         settings,
         job,
@@ -86,9 +94,12 @@ def start_service(settings: ServeSettings, job: Settings, access: Access, store:
         reader,
         events,
         requests,
-        Intake(events, JsonDecoder(fields=job.fields, times=job.times), job.input_topic),
-        LookUp(store, reader, fresh, impressions),
-        Catalogue(),
+        intake,
+        lookup,
+        catalogue,
+        live,
     )
     reader.start()
+    if not settings.sync_only:
+        live.start()
     return service

@@ -27,6 +27,8 @@ class ServeSettings(BaseSettings):
     store: str = ""
     """Where lists are kept: a path of a file, `memory`, or `redis://host:port/db`. Default: a file in the user's cache
     directory."""
+    sync_only: bool = False
+    """Only keep the store in step with the topic, and answer `/healthz` and `/metrics`."""
     tokens: Path | None = None
     """File of bearer tokens: `read`, `write` or `admin`, and the token, on each line."""
     allow_anonymous: bool = False

@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from flows.serve.settings import ServeSettings, load_serve_settings
 from flows.settings import Settings
 from flows.settings_reference import page, toml_file
 
@@ -55,10 +56,11 @@ def test_the_example_has_every_setting_with_its_default(monkeypatch: pytest.Monk
     assert without_default == Settings.model_fields.keys() - tomllib.loads(EXAMPLE.read_text()).keys()
 
 
-def test_three_services_with_pinned_images(services: dict[str, Any]) -> None:
-    assert list(services) == ["kafka", "flow", "replayer"]
+def test_services_have_pinned_images(services: dict[str, Any]) -> None:
+    assert list(services) == ["kafka", "flow", "serve", "redis", "replayer"]
     images = {name: service["image"] for name, service in services.items()}
-    assert images["flow"] == images["replayer"] == f"freshrank:{PROJECT['version']}"
+    assert not [image for image in images.values() if image.endswith(":latest") or ":" not in image]
+    assert images["flow"] == images["serve"] == images["replayer"] == f"freshrank:{PROJECT['version']}"
     assert f"<version>{images['kafka'].partition(':')[2]}</version>" in (ROOT / "tests/broker/pom.xml").read_text()
 
 
@@ -78,6 +80,20 @@ def test_the_job_knows_the_variables_of_its_service_and_finds_kafka(
     assert any(volume.endswith(f":{settings.recovery}") for volume in services["flow"]["volumes"])
 
 
+def test_server_knows_its_variables_and_finds_kafka_and_the_job(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = services["serve"]["environment"]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.replace("${FRESHRANK_SERVE_STORE:-memory}", "memory"))
+    job, settings = Settings(), load_serve_settings({})
+    own = {f"FRESHRANK_SERVE_{name.upper()}" for name in ServeSettings.model_fields}
+    assert {name for name in variables if name.startswith("FRESHRANK_SERVE_")} <= own
+    assert job.output_topic == services["flow"]["environment"]["FRESHRANK_OUTPUT_TOPIC"]
+    assert services["serve"]["ports"] == [f"127.0.0.1:{settings.port}:{settings.port}"]
+    assert settings.job_metrics == f"http://flow:{services['flow']['environment']['FRESHRANK_METRICS_PORT']}/metrics"
+
+
 def test_metrics_can_be_scraped_from_this_machine_and_no_other(services: dict[str, Any]) -> None:
     flow = services["flow"]
     assert flow["environment"]["FRESHRANK_METRICS_HOST"] == "0.0.0.0"
@@ -90,7 +106,7 @@ def test_services_have_no_more_rights_than_they_need(services: dict[str, Any]) -
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
-        assert service.get("read_only") or service is services["kafka"]  # its image writes its configuration
+        assert service.get("read_only") or service in (services["kafka"], services["redis"])  # they write
 
 
 def test_the_compose_file_follows_the_compose_specification() -> None:

@@ -138,5 +138,9 @@ def browse(browser: str) -> Iterator[Page]:
 
 def _flags(profile: str) -> list[str]:
     flags = ["--headless=new", "--remote-debugging-pipe", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
-    flags += [f"--user-data-dir={profile}", "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    flags += [
+        f"--user-data-dir={profile}",
+        "--hide-scrollbars",
+        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    ]
     return [*flags, "--no-sandbox"] if os.geteuid() == 0 else flags

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -40,7 +41,7 @@ class Served:
         until(lambda: self.http.get("/healthz").status_code == 200)
 
     def list_of(self, user: str, **query: Any) -> dict[str, Any]:
-        answer = self.http.get(f"/v1/users/{httpx.URL('').copy_with(path=user).raw_path.decode()}/list", params=query)
+        answer = self.http.get(f"/v1/users/{quote(user, safe='')}/list", params=query)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
