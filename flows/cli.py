@@ -11,11 +11,12 @@ from typer.core import TyperCommand, TyperGroup
 from typing_extensions import override
 
 from flows.commands.plain_text import plain
-from flows.errors import JobError, UsageError
+from flows.errors import JobError, UnusableInputError, UsageError
 from flows.monitoring.logging_setup import are_logs_json
 
-FAILED, WRONG = 1, 2
-"""Exit statuses: a failure while running; a wrong command, configuration or input file."""
+FAILED, WRONG, UNUSABLE = 1, 2, 3
+"""Exit statuses: a failure while running; a wrong command, configuration or input file; it ran, but (nearly) nothing
+of the input could be used."""
 
 COMMANDS = {
     "demo": (
@@ -118,6 +119,8 @@ def main() -> None:
         app()
     except UsageError as error:
         _end(error, WRONG)
+    except UnusableInputError as error:
+        _end(error, UNUSABLE)
     except JobError as error:
         _end(error, FAILED)
     except OSError as error:  # most likely a full disk

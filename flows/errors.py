@@ -4,6 +4,7 @@
 FreshrankError
 ├── UsageError   exit status 2: a wrong command, configuration or input file (also a ValueError)
 │   ├── SettingsError, LogError, OutputFileError, PortError, RecoveryError, StoreError, ...
+├── UnusableInputError   exit status 3: it ran, but (nearly) nothing of the input could be used
 └── JobError     exit status 1: something failed while running
     ├── KafkaJobError, TooManyRejectsError, WriteError, ReplayFailedError
 ```
@@ -25,6 +26,10 @@ class UsageError(FreshrankError, ValueError):
 
 class JobError(FreshrankError):
     """A failure while a job or a replay runs. Exit status 1."""
+
+
+class UnusableInputError(FreshrankError):
+    """It ran, but (nearly) nothing of the input could be used. Exit status 3."""
 
 
 def how_to_install(extra: str) -> str:

@@ -67,15 +67,15 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
     flow = Dataflow("freshrank")
 
     raw = op.input("source", flow, connections.source)
-    decoded = decode("decode", raw, connections.decoder)
-    dead_letters("dead_letters", decoded.rejected, counters, connections.dead_letter, connections.dead_letters)
+    decoded = decode("decode", raw, connections.decoder, counters)
+    dead_letters("dead_letters", decoded.rejected, connections.dead_letter, connections.dead_letters)
 
     existing = (
         decoded.events if connections.exists is None else where("where", decoded.events, connections.exists, counters)
     )
     events = op.flat_map_batch("shard", existing, lambda batch: [(SHARD, event) for event in batch])
     fresh = clean("clean", events, s.dedup_window, s.hold_back, counters, store)
-    examples = features("features", fresh, s.rewards, s.fill, store, s.by_value, connections.is_positive)
+    examples = features("features", fresh, s.rewards, s.fill, counters, store, s.by_value, connections.is_positive)
     if connections.requests_before_visits:
         examples = visits("visits", examples)
     if s.makes_requests:

@@ -24,6 +24,7 @@ from flows.formats.file_format import FileOptions
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.monitoring.peak_memory import peak_rss_mb
+from flows.monitoring.usability import LEAST_EVENTS, why_unusable
 from flows.monitoring.watched_source import WatchedSource
 from flows.pipeline import Connections, build_flow
 from flows.settings import Settings
@@ -63,6 +64,39 @@ class ReplayResult:
     """What was scored, and how. `fresh` and `served` are at the first of its `ks`."""
     calibration: Calibration | None = None
     """How far the scores of lists can be believed, if the model says that they are probabilities."""
+    filled: int = 0
+    """Lists that hold an item."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why what was measured says (nearly) nothing, in one line with what to do; None if it does."""
+        if self.settings.recovery is not None and not self.counters.received:
+            return (
+                f"expected records to learn; the replay kept in {self.settings.recovery} has read all of the log "
+                "before. Name another recovery directory to replay the log anew."
+            )
+        found = why_unusable(self.counters)
+        if found is None and not self.filled and self.counters.learned >= LEAST_EVENTS and self.items > 1:
+            least = "" if self.settings.min_score is None else f" The setting min_score is {self.settings.min_score:g}."
+            found = (
+                f"expected lists with items; all {self.counters.learned:,} lists of the model {self.settings.model} "
+                f"are empty.{least} Lower min_score, or choose another model."
+            )
+        return found
+
+    @property
+    def event_types(self) -> dict[str, dict[str, Any]]:
+        """Types of event by name: how many came, the reward of each, and whether the settings name it."""
+        rewards, by_value = self.settings.rewards, self.settings.by_value
+        return {
+            name: {
+                "events": count,
+                "reward": rewards.get(name, 1.0),
+                "named": name in rewards,
+                "by_value": name in by_value,
+            }
+            for name, count in self.counters.event_types.most_common()
+        }
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -133,6 +167,7 @@ class ReplayResult:
             "peak_rss_mb": peak_rss_mb(),
             "late": self.counters.late,
             "left_out": self.counters.left_out,
+            "event_types": self.event_types,
             "protocol": asdict(protocol),
             **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
         }
@@ -256,4 +291,5 @@ def replay(
         damage=opened.source.damage,
         protocol=protocol,
         calibration=None if scores.reliability is None else scores.reliability.calibration,
+        filled=scores.filled,
     )

@@ -17,6 +17,7 @@ from rich.text import Text
 from flows.commands.plain_text import plain
 from flows.files.inputs import short_name
 from flows.files.record_source import Progress
+from flows.monitoring.counters import describe_types
 from flows.replay import ReplayResult
 
 PLAIN_SECONDS = 5.0
@@ -65,13 +66,20 @@ def show_result(result: ReplayResult, console: Console) -> None:
     table.add_row("latency p50, p99", f"{latency['p50']:,.0f} µs, {latency['p99']:,.0f} µs")
     table.add_row("peak memory", f"{report['peak_rss_mb']:,.0f} MB")
     console.print(table)
-    console.print(plain(f"{result.counters.sentence()}."), highlight=False, markup=False)
+    show_counts(result, console)
     if result.counters.late:
         console.print(
             f"{result.counters.late:,} events are older than one before them, and were learned in the order of the log "
             "all the same: --sort sorts them.",
             highlight=False,
         )
+
+
+def show_counts(result: ReplayResult, console: Console) -> None:
+    """Print what became of the records of a replay, and which types of event came."""
+    types, settings = result.counters.event_types, result.settings
+    for line in (f"{result.counters.sentence()}.", *describe_types(types, settings.rewards, settings.by_value)):
+        console.print(plain(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def typed_command() -> str:

@@ -10,6 +10,7 @@ import typer
 from flows import sample
 from flows.commands.console import (
     progress_of,
+    show_counts,
     show_lists,
     show_next_steps,
     show_result,
@@ -29,7 +30,7 @@ from flows.commands.options import (
 from flows.commands.protocol_options import GivenProtocol, with_protocol
 from flows.commands.setting_options import OF_A_REPLAY, GivenSettings, with_settings
 from flows.commands.show_view import print_user
-from flows.errors import UsageError
+from flows.errors import UnusableInputError, UsageError
 from flows.evaluation.model_observer import ModelObserver
 from flows.files.apart import expect_apart
 from flows.files.titles import read_titles
@@ -109,10 +110,15 @@ def replay(
         rejects=rejects,
         watch=watch,
     )
+    problem = {} if result.problem is None else {"problem": result.problem}
     if report is not None:
-        report.write_bytes(orjson.dumps(result.report(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        told = {**result.report(), **problem}
+        report.write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if html is not None and watch is not None:
         write_html(html, [measured(result, watch)], typed_command(), titles=titles, window=asked.window)
+    if result.problem is not None and not result.damage:
+        show_counts(result, console)
+        raise UnusableInputError(result.problem)
     show_result(result, console)
     if html is not None:
         say(f"{html} shows it.")

@@ -29,6 +29,7 @@ class PrequentialScorer(DynamicSink[Decided]):
         outcomes: One row for each scored event.
         users, items: Events so far, by id; 0 for a user who was erased since.
         events: Interactions so far, scored or not.
+        filled: Lists so far that hold an item.
         with_requests: Whether what the topic held is also scored with the requests that the replay put before visits.
         targets: Given the number of an interaction and its item, says which items are a hit; None: its item alone.
     """
@@ -42,6 +43,7 @@ class PrequentialScorer(DynamicSink[Decided]):
         self.users: dict[str, int] = {}
         self.items: dict[str, int] = {}
         self.events = 0
+        self.filled = 0
         self.targets: Callable[[int, str], Collection[str]] | None = None
         self.with_requests = False
         self._held: dict[str, Sequence[str]] = {}
@@ -87,6 +89,7 @@ class PrequentialScorer(DynamicSink[Decided]):
                 requested,
             )
         self.events += 1
+        self.filled += len(items) > 0
         self.users[user] = user_events + 1
         self.items[item] = item_events + 1
         if self.lists is not None:

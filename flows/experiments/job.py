@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.errors import JobError, UsageError
+from flows.errors import JobError, UnusableInputError, UsageError
 from flows.evaluation.protocol import Protocol
 from flows.formats.file_format import FileOptions
 from flows.settings import Settings, all_settings
@@ -54,6 +54,8 @@ class ProgressMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     value: float | None = None
     error: str | None = None
     """Why it failed: it writes nothing more."""
+    is_unusable: bool = False
+    """Whether it ran, but (nearly) nothing of the log could be used."""
     is_wrong_use: bool = False
     """Whether the log or the settings are at fault."""
 
@@ -123,6 +125,8 @@ class ReplayProcess:
         for line in self._process.stdout:
             told = msgspec.json.decode(line, type=ProgressMessage)
             if told.error is not None:
+                if told.is_unusable:
+                    raise UnusableInputError(told.error)
                 raise UsageError(told.error) if told.is_wrong_use else ReplayFailedError(told.error)
             yield told
         status = self._process.wait()

@@ -9,12 +9,13 @@ from typing import Final
 
 import msgspec
 
-from flows.errors import LogError
+from flows.errors import LogError, UnusableInputError
 from flows.evaluation.beyond_accuracy import ListMetrics
 from flows.evaluation.model_observer import ModelObserver
 from flows.evaluation.ranking_metrics import mean_value
 from flows.evaluation.scorer import PrequentialScorer
 from flows.experiments.job import Job, ProgressMessage, ReplayOutput, write_replayed
+from flows.monitoring.usability import why_unusable
 from flows.replay import ReplayResult, replay
 from flows.report.data import measured
 from flows.settings import Settings
@@ -34,6 +35,9 @@ def main() -> int:
         write_replayed(run(job, tell), Path(sys.argv[1]))
     except (KeyboardInterrupt, BrokenPipeError):
         return 1  # who asked for it is gone, or says that it is enough
+    except UnusableInputError as error:
+        tell(ProgressMessage(error=str(error), is_unusable=True))
+        return 3
     except (LogError, ValueError) as error:
         tell(ProgressMessage(error=str(error), is_wrong_use=True))
         return 2
@@ -76,6 +80,8 @@ def run(job: Job, tell: Callable[[ProgressMessage], object]) -> ReplayOutput:
     )
     if result.damage:
         raise LogError(result.damage)
+    if (problem := why_unusable(result.counters)) is not None:
+        raise UnusableInputError(problem)
     figures = {} if watch is None else measured(result, watch).extras()
     return ReplayOutput(_report(result, scores), result.outcomes.arrays(), figures)
 

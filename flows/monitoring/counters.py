@@ -4,7 +4,22 @@ The flow's thread writes these plain numbers, which costs nanoseconds; other thr
 """
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+MOST_TYPES: Final = 100
+"""Types of event that are counted one by one. All others are counted together: a type may hold anything."""
+OTHER_TYPES: Final = "(other types)"
+SAMPLE_BYTES: Final = 1_024
+"""Bytes of the first reject of each kind that are kept."""
+
+
+class Fault(NamedTuple):
+    """The first record that was rejected for a reason."""
+
+    source: str
+    raw: bytes | None
 
 
 @dataclass
@@ -23,6 +38,12 @@ class Counters:
     """Requests, among them, that a replay put before visits: no record asked for them."""
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
+    faults: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Rejects by reason and field."""
+    samples: dict[tuple[str, str], Fault] = field(default_factory=dict)
+    """The first reject by reason and field."""
+    event_types: Counter[str] = field(default_factory=Counter)
+    """Interactions by type of event, without repeats and rejects."""
     duplicate: int = 0
     left_out: int = 0
     """Interactions that a replay's `where` leaves out: as if they had not been in the log."""
@@ -55,6 +76,30 @@ class Counters:
         """Number of records that came in."""
         taken = self.learned + self.item_events + self.forgotten + self.requests - self.requests_of_replay
         return taken + self.rejected.total() + self.duplicate + self.held_back
+
+    def note_reject(self, source: str, reason: str, field: str, raw: bytes | None) -> None:
+        """Count a reject, and keep the first of its kind."""
+        self.rejected[reason] += 1
+        self.faults[reason, field] += 1
+        if (reason, field) not in self.samples:
+            self.samples[reason, field] = Fault(source, None if raw is None else raw[:SAMPLE_BYTES])
+
+    def note_type(self, event: str) -> None:
+        """Count an interaction by its type of event.
+
+        >>> counters = Counters()
+        >>> for number in range(102):
+        ...     counters.note_type(f"type {number}")
+        >>> len(counters.event_types), counters.event_types["(other types)"]
+        (101, 2)
+        """
+        if event not in self.event_types and len(self.event_types) >= MOST_TYPES:
+            event = OTHER_TYPES
+        self.event_types[event] += 1
+
+    def reasons(self) -> str:
+        """Say why records were rejected, with the field at fault: `20 missing field user`."""
+        return ", ".join(f"{count:,} {reason} {field}".rstrip() for (reason, field), count in self.faults.most_common())
 
     def is_redelivered(self, source: str) -> bool:
         """Say whether the output topic held the list that answers an event already when the job resumed.
@@ -93,11 +138,33 @@ class Counters:
             if count:
                 parts.append(f"{count:,} {what}")
         if rejected:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.rejected.most_common())
-            parts.append(f"{rejected:,} rejected ({reasons})")
+            parts.append(f"{rejected:,} rejected ({self.reasons()})")
         return ", ".join(parts)
 
     def counts(self) -> dict[str, int | dict[str, int]]:
         """Return all counts by their names, for a structured log."""
         numbers = {name: value for name, value in vars(self).items() if type(value) is int}
-        return {**numbers, "rejected": dict(self.rejected)}
+        return {**numbers, "rejected": dict(self.rejected), "event_types": dict(self.event_types)}
+
+
+def describe_types(types: Mapping[str, int], rewards: Mapping[str, float], by_value: Collection[str]) -> list[str]:
+    """Say which types of event came, how often and with which reward, and which of them no reward names.
+
+    >>> print(*describe_types({"view": 20, "refund": 3}, {"view": 0.2, "return": -1.0}, ()), sep="\\n")
+    event types: view 20 (reward 0.2), refund 3 (reward 1, not named)
+    No reward names refund, so that each counts 1. Set it: rewards = { "refund" = -1.0 }
+    """
+    told = []
+    unnamed = [name for name in types if name not in rewards]
+    for name, count in sorted(types.items(), key=lambda each: -each[1]):
+        said = f"reward {rewards.get(name, 1.0):g}" + (" × value" if name in by_value else "")
+        told.append(f"{name} {count:,} ({said}{', not named' if name in unnamed else ''})")
+    lines = [f"event types: {', '.join(told)}"] if told else []
+    if unnamed and len(types) > 1:
+        alike = {name: known for name in unnamed for known in rewards if known.lower() == name.lower()}
+        meant = "".join(f" {name} differs from {known} in its case." for name, known in alike.items())
+        lines.append(
+            f"No reward names {', '.join(unnamed)}, so that each counts 1.{meant} Set it: "
+            f'rewards = {{ "{unnamed[0]}" = -1.0 }}'
+        )
+    return lines

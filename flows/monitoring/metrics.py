@@ -105,6 +105,10 @@ class JobCollector(Collector):
         for reason, count in counts.items():
             rejected.add_metric([reason], count)
         yield rejected
+        types = CounterMetricFamily("freshrank_events", "Interactions by their type.", labels=["type"])
+        for name, count in dict(counters.event_types).items():
+            types.add_metric([name], count)
+        yield types
         delivered = CounterMetricFamily("freshrank_delivered", "Messages that the brokers have.", labels=["to"])
         for to, writer in self._gathered.writers.items():
             delivered.add_metric([to], writer.delivered)

@@ -69,7 +69,7 @@ class Cleaner(StatefulStep[Event, Event]):
         fresh: list[Event] = []
         for event in batch:
             if isinstance(event, Interaction):
-                if event.id is None or not self._is_repeat(event.id, event.user):
+                if event.id is None or not self._is_repeat(event):
                     fresh.append(self._at_its_time(event))
                 continue
             if isinstance(event, Forget):
@@ -79,13 +79,14 @@ class Cleaner(StatefulStep[Event, Event]):
             self.counters.event_time = self.time.newest
         return fresh
 
-    def _is_repeat(self, id: str, user: str) -> bool:
-        known_as = digest(id)
+    def _is_repeat(self, event: Interaction) -> bool:
+        """Say whether it is the same event once more: an order number stands in every event of the order."""
+        known_as = digest("\0".join((event.id or "", event.user, event.item, event.event)))
         if known_as in self._known:
             self.counters.duplicate += 1
             return True
         if self.window:
-            self._remember(known_as, digest(user))
+            self._remember(known_as, digest(event.user))
         return False
 
     def _at_its_time(self, event: Interaction) -> Interaction:

@@ -8,6 +8,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Stream, operator
 
 from flows.messages import Decoder, Event, Raw, Rejected
+from flows.monitoring.counters import Counters
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,22 @@ class DecodeOut:
 
 
 @operator
-def decode(step_id: str, up: Stream[Raw], decoder: Decoder) -> DecodeOut:
+def decode(step_id: str, up: Stream[Raw], decoder: Decoder, counters: Counters | None = None) -> DecodeOut:
     """Decode every record of a stream; each comes out as an event or as a reject, none is lost.
+
+    Rejects are counted here, and not where they leave the flow: what is counted is then known to all steps below.
 
     All records of one batch share one arrival time: they came together.
     """
 
     def decode_batch(batch: list[Raw]) -> list[Event | Rejected]:
         arrived = time.perf_counter()
-        return [decoder(raw, arrived) for raw in batch]
+        decoded = [decoder(raw, arrived) for raw in batch]
+        if counters is not None:
+            for each in decoded:
+                if type(each) is Rejected:
+                    counters.note_reject(each.source, str(each.reason), each.field, each.raw)
+        return decoded
 
     decoded = op.flat_map_batch("records", up, decode_batch)
     parted = op.branch("accepted", decoded, _is_event)

@@ -7,6 +7,7 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
 from flows.messages import Event, Interaction, Prepared
+from flows.monitoring.counters import Counters
 from flows.state.stateful import StoreFor
 from flows.steps.conditions import Condition
 from flows.steps.impute import Filling, fill
@@ -19,13 +20,17 @@ def features(
     up: KeyedStream[Event],
     rewards: Mapping[str, float],
     missing: Mapping[str, Filling],
+    counters: Counters,
     store: StoreFor,
     by_value: Collection[str] = (),
     is_positive: Condition | None = None,
 ) -> KeyedStream[Prepared]:
-    """Give every interaction its reward and its context."""
+    """Give every interaction its reward and its context, and count it by its type of event."""
 
     def prepare_batch(batch: list[tuple[str, Event]]) -> list[tuple[str, Prepared]]:
+        for _, event in batch:
+            if isinstance(event, Interaction):
+                counters.note_type(event.event)
         return [(key, prepare(event, rewards, by_value, is_positive)) for key, event in batch]
 
     prepared = op.flat_map_batch("examples", up, prepare_batch)

@@ -25,6 +25,7 @@ def test_what_is_scraped_is_what_happened() -> None:
     assert told["freshrank_rejected_total", "not JSON"] == 2
     assert told["freshrank_rejected_total", "empty id"] == 1
     assert told["freshrank_rejected_total", "not UTF-8"] == 0, "a reason that has not been met is there from the start"
+    assert sum(count for (name, _), count in told.items() if name == "freshrank_events_total") == 502
     assert told["freshrank_duplicate_total", ""] == told["freshrank_item_events_total", ""] == 1
     assert told["freshrank_forgotten_total", ""] == 1
     assert told["freshrank_late_total", ""] == counters.late > 0
