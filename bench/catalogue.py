@@ -73,7 +73,7 @@ def count(size: int, settling: int, measured: int) -> dict[str, Any]:
     began, cpu_began = time.perf_counter(), time.process_time()
     for k in range(0, measured, BATCH):
         full_lists += take(asked[k : k + BATCH])
-        candidates.append(int(model.memory.state.candidates.size[0]))
+        candidates.append(int(model.memory.state.shared.candidates.size[0]))
     us, wall_us = (
         (now - then) / measured * 1e6
         for now, then in (

@@ -12,9 +12,11 @@ from flows.messages import Interaction
 from recmodels import Blend, Example
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels import covisitation, factorization, history, popularity, topn, user_context, weights
-from recmodels.kernels.compile import kernel
+from recmodels.kernels.compile import entry
 from recmodels.kernels.event_loop import MIN_CANDIDATES
-from recmodels.kernels.state import EVENTS, ITEM_ROWS, Int32, State
+from recmodels.kernels.layout import Int32
+from recmodels.kernels.shared import EVENTS, ITEM_ROWS
+from recmodels.kernels.state_pointer import opened
 
 STAGES = (
     "bar what the user has had",
@@ -69,17 +71,17 @@ def stage_table(columns: dict[str, Sequence[float]]) -> str:
 
 def time_stages(model: Blend, user_rows: Int32, item_rows: Int32) -> list[float]:
     """Time every stage over these users; the items are what they are made to learn in the last stages."""
-    state, places = model.memory.state, np.zeros(10, np.int32)
+    address, places = model.memory.handle.address, np.zeros(10, np.int32)
     best = []
     for upto in range(1, len(STAGES) + 1):
-        run_stages(state, user_rows[:1], item_rows[:1], places, upto)
+        run_stages(address, user_rows[:1], item_rows[:1], places, upto)
         seconds = []
         for _ in range(5):
             start = time.process_time()
-            run_stages(state, user_rows, item_rows, places, upto)
+            run_stages(address, user_rows, item_rows, places, upto)
             seconds.append(time.process_time() - start)
         best.append(min(seconds) / len(user_rows) * 1e6)
-    state.candidates.stamp[1] = 0
+    model.memory.state.shared.candidates.stamp[1] = 0
     return [max(b - a, 0.0) for a, b in zip([0.0, *best], best, strict=False)]
 
 
@@ -88,49 +90,50 @@ def check_lists(model: Blend, user_rows: Int32, item_rows: Int32) -> float:
     state, places = model.memory.state, np.zeros(10, np.int32)
     names, sizes = model.memory.items.names, []
     for row, item in zip(user_rows[:200], item_rows, strict=False):
-        run_stages(state, np.array([row]), np.array([item]), places, READS)
-        listed = [names[state.candidates.item[place]] for place in places]
-        sizes.append(int(state.candidates.size[0]))
-        state.candidates.stamp[1] = 0
+        run_stages(model.memory.handle.address, np.array([row]), np.array([item]), places, READS)
+        listed = [names[state.shared.candidates.item[place]] for place in places]
+        sizes.append(int(state.shared.candidates.size[0]))
+        state.shared.candidates.stamp[1] = 0
         assert listed == [name for name, _ in model.top(str(model.memory.users.names[row]), 10)]
     return float(np.mean(sizes))
 
 
-@kernel
-def run_stages(state: State, user_rows: Int32, item_rows: Int32, places: Int32, upto: int) -> None:
+@entry
+def run_stages(address: int, user_rows: Int32, item_rows: Int32, places: Int32, upto: int) -> None:
     """Run the first `upto` stages for each user, as `event_loop.step` does."""
-    candidates, options = state.candidates, state.options
+    state = opened(address)
+    candidates, options = state.shared.candidates, state.shared.options
     for e in range(user_rows.shape[0]):
         user, item = user_rows[e], item_rows[e]
         candidate_set.start(candidates)
         if options.exclude_seen:
-            history.exclude(state.history, state.users, user, candidates)
+            history.exclude(state.shared.history, state.shared.users, user, candidates)
         if upto >= 2:
-            covisitation.propose(state.covisitation, state.users, state.items, user, candidates)
+            covisitation.propose(state.covisitation, state.shared.users, state.shared.items, user, candidates)
         if upto >= 3:
-            popularity.propose(state.popularity, state.items, candidates)
+            popularity.propose(state.popularity, state.shared.items, candidates)
         if upto >= 4:
             if not options.exclude_seen:
-                history.propose(state.history, state.users, state.items, user, candidates)
-            candidate_set.fill_up(candidates, state.items, state.counters[ITEM_ROWS], MIN_CANDIDATES)
+                history.propose(state.shared.history, state.shared.users, state.shared.items, user, candidates)
+            candidate_set.fill_up(candidates, state.shared.items, state.shared.counters[ITEM_ROWS], MIN_CANDIDATES)
         if upto >= 5:
-            popularity.score(state.popularity, state.items, candidates)
+            popularity.score(state.popularity, state.shared.items, candidates)
         if upto >= 6:
-            covisitation.score(state.covisitation, state.users, user, candidates)
+            covisitation.score(state.covisitation, state.shared.users, user, candidates)
         if upto >= 7:
-            history.score(state.history, state.users, user, candidates)
+            history.score(state.shared.history, state.shared.users, user, candidates)
         if upto >= 8:
             factorization.score(
-                state.item_factors, state.user_factors, state.users, user, options.history_decay, candidates
+                state.item_factors, state.user_factors, state.shared.users, user, options.history_decay, candidates
             )
         length, gap = (
-            user_context.length_context(state.users, user),
-            user_context.next_gap_context(state.users, user),
+            user_context.length_context(state.shared.users, user),
+            user_context.next_gap_context(state.shared.users, user),
         )
         if upto >= 9:
             weights.score(state.weights, length, gap, candidates)
         if upto >= 10:
-            topn.choose(state.items, candidates, places)
+            topn.choose(state.shared.items, candidates, places)
         if upto >= 11:
             weights.share(candidates)
         if upto >= 12:
@@ -139,7 +142,7 @@ def run_stages(state: State, user_rows: Int32, item_rows: Int32, places: Int32, 
             factorization.learn(
                 state.item_factors,
                 state.user_factors,
-                state.users,
+                state.shared.users,
                 user,
                 places[0],
                 0.0,
@@ -148,9 +151,11 @@ def run_stages(state: State, user_rows: Int32, item_rows: Int32, places: Int32, 
                 candidates,
             )
         if upto >= 14:
-            covisitation.learn(state.covisitation, state.users, user, item, 1.0, options.learn_decay)
-            popularity.learn(state.popularity, state.items, item, 1.0, state.counters[EVENTS], False)
-            history.learn(state.history, state.counters, state.users, user, item, 1.0, options.max_history)
+            covisitation.learn(state.covisitation, state.shared.users, user, item, 1.0, options.learn_decay)
+            popularity.learn(state.popularity, state.shared.items, item, 1.0, state.shared.counters[EVENTS], False)
+            history.learn(
+                state.shared.history, state.shared.counters, state.shared.users, user, item, 1.0, options.max_history
+            )
 
 
 def learn_log(log: str, count: int) -> tuple[Blend, list[Example]]:

@@ -9,7 +9,7 @@ from bench.process import answer, child
 from bench.report import Number, Section, main, shown, table
 from bench.streams import every_one, to_records
 from recmodels.fused.model import FusedModel
-from recmodels.kernels.state import CELLS
+from recmodels.kernels.shared import CELLS
 
 GIGABYTE = 1e9
 
@@ -57,7 +57,7 @@ def fill(users: int, items: int) -> dict[str, Any]:
         "peak": before_dump,
         "users": len(memory.users),
         "items": len(memory.items),
-        "pairs": int(memory.state.counters[CELLS]),
+        "pairs": int(memory.state.shared.counters[CELLS]),
         "tables": tables,
     }
     kept = model.dump()

@@ -20,7 +20,7 @@ from bench.ablation import LOGS, examples
 from recmodels import Recommender
 from recmodels.base import Context
 from recmodels.evaluation.metrics import RankingMetrics
-from recmodels.kernels.state import Float64, Int32, Int64
+from recmodels.kernels.layout import Float64, Int32, Int64
 from recmodels.rewards import bounded
 from recmodels.specification import build_model
 

@@ -13,7 +13,8 @@ from bench.process import answer, child
 from bench.report import Number, Section, main, shown, table
 from bench.streams import ever_new, to_records
 from recmodels.fused.model import FusedModel
-from recmodels.kernels.state import CELLS, FREE_CELLS, Int64
+from recmodels.kernels.layout import Int64
+from recmodels.kernels.shared import CELLS, FREE_CELLS
 
 MAX_USERS, MAX_ITEMS, MAX_PAIRS = 50_000, 20_000, 500_000
 NEW_USERS, NEW_ITEMS = 0.05, 0.02
@@ -77,7 +78,7 @@ def soak(events: int, scale: int) -> dict[str, Any]:
         if taken > 10_000:
             worst = max(worst, now - last)
         if taken % (events // 50) < BATCH:
-            users, items, pairs = len(memory.users), len(memory.items), taken_cells(memory.state.counters)
+            users, items, pairs = len(memory.users), len(memory.items), taken_cells(memory.state.shared.counters)
             assert users <= bounds["max_users"], users
             assert items <= bounds["max_items"], items
             assert pairs <= bounds["max_pairs"], pairs

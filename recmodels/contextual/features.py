@@ -83,7 +83,7 @@ def interest_of(offers: CandidateGenerator, facts: ItemFeatures, user: str) -> t
     They are taken from the recent items whenever they are asked for, so that nothing more is kept of a user.
     """
     memory = offers.memory
-    recent = memory.state.users.recent[memory.users.row(user)].tolist()
+    recent = memory.state.shared.users.recent[memory.users.row(user)].tolist()
     interest: dict[int, float] = {}
     prices = []
     for place, row in enumerate(row for row in recent if row):

@@ -196,7 +196,7 @@ class Contextual(Recommender):
 
     def _sorted(self, items: Sequence[str], scores: Sequence[float]) -> list[tuple[str, float]]:
         memory = self.offers.memory
-        age = [int(memory.state.items.first_seen[memory.items.row(item)]) or np.inf for item in items]
+        age = [int(memory.state.shared.items.first_seen[memory.items.row(item)]) or np.inf for item in items]
         order = sorted(range(len(items)), key=lambda k: (-scores[k], age[k]))
         return [(items[k], scores[k]) for k in order]
 

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from recmodels.base import Recommender
 from recmodels.fused.drift import DriftDetector
 from recmodels.fused.external_members import ExternalMembers
-from recmodels.fused.memory import Memory, Sizes
+from recmodels.fused.memory import Memory
 from recmodels.kernels.candidates import HALF_LIVES
-from recmodels.kernels.content import ITEM_TAGS
-from recmodels.kernels.state import Options
+from recmodels.kernels.members.content import ITEM_TAGS
 from recmodels.kernels.user_context import LENGTHS
 from recmodels.specification import build_members
 from recmodels.validation import expect_choice, expect_counts, expect_numbers
@@ -114,39 +113,25 @@ class FusedBase(Recommender):
     def memory(self) -> Memory:
         """The model's tables. They come to be when they are first asked for."""
         if self._memory is None:
-            self._memory = Memory(
-                Sizes(
-                    self.max_users,
-                    self.max_items,
-                    self.max_pairs,
-                    self.recent,
-                    self.row_length,
-                    self.n_factors,
-                    self.max_tags,
-                    len(self.outside_members),
-                ),
-                1.0 / np.array(self.half_lives, np.float64),
-                Options(  # of one type each: for any other, numba would compile the kernels anew
-                    exclude_seen=self.repeats == "exclude",
-                    use_popularity="popularity" in self.members,
-                    use_covisitation="covisitation" in self.members,
-                    use_history="history" in self.members,
-                    use_factors="factorization" in self.members,
-                    use_content="content" in self.members,
-                    learn_weights=bool(self.learns_weights),
-                    by_time=self.decay_by == "time",
-                    learning_rate=float(self.learning_rate),
-                    learn_decay=float(self.learn_decay),
-                    history_decay=float(self.history_decay),
-                    factor_rate=float(self.factor_rate),
-                    regularization=float(self.l2),
-                    max_history=int(self.max_history),
-                    seed=int(self.seed),
-                ),
-            )
+            self._memory = Memory(self._arguments(), self.members, len(self.outside_members))
             for column, weight in self.first_weights.items():
                 self._memory.small["weight"][:LENGTHS, column] = weight
         return self._memory
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments by the names that the layouts of the state give them."""
+        return {
+            **vars(self),
+            "exclude_seen": self.repeats == "exclude",
+            "use_popularity": "popularity" in self.members,
+            "use_covisitation": "covisitation" in self.members,
+            "use_history": "history" in self.members,
+            "use_factors": "factorization" in self.members,
+            "learn_weights": self.learns_weights,
+            "by_time": self.decay_by == "time",
+            "decay": 1.0 / np.array(self.half_lives, np.float64),
+            "regularization": self.l2,
+        }
 
     def allocate(self) -> None:
         """Lay out the tables now, so that a machine with too little memory fails at the start."""

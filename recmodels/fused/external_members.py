@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recmodels.base import Context, Recommender
 from recmodels.fused.memory import Memory
-from recmodels.kernels.candidates import COLUMNS
+from recmodels.kernels.state import COLUMNS
 
 FARTHEST: Final = 4.0
 """Standard deviations: no candidate stands out further than this."""
@@ -51,7 +51,7 @@ class ExternalMembers:
         Returns:
             For each member mean and standard deviation of what it said.
         """
-        candidates, known = memory.state.candidates, memory.items.names
+        candidates, known = memory.state.shared.candidates, memory.items.names
         size = int(candidates.size[0])
         items = [known[row] or "" for row in candidates.item[:size].tolist()]
         used = []

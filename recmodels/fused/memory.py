@@ -1,181 +1,142 @@
 """What a fused model remembers: tables of bounded size, and how a full table makes room."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.kernels import covisitation, history, item_events, popularity
-from recmodels.kernels import state as arrays
-from recmodels.kernels.calibration import LISTED
-from recmodels.kernels.candidates import CANDIDATES, COLUMNS, HALF_LIVES
-from recmodels.kernels.content import ITEM_TAGS, NEWEST, TAG_NEWEST, TAG_POPULAR, USER_TAGS
+from recmodels.kernels import forgetting
+from recmodels.kernels.layout import DIRTY, Argument, Column, Field, Rows, Scratch, Stored, fields, lengths
+from recmodels.kernels.shared import ANNOUNCED, CELLS, EVENTS, FREE_CELLS, ITEM_ROWS, TAG_ROWS
+from recmodels.kernels.state import COLUMNS, MEMBERS, State, first_columns
 from recmodels.kernels.state_pointer import Handle
 from recmodels.kernels.user_context import GAPS, LENGTHS
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
 
-TOP = 100
-"""Items that each half-life of popularity proposes."""
 EVICTED = 64
-"""A full table gives up one row in so many at a time."""
-
-
-class Sizes(NamedTuple):
-    """How large the tables are: arguments of the model, see `recmodels.fused.model.FusedModel`."""
-
-    max_users: int
-    max_items: int
-    max_pairs: int
-    recent: int
-    row_length: int
-    n_factors: int
-    max_tags: int
-    n_outside: int
+"""A full table gives up one row in this number at a time."""
 
 
 class Memory:
-    """The tables of a fused model, with the ids of their rows.
+    """The tables of a fused model, with the ids of their rows, as `recmodels.kernels.state.State` lays them out.
 
     Args:
-        sizes: How large the tables are.
-        decay: [H] 1 / half-life of each column of popularity.
-        options: The model's arguments as the kernels need them.
+        arguments: The model's arguments by name: `max_users`, `max_items`, `max_tags`, `max_pairs`, and each length
+            and `Argument` that a layout names.
+        members: The names of the members that the model has.
+        n_outside: The number of columns that are filled from outside.
 
     Attributes:
         users, items, tags: Which id has which row.
+        learns_tags: Whether a member learns the tags of items.
         tables: Everything with rows, for the store; by name.
         small: Everything without, for the store; by name.
+        columns: The column of each table, and what is said of it.
+        stored: What is said of each array in `small`.
         handle: All of it, as the kernels find it.
     """
 
-    def __init__(self, sizes: Sizes, decay: NDArray[np.float64], options: arrays.Options) -> None:
-        n_users, n_items, n_tags = (most + RESERVED for most in (sizes.max_users, sizes.max_items, sizes.max_tags))
-        k, i4, f4, i8, f8 = sizes.n_factors, np.int32, np.float32, np.int64, np.float64
-        self.users = IdTable(n_users)
-        self.items = IdTable(n_items)
-        self.tags = IdTable(n_tags)
-        user_columns: dict[str, Any] = {
-            "recent": (i4, (sizes.recent,)),
-            "events": (i4, ()),
-            "last_time": (f8, ()),
-            "gap": (i4, ()),
-            "last_used": (i8, ()),
-            "newest": (i4, ()),
-        }
-        row: dict[str, Any] = {"item": (i4, (sizes.row_length,)), "weight": (f4, (sizes.row_length,))}
-        factors: dict[str, Any] = {"out": (f4, (k,)), "bias": (f4, ()), "history": (f4, (k,))}
-        steps: dict[str, Any] = {"step_out": (f4, ()), "step_bias": (f4, ()), "step_history": (f4, ())}
-        rings: dict[str, Any] = {"newest": (i4, (TAG_NEWEST,)), "popular": (i4, (TAG_POPULAR,))}
-        tag_columns: dict[str, Any] = {"carriers": (i4, ()), "worth": (f8, ()), "last_used": (i8, ()), **rings}
-        interest: dict[str, Any] = {"tag": (i4, (USER_TAGS,)), "weight": (f4, (USER_TAGS,))}
-        marks: dict[str, Any] = {"hidden": (np.uint8, ()), "newness": (f4, ())}
-        self.tables = {
-            table.name: table
-            for table in (
-                Table("users", n_users, self.users, **user_columns),
-                Table("items", n_items, self.items, first_seen=(i8, ()), last_used=(i8, ()), **marks),
-                Table("history", sizes.max_pairs + RESERVED, item=(i4, ()), next=(i4, ()), amount=(f4, ())),
-                Table("popularity", n_items, level=(f8, (HALF_LIVES,)), rank=(i4, (HALF_LIVES,))),
-                Table("covisitation", n_items, **row, size=(i4, ()), total=(f4, ())),
-                Table("item_factors", n_items, **factors, **steps),
-                Table("user_factors", n_users, own=(f4, (k,)), step=(f4, ())),
-                Table("tags", n_tags, self.tags, **tag_columns, level=(f8, (TAG_POPULAR,))),
-                Table("item_tags", n_items, tag=(i4, (ITEM_TAGS,)), announced=(i8, ())),
-                Table("interests", n_users, **interest),
-            )
-        }
-        contexts, columns = LENGTHS + GAPS, COLUMNS + sizes.n_outside
-        self.small: dict[str, NDArray[Any]] = {
-            "counters": np.zeros(arrays.COUNTERS, i8),
-            "top": np.zeros((HALF_LIVES, TOP), i4),
-            "size": np.zeros(HALF_LIVES, i4),
-            "clock": np.zeros(1, f8),
-            "weight": np.zeros((contexts, columns), f8),
-            "step": np.zeros((contexts, columns), f8),
-            "line": np.tile(np.array([1.0, 0.0]), (LENGTHS, 1)),
-            "line_step": np.zeros((LENGTHS, 2), f8),
-            "newest": np.zeros(NEWEST, i4),
-            "worth": np.zeros(1, f8),
-        }
-        scratch = arrays.Candidates(
-            stamp=np.zeros(3, i8),
-            size=np.zeros(3, i8),
-            item=np.zeros(CANDIDATES, i4),
-            column=np.zeros((columns, CANDIDATES), f4),
-            silent=np.zeros(columns, np.uint8),
-            score=np.zeros(CANDIDATES, f4),
-            share=np.zeros(CANDIDATES, f4),
-            place=np.zeros(n_items, i8),
-            sums=np.zeros((CANDIDATES + 1, 2), f4),
-            user_vector=np.zeros(k, f4),
-            gradient=np.zeros(k, f4),
-            listed=np.zeros(LISTED, i4),
-        )
-        small = self.small
-        state = arrays.State(
-            counters=small["counters"],
-            users=arrays.Users(**self._arrays("users")),
-            items=arrays.Items(**self._arrays("items")),
-            history=arrays.History(**self._arrays("history")),
-            popularity=arrays.Popularity(
-                **self._arrays("popularity"), top=small["top"], size=small["size"], decay=decay, clock=small["clock"]
-            ),
-            covisitation=arrays.Covisitation(**self._arrays("covisitation")),
-            item_factors=arrays.ItemFactors(**self._arrays("item_factors")),
-            user_factors=arrays.UserFactors(**self._arrays("user_factors")),
-            content=arrays.Content(
-                arrays.Tags(**self._arrays("tags")),
-                arrays.ItemTags(**self._arrays("item_tags")),
-                arrays.Interests(**self._arrays("interests")),
-                newest=small["newest"],
-                worth=small["worth"],
-                wish=np.zeros(n_tags, f4),
-            ),
-            weights=arrays.Weights(small["weight"], small["step"]),
-            calibration=arrays.Calibration(small["line"], small["line_step"]),
-            candidates=scratch,
-            options=options,
-        )
-        self.handle = Handle(state)
+    def __init__(self, arguments: Mapping[str, Any], members: Collection[str], n_outside: int) -> None:
+        rows = {kind: int(arguments[f"max_{kind}"]) + RESERVED for kind in ("users", "items", "tags", "pairs")}
+        self.users, self.items, self.tags = (IdTable(rows[kind]) for kind in ("users", "items", "tags"))
+        self.tables: dict[str, Table] = {}
+        self.small: dict[str, NDArray[Any]] = {}
+        self.n_outside = n_outside
+        self.learns_tags = any(member.describe and member.name in members for member in MEMBERS)
+        self.columns: list[tuple[Table, Field]] = []
+        self.stored: dict[str, Field] = {}
+        self._rows: dict[str, Rows] = {}
+        is_used = np.array([member.name in members for member in MEMBERS], np.uint8)
+        widths = {"columns": COLUMNS + n_outside, "contexts": LENGTHS + GAPS, "lengths": LENGTHS}
+        self.handle = Handle(cast(State, self._build(State, {**arguments, **rows, **widths, "is_used": is_used})))
+        first = first_columns()
+        for member in MEMBERS:
+            if member.name not in members:
+                start = first[member.name]
+                self.state.shared.candidates.silent[start : start + len(member.columns)] = 1
         self.mark_used()
 
+    def _build(self, layout: type, known: Mapping[str, Any], table: Table | None = None) -> tuple[Any, ...]:
+        """Make what a layout describes, in the order of its fields."""
+        made: list[Any] = []
+        for field in fields(layout):
+            marker = field.marker
+            if field.name == DIRTY:
+                assert table is not None
+                made.append(table.dirty)
+            elif isinstance(marker, Rows):
+                made.append(self._build(field.dtype, known, self._add_table(field, known)))
+            elif isinstance(marker, Column):
+                assert table is not None
+                made.append(table.arrays[field.key])
+            elif isinstance(marker, Stored):
+                made.append(self._add_small(field, known))
+            elif isinstance(marker, Scratch):
+                made.append(np.zeros(lengths(marker.shape, known), field.dtype))
+            elif isinstance(marker, Argument):
+                made.append(
+                    field.dtype(known[marker.name]) if field.dtype in (bool, int, float) else known[marker.name]
+                )
+            else:
+                made.append(self._build(field.dtype, {**known, "column": first_columns().get(field.name, 0)}))
+        return layout(*made)  # type: ignore[no-any-return]
+
+    def _add_table(self, field: Field, known: Mapping[str, Any]) -> Table:
+        marker = field.marker
+        inside = [inner for inner in fields(field.dtype) if isinstance(inner.marker, Column)]
+        columns = {inner.key: (inner.dtype, lengths(inner.marker.shape, known)) for inner in inside}
+        ids = {"users": self.users, "items": self.items, "tags": self.tags}.get(marker.key)
+        assert marker.key not in self.tables, f"two tables have the key {marker.key!r}"
+        table = self.tables[marker.key] = Table(marker.key, known[marker.of], ids, **columns)
+        self.columns += [(table, inner) for inner in inside]
+        self._rows[marker.key] = marker
+        return table
+
+    def _add_small(self, field: Field, known: Mapping[str, Any]) -> NDArray[Any]:
+        marker: Stored = field.marker
+        array = np.zeros(lengths(marker.shape, known), field.dtype)
+        array[...] = marker.first
+        assert field.key not in self.small, f"two arrays have the key {field.key!r}"
+        self.small[field.key], self.stored[field.key] = array, field
+        return array
+
     @property
-    def state(self) -> arrays.State:
+    def state(self) -> State:
         """All of it, for the kernels."""
         return self.handle.state
 
-    def _arrays(self, name: str) -> dict[str, NDArray[Any]]:
-        table = self.tables[name]
-        return {**table.arrays, "dirty": table.dirty}
+    def ids(self, kind: str) -> IdTable:
+        """Return which id has which row: of "users", "items" or "tags"."""
+        return {"users": self.users, "items": self.items, "tags": self.tags}[kind]
 
     def mark_used(self) -> None:
         """Tell tables and kernels how many rows have been given out."""
-        n_users, n_items = len(self.users.names), len(self.items.names)
-        for name in ("users", "user_factors"):
-            self.tables[name].used = n_users
-        for name in ("items", "popularity", "covisitation", "item_factors"):
-            self.tables[name].used = n_items
-        self.tables["history"].used = int(self.state.counters[arrays.CELLS]) + RESERVED
-        self.state.counters[arrays.ITEM_ROWS] = n_items
-        self.state.counters[arrays.TAG_ROWS] = self.tables["tags"].used = len(self.tags.names)
-        if len(self.tags.names) > RESERVED:  # else these hold nothing, and there is nothing to save
-            self.tables["interests"].used = n_users
-            self.tables["item_tags"].used = n_items
+        counters = self.state.shared.counters
+        used = {kind: len(self.ids(kind).names) for kind in ("users", "items", "tags")}
+        used["pairs"] = int(counters[CELLS]) + RESERVED
+        counters[ITEM_ROWS], counters[TAG_ROWS] = used["items"], used["tags"]
+        for key, rows in self._rows.items():
+            if not rows.once or used[rows.once] > RESERVED:  # else it holds nothing, and there is nothing to save
+                self.tables[key].used = used[rows.of]
+
+    def tables_of(self, kind: str) -> list[Table]:
+        """Return the tables with a row for each of a kind: "users", "items", "tags" or "pairs"."""
+        return [self.tables[key] for key, rows in self._rows.items() if rows.of == kind]
 
     def has_cells(self, wanted: int) -> bool:
         """Say whether the histories have room for `wanted` more pairs."""
-        counters = self.state.counters
-        unused = len(self.state.history.item) - RESERVED - counters[arrays.CELLS]
-        return bool(unused + counters[arrays.FREE_CELLS] >= wanted)
+        counters = self.state.shared.counters
+        unused = len(self.state.shared.history.item) - RESERVED - counters[CELLS]
+        return bool(unused + counters[FREE_CELLS] >= wanted)
 
     def user_row(self, name: str) -> int:
         """Return the row of a user; a new one gets one, at the cost of the least recently used if need be."""
         row = self.users.row(name)
         if row == 0:
             if self.users.is_full:
-                self.forget_users(self._stalest(self.users, self.state.users.last_used))
+                self.forget_users(self._stalest(self.users, self.state.shared.users.last_used))
             row = self.users.add(name)
         return row
 
@@ -184,7 +145,7 @@ class Memory:
         row = self.items.row(name)
         if row == 0:
             if self.items.is_full:
-                self.forget_items(self._stalest(self.items, self.state.items.last_used))
+                self.forget_items(self._stalest(self.items, self.state.shared.items.last_used))
             row = self.items.add(name)
         return row
 
@@ -196,13 +157,13 @@ class Memory:
                 self.forget_tags(self._stalest(self.tags, self.state.content.tags.last_used))
             row = self.tags.add(name)
         # So that it is not the stalest before it is described: one description never fills the table.
-        self.state.content.tags.last_used[row] = self.state.counters[[arrays.EVENTS, arrays.ANNOUNCED]].sum() + 1
+        self.state.content.tags.last_used[row] = self.state.shared.counters[[EVENTS, ANNOUNCED]].sum() + 1
         return row
 
     def make_cells(self) -> None:
         """Make room for at least one more pair in the histories."""
         while not self.has_cells(1):  # those who go may have had none
-            self.forget_users(self._stalest(self.users, self.state.users.last_used))
+            self.forget_users(self._stalest(self.users, self.state.shared.users.last_used))
 
     @staticmethod
     def _stalest(ids: IdTable, last_used: NDArray[np.int64]) -> list[int]:
@@ -211,41 +172,38 @@ class Memory:
         order = np.argsort(last_used[rows], kind="stable")[:count]
         return sorted(rows[order].tolist())
 
+    def _empty(self, kind: str, rows: Sequence[int]) -> None:
+        for table in self.tables_of(kind):
+            table.empty(np.asarray(rows, np.int64))
+
+    @staticmethod
+    def _gone(ids: IdTable, rows: Sequence[int]) -> NDArray[np.uint8]:
+        marks = np.zeros(len(ids.names), np.uint8)
+        marks[rows] = 1
+        return marks
+
     def forget_users(self, rows: Sequence[int]) -> None:
         """Empty the rows of users and take their ids."""
-        state = self.state
-        state.candidates.stamp[1] = 0
         for row in rows:
-            history.forget(state.history, state.counters, state.users, row)
-        for name in ("users", "user_factors", "interests"):
-            self.tables[name].empty(np.asarray(rows, np.int64))
+            forgetting.forget_user(self.handle.address, row)
+        self._empty("users", rows)
         self.users.release(rows)
 
     def forget_items(self, rows: Sequence[int]) -> None:
         """Empty the rows of items, strike them from every other row, and take their ids."""
-        state = self.state
-        state.candidates.stamp[1] = 0
-        gone = np.zeros(len(state.items.hidden), np.uint8)
-        gone[rows] = 1
-        were_top = bool(state.popularity.rank[rows].any())
-        n_users, n_items = len(self.users.names), len(self.items.names)
-        covisitation.drop(state.covisitation, gone, n_items)
-        history.drop(state.history, state.counters, state.users, gone, n_users)
-        item_events.drop_items(state.content, state.counters, gone, len(self.tags.names))
-        for name in ("items", "popularity", "covisitation", "item_factors", "item_tags"):
-            self.tables[name].empty(np.asarray(rows, np.int64))
+        were_top = bool(self.state.popularity.rank[rows].any())
+        gone = self._gone(self.items, rows)
+        forgetting.drop_items(self.handle.address, gone, len(self.users.names), len(self.tags.names))
+        self._empty("items", rows)
         self.items.release(rows)
         if were_top:
-            popularity.rebuild(state.popularity, state.items, n_items)
+            forgetting.rebuild_popularity(self.handle.address, len(gone))
 
     def forget_tags(self, rows: Sequence[int]) -> None:
         """Empty the rows of tags, take them from items and users, and take their ids."""
-        state = self.state
-        state.candidates.stamp[1] = 0
-        gone = np.zeros(len(state.content.wish), np.uint8)
-        gone[rows] = 1
-        item_events.drop_tags(state.content, state.counters, gone, len(self.items.names), len(self.users.names))
-        self.tables["tags"].empty(np.asarray(rows, np.int64))
+        gone = self._gone(self.tags, rows)
+        forgetting.drop_tags(self.handle.address, gone, len(self.items.names), len(self.users.names))
+        self._empty("tags", rows)
         self.tags.release(rows)
 
     def dump(self) -> dict[str, NDArray[Any]]:
@@ -285,10 +243,27 @@ class Memory:
         """
         for table in self.tables.values():
             table.expect_fit(record)
-        if "small.counters" in record:  # not in every part
-            for name, array in self.small.items():
-                array[...] = record.get(f"small.{name}", array)  # older states lack some
+        saved = {name: self._fit(name, record[f"small.{name}"]) for name in self.small if f"small.{name}" in record}
+        for name, array in saved.items():  # not in every part, and older states lack some
+            self.small[name][...] = array
         for table in self.tables.values():
             table.load_rows(record)
-        self.state.candidates.stamp[1] = 0
+        self.state.shared.candidates.stamp[1] = 0
         self.mark_used()
+
+    def _fit(self, name: str, saved: NDArray[Any]) -> NDArray[Any]:
+        """Return a saved array in the shape that it has now: of columns that came later it says nothing."""
+        array = self.small[name]
+        if self.stored[name].marker.shape[-1] == "columns":
+            known = saved.shape[-1] - self.n_outside
+            if saved.shape[:-1] == array.shape[:-1] and 0 < known < COLUMNS:
+                array = array.copy()
+                array[..., :known] = saved[..., :known]
+                array[..., COLUMNS:] = saved[..., known:]
+                return array
+        if saved.shape != array.shape:
+            raise ValueError(
+                f"array {name}: expected the shape {array.shape}; got {saved.shape}; "
+                "give the model the arguments that it had when the state was saved"
+            )
+        return saved

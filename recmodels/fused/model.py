@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from recmodels.base import Context, Example, Step, Why, time_of
 from recmodels.fused.base import FusedBase
 from recmodels.fused.item_events import learn_item
-from recmodels.kernels import event_loop, inference, user_context
-from recmodels.kernels.candidates import COLUMN_NAMES, HALF_LIVES
-from recmodels.kernels.state import ANNOUNCED, EVENTS
+from recmodels.kernels import event_loop, external, inference
+from recmodels.kernels.candidates import HALF_LIVES
+from recmodels.kernels.shared import ANNOUNCED, EVENTS
+from recmodels.kernels.state import COLUMN_NAMES
 from recmodels.kernels.user_context import LENGTHS
 from recmodels.rewards import bounded
 
@@ -39,24 +40,24 @@ class FusedModel(FusedBase):
 
     def _step(self, example: Example, n: int) -> Step:
         """Take one example as `event_loop.step` does, with the members outside in between."""
-        memory, state, outside, user = self.memory, self.memory.state, self.outside_members, example.user
+        memory, address, outside, user = self.memory, self.memory.handle.address, self.outside_members, example.user
         y, time = bounded(example.y), example.timestamp if isfinite(example.timestamp) else 0.0
         x = {"timestamp": time, **(example.x or {})}
         memory.make_cells()
         user_row, item_row = memory.user_row(user), memory.item_row(example.item)
         memory.mark_used()
         least = max(n, event_loop.MIN_CANDIDATES)
-        event_loop.fill(state, user_row, least)
+        external.fill(address, user_row, least)
         outside.fill(memory, user, x)
-        position, loss = event_loop.take(state, user_row, item_row, y, time, n)
+        position, loss = external.take(address, user_row, item_row, y, time, n)
         outside.learn(user, example.item, y, x)
         self._note_losses([loss])
         listed, scores = np.zeros(n, np.int32), np.zeros(n)
         kept = 0
         if n:
-            event_loop.fill(state, user_row, least)
+            external.fill(address, user_row, least)
             outside.fill(memory, user, x)
-            kept = event_loop.write_list(state, user_row, nan, np.zeros(n, np.int32), listed, scores)
+            kept = external.write_list(address, user_row, nan, np.zeros(n, np.int32), listed, scores)
         memory.mark_used()
         names = [str(memory.items.names[row]) for row in listed[:kept]]
         return Step(
@@ -133,7 +134,7 @@ class FusedModel(FusedBase):
         """Learn one interaction. Without a `timestamp` in `x` it happens when the last one did."""
         time = time_of(x)
         if isnan(time):
-            time = float(self.memory.state.users.last_time[: len(self.memory.users.names)].max())
+            time = float(self.memory.state.shared.users.last_time[: len(self.memory.users.names)].max())
         self.step_many([Example(user, item, y, time, x)], n=0)
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
@@ -148,29 +149,29 @@ class FusedModel(FusedBase):
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
         """Order items by falling score; items of equal score as they were first seen, then as given."""
         given, state = list(items), self.memory.state
-        age = state.items.first_seen[[self.memory.items.row(item) for item in given]]
-        age[age == 0] = state.counters[[EVENTS, ANNOUNCED]].sum() + 1
+        age = state.shared.items.first_seen[[self.memory.items.row(item) for item in given]]
+        age[age == 0] = state.shared.counters[[EVENTS, ANNOUNCED]].sum() + 1
         order = np.lexsort((age, -self._scores(user, given, x)))  # stable: as given where both are equal
         return [given[k] for k in order.tolist()]
 
     def _scores(self, user: str, items: Sequence[str], x: Context | None) -> NDArray[np.float32]:
         memory, state, time = self.memory, self.memory.state, time_of(x)
         user_row, rows = memory.users.row(user), np.array([memory.items.row(item) for item in items], np.int32)
-        scores = np.zeros(len(rows), np.float32)
+        address, scores = memory.handle.address, np.zeros(len(rows), np.float32)
         if self.outside:
-            state.candidates.stamp[1] = 0
-            event_loop.fill(state, user_row, event_loop.MIN_CANDIDATES)
+            state.shared.candidates.stamp[1] = 0
+            external.fill(address, user_row, event_loop.MIN_CANDIDATES)
             scales = self.outside_members.fill(memory, user, x)
-            log_total = inference.weigh(state, user_row, time)
-        most = len(state.candidates.item)
+            log_total = external.weigh(address, user_row, time)
+        most = len(state.shared.candidates.item)
         for start in range(0, len(rows), most):
             part = slice(start, start + most)
             if self.outside:
-                inference.admit(state, user_row, rows[part])
+                external.admit(address, user_row, rows[part])
                 self.outside_members.fill(memory, user, x, scales)
-                inference.score_admitted(state, user_row, time, log_total, rows[part], scores[part])
+                external.score_admitted(address, user_row, time, log_total, rows[part], scores[part])
             else:
-                inference.score_items(state, user_row, time, rows[part], scores[part])
+                inference.score_items(address, user_row, time, rows[part], scores[part])
         return scores
 
     def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
@@ -187,11 +188,8 @@ class FusedModel(FusedBase):
             return []
         memory, state = self.memory, self.memory.state
         row = memory.users.row(user)
-        contexts = [
-            user_context.length_context(state.users, row),
-            user_context.asked_gap_context(state.users, row, time_of(x)),
-        ]
-        columns = state.candidates.column[:, : int(state.candidates.size[0])]
+        contexts = list(inference.contexts(memory.handle.address, row, time_of(x)))
+        columns = state.shared.candidates.column[:, : int(state.shared.candidates.size[0])]
         above = columns[:, places] - columns.mean(axis=1, keepdims=True)
         parts = memory.small["weight"][contexts].sum(axis=0)[:, None] * above
         names = self.column_names()
@@ -224,15 +222,16 @@ class FusedModel(FusedBase):
         """Return the list as `top` does, and the places of its items in the candidate set, which is left as it is."""
         memory, state, n, time = self.memory, self.memory.state, max(n, 0), time_of(x)
         user_row = memory.users.row(user)
-        places, listed, scores = np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n)
+        address, places = memory.handle.address, np.zeros(n, np.int32)
+        listed, scores = np.zeros(n, np.int32), np.zeros(n)
         if self.outside:
-            state.candidates.stamp[1] = 0
-            event_loop.fill(state, user_row, max(n, event_loop.MIN_CANDIDATES))
+            state.shared.candidates.stamp[1] = 0
+            external.fill(address, user_row, max(n, event_loop.MIN_CANDIDATES))
             self.outside_members.fill(memory, user, x)
-            kept = event_loop.write_list(state, user_row, time, places, listed, scores)
-            state.candidates.stamp[1] = 0
+            kept = external.write_list(address, user_row, time, places, listed, scores)
+            state.shared.candidates.stamp[1] = 0
         else:
-            kept = inference.top(memory.handle.address, user_row, time, places, listed, scores)
+            kept = inference.top(address, user_row, time, places, listed, scores)
         names = memory.items.names
         pairs = [(str(names[row]), float(score)) for row, score in zip(listed[:kept], scores, strict=False)]
         return pairs, places[:kept]
@@ -254,12 +253,12 @@ class FusedModel(FusedBase):
     def has_seen(self, user: str, item: str) -> bool:
         """Say whether an item is in a user's history."""
         memory = self.memory
-        return bool(event_loop.is_repeat(memory.state, memory.users.row(user), memory.items.row(item)))
+        return bool(event_loop.has_had(memory.handle.address, memory.users.row(user), memory.items.row(item)))
 
     def knows(self, item: str) -> bool:
         """Say whether somebody was for an item."""
-        return bool(self.memory.state.items.first_seen[self.memory.items.row(item)] > 0)
+        return bool(self.memory.state.shared.items.first_seen[self.memory.items.row(item)] > 0)
 
     def is_available(self, item: str) -> bool:
         """Say whether an item may be recommended."""
-        return not self.memory.state.items.hidden[self.memory.items.row(item)]
+        return not self.memory.state.shared.items.hidden[self.memory.items.row(item)]

@@ -2,13 +2,15 @@
 
 from recmodels.base import Example
 from recmodels.fused.members import Content
-from recmodels.kernels.compile import CACHE_DIRECTORY
-from recmodels.kernels.content import ITEM_TAGS
+from recmodels.kernels.compile import cache_directory
+from recmodels.kernels.members.content import ITEM_TAGS
 
 
 def are_kernels_compiled() -> bool:
     """Say whether the kernels of this version have been compiled on this machine before."""
-    return CACHE_DIRECTORY is not None and any(CACHE_DIRECTORY.rglob("*driver.step*.nbc"))
+    Content(max_users=1, max_items=1, max_pairs=1, max_tags=ITEM_TAGS).allocate()  # its layout names the cache
+    directory = cache_directory()
+    return directory is not None and any(directory.rglob("event_loop.step*.nbc"))
 
 
 def warm_up() -> None:

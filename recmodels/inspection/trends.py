@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from recmodels.base import Recommender
 from recmodels.fused.model import FusedModel
-from recmodels.kernels.state import EVENTS
+from recmodels.kernels.shared import EVENTS
 from recmodels.storage.id_table import RESERVED
 
 
@@ -133,9 +133,9 @@ def _counts(model: FusedModel, half_life: float) -> NDArray[np.float64]:
         )
     memory, h = model.memory, model.half_lives.index(half_life)
     used, state = len(memory.items.names), memory.state
-    now = float(state.popularity.clock[0] if model.decay_by == "time" else state.counters[EVENTS])
+    now = float(state.popularity.clock[0] if model.decay_by == "time" else state.shared.counters[EVENTS])
     levels = state.popularity.level[:used, h] - now * state.popularity.decay[h]
-    return np.where(state.items.first_seen[:used] > 0, np.exp2(levels), 0.0)
+    return np.where(state.shared.items.first_seen[:used] > 0, np.exp2(levels), 0.0)
 
 
 def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -145,7 +145,7 @@ def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _first(model: FusedModel, values: NDArray[np.float64], n: int) -> list[int]:
     """Rows of the highest values, ties by first-seen order, without hidden and unseen items."""
-    items = model.memory.state.items
+    items = model.memory.state.shared.items
     rows = np.arange(RESERVED, len(values))
     rows = rows[(items.first_seen[rows] > 0) & (items.hidden[rows] == 0)]
     order = np.lexsort((items.first_seen[rows], -values[rows]))

@@ -55,7 +55,7 @@ def know(model: Recommender, user: str) -> UserProfile:
 
 def _of_fused(model: FusedModel, user: str) -> UserProfile:
     memory = model.memory
-    row, users, names = memory.users.row(user), memory.state.users, memory.items.names
+    row, users, names = memory.users.row(user), memory.state.shared.users, memory.items.names
     if row == 0:
         return UserProfile(user, 0, None, [], [])
     recent = [str(names[item]) for item in users.recent[row].tolist() if item]
@@ -63,8 +63,8 @@ def _of_fused(model: FusedModel, user: str) -> UserProfile:
 
 
 def _history(model: FusedModel, row: int) -> Iterator[HistoryEntry]:
-    memory, history = model.memory, model.memory.state.history
-    cell = int(memory.state.users.newest[row])
+    memory, history = model.memory, model.memory.state.shared.history
+    cell = int(memory.state.shared.users.newest[row])
     while cell:
         yield HistoryEntry(str(memory.items.names[history.item[cell]]), float(history.amount[cell]))
         cell = int(history.next[cell])

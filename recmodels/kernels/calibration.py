@@ -14,7 +14,9 @@ from typing import Final
 import numpy as np
 
 from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import Calibration, Candidates, Int32
+from recmodels.kernels.layout import Int32
+from recmodels.kernels.shared import Candidates
+from recmodels.kernels.state import Calibration
 
 LISTED: Final = 10
 """So many items, from the top of the list, are learned from."""

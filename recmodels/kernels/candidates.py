@@ -5,8 +5,9 @@ Membership is a mark per item that holds the number of the set, so that emptying
 
 from typing import Final
 
-from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import Candidates, Int32, Items
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.layout import Int32
+from recmodels.kernels.shared import CANDIDATES, Candidates, Items
 
 # Columns of the candidate set, member by member.
 HALF_LIVES: Final = 5
@@ -16,11 +17,9 @@ HISTORIES: Final = 3
 PERSONAL: Final = FOLLOWS + HISTORIES
 FACTORS: Final = PERSONAL + 3
 CONTENT: Final = FACTORS + 1
-COLUMNS: Final = CONTENT + 4
-"""Columns that the kernels fill. Columns of `recmodels.fused.external_members` follow them."""
 
 
-COLUMN_NAMES: Final = (
+OTHER_NAMES: Final = (
     *(f"popular {h}" for h in range(HALF_LIVES)),
     "followed the last item",
     "followed the last few",
@@ -29,15 +28,9 @@ COLUMN_NAMES: Final = (
     "had lately",
     "had before",
     "factors",
-    "tags of interest",
-    "tags that are popular",
-    "new",
-    "new and of interest",
 )
 """What a person reads."""
 
-CANDIDATES: Final = 8192
-"""Most candidates of one list."""
 BARRED: Final = CANDIDATES
 """The place of all items that are barred: sums may be added up there, and nobody reads them."""
 PLACES: Final = 2 * CANDIDATES
@@ -118,7 +111,7 @@ def add_one(candidates: Candidates, items: Items, item: int) -> None:
 @kernel
 def fill_up(candidates: Candidates, items: Items, rows: int, least: int) -> None:
     """Where there are fewer than `least` candidates, add items of the first `rows` rows until there are so many."""
-    item = 1
+    item = int64(1)
     while candidates.size[0] < least and item < rows:
         if items.first_seen[item] > 0:
             add_one(candidates, items, item)

@@ -1,35 +1,131 @@
-"""How kernels are compiled: once per version of the source, and cached on the disk."""
+"""How kernels are compiled: the entry points once per version of the source, cached on the disk, and the rest in them.
+
+Python calls *entries*. They take the address of a state and numbers, and are cached. Everything that they call is a
+*kernel*: it exists only within the entries, so that no code is made to take a state apart for Python.
+"""
 
 import ast
 import hashlib
 import os
+import re
+import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar, cast
 
 import numba
+import numpy as np
 from numba import config
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+OLD_DAYS: Final = 30
+"""Compiled kernels of other versions are deleted once they have not been used for this number of days."""
+int64: Final = cast(Callable[[Any], int], np.int64)
+"""In a kernel: the number in 64 bits, as Python gives one. numba compiles a kernel anew for every other type, that of a
+literal included."""
+_entries: list[Any] = []
+_cache: list[Path | None] = []
+"""The cache directory, once it is known."""
 
-def _cache_directory() -> Path | None:
-    """Name a cache for exactly this source: numba looks only at the file of the outermost function, and would go on
-    using a kernel after another that it calls has changed, or the arrays that it is given (see `state_pointer`).
-    None: there is no place that can be written."""
-    digest = hashlib.blake2b(digest_size=8)
-    kernels = Path(__file__).parent
-    package = kernels.parent
-    layouts = (package / "fused" / "base.py", package / "fused" / "memory.py", package / "storage" / "tables.py")
-    for source in (*sorted(kernels.glob("*.py")), *layouts):
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function to machine code that runs without the interpreter's lock, and rounds as it is written.
+
+    Other kernels can call it, and entries, but not Python. It cannot allocate: numba's memory management is left out,
+    which would count references to every array of the state at every call, and take half as long again.
+    """
+    return _compiled(function, fastmath=False)
+
+
+def sum_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that only reads, and may add up in any order; NaN and infinity keep their meaning."""
+    return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
+
+
+def entry(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function that Python calls, as `kernel` does, and cache it."""
+    compiled = _compiled(function, fastmath=False, is_internal=False)
+    _entries.append(compiled)
+    if _cache:
+        _enable_cache(compiled)
+    return compiled
+
+
+def callable_from_python(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a kernel such that Python can call it, for tests and measurements. It is compiled by each process."""
+    compiled: Any = function
+    return _compiled(compiled.py_func, fastmath=compiled.targetoptions["fastmath"], is_internal=False)
+
+
+def use_cache(layout: str) -> None:
+    """Find the cache for this source and this layout of the state; the first call decides."""
+    if _cache:
+        return
+    _cache.append(_cache_directory(layout))
+    for compiled in _entries:
+        _enable_cache(compiled)
+
+
+def cache_directory() -> Path | None:
+    """Return where compiled kernels are kept, once `use_cache` was called; None: they are compiled by each process."""
+    return _cache[0] if _cache else None
+
+
+def _compiled(function: Callable[P, R], fastmath: bool | set[str], is_internal: bool = True) -> Callable[P, R]:
+    compiled: Callable[P, R] = numba.njit(
+        nogil=True,
+        fastmath=fastmath,
+        error_model="numpy",
+        no_cpython_wrapper=is_internal,
+        no_cfunc_wrapper=True,
+        _nrt=False,
+    )(function)
+    return compiled
+
+
+def _enable_cache(compiled: Any) -> None:
+    if _cache[0] is None:
+        return
+    users_choice = config.CACHE_DIR
+    config.CACHE_DIR = str(_cache[0])
+    try:
+        compiled.enable_caching()
+    finally:
+        config.CACHE_DIR = users_choice
+
+
+def _cache_directory(layout: str) -> Path | None:
+    """Name a cache for exactly this source: numba looks only at the file of the entry, and would go on using it after
+    a kernel that it calls has changed, or the arrays that it is given.
+
+    Returns:
+        The directory, or None if there is no place that can be written.
+    """
+    digest = hashlib.blake2b(layout.encode(), digest_size=8)
+    for source in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(_code_of(source.read_text(encoding="utf-8")).encode())
     base = Path(config.CACHE_DIR) if config.CACHE_DIR else Path.home() / ".cache" / "freshrank"
     directory = base / digest.hexdigest()
     with suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
-    return directory if os.access(directory, os.W_OK) else None  # numba wants to write even where it only reads
+        os.utime(directory)
+    if not os.access(directory, os.W_OK):  # numba wants to write even where it only reads
+        return None
+    _delete_old(base)
+    return directory
+
+
+def _delete_old(base: Path) -> None:
+    """Delete the kernels of versions that have not been used for long."""
+    for directory in base.iterdir():
+        with suppress(OSError):
+            is_ours = re.fullmatch("[0-9a-f]{16}", directory.name) and directory.is_dir()
+            if is_ours and time.time() - directory.stat().st_mtime > OLD_DAYS * 86_400:
+                shutil.rmtree(directory)
 
 
 def _code_of(source: str) -> str:
@@ -40,37 +136,3 @@ def _code_of(source: str) -> str:
             kept = [each for each in body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))]
             node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
     return ast.dump(tree)
-
-
-CACHE_DIRECTORY: Final = _cache_directory()
-"""Where compiled kernels are kept. Without one they are compiled anew by each process."""
-
-
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function to machine code that runs without the interpreter's lock, and rounds as it is written.
-
-    It cannot allocate: numba's memory management is left out, which would count references to every array of the
-    state at every call, and take half as long again.
-    """
-    return _compiled(function, fastmath=False)
-
-
-def sum_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function that only reads, and may add up in any order; NaN and infinity keep their meaning."""
-    return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
-
-
-def _compiled(function: Callable[P, R], fastmath: bool | set[str]) -> Callable[P, R]:
-    users_choice = config.CACHE_DIR
-    config.CACHE_DIR = str(CACHE_DIRECTORY or "")
-    try:
-        compiled: Callable[P, R] = numba.njit(
-            cache=CACHE_DIRECTORY is not None,
-            nogil=True,
-            fastmath=fastmath,
-            error_model="numpy",
-            _nrt=False,
-        )(function)
-    finally:
-        config.CACHE_DIR = users_choice
-    return compiled

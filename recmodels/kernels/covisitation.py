@@ -15,8 +15,9 @@ import numpy as np
 
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.candidates import BARRED, FOLLOWS, PLACES
-from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import Candidates, Covisitation, Items, Users
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.shared import Candidates, Items, Users
+from recmodels.kernels.state import Covisitation
 
 SOON: Final = np.float32(0.5)
 LATER: Final = np.float32(0.9)
@@ -40,7 +41,7 @@ def propose(covisitation: Covisitation, users: Users, items: Items, user: int, c
             share = np.float32(1.0) / covisitation.total[row]
             fast_share, slow_share = fast * share, slow * share
             follower, weight = covisitation.item[row], covisitation.weight[row]
-            candidate_set.add(candidates, items, follower, covisitation.size[row])
+            candidate_set.add(candidates, items, follower, int64(covisitation.size[row]))
             for k in range(covisitation.size[row]):
                 s = places[follower[k]] - base
                 sums[s, 0] += fast_share * weight[k]

@@ -11,8 +11,8 @@ import numpy as np
 
 from recmodels.kernels import (
     calibration,
-    content,
     covisitation,
+    dispatch,
     factorization,
     history,
     popularity,
@@ -21,8 +21,10 @@ from recmodels.kernels import (
     weights,
 )
 from recmodels.kernels import candidates as candidate_set
-from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Float64, Int32, Int64, State
+from recmodels.kernels.compile import entry, int64, kernel
+from recmodels.kernels.layout import Float64, Int32, Int64
+from recmodels.kernels.shared import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Event
+from recmodels.kernels.state import State
 from recmodels.kernels.state_pointer import opened
 
 MIN_CANDIDATES: Final = 64
@@ -41,26 +43,25 @@ MILLION: Final = 1e6
 @kernel
 def fill(state: State, user: int, least: int) -> None:
     """Make the user's candidate set with all its columns, with `least` candidates if the catalogue has them."""
-    candidates, options = state.candidates, state.options
+    candidates, options = state.shared.candidates, state.shared.options
     if candidates.stamp[1] == user and user > 0 and candidates.stamp[2] == least:
         return
     candidate_set.start(candidates)
     if options.exclude_seen:
-        history.exclude(state.history, state.users, user, candidates)
+        history.exclude(state.shared.history, state.shared.users, user, candidates)
     if options.use_covisitation:
-        covisitation.propose(state.covisitation, state.users, state.items, user, candidates)
+        covisitation.propose(state.covisitation, state.shared.users, state.shared.items, user, candidates)
     if options.use_popularity:
-        popularity.propose(state.popularity, state.items, candidates)
+        popularity.propose(state.popularity, state.shared.items, candidates)
     if options.use_history and not options.exclude_seen:
-        history.propose(state.history, state.users, state.items, user, candidates)
-    if options.use_content:
-        content.propose(state.content, state.items, state.counters, user, candidates)
-    rows = state.counters[ITEM_ROWS]
-    candidate_set.fill_up(candidates, state.items, rows, MIN_CANDIDATES)
+        history.propose(state.shared.history, state.shared.users, state.shared.items, user, candidates)
+    dispatch.propose(state, user)
+    rows = state.shared.counters[ITEM_ROWS]
+    candidate_set.fill_up(candidates, state.shared.items, rows, int64(MIN_CANDIDATES))
     # A longer list needs more candidates, but what is learned must not depend on what is asked.
     candidates.size[2] = candidates.size[0]
     if least > MIN_CANDIDATES:
-        candidate_set.fill_up(candidates, state.items, rows, least)
+        candidate_set.fill_up(candidates, state.shared.items, rows, least)
     score_columns(state, user)
     candidates.stamp[1] = user
     candidates.stamp[2] = least
@@ -69,18 +70,18 @@ def fill(state: State, user: int, least: int) -> None:
 @kernel
 def score_columns(state: State, user: int) -> None:
     """Let every member fill its columns for the candidates that are there."""
-    candidates, options = state.candidates, state.options
+    candidates, options = state.shared.candidates, state.shared.options
     if options.use_popularity:
-        popularity.score(state.popularity, state.items, candidates)
+        popularity.score(state.popularity, state.shared.items, candidates)
     if options.use_covisitation:
-        covisitation.score(state.covisitation, state.users, user, candidates)
+        covisitation.score(state.covisitation, state.shared.users, user, candidates)
     if options.use_history:
-        history.score(state.history, state.users, user, candidates)
+        history.score(state.shared.history, state.shared.users, user, candidates)
     if options.use_factors:
         factorization.score(
-            state.item_factors, state.user_factors, state.users, user, options.history_decay, candidates
+            state.item_factors, state.user_factors, state.shared.users, user, options.history_decay, candidates
         )
-    content.score(state.content, state.items, state.counters, user, candidates)
+    dispatch.score(state, user)
 
 
 @kernel
@@ -91,8 +92,8 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
         The loss of the weights, for an event that is asked about: minus the logarithm of the share that its item
         had. NaN for any other, and for a model without weights.
     """
-    candidates, options = state.candidates, state.options
-    now = state.counters[EVENTS] + 1
+    candidates, options = state.shared.candidates, state.shared.options
+    now = state.shared.counters[EVENTS] + 1
     loss = np.nan
     if reward > 0.0:
         candidates.size[0] = candidates.size[2]
@@ -105,7 +106,7 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
             loss = LARGEST_LOSS
             if target >= 0:
                 loss = min(loss, -np.log(max(candidates.share[target], SMALLEST_SHARE)))
-            kept = topn.choose(state.items, candidates, candidates.listed)
+            kept = topn.choose(state.shared.items, candidates, candidates.listed)
             calibration.learn(state.calibration, length, target, candidates.listed, kept, candidates)
         if target >= 0:
             if options.learn_weights:
@@ -114,7 +115,7 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
                 factorization.learn(
                     state.item_factors,
                     state.user_factors,
-                    state.users,
+                    state.shared.users,
                     user,
                     target,
                     options.factor_rate,
@@ -122,40 +123,47 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
                     options.regularization,
                     candidates,
                 )
-        is_new = state.items.first_seen[item] == 0
+        is_new = state.shared.items.first_seen[item] == 0
         if is_new:
-            state.items.first_seen[item] = now + state.counters[ANNOUNCED]
+            state.shared.items.first_seen[item] = now + state.shared.counters[ANNOUNCED]
             if options.use_factors:
                 factorization.begin(state.item_factors, item, options.seed)
         if options.use_covisitation:
-            covisitation.learn(state.covisitation, state.users, user, item, reward, options.learn_decay)
+            covisitation.learn(state.covisitation, state.shared.users, user, item, reward, options.learn_decay)
         if options.use_popularity:
             if time <= popularity.LATEST:
                 state.popularity.clock[0] = max(state.popularity.clock[0], time)
             moment = popularity.moment(state.popularity, now, options.by_time)
-            is_untouched = is_new or state.items.newness[item] == 1.0
-            popularity.learn(state.popularity, state.items, item, reward, moment, is_untouched)
-        if options.use_content:
-            content.learn(state.content, state.items, state.counters, user, item, reward, now)
-        user_context.learn(state.users, user, item, time)
-    history.learn(state.history, state.counters, state.users, user, item, reward, options.max_history)
-    state.counters[EVENTS] = now
-    state.users.last_used[user] = now
-    state.items.last_used[item] = now
-    state.users.dirty[user] = 1
-    state.items.dirty[item] = 1
+            is_untouched = is_new or state.shared.items.newness[item] == 1.0
+            popularity.learn(state.popularity, state.shared.items, item, reward, moment, is_untouched)
+        dispatch.learn(state, Event(user, item, reward, time, now, target, is_new))
+        user_context.learn(state.shared.users, user, item, time)
+    history.learn(
+        state.shared.history, state.shared.counters, state.shared.users, user, item, reward, options.max_history
+    )
+    state.shared.counters[EVENTS] = now
+    state.shared.users.last_used[user] = now
+    state.shared.items.last_used[item] = now
+    state.shared.users.dirty[user] = 1
+    state.shared.items.dirty[item] = 1
     candidates.stamp[1] = 0
     return loss
+
+
+@entry
+def has_had(address: int, user: int, item: int) -> bool:
+    """Say whether an item is in a user's history."""
+    return is_repeat(opened(address), user, item)
 
 
 @kernel
 def is_repeat(state: State, user: int, item: int) -> bool:
     """Say whether the user has interacted with an item before."""
-    cell = state.users.newest[user]
+    cell = state.shared.users.newest[user]
     while cell > 0:
-        if state.history.item[cell] == item:
+        if state.shared.history.item[cell] == item:
             return True
-        cell = state.history.next[cell]
+        cell = state.shared.history.next[cell]
     return False
 
 
@@ -166,24 +174,24 @@ def take(state: State, user: int, item: int, reward: float, time: float, wanted:
     Returns:
         Where its item stood, as of `step`, and the loss, as of `learn`.
     """
-    candidates = state.candidates
+    candidates = state.shared.candidates
     length, gap = (
-        user_context.length_context(state.users, user),
-        user_context.gap_context(state.users, user, time),
+        user_context.length_context(state.shared.users, user),
+        user_context.gap_context(state.shared.users, user, time),
     )
     weights.score(state.weights, length, gap, candidates)
     position = candidate_set.place_of(candidates, item)
     if position >= 0:
         most = wanted if wanted > 0 else candidates.size[0]
-        position = topn.position(state.items, candidates, position, most)
+        position = topn.position(state.shared.items, candidates, position, most)
         if position == most:
             position = NOT_THERE
-    asked = reward > 0.0 and not (state.options.exclude_seen and is_repeat(state, user, item))
+    asked = reward > 0.0 and not (state.shared.options.exclude_seen and is_repeat(state, user, item))
     loss = learn(state, user, item, reward, time, length, gap, asked)
     return position if asked else NOT_ASKED, loss
 
 
-@kernel
+@entry
 def step(
     address: int,
     user_rows: Int64,
@@ -200,9 +208,9 @@ def step(
     """Take a micro-batch of events.
 
     Args:
-        address: Of the state (`handle`).
-        user_rows, item_rows, rewards, times: [B] the events. Rows are in 64 bits as wherever Python gives one, or numba
-            would compile all that they are handed to once more.
+        address: Of the state (`state_pointer`).
+        user_rows, item_rows, rewards, times: [B] the events. Rows are 64-bit as wherever Python gives one; with another
+            type numba would compile every function that takes them once more.
         positions: [B] out: where the event's item stood in the user's list just before, or `NOT_THERE` or `NOT_ASKED`;
             with n = 0, where it stood among all candidates.
         losses: [B] out: as of `learn`.
@@ -227,14 +235,14 @@ def step(
 @kernel
 def write_list(state: State, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
     """Write the list from a user's candidate set, which `fill` has made; return how many items it has."""
-    candidates = state.candidates
+    candidates = state.shared.candidates
     length, gap = (
-        user_context.length_context(state.users, user),
-        user_context.asked_gap_context(state.users, user, time),
+        user_context.length_context(state.shared.users, user),
+        user_context.asked_gap_context(state.shared.users, user, time),
     )
     weights.score(state.weights, length, gap, candidates)
-    kept = topn.choose(state.items, candidates, places)
-    if state.options.learn_weights:
+    kept = topn.choose(state.shared.items, candidates, places)
+    if state.shared.options.learn_weights:
         log_total = share_out(candidates)
         for k in range(kept):
             share = np.exp(candidates.score[places[k]] - log_total)

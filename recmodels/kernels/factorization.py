@@ -22,7 +22,8 @@ from recmodels.kernels.candidates import FACTORS
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.prefetch import AHEAD, prefetch
 from recmodels.kernels.reductions import dot, dot_row
-from recmodels.kernels.state import Candidates, ItemFactors, UserFactors, Users
+from recmodels.kernels.shared import Candidates, Users
+from recmodels.kernels.state import ItemFactors, UserFactors
 
 FIRST_STEP: Final = np.float32(0.01)
 """Squared gradient that every row starts with: keeps the first steps small."""

@@ -10,8 +10,9 @@ import numpy as np
 
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.candidates import PERSONAL
-from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import CELLS, FREE_CELL, FREE_CELLS, Candidates, History, Int64, Items, Users
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.layout import Int64
+from recmodels.kernels.shared import CELLS, FREE_CELL, FREE_CELLS, Candidates, History, Items, Users
 
 PROPOSED: Final = 512
 """So many of the newest items are proposed again."""
@@ -22,7 +23,7 @@ def exclude(history: History, users: Users, user: int, candidates: Candidates) -
     """Bar every item of the user's history from the candidate set."""
     cell = users.newest[user]
     while cell > 0:
-        candidate_set.bar(candidates, history.item[cell])
+        candidate_set.bar(candidates, int64(history.item[cell]))
         cell = history.next[cell]
 
 
@@ -33,7 +34,7 @@ def propose(history: History, users: Users, items: Items, user: int, candidates:
     place = 0
     while cell > 0 and place < PROPOSED:
         if items.first_seen[history.item[cell]] > 0:
-            candidate_set.add_one(candidates, items, history.item[cell])
+            candidate_set.add_one(candidates, items, int64(history.item[cell]))
         cell = history.next[cell]
         place += 1
 
@@ -53,7 +54,7 @@ def score(history: History, users: Users, user: int, candidates: Candidates) -> 
     cell = users.newest[user]
     place = 0
     while cell > 0 and place < PROPOSED:
-        s = candidate_set.place_of(candidates, history.item[cell])
+        s = candidate_set.place_of(candidates, int64(history.item[cell]))
         if s >= 0:
             amounts[s] = np.log(1.0 + history.amount[cell])
             recency[s] = 1.0 / np.sqrt(1.0 + place)

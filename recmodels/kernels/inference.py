@@ -4,59 +4,68 @@ import numpy as np
 
 from recmodels.kernels import calibration, covisitation, history, user_context, weights
 from recmodels.kernels import candidates as candidate_set
-from recmodels.kernels.compile import kernel
+from recmodels.kernels.compile import entry, int64, kernel
 from recmodels.kernels.event_loop import MIN_CANDIDATES, fill, score_columns, share_out, write_list
-from recmodels.kernels.state import Float32, Float64, Int32, State
+from recmodels.kernels.layout import Float32, Float64, Int32
+from recmodels.kernels.state import State
 from recmodels.kernels.state_pointer import opened
 
 
-@kernel
+@entry
 def top(address: int, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
     """Make a user's list at `time` (NaN: whenever) without learning anything; return how many items it has.
 
     The candidate set is left as it was when the list was chosen: `places` are places in it.
     """
     state = opened(address)
-    state.candidates.stamp[1] = 0
+    state.shared.candidates.stamp[1] = 0
     fill(state, user, max(places.shape[0], MIN_CANDIDATES))
     kept = write_list(state, user, time, places, list_items, list_scores)
-    state.candidates.stamp[1] = 0
+    state.shared.candidates.stamp[1] = 0
     return kept
 
 
-@kernel
-def score_items(state: State, user: int, time: float, item_rows: Int32, scores: Float32) -> None:
+@entry
+def score_items(address: int, user: int, time: float, item_rows: Int32, scores: Float32) -> None:
     """Score the given items for a user at `time` (NaN: whenever), whether they would be candidates or not."""
-    state.candidates.stamp[1] = 0
+    state = opened(address)
+    state.shared.candidates.stamp[1] = 0
     log_total = np.float32(0.0)
-    if state.options.learn_weights:
-        fill(state, user, MIN_CANDIDATES)
+    if state.shared.options.learn_weights:
+        fill(state, user, int64(MIN_CANDIDATES))
         log_total = weigh(state, user, time)
     admit(state, user, item_rows)
     score_admitted(state, user, time, log_total, item_rows, scores)
+
+
+@entry
+def contexts(address: int, user: int, time: float) -> tuple[int, int]:
+    """Return a user's contexts at `time` (NaN: at no time in particular), as rows of the weights."""
+    users = opened(address).shared.users
+    return user_context.length_context(users, user), user_context.asked_gap_context(users, user, time)
 
 
 @kernel
 def weigh(state: State, user: int, time: float) -> np.float32:
     """Return the logarithm of the softmax's denominator over a user's candidate set, which `fill` has made."""
     length, gap = (
-        user_context.length_context(state.users, user),
-        user_context.asked_gap_context(state.users, user, time),
+        user_context.length_context(state.shared.users, user),
+        user_context.asked_gap_context(state.shared.users, user, time),
     )
-    weights.score(state.weights, length, gap, state.candidates)
-    return share_out(state.candidates)
+    weights.score(state.weights, length, gap, state.shared.candidates)
+    return share_out(state.shared.candidates)
 
 
 @kernel
 def admit(state: State, user: int, item_rows: Int32) -> None:
     """Make a candidate set of exactly these items, with all columns."""
-    candidates = state.candidates
+    candidates = state.shared.candidates
     candidates.stamp[1] = 0
     candidate_set.admit(candidates, item_rows)
-    if state.options.use_covisitation:
-        covisitation.propose(state.covisitation, state.users, state.items, user, candidates)
-    if state.options.use_history:
-        history.propose(state.history, state.users, state.items, user, candidates)
+    if state.shared.options.use_covisitation:
+        covisitation.propose(state.covisitation, state.shared.users, state.shared.items, user, candidates)
+    if state.shared.options.use_history:
+        history.propose(state.shared.history, state.shared.users, state.shared.items, user, candidates)
     score_columns(state, user)
 
 
@@ -65,14 +74,14 @@ def score_admitted(
     state: State, user: int, time: float, log_total: np.float32, item_rows: Int32, scores: Float32
 ) -> None:
     """Write the scores of the items that `admit` let in; `log_total` is as of `weigh`."""
-    candidates = state.candidates
+    candidates = state.shared.candidates
     length, gap = (
-        user_context.length_context(state.users, user),
-        user_context.asked_gap_context(state.users, user, time),
+        user_context.length_context(state.shared.users, user),
+        user_context.asked_gap_context(state.shared.users, user, time),
     )
     weights.score(state.weights, length, gap, candidates)
     for k in range(item_rows.shape[0]):
-        score = candidates.score[candidate_set.place_of(candidates, item_rows[k])]
-        if state.options.learn_weights:
+        score = candidates.score[candidate_set.place_of(candidates, int64(item_rows[k]))]
+        if state.shared.options.learn_weights:
             score = calibration.probability(state.calibration, length, np.exp(score - log_total))
         scores[k] = score

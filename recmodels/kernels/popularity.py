@@ -14,9 +14,10 @@ import numpy as np
 
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.candidates import HALF_LIVES, POPULAR
-from recmodels.kernels.compile import kernel
+from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.prefetch import AHEAD, prefetch
-from recmodels.kernels.state import Candidates, Items, Popularity
+from recmodels.kernels.shared import Candidates, Items
+from recmodels.kernels.state import Popularity
 
 FLOOR: Final = np.float32(-14.0)
 """Lowest value of a column: an item 16,000 times rarer than the first is as good as unheard of."""
@@ -30,7 +31,7 @@ LATEST: Final = 1e11
 def propose(popularity: Popularity, items: Items, candidates: Candidates) -> None:
     """Add the top items of every half-life."""
     for h in range(popularity.top.shape[0]):
-        candidate_set.add(candidates, items, popularity.top[h], popularity.size[h])
+        candidate_set.add(candidates, items, popularity.top[h], int64(popularity.size[h]))
 
 
 @kernel

@@ -7,7 +7,7 @@ round differently: whoever runs next to what would show in the lists. These func
 import numpy as np
 
 from recmodels.kernels.compile import sum_kernel
-from recmodels.kernels.state import Float32
+from recmodels.kernels.layout import Float32
 
 
 @sum_kernel

@@ -11,9 +11,10 @@ from typing import Any, cast
 import numba
 import numpy as np
 from numba import types
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-from recmodels.kernels.compile import kernel
+from recmodels.kernels.compile import entry, use_cache
 from recmodels.kernels.state import State
 
 _state_types: list[types.Type] = []
@@ -39,21 +40,15 @@ class Handle:
             _state_types.append(found)
         if found != _state_types[0]:
             raise TypeError(f"expected a state of the type {_state_types[0]}, got {found}")
+        use_cache(str(found))
         self.state = state
-        self._parts = np.zeros(int(_size(state)), np.uint8)
+        context = cpu_target.target_context
+        self._parts = np.zeros(context.get_abi_sizeof(context.get_value_type(found)), np.uint8)
         self.address = int(self._parts.ctypes.data)
         _keep(state, self.address)
 
     def __reduce__(self) -> tuple[type["Handle"], tuple[State]]:
         return Handle, (self.state,)
-
-
-@intrinsic
-def _bytes_of(typing_context: Any, state: types.Type) -> tuple[Any, Callable[..., Any]]:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.get_constant(types.intp, context.get_abi_sizeof(arguments[0].type))
-
-    return types.intp(state), generate
 
 
 @intrinsic
@@ -80,11 +75,6 @@ opened = cast(Callable[[int], State], _load)
 """Within a kernel: the state that a handle's address stands for."""
 
 
-@kernel
-def _size(state: State) -> int:
-    return _bytes_of(state)
-
-
-@kernel
+@entry
 def _keep(state: State, address: int) -> None:
     _store(state, address)

@@ -1,7 +1,8 @@
 """Choose the best n candidates: by score, and first seen first where scores are equal."""
 
-from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import Candidates, Float64, Int32, Items
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.layout import Float64, Int32
+from recmodels.kernels.shared import Candidates, Items
 
 
 @kernel
@@ -24,11 +25,11 @@ def choose(items: Items, candidates: Candidates, places: Int32) -> int:
         return kept
     for s in range(candidates.size[0]):
         if kept == places.shape[0]:
-            if not is_better(items, candidates, s, places[kept - 1]):
+            if not is_better(items, candidates, s, int64(places[kept - 1])):
                 continue
             kept -= 1
         k = kept
-        while k > 0 and is_better(items, candidates, s, places[k - 1]):
+        while k > 0 and is_better(items, candidates, s, int64(places[k - 1])):
             places[k] = places[k - 1]
             k -= 1
         places[k] = s

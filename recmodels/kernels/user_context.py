@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from recmodels.kernels.compile import kernel
-from recmodels.kernels.state import Users
+from recmodels.kernels.shared import Users
 
 LENGTHS: Final = 6
 """Contexts by the number of the user's events: 0, 1, 2-4, 5-19, 20-79, 80 and more."""

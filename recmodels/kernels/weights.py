@@ -13,7 +13,8 @@ import numpy as np
 
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.reductions import add_up, dot
-from recmodels.kernels.state import Candidates, Weights
+from recmodels.kernels.shared import Candidates
+from recmodels.kernels.state import Weights
 
 FIRST_STEP: Final = 0.01
 """Squared gradient that every weight starts with."""

@@ -119,7 +119,7 @@ def test_a_model_is_read_as_it_was_when_its_job_was_killed(tmp_path: Path) -> No
     before = digest(directory)
     model = read_stored(directory).model
     assert digest(directory) == before
-    learned = int(model.memory.state.counters[0])  # type: ignore[attr-defined]
+    learned = int(model.memory.state.shared.counters[0])  # type: ignore[attr-defined]
     assert learned > 0
     fresh = Blend()
     replay_into(fresh, learned)

@@ -13,10 +13,10 @@ from recmodels.checks.equality import expect_same_state
 from recmodels.fused.model import FusedModel
 from recmodels.fused.tags import price_bucket, tags_of
 from recmodels.fused.warm_up import warm_up
-from recmodels.kernels import item_events
+from recmodels.kernels import forgetting, item_events
 from recmodels.kernels.candidates import CONTENT
-from recmodels.kernels.content import FADE, ITEM_TAGS, NEWEST, USER_TAGS
-from recmodels.kernels.state import EVENTS, TAGGED
+from recmodels.kernels.members.content import FADE, ITEM_TAGS, NEWEST, USER_TAGS
+from recmodels.kernels.shared import EVENTS, TAGGED
 
 COLOURS = ("red", "blue")
 
@@ -27,7 +27,7 @@ def listed(model: FusedModel, user: str, n: int = 10) -> list[str]:
 
 def teach(model: FusedModel, pairs: str) -> None:
     """Learn "user:item user:item …", a minute apart."""
-    start = int(model.memory.state.counters[EVENTS])
+    start = int(model.memory.state.shared.counters[EVENTS])
     events = [pair.partition(":") for pair in pairs.split()]
     model.step_many([Example(user, item, 1.0, 60.0 * k) for k, (user, _, item) in enumerate(events, start)], n=0)
 
@@ -125,7 +125,7 @@ def test_items_that_were_known_before_their_tags_are_not_new() -> None:
     model = Content()
     teach(model, "ann:tea bob:tea")
     model.learn_item("tea", {"tags": ["hot"]})
-    assert not model.memory.state.items.newness.any()
+    assert not model.memory.state.shared.items.newness.any()
     assert not model.memory.state.content.newest.any()
     assert listed(model, "eve") == ["tea"]
 
@@ -138,8 +138,10 @@ def test_columns_by_hand() -> None:
     state = model.memory.state
     model.top("ann", 4)
     column = {
-        str(model.memory.items.names[state.candidates.item[s]]): state.candidates.column[CONTENT:, s].tolist()
-        for s in range(int(state.candidates.size[0]))
+        str(model.memory.items.names[state.shared.candidates.item[s]]): state.shared.candidates.column[
+            CONTENT:, s
+        ].tolist()
+        for s in range(int(state.shared.candidates.size[0]))
     }
     # x: seen in a, which has faded once, and in b, which has two tags; two of four items have it, as have y.
     x, y, rarity = FADE + 1 / sqrt(2), 1 / sqrt(2), log2(1 + 4 / 2)
@@ -149,14 +151,14 @@ def test_columns_by_hand() -> None:
     assert column["c"][2:] == [1.0, column["c"][0]]
     assert column["d"][2:] == [1.0, 0.0]
     teach(model, "bob:c")
-    assert state.items.newness[model.memory.items.row("c")] == 0.5
+    assert state.shared.items.newness[model.memory.items.row("c")] == 0.5
     # lift: what y has of the events, for each of its two items, against all, for each of the four.
     decay = 2 ** (1 / 3_000)
     whole = 1 + sum(decay**k for k in (1, 2, 3)) / 4
     of_y = 1 + sum(decay**k for k in (2, 3)) / 2
     model.top("eve", 4)
-    place = state.candidates.item[: state.candidates.size[0]].tolist().index(model.memory.items.row("c"))
-    assert state.candidates.column[CONTENT + 1, place] == pytest.approx(log2(of_y / whole), rel=1e-4)
+    place = state.shared.candidates.item[: state.shared.candidates.size[0]].tolist().index(model.memory.items.row("c"))
+    assert state.shared.candidates.column[CONTENT + 1, place] == pytest.approx(log2(of_y / whole), rel=1e-4)
 
 
 def test_interests_are_bounded_and_fade() -> None:
@@ -278,7 +280,7 @@ def test_very_many_tags_in_a_small_table() -> None:
     memory = model.memory
     assert len(memory.tags) <= 1_000
     assert memory.tags.row("always") > 0
-    assert int(memory.state.counters[TAGGED]) == len(memory.items)
+    assert int(memory.state.shared.counters[TAGGED]) == len(memory.items)
     expect_whole(model)
 
 
@@ -293,8 +295,8 @@ def test_warming_up_leaves_no_kernel_to_be_compiled_by_an_event() -> None:
         item_events.announce,
         item_events.show,
         item_events.hide,
-        item_events.drop_items,
-        item_events.drop_tags,
+        forgetting.drop_items,
+        forgetting.drop_tags,
     )
     before = [len(kernel.signatures) for kernel in kernels]  # type: ignore[attr-defined]  # numba's dispatchers
     assert all(before)

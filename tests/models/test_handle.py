@@ -31,11 +31,11 @@ def test_a_copy_of_the_tables_is_found_at_its_own_address() -> None:
     memory = Blend(max_users=50, max_items=50).memory
     twin = copy.deepcopy(memory)
     assert twin.handle.address != memory.handle.address
-    assert twin.state.users.recent is twin.tables["users"].arrays["recent"]
-    assert not np.shares_memory(twin.state.users.recent, memory.state.users.recent)
+    assert twin.state.shared.users.recent is twin.tables["users"].arrays["recent"]
+    assert not np.shares_memory(twin.state.shared.users.recent, memory.state.shared.users.recent)
 
 
 def test_a_state_whose_arrays_kernels_would_misread_is_refused() -> None:
     state = Blend(max_users=50, max_items=50).memory.state
     with pytest.raises(TypeError, match="expected a state of the type"):
-        Handle(state._replace(counters=state.counters.astype(np.int32)))
+        Handle(state._replace(counters=state.shared.counters.astype(np.int32)))

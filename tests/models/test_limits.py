@@ -14,6 +14,7 @@ from recmodels.checks.equality import expect_same_record, expect_same_state
 from recmodels.fused.model import FusedModel
 from recmodels.kernels import covisitation
 from recmodels.kernels.candidates import FOLLOWS, POPULAR
+from recmodels.kernels.compile import callable_from_python
 from recmodels.kernels.state_pointer import Handle
 from tests.support.teach import checkerboard, learn, listed
 
@@ -59,7 +60,9 @@ def test_covisitation_by_hand() -> None:
     learn(model, "v:c")
     assert row_of(model, "c") == {}, "no item follows itself"
     assert row_of(model, "a") == {"b": 1.0, "c": 2.0}, "c is seen to follow a again, but at a distance"
-    assert model.memory.state.users.recent[model.memory.users.row("v"), :3].tolist() == [3, 1, 0], "it counts once"
+    assert model.memory.state.shared.users.recent[model.memory.users.row("v"), :3].tolist() == [3, 1, 0], (
+        "it counts once"
+    )
     # x has had a only: the shares of a's total, 3, under the root, and popularity to break ties.
     learn(model, "x:a")
     share = {"b": 1.0 / 3.0, "c": 2.0 / 3.0}
@@ -74,7 +77,7 @@ def test_a_heavy_row_is_halved() -> None:
     state = model.memory.state.covisitation
     state.total[1] = 1.5e6
     state.weight[1, 0] = 1.2e6
-    covisitation.add(state, 1, 2, np.float32(1.0))
+    callable_from_python(covisitation.add)(state, 1, 2, np.float32(1.0))
     assert state.total[1] == 750_001.0
     assert state.weight[1, 0] == 600_001.0
 
@@ -90,7 +93,7 @@ def test_a_return_alone_puts_an_item_into_no_list() -> None:
 
 def columns_of(model: FusedModel, user: str) -> dict[str, list[float]]:
     memory = model.memory
-    candidates = memory.state.candidates
+    candidates = memory.state.shared.candidates
     model.top(user, 10)
     size = candidates.size[0]
     return {
@@ -137,10 +140,10 @@ def test_lists_do_not_depend_on_where_arrays_lie_in_memory() -> None:
         model = Blend()
         memory, n_factors = model.memory, model.n_factors
         arena = np.zeros(3 * distance + 10_000, np.float32)
-        near = memory.state.candidates._replace(
+        near = memory.state.shared.candidates._replace(
             gradient=arena[:n_factors], user_vector=arena[distance : distance + n_factors]
         )
-        memory.handle = Handle(memory.state._replace(candidates=near))
+        memory.handle = Handle(memory.state._replace(shared=memory.state.shared._replace(candidates=near)))
         model.step_many(checkerboard(11), 5)
         records.append(model.dump())
     for record in records[1:]:

@@ -200,7 +200,7 @@ def test_hidden_items_do_not_crowd_out_the_others() -> None:
             model.learn_one("fan", f"i{k}")  # those who have it still use it
     expect_whole(model)
     shown = model.memory.state.popularity.top[0]
-    assert (model.memory.state.items.hidden[shown] == 0).mean() > 0.7
+    assert (model.memory.state.shared.items.hidden[shown] == 0).mean() > 0.7
     for k in range(150):
         model.learn_item(f"i{k}", available=True)
         if k % 10 == 0:

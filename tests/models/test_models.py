@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from recmodels import Blend, CoVisitation, Example, Factorization, History
+from recmodels.checks.consistency import expect_whole
 from recmodels.fused.model import FusedModel
 from recmodels.kernels import factorization, weights
 from recmodels.kernels.candidates import FACTORS, FOLLOWS, POPULAR
+from recmodels.kernels.compile import callable_from_python
 from tests.support.teach import listed, teach
 
 
@@ -79,6 +81,10 @@ def test_factorisation_generalises_where_covisitation_cannot() -> None:
     assert same > 0.0 > other
 
 
+weights_score, weights_share, weights_learn = map(callable_from_python, (weights.score, weights.share, weights.learn))
+factorization_score, factorization_learn = map(callable_from_python, (factorization.score, factorization.learn))
+
+
 def prepared() -> FusedModel:
     """A blend with some candidates, scores and shares for user u1, all in its scratch."""
     draw = random.Random(1)
@@ -91,8 +97,8 @@ def prepared() -> FusedModel:
 def loss(model: FusedModel, target: int, length: int = 4, gap: int = 8) -> float:
     """Minus the logarithm of the target's share, of the columns and weights as they are."""
     state = model.memory.state
-    size = int(state.candidates.size[0])
-    columns = state.candidates.column[:, :size].astype(np.float64)
+    size = int(state.shared.candidates.size[0])
+    columns = state.shared.candidates.column[:, :size].astype(np.float64)
     logits = (state.weights.weight[length] + state.weights.weight[gap]) @ columns
     return float(np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[target])
 
@@ -100,8 +106,8 @@ def loss(model: FusedModel, target: int, length: int = 4, gap: int = 8) -> float
 def test_the_weights_go_down_the_softmax_loss() -> None:
     model = prepared()
     state = model.memory.state
-    weights.score(state.weights, 4, 8, state.candidates)
-    weights.share(state.candidates)
+    weights_score(state.weights, 4, 8, state.shared.candidates)
+    weights_share(state.shared.candidates)
     slopes = []
     for column in range(state.weights.weight.shape[1]):
         for sign in (1, -1):
@@ -112,7 +118,7 @@ def test_the_weights_go_down_the_softmax_loss() -> None:
     before, state.weights.step[...] = state.weights.weight[4].copy(), 0.0
     state.weights.step[4] = 1e12  # so that the step is the gradient, scaled
     state.weights.step[8] = 1e12
-    weights.learn(state.weights, 4, 8, 3, 1e6, state.candidates)
+    weights_learn(state.weights, 4, 8, 3, 1e6, state.shared.candidates)
     assert before - state.weights.weight[4] == pytest.approx(numeric, rel=1e-2, abs=1e-4)
 
 
@@ -122,14 +128,16 @@ def test_the_factors_go_down_the_softmax_loss() -> None:
     user, target = model.memory.users.row("u1"), 3
 
     def score() -> float:
-        factorization.score(state.item_factors, state.user_factors, state.users, user, 0.8, state.candidates)
-        weights.score(state.weights, 4, 8, state.candidates)
-        weights.share(state.candidates)
+        factorization_score(
+            state.item_factors, state.user_factors, state.shared.users, user, 0.8, state.shared.candidates
+        )
+        weights_score(state.weights, 4, 8, state.shared.candidates)
+        weights_share(state.shared.candidates)
         return loss(model, target)
 
     state.weights.weight[4, FACTORS], state.weights.weight[8, FACTORS] = 1.0, 0.0
-    item = int(state.candidates.item[5])
-    newest = int(state.users.recent[user, 0])
+    item = int(state.shared.candidates.item[5])
+    newest = int(state.shared.users.recent[user, 0])
     places = [
         (state.item_factors.out[item], 0),
         (state.item_factors.history[newest], 1),
@@ -149,60 +157,11 @@ def test_the_factors_go_down_the_softmax_loss() -> None:
     for step in (state.item_factors.step_out, state.item_factors.step_bias, state.item_factors.step_history):
         step[:] = 1e8
     state.user_factors.step[:] = 1e8
-    factorization.learn(
-        state.item_factors, state.user_factors, state.users, user, target, 1e2, 0.8, 0.0, state.candidates
+    factorization_learn(
+        state.item_factors, state.user_factors, state.shared.users, user, target, 1e2, 0.8, 0.0, state.shared.candidates
     )
     moved = [(old - float(row[k])) * 1e2 for old, (row, k) in zip(before, places, strict=True)]
     assert moved == pytest.approx(slopes, rel=0.05, abs=2e-3)
-
-
-def assert_consistent(model: FusedModel) -> None:
-    """Hold every table against every other."""
-    memory = model.memory
-    state, users, items = memory.state, memory.users, memory.items
-    live_items = set(items.rows.values())
-    assert len(users.rows) <= model.max_users
-    assert len(items.rows) <= model.max_items
-    assert all(items.names[row] == name for name, row in items.rows.items())
-    assert all(users.names[row] == name for name, row in users.rows.items())
-    cells: set[int] = set()
-    for row in range(len(users.names)):
-        cell, own = int(state.users.newest[row]), set()
-        assert row in users.rows.values() or cell == 0
-        while cell:
-            assert cell not in cells, "a cell belongs to one user, once"
-            cells.add(cell)
-            own.add(int(state.history.item[cell]))
-            cell = int(state.history.next[cell])
-        assert own <= live_items
-        recent = state.users.recent[row]
-        assert set(recent[recent > 0].tolist()) <= live_items
-        assert not (np.diff((recent > 0).astype(int)) > 0).any(), "recent items have no gaps"
-    free, cell = set(), int(state.counters[2])
-    while cell:
-        assert cell not in cells | free
-        free.add(cell)
-        cell = int(state.history.next[cell])
-    assert len(free) == state.counters[3]
-    assert len(free) + len(cells) == state.counters[1]
-    for row in range(len(items.names)):
-        size = int(state.covisitation.size[row])
-        followers = state.covisitation.item[row, :size].tolist()
-        assert len(set(followers)) == size
-        assert set(followers) <= live_items
-        if row not in live_items:
-            for name in ("items", "popularity", "covisitation", "item_factors"):
-                assert all(not array[row].any() for array in memory.tables[name].arrays.values())
-    seen = [row for row in live_items if state.items.first_seen[row] > 0]
-    for h in range(state.popularity.top.shape[0]):
-        size = int(state.popularity.size[h])
-        top = state.popularity.top[h, :size].tolist()
-        levels = [state.popularity.level[row, h] for row in top]
-        assert levels == sorted(levels, reverse=True)
-        assert [int(state.popularity.rank[row, h]) for row in top] == list(range(1, size + 1))
-        best = sorted((state.popularity.level[row, h] for row in seen if not state.items.hidden[row]), reverse=True)
-        shown = [level for row, level in zip(top, levels, strict=True) if not state.items.hidden[row]]
-        assert shown == best[: len(shown)], "the top is exact"
 
 
 @pytest.mark.parametrize("repeats", ["allow", "exclude"])
@@ -225,7 +184,7 @@ def test_tables_stay_consistent_under_pressure(repeats: str, seed: int) -> None:
             model.forget_one(f"u{draw.randrange(200)}")
         if turn % 4 == 0:
             model.learn_item(f"i{draw.randrange(1, 40)}", available=draw.random() < 0.5)
-        assert_consistent(model)
+        expect_whole(model)
 
 
 def test_evictions_never_show_in_batches() -> None:
@@ -243,7 +202,7 @@ def test_memory_is_bounded_whatever_comes() -> None:
     draw = random.Random(9)
     for start in range(0, 50_000, 1_000):
         teach(model, [(f"u{start + n}", f"i{start + n if n % 3 else draw.randrange(50)}") for n in range(1_000)])
-    assert_consistent(model)
+    expect_whole(model)
     assert len(model.memory.users.names) <= 1_001
     assert len(model.memory.items.names) <= 501
     popular = listed(model, "stranger", 10)

@@ -42,7 +42,7 @@ def test_no_time_and_no_hidden_item_leads_popularity_by_time_astray() -> None:
     blend.step_many([Example("a", "old", 1.0, 0.0), Example("c", "hidden", 1.0, 1e6)])
     blend.learn_item("new", {"tags": ["t"]})
     blend.top("d")
-    columns = blend.memory.state.candidates.column[:5, :2]
+    columns = blend.memory.state.shared.candidates.column[:5, :2]
     assert np.isfinite(columns).all()
     assert columns.max() == 14.0, "days above what nobody has touched since is as far as anything goes"
 

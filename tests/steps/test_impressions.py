@@ -51,8 +51,12 @@ def test_a_click_after_impressions_leaves_the_history_of_a_click(repeats: str) -
         model.step_many([Example("ann", "tea", reward, 2.0) for reward in rewards])
         state = model.memory.state  # type: ignore[attr-defined]
         ann = model.memory.users.row("ann")  # type: ignore[attr-defined]
-        cell = state.users.newest[ann]
-        return state.users.recent[ann].tolist(), state.users.events[ann], cell and state.history.amount[cell]
+        cell = state.shared.users.newest[ann]
+        return (
+            state.shared.users.recent[ann].tolist(),
+            state.shared.users.events[ann],
+            cell and state.shared.history.amount[cell],
+        )
 
     shown_and_clicked, clicked = learned(-0.05, -0.05, 1.0), learned(1.0)
     assert shown_and_clicked == clicked

@@ -1,0 +1,49 @@
+"""Each function that members have, as one kernel that calls it for every member that is used.
+
+The kernels are written out from `MEMBERS`, one call below the other: numba would compile a loop over members of
+different types anew at each start. `source` shows what is compiled.
+"""
+
+import linecache
+from collections.abc import Callable
+from typing import Any
+
+from recmodels.kernels.compile import kernel
+from recmodels.kernels.layout import Int32, Marks
+from recmodels.kernels.shared import Event
+from recmodels.kernels.state import MEMBERS, State
+
+
+def source(function: str, arguments: str) -> str:
+    """Return the source of the kernel that calls a function of all members.
+
+    >>> print(source("show", "item"))
+    def show(state, item):
+        shared = state.shared
+        if shared.is_used[0]:
+            content_show(state.content, shared, item)
+    """
+    lines = [f"def {function}(state, {arguments}):", "    shared = state.shared"]
+    for place, member in enumerate(MEMBERS):
+        if getattr(member, function) is not None:
+            lines.append(f"    if shared.is_used[{place}]:")
+            lines.append(f"        {member.name}_{function}(state.{member.name}, shared, {arguments})")
+    return "\n".join(lines)
+
+
+def _for_each(function: str, arguments: str) -> Callable[..., None]:
+    code, file = source(function, arguments), f"<{__name__}.{function}>"
+    names: dict[str, Any] = {f"{member.name}_{function}": getattr(member, function) for member in MEMBERS}
+    linecache.cache[file] = len(code), None, code.splitlines(keepends=True), file  # for what numba says of an error
+    exec(compile(code, file, "exec"), names)  # of our own names alone
+    written: Callable[..., None] = kernel(names[function])
+    return written
+
+
+propose: Callable[[State, int], None] = _for_each("propose", "user")
+score: Callable[[State, int], None] = _for_each("score", "user")
+learn: Callable[[State, Event], None] = _for_each("learn", "event")
+describe: Callable[[State, int, Int32], None] = _for_each("describe", "item, tags")
+show: Callable[[State, int], None] = _for_each("show", "item")
+drop_items: Callable[[State, Marks, int], None] = _for_each("drop_items", "gone, n_tags")
+drop_tags: Callable[[State, Marks, int, int], None] = _for_each("drop_tags", "gone, n_items, n_users")

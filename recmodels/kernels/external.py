@@ -1,0 +1,46 @@
+"""The event loop and the inference one part at a time, so that members outside the kernels can act in between."""
+
+import numpy as np
+
+from recmodels.kernels import event_loop, inference
+from recmodels.kernels.compile import entry
+from recmodels.kernels.layout import Float32, Float64, Int32
+from recmodels.kernels.state_pointer import opened
+
+
+@entry
+def fill(address: int, user: int, least: int) -> None:
+    """Make the user's candidate set, as of `event_loop.fill`."""
+    event_loop.fill(opened(address), user, least)
+
+
+@entry
+def take(address: int, user: int, item: int, reward: float, time: float, wanted: int) -> tuple[int, float]:
+    """Score an event and learn it, as of `event_loop.take`."""
+    return event_loop.take(opened(address), user, item, reward, time, wanted)
+
+
+@entry
+def write_list(address: int, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
+    """Write the user's list, as of `event_loop.write_list`."""
+    return event_loop.write_list(opened(address), user, time, places, list_items, list_scores)
+
+
+@entry
+def weigh(address: int, user: int, time: float) -> np.float32:
+    """Return the logarithm of the softmax's denominator, as of `inference.weigh`."""
+    return inference.weigh(opened(address), user, time)
+
+
+@entry
+def admit(address: int, user: int, item_rows: Int32) -> None:
+    """Make a candidate set of exactly these items, as of `inference.admit`."""
+    inference.admit(opened(address), user, item_rows)
+
+
+@entry
+def score_admitted(
+    address: int, user: int, time: float, log_total: np.float32, item_rows: Int32, scores: Float32
+) -> None:
+    """Write the scores of these items, as of `inference.score_admitted`."""
+    inference.score_admitted(opened(address), user, time, log_total, item_rows, scores)

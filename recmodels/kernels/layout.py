@@ -1,0 +1,142 @@
+"""How a state is laid out: each field of a named tuple says, beside its type, what the array is long for.
+
+The memory of a model (`recmodels.fused.memory`) is built from it: tables, what is saved, and the state of the kernels.
+A length is a number or a name: `users`, `items`, `tags` or `pairs` (rows, the reserved row included), `columns`,
+`contexts`, or an argument of the model such as `n_factors`.
+
+>>> class Ages(NamedTuple):
+...     '''A row for each item.'''
+...
+...     seconds: Annotated[Float32, Column()]
+...     dirty: Marks
+>>> class Age(NamedTuple):
+...     '''All that a member remembers.'''
+...
+...     items: Annotated[Ages, Rows("items", key="item_ages")]
+...     newest: Annotated[Float64, Stored(1)]
+>>> [(field.name, field.dtype.__name__, field.marker) for field in fields(Age)]
+[('items', 'Ages', Rows('items', key='item_ages')), ('newest', 'float64', Stored(1))]
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+Marks = NDArray[np.uint8]
+
+DIRTY: Final = "dirty"
+"""The field that every table has: [rows] 1 if the row has changed since the last snapshot."""
+
+
+class Marker:
+    """What is said of a field. It is shown as it is written."""
+
+    def __repr__(self) -> str:
+        said = [repr(length) for length in getattr(self, "shape", ())]
+        said += [repr(value) for name, value in vars(self).items() if name in ("of", "name")]
+        said += [f"{n}={value!r}" for n, value in vars(self).items() if n not in ("shape", "of", "name") and value]
+        return f"{type(self).__name__}({', '.join(said)})"
+
+
+class Rows(Marker):
+    """A table: a named tuple of columns that share their rows.
+
+    Args:
+        of: What has a row: "users", "items", "tags" or "pairs".
+        key: The name of the table in the store. It never changes.
+        once: Rows are in use, and saved, only once there is any of this: "tags".
+    """
+
+    def __init__(self, of: str, key: str, once: str = "") -> None:
+        self.of = of
+        self.key = key
+        self.once = once
+
+
+class Column(Marker):
+    """An array of a table: [rows, *shape]. A new row is zero.
+
+    Args:
+        *shape: Of one row.
+        key: The name in the store, if it is another than the field's.
+        holds: "items" or "tags" if the values are rows of these, without gaps, and 0 behind the last.
+        can_repeat: Whether it can hold a row twice.
+        beside: The column whose entries these belong to, if that one `holds` something.
+    """
+
+    def __init__(
+        self, *shape: int | str, key: str = "", holds: str = "", can_repeat: bool = False, beside: str = ""
+    ) -> None:
+        self.shape = shape
+        self.key = key
+        self.holds = holds
+        self.can_repeat = can_repeat
+        self.beside = beside
+
+
+class Stored(Marker):
+    """An array without rows that is saved whole with every snapshot.
+
+    Args:
+        *shape: Its shape.
+        key: The name in the store, if it is another than the field's. No two arrays have the same.
+        first: What it holds at first: a number for all, or one for each place of the last axis.
+        holds: As of `Column`.
+    """
+
+    def __init__(
+        self, *shape: int | str, key: str = "", first: float | tuple[float, ...] = 0.0, holds: str = ""
+    ) -> None:
+        self.shape = shape
+        self.key = key
+        self.first = first
+        self.holds = holds
+
+
+class Scratch(Marker):
+    """An array that is not saved: what it holds is of use only while one event is learned."""
+
+    def __init__(self, *shape: int | str) -> None:
+        self.shape = shape
+
+
+class Argument(Marker):
+    """A number, or an array, that the model gives by this name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class Field(NamedTuple):
+    """A field of a layout."""
+
+    name: str
+    dtype: Any
+    """The array's type, or that of the named tuple or number."""
+    marker: Any
+    """None for a nested layout, and for `dirty`."""
+
+    @property
+    def key(self) -> str:
+        """The name in the store."""
+        return self.marker.key or self.name
+
+
+def fields(layout: type) -> Iterator[Field]:
+    """Yield what is said of each field."""
+    for name, hint in get_type_hints(layout, include_extras=True).items():
+        kind, *markers = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        yield Field(
+            name, get_args(get_args(kind)[1])[0] if get_origin(kind) is np.ndarray else kind, *markers or [None]
+        )
+
+
+def lengths(shape: tuple[int | str, ...], known: Mapping[str, int]) -> tuple[int, ...]:
+    """Return a shape as numbers."""
+    return tuple(length if isinstance(length, int) else known[length] for length in shape)

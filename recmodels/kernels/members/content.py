@@ -1,0 +1,416 @@
+"""Content: what tags say of an item, so that it can be recommended before anybody has touched it.
+
+An item event gives an item its tags (see `recmodels.fused.tags`). From then on the item is a candidate. A user's
+interest in tags is the decayed sum of the tags of the items that the user had. For a user with interest w(t) and an
+item with tags T the columns are
+
+    interest = sum over t in T of w(t) * rarity(t), divided by |w * rarity| * sqrt(|T|)
+    lift     = mean over t in T of log2(interactions for each carrier of t / for each item with any tag), lately
+    newness  = 1 / (1 + interactions) of an item that was announced before the first
+    and newness * interest
+
+where rarity(t) = log2(1 + items with any tag / carriers(t)): a tag that every item has tells little.
+
+It proposes the items announced last. Of the user's strongest tags it proposes the new items and those popular lately.
+As long as no item has tags it does nothing, and its columns are inactive.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, NamedTuple
+
+import numpy as np
+
+from recmodels.kernels import candidates as candidate_set
+from recmodels.kernels.compile import kernel
+from recmodels.kernels.layout import Argument, Column, Float32, Float64, Int32, Int64, Marks, Rows, Scratch, Stored
+from recmodels.kernels.member import Member
+from recmodels.kernels.shared import ANNOUNCED, EVENTS, TAG_ROWS, TAGGED, Event, Shared
+
+ITEM_TAGS: Final = 8
+"""Most tags of an item."""
+USER_TAGS: Final = 16
+"""Most tags of a user's interest."""
+NEWEST: Final = 64
+"""Number of the items announced last that are proposed to everybody."""
+TAG_NEWEST: Final = 16
+"""Number of the items announced last with a tag that are proposed to a user who is interested in it."""
+TAG_POPULAR: Final = 32
+"""Number of the items popular lately with a tag that are proposed to a user who is interested in it."""
+STRONGEST: Final = 4
+"""Number of a user's tags that propose items."""
+FADE: Final = np.float32(0.95)
+"""Share of an interest that is left after another event of the user."""
+SMALLEST: Final = np.float32(1e-6)
+"""An interest below this is dropped."""
+DECAY: Final = 1.0 / 3_000.0
+"""Of popularity within a tag: 1 / half-life in events."""
+LARGEST_LIFT: Final = 8.0
+
+
+class Tags(NamedTuple):
+    """A row for each tag."""
+
+    carriers: Annotated[Int32, Column()]
+    """[tags] items that have the tag."""
+    log_rate: Annotated[Float64, Column(key="worth")]
+    """[tags] log2 of the decayed count of interactions for each carrier, plus the time of decay."""
+    last_used: Annotated[Int64, Column()]
+    """[tags] number of the last event, announcements counted, for eviction."""
+    newest: Annotated[Int32, Column(TAG_NEWEST, holds="items")]
+    """[tags, TAG_NEWEST] the items announced last, the newest first."""
+    popular: Annotated[Int32, Column(TAG_POPULAR, holds="items")]
+    """[tags, TAG_POPULAR] items that were popular lately, in no order."""
+    level: Annotated[Float64, Column(TAG_POPULAR, beside="popular")]
+    """[tags, TAG_POPULAR] their popularity, as that of `Popularity`."""
+    dirty: Marks
+
+
+class ItemTags(NamedTuple):
+    """A row for each item."""
+
+    tag: Annotated[Int32, Column(ITEM_TAGS, holds="tags")]
+    """[items, ITEM_TAGS] the item's tags."""
+    announced: Annotated[Int64, Column()]
+    """[items] number of the event before which the item was announced and shown, from 1; 0: never."""
+    dirty: Marks
+
+
+class Interests(NamedTuple):
+    """A row for each user: the tags of what the user has had."""
+
+    tag: Annotated[Int32, Column(USER_TAGS, holds="tags")]
+    """[users, USER_TAGS] the tags."""
+    weight: Annotated[Float32, Column(USER_TAGS, beside="tag")]
+    """[users, USER_TAGS] how often each, decayed by event."""
+    dirty: Marks
+
+
+class Content(NamedTuple):
+    """What is known of items before anybody has touched them, and of the users that they concern."""
+
+    tags: Annotated[Tags, Rows("tags", key="tags")]
+    items: Annotated[ItemTags, Rows("items", key="item_tags", once="tags")]
+    users: Annotated[Interests, Rows("users", key="interests", once="tags")]
+    newest: Annotated[Int32, Stored(NEWEST, holds="items")]
+    """[NEWEST] the items announced last, the newest first."""
+    log_rate: Annotated[Float64, Stored(1, key="worth")]
+    """[1] as `Tags.log_rate`, of all items that have tags."""
+    user_weight: Annotated[Float32, Scratch("tags")]
+    """[tags] the weight of each tag for the user at hand; zero but while columns are filled."""
+    column: Annotated[int, Argument("column")]
+
+
+@kernel
+def is_inactive(shared: Shared) -> bool:
+    """Say whether no item has had tags so far."""
+    return shared.counters[TAG_ROWS] <= 1
+
+
+@kernel
+def propose(content: Content, shared: Shared, user: int) -> None:
+    """Add the newest items, and new and popular ones of the user's strongest tags."""
+    if is_inactive(shared):
+        return
+    candidates, items = shared.candidates, shared.items
+    candidate_set.add(candidates, items, content.newest, filled(content.newest))
+    tags, weights = content.users.tag[user], content.users.weight[user]
+    count = filled(tags)
+    bound, last = np.float32(np.inf), -1
+    for _ in range(min(STRONGEST, count)):
+        # The strongest below the one before; of equals the first.
+        best = -1
+        for k in range(count):
+            follows = weights[k] < bound or (weights[k] == bound and k > last)
+            if follows and (best < 0 or weights[k] > weights[best]):
+                best = k
+        bound, last = weights[best], best
+        newest, popular = content.tags.newest[tags[best]], content.tags.popular[tags[best]]
+        candidate_set.add(candidates, items, newest, filled(newest))
+        candidate_set.add(candidates, items, popular, filled(popular))
+
+
+@kernel
+def score(content: Content, shared: Shared, user: int) -> None:
+    """Fill the columns, or mark them as inactive."""
+    candidates, counters, first = shared.candidates, shared.counters, content.column
+    inactive = is_inactive(shared)
+    candidates.silent[first : first + COLUMNS] = inactive
+    if inactive:
+        return
+    user_weight, interests = content.user_weight, content.users
+    count = filled(interests.tag[user])
+    squares = np.float32(0.0)
+    for k in range(count):
+        tag = interests.tag[user, k]
+        rarity = np.log2(1.0 + counters[TAGGED] / max(content.tags.carriers[tag], 1))
+        user_weight[tag] = interests.weight[user, k] * np.float32(rarity)
+        squares += user_weight[tag] * user_weight[tag]
+    part = np.float32(1.0) / np.sqrt(squares) if squares > 0 else np.float32(0.0)
+    interest, lift = candidates.column[first], candidates.column[first + 1]
+    newness, interest_in_new = candidates.column[first + 2], candidates.column[first + 3]
+    for s in range(candidates.size[0]):
+        item = candidates.item[s]
+        tags = content.items.tag[item]
+        wanted, log_lift, size = np.float32(0.0), 0.0, 0
+        while size < tags.shape[0] and tags[size] > 0:
+            wanted += user_weight[tags[size]]
+            log_lift += content.tags.log_rate[tags[size]] - content.log_rate[0]
+            size += 1
+        interest[s] = wanted * part / np.sqrt(np.float32(max(size, 1)))
+        lift[s] = min(max(log_lift / max(size, 1), -LARGEST_LIFT), LARGEST_LIFT)
+        newness[s] = shared.items.newness[item]
+        interest_in_new[s] = newness[s] * interest[s]
+    for k in range(count):
+        user_weight[interests.tag[user, k]] = 0.0
+
+
+@kernel
+def learn(content: Content, shared: Shared, event: Event) -> None:
+    """Add an item's tags to the user's interest, and the interaction to the popularity of the tags."""
+    newness, counters, item = shared.items.newness, shared.counters, event.item
+    newness[item] /= np.float32(1.0) + newness[item]
+    count = filled(content.items.tag[item])
+    if count == 0:
+        return
+    added = np.log2(event.reward) + event.number * DECAY
+    content.log_rate[0] = sum_of_levels(content.log_rate[0], added - np.log2(counters[TAGGED]))
+    fade(content.users, event.user)
+    gain = np.float32(event.reward) / np.sqrt(np.float32(count))
+    tags = content.tags
+    for k in range(count):
+        tag = content.items.tag[item, k]
+        add_interest(content.users, event.user, tag, gain)
+        tags.dirty[tag] = 1
+        tags.last_used[tag] = event.number + counters[ANNOUNCED]
+        tags.log_rate[tag] = sum_of_levels(tags.log_rate[tag], added - np.log2(tags.carriers[tag]))
+        count_popular(tags, tag, item, added)
+
+
+@kernel
+def sum_of_levels(a: float, b: float) -> float:
+    """Return log2(2^a + 2^b)."""
+    higher, lower = max(a, b), min(a, b)
+    return higher + np.log2(1.0 + 2.0 ** (lower - higher))
+
+
+@kernel
+def fade(users: Interests, user: int) -> None:
+    """Let all interests of a user fade, and drop those below `SMALLEST`."""
+    users.dirty[user] = 1
+    tags, weights = users.tag[user], users.weight[user]
+    kept = 0
+    for k in range(filled(tags)):
+        weight = weights[k] * FADE
+        if weight >= SMALLEST:
+            tags[kept], weights[kept] = tags[k], weight
+            kept += 1
+    tags[kept:] = 0
+    weights[kept:] = 0.0
+
+
+@kernel
+def add_interest(users: Interests, user: int, tag: int, gain: np.float32) -> None:
+    """Add to a user's interest in a tag; a full row gives up its weakest."""
+    tags, weights = users.tag[user], users.weight[user]
+    count = filled(tags)
+    for k in range(count):
+        if tags[k] == tag:
+            weights[k] += gain
+            return
+    place = count if count < tags.shape[0] else np.argmin(weights)
+    tags[place], weights[place] = tag, gain
+
+
+@kernel
+def count_popular(tags: Tags, tag: int, item: int, added: float) -> None:
+    """Count an interaction with an item among the popular of its tag."""
+    popular, level = tags.popular[tag], tags.level[tag]
+    count = filled(popular)
+    for k in range(count):
+        if popular[k] == item:
+            level[k] = sum_of_levels(level[k], added)
+            return
+    place = count if count < popular.shape[0] else np.argmin(level)
+    if place == count or added >= level[place]:
+        popular[place], level[place] = item, added
+
+
+@kernel
+def describe(content: Content, shared: Shared, item: int, tags: Int32) -> None:
+    """Give an item its tags [n], instead of those it had."""
+    items, counters, of_tags = shared.items, shared.counters, content.tags
+    own = content.items.tag[item]
+    content.items.dirty[item] = 1
+    counters[TAGGED] += np.int64(tags.shape[0] > 0) - np.int64(own[0] > 0)
+    for k in range(filled(own)):
+        if not holds(tags, own[k]):
+            of_tags.carriers[own[k]] -= 1
+            remove(of_tags, own[k], item)
+    for k in range(tags.shape[0]):
+        tag = tags[k]
+        of_tags.dirty[tag] = 1
+        of_tags.last_used[tag] = counters[EVENTS] + counters[ANNOUNCED]
+        if not holds(own, tag):
+            of_tags.carriers[tag] += 1
+            if of_tags.log_rate[tag] == 0.0:
+                of_tags.log_rate[tag] = content.log_rate[0]
+            if items.newness[item] > 0.0 and content.items.announced[item] > 0:
+                push_front(of_tags.newest[tag], item)
+    own[:] = 0
+    for k in range(tags.shape[0]):
+        own[k] = tags[k]
+    if items.hidden[item] == 0:
+        show(content, shared, item)
+
+
+@kernel
+def show(content: Content, shared: Shared, item: int) -> None:
+    """Put an item that was announced before anybody touched it in front of the new ones, once."""
+    if shared.items.newness[item] == 0.0 or content.items.announced[item] > 0:
+        return
+    content.items.announced[item] = shared.counters[EVENTS] + 1
+    content.items.dirty[item] = 1
+    push_front(content.newest, item)
+    for k in range(filled(content.items.tag[item])):
+        tag = content.items.tag[item, k]
+        content.tags.dirty[tag] = 1
+        push_front(content.tags.newest[tag], item)
+
+
+@kernel
+def push_front(row: Int32, item: int) -> None:
+    """Put an item in front of a row; a full row loses its last."""
+    for k in range(row.shape[0] - 1, 0, -1):
+        row[k] = row[k - 1]
+    row[0] = item
+
+
+@kernel
+def remove(tags: Tags, tag: int, item: int) -> None:
+    """Take an item out of the rows of a tag."""
+    tags.dirty[tag] = 1
+    newest, popular, level = tags.newest[tag], tags.popular[tag], tags.level[tag]
+    kept = 0
+    for k in range(filled(newest)):
+        if newest[k] != item:
+            newest[kept] = newest[k]
+            kept += 1
+    newest[kept:] = 0
+    kept = 0
+    for k in range(filled(popular)):
+        if popular[k] != item:
+            popular[kept], level[kept] = popular[k], level[k]
+            kept += 1
+    popular[kept:] = 0
+    level[kept:] = 0.0
+
+
+@kernel
+def drop_items(content: Content, shared: Shared, gone: Marks, n_tags: int) -> None:
+    """Take items out of the rows of all tags, of which `n_tags` are given out. `gone` [items] has a 1 for each."""
+    tags = content.tags
+    close_gaps(content.newest, gone)
+    for tag in range(1, n_tags):
+        if close_gaps(tags.newest[tag], gone):
+            tags.dirty[tag] = 1
+        popular, level = tags.popular[tag], tags.level[tag]
+        kept = 0
+        for k in range(filled(popular)):
+            if gone[popular[k]] == 0:
+                popular[kept], level[kept] = popular[k], level[k]
+                kept += 1
+        if kept < popular.shape[0] and popular[kept] > 0:
+            popular[kept:] = 0
+            level[kept:] = 0.0
+            tags.dirty[tag] = 1
+    for item in range(gone.shape[0]):
+        if gone[item] == 0:
+            continue
+        own = content.items.tag[item]
+        shared.counters[TAGGED] -= np.int64(own[0] > 0)
+        for k in range(filled(own)):
+            tags.carriers[own[k]] -= 1
+            tags.dirty[own[k]] = 1
+
+
+@kernel
+def drop_tags(content: Content, shared: Shared, gone: Marks, n_items: int, n_users: int) -> None:
+    """Take tags from all items and out of all interests. `gone` [tags] has a 1 for each of them."""
+    for item in range(1, n_items):
+        tags = content.items.tag[item]
+        if close_gaps(tags, gone):
+            content.items.dirty[item] = 1
+            shared.counters[TAGGED] -= np.int64(tags[0] == 0)
+    for user in range(1, n_users):
+        tags, weights = content.users.tag[user], content.users.weight[user]
+        kept = 0
+        for k in range(filled(tags)):
+            if gone[tags[k]] == 0:
+                tags[kept], weights[kept] = tags[k], weights[k]
+                kept += 1
+        if kept < tags.shape[0] and tags[kept] > 0:
+            tags[kept:] = 0
+            weights[kept:] = 0.0
+            content.users.dirty[user] = 1
+
+
+@kernel
+def close_gaps(row: Int32, gone: Marks) -> bool:
+    """Close the gaps that dropped entries leave in a row; say whether there were any."""
+    kept = 0
+    for k in range(filled(row)):
+        if gone[row[k]] == 0:
+            row[kept] = row[k]
+            kept += 1
+    if kept == row.shape[0] or row[kept] == 0:
+        return False
+    row[kept:] = 0
+    return True
+
+
+@kernel
+def filled(row: Int32) -> int:
+    """Return how many places of a row hold something. It has no gap."""
+    count = 0
+    while count < row.shape[0] and row[count] > 0:
+        count += 1
+    return count
+
+
+@kernel
+def holds(row: Int32, wanted: int) -> bool:
+    """Say whether a row holds something."""
+    found = False
+    for k in range(row.shape[0]):
+        found |= row[k] == wanted
+    return found
+
+
+def check(content: Content, shared: Shared, live: Mapping[str, set[int]]) -> None:
+    """Items, and the rows of tags that hold them, agree; every interest is above 0."""
+    carried = {item: set(content.items.tag[item].tolist()) - {0} for item in live["items"]}
+    assert shared.counters[TAGGED] == sum(map(bool, carried.values()))
+    for tag in live["tags"]:
+        carriers = {item for item, tags in carried.items() if tag in tags}
+        assert content.tags.carriers[tag] == len(carriers)
+        assert set(content.tags.newest[tag].tolist()) - {0} <= carriers
+        assert set(content.tags.popular[tag].tolist()) - {0} <= carriers
+    for user in live["users"]:
+        assert (content.users.weight[user][content.users.tag[user] > 0] > 0.0).all()
+    assert not content.user_weight.any()
+
+
+MEMBER: Final = Member(
+    name="content",
+    state=Content,
+    columns=("tags of interest", "tags that are popular", "new", "new and of interest"),
+    propose=propose,
+    score=score,
+    learn=learn,
+    describe=describe,
+    show=show,
+    drop_items=drop_items,
+    drop_tags=drop_tags,
+    check=check,
+)
+COLUMNS: Final = len(MEMBER.columns)
