@@ -11,11 +11,14 @@ from flows.files.open_log import open_log
 from flows.messages import Interaction
 from recmodels import Blend, Example
 from recmodels.kernels import candidates as candidate_set
-from recmodels.kernels import covisitation, factorization, history, popularity, topn, user_context, weights
+from recmodels.kernels import history as histories
+from recmodels.kernels import topn, user_context, weights
 from recmodels.kernels.compile import entry
 from recmodels.kernels.event_loop import MIN_CANDIDATES
 from recmodels.kernels.layout import Int32
-from recmodels.kernels.shared import EVENTS, ITEM_ROWS
+from recmodels.kernels.members import covisitation, factorization, history, popularity
+from recmodels.kernels.members.factorization import Factorization
+from recmodels.kernels.shared import EVENTS, ITEM_ROWS, Event
 from recmodels.kernels.state_pointer import opened
 
 STAGES = (
@@ -102,60 +105,50 @@ def check_lists(model: Blend, user_rows: Int32, item_rows: Int32) -> float:
 def run_stages(address: int, user_rows: Int32, item_rows: Int32, places: Int32, upto: int) -> None:
     """Run the first `upto` stages for each user, as `event_loop.step` does."""
     state = opened(address)
-    candidates, options = state.shared.candidates, state.shared.options
+    shared, own = state.shared, state.factorization
+    candidates = shared.candidates
+    still = Factorization(
+        own.items, own.users, own.user_vector, own.gradient, 0.0, own.decay, own.regularization, own.column
+    )
     for e in range(user_rows.shape[0]):
         user, item = user_rows[e], item_rows[e]
+        event = Event(user, item, 1.0, 0.0, shared.counters[EVENTS], 0, False)
         candidate_set.start(candidates)
-        if options.exclude_seen:
-            history.exclude(state.shared.history, state.shared.users, user, candidates)
+        if shared.options.exclude_seen:
+            histories.exclude(shared, user)
         if upto >= 2:
-            covisitation.propose(state.covisitation, state.shared.users, state.shared.items, user, candidates)
+            covisitation.propose(state.covisitation, shared, user)
         if upto >= 3:
-            popularity.propose(state.popularity, state.shared.items, candidates)
+            popularity.propose(state.popularity, shared, user)
         if upto >= 4:
-            if not options.exclude_seen:
-                history.propose(state.shared.history, state.shared.users, state.shared.items, user, candidates)
-            candidate_set.fill_up(candidates, state.shared.items, state.shared.counters[ITEM_ROWS], MIN_CANDIDATES)
+            history.propose(state.history, shared, user)
+            candidate_set.fill_up(candidates, shared.items, shared.counters[ITEM_ROWS], MIN_CANDIDATES)
         if upto >= 5:
-            popularity.score(state.popularity, state.shared.items, candidates)
+            popularity.score(state.popularity, shared, user)
         if upto >= 6:
-            covisitation.score(state.covisitation, state.shared.users, user, candidates)
+            covisitation.score(state.covisitation, shared, user)
         if upto >= 7:
-            history.score(state.shared.history, state.shared.users, user, candidates)
+            history.score(state.history, shared, user)
         if upto >= 8:
-            factorization.score(
-                state.item_factors, state.user_factors, state.shared.users, user, options.history_decay, candidates
-            )
+            factorization.score(own, shared, user)
         length, gap = (
-            user_context.length_context(state.shared.users, user),
-            user_context.next_gap_context(state.shared.users, user),
+            user_context.length_context(shared.users, user),
+            user_context.next_gap_context(shared.users, user),
         )
         if upto >= 9:
             weights.score(state.weights, length, gap, candidates)
         if upto >= 10:
-            topn.choose(state.shared.items, candidates, places)
+            topn.choose(shared.items, candidates, places)
         if upto >= 11:
             weights.share(candidates)
         if upto >= 12:
             weights.learn(state.weights, length, gap, places[0], 0.0, candidates)
         if upto >= 13:
-            factorization.learn(
-                state.item_factors,
-                state.user_factors,
-                state.shared.users,
-                user,
-                places[0],
-                0.0,
-                options.history_decay,
-                0.0,
-                candidates,
-            )
+            factorization.learn(still, shared, event)
         if upto >= 14:
-            covisitation.learn(state.covisitation, state.shared.users, user, item, 1.0, options.learn_decay)
-            popularity.learn(state.popularity, state.shared.items, item, 1.0, state.shared.counters[EVENTS], False)
-            history.learn(
-                state.shared.history, state.shared.counters, state.shared.users, user, item, 1.0, options.max_history
-            )
+            covisitation.learn(state.covisitation, shared, event)
+            popularity.learn(state.popularity, shared, event)
+            histories.learn(shared, user, item, 1.0)
 
 
 def learn_log(log: str, count: int) -> tuple[Blend, list[Example]]:

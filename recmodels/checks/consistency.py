@@ -22,8 +22,6 @@ def expect_whole(model: FusedModel) -> None:
     _expect_empty(memory)
     _expect_entries(memory)
     _expect_histories(memory, model.max_history)
-    _expect_popularity(memory)
-    _expect_covisitation(memory)
     _expect_members(memory)
     _expect_finite(memory)
 
@@ -101,35 +99,6 @@ def _expect_histories(memory: Memory, longest: int) -> None:
         cell = int(history.next[cell])
     assert free == counters[FREE_CELLS]
     assert set(owner) == set(range(counters[CELLS] + 1)), "cells are lost"
-
-
-def _expect_popularity(memory: Memory) -> None:
-    """The top lists are sorted, agree with the ranks, and are what sorting all items would give."""
-    popularity, items = memory.state.popularity, memory.state.shared.items
-    for h in range(popularity.top.shape[0]):
-        size = int(popularity.size[h])
-        top = popularity.top[h, :size].tolist()
-        assert np.count_nonzero(popularity.top[h]) == size
-        assert [int(popularity.rank[row, h]) for row in top] == list(range(1, size + 1))
-        assert np.count_nonzero(popularity.rank[:, h]) == size, "an item that is not in the list has a rank in it"
-        touched = [row for row in _live(memory.items) if items.first_seen[row] > 0 and items.newness[row] < 1.0]
-        order = sorted(touched, key=lambda row: (-popularity.level[row, h], items.first_seen[row]))
-        assert top == [row for row in order if row in set(top)], f"the list of half-life {h} is not in order"
-        shown = [row for row in order if not items.hidden[row]]
-        shown_top = [row for row in top if not items.hidden[row]]
-        assert shown_top == shown[: len(shown_top)], f"the list of half-life {h} lacks an item"
-        assert size == popularity.top.shape[1] or len(shown_top) == len(shown), f"half-life {h} has room, and lacks one"
-
-
-def _expect_covisitation(memory: Memory) -> None:
-    covisitation, live = memory.state.covisitation, _live(memory.items)
-    for row in live:
-        size = int(covisitation.size[row])
-        followers = covisitation.item[row]
-        assert np.count_nonzero(followers) == size
-        assert row not in followers[:size]
-        assert (covisitation.weight[row, :size] > 0.0).all()
-        assert covisitation.weight[row].sum() <= covisitation.total[row] * 1.001
 
 
 def _expect_members(memory: Memory) -> None:

@@ -10,8 +10,9 @@ from recmodels.base import Recommender
 from recmodels.fused.drift import DriftDetector
 from recmodels.fused.external_members import ExternalMembers
 from recmodels.fused.memory import Memory
-from recmodels.kernels.candidates import HALF_LIVES
 from recmodels.kernels.members.content import ITEM_TAGS
+from recmodels.kernels.members.popularity import HALF_LIVES
+from recmodels.kernels.state import MEMBERS, columns_of
 from recmodels.kernels.user_context import LENGTHS
 from recmodels.specification import build_members
 from recmodels.validation import expect_choice, expect_counts, expect_numbers
@@ -44,7 +45,8 @@ class FusedBase(Recommender):
 
     members: ClassVar[frozenset[str]] = frozenset()
     learns_weights: ClassVar[bool] = False
-    first_weights: ClassVar[dict[int, float]] = {}
+    first_weights: ClassVar[Mapping[str, tuple[float, ...]] | None] = None
+    """The weights of each member's first columns before anything is learned; None: those that members say."""
 
     def __init__(
         self,
@@ -114,8 +116,11 @@ class FusedBase(Recommender):
         """The model's tables. They come to be when they are first asked for."""
         if self._memory is None:
             self._memory = Memory(self._arguments(), self.members, len(self.outside_members))
-            for column, weight in self.first_weights.items():
-                self._memory.small["weight"][:LENGTHS, column] = weight
+            for member in MEMBERS:
+                if member.name in self.members:
+                    first = member.weights if self.first_weights is None else self.first_weights.get(member.name, ())
+                    columns = columns_of(member.name)[: len(first)]
+                    self._memory.small["weight"][:LENGTHS, columns] = first
         return self._memory
 
     def _arguments(self) -> dict[str, Any]:
@@ -123,14 +128,9 @@ class FusedBase(Recommender):
         return {
             **vars(self),
             "exclude_seen": self.repeats == "exclude",
-            "use_popularity": "popularity" in self.members,
-            "use_covisitation": "covisitation" in self.members,
-            "use_history": "history" in self.members,
-            "use_factors": "factorization" in self.members,
             "learn_weights": self.learns_weights,
             "by_time": self.decay_by == "time",
             "decay": 1.0 / np.array(self.half_lives, np.float64),
-            "regularization": self.l2,
         }
 
     def allocate(self) -> None:

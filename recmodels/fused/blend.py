@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from recmodels.fused.model import FusedModel
-from recmodels.kernels.candidates import FACTORS, FOLLOWS, HALF_LIVES, HISTORIES, POPULAR
+from recmodels.kernels.state import MEMBERS
 
 
 class Blend(FusedModel):
@@ -25,15 +25,9 @@ class Blend(FusedModel):
     ['jam', 'pie']
     """
 
-    members = frozenset({"popularity", "covisitation", "history", "factorization", "content"})
+    members = frozenset(member.name for member in MEMBERS)
     learns_weights = True
     scores_are_probabilities = True
-    # What it believes before it has seen anything: what is popular and what follows is good.
-    first_weights = {  # noqa: RUF012
-        **dict.fromkeys(range(POPULAR, POPULAR + HALF_LIVES), 0.2),
-        **dict.fromkeys(range(FOLLOWS, FOLLOWS + HISTORIES), 0.3),
-        FACTORS: 1.0,
-    }
 
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:

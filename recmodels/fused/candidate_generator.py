@@ -1,7 +1,6 @@
 """What a slow model chooses from: the first candidates of a cheap compiled one."""
 
 from recmodels.fused.model import FusedModel
-from recmodels.kernels.candidates import FOLLOWS, HALF_LIVES, HISTORIES, POPULAR
 
 
 class CandidateGenerator(FusedModel):
@@ -18,7 +17,3 @@ class CandidateGenerator(FusedModel):
 
     members = frozenset({"popularity", "covisitation", "history"})
     learns_weights = True
-    first_weights = {  # noqa: RUF012
-        **dict.fromkeys(range(POPULAR, POPULAR + HALF_LIVES), 0.2),
-        **dict.fromkeys(range(FOLLOWS, FOLLOWS + HISTORIES), 0.3),
-    }

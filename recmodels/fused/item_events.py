@@ -5,12 +5,9 @@ import numpy as np
 from recmodels.base import Context
 from recmodels.fused.memory import Memory
 from recmodels.fused.tags import tags_of
-from recmodels.kernels import forgetting, item_events
+from recmodels.kernels import item_events
 from recmodels.kernels.members.content import ITEM_TAGS
 from recmodels.kernels.shared import EVENTS
-
-CROWDED = 0.25
-"""Hidden items keep their place among the popular until they take so much of it."""
 
 
 def learn_item(memory: Memory, item: str, features: Context | None, available: bool | None) -> None:
@@ -41,5 +38,3 @@ def learn_item(memory: Memory, item: str, features: Context | None, available: b
         item_events.announce(memory.handle.address, row, tag_rows)
     if changes and available:
         item_events.show(memory.handle.address, row)
-    elif changes and state.shared.items.hidden[state.popularity.top].mean(axis=1).max() > CROWDED:
-        forgetting.rebuild_popularity(memory.handle.address, len(memory.items.names))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from recmodels.fused.model import FusedModel
-from recmodels.kernels.candidates import CONTENT, FACTORS, FOLLOWS, HALF_LIVES, PERSONAL, POPULAR
+from recmodels.kernels.members.popularity import HALF_LIVES
 
 
 class Popularity(FusedModel):
@@ -31,7 +31,7 @@ class Popularity(FusedModel):
     """
 
     members = frozenset({"popularity"})
-    first_weights = {POPULAR: 1.0}  # noqa: RUF012
+    first_weights = {"popularity": (1.0,)}  # noqa: RUF012
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class CoVisitation(FusedModel):
     """
 
     members = frozenset({"popularity", "covisitation"})
-    first_weights = {FOLLOWS + 2: 1.0, POPULAR + HALF_LIVES - 1: 1e-3}  # noqa: RUF012
+    first_weights = {"covisitation": (0.0, 0.0, 1.0), "popularity": (0.0, 0.0, 0.0, 0.0, 1e-3)}  # noqa: RUF012
 
 
 class History(FusedModel):
@@ -83,14 +83,14 @@ class History(FusedModel):
     """
 
     members = frozenset({"popularity", "history"})
-    first_weights = {PERSONAL: 1.0, PERSONAL + 1: 1.0, PERSONAL + 2: 1.0, POPULAR: 1e-3}  # noqa: RUF012
+    first_weights = {"history": (1.0, 1.0, 1.0), "popularity": (1e-3,)}  # noqa: RUF012
 
 
 class Factorization(FusedModel):
     """Factorisation of the recent items, without any other member; popularity and co-visitation only propose."""
 
     members = frozenset({"popularity", "covisitation", "factorization"})
-    first_weights = {FACTORS: 1.0}  # noqa: RUF012
+    first_weights = {"factorization": (1.0,)}  # noqa: RUF012
 
 
 class Content(FusedModel):
@@ -106,4 +106,4 @@ class Content(FusedModel):
     """
 
     members = frozenset({"popularity", "content"})
-    first_weights = {CONTENT: 1.0, POPULAR: 1e-3}  # noqa: RUF012
+    first_weights = {"content": (1.0,), "popularity": (1e-3,)}  # noqa: RUF012

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recmodels.kernels import forgetting
 from recmodels.kernels.layout import DIRTY, Argument, Column, Field, Rows, Scratch, Stored, fields, lengths
 from recmodels.kernels.shared import ANNOUNCED, CELLS, EVENTS, FREE_CELLS, ITEM_ROWS, TAG_ROWS
-from recmodels.kernels.state import COLUMNS, MEMBERS, State, first_columns
+from recmodels.kernels.state import COLUMNS, MEMBERS, State, columns_of
 from recmodels.kernels.state_pointer import Handle
 from recmodels.kernels.user_context import GAPS, LENGTHS
 from recmodels.storage.id_table import RESERVED, IdTable
@@ -44,22 +44,25 @@ class Memory:
         self.tables: dict[str, Table] = {}
         self.small: dict[str, NDArray[Any]] = {}
         self.n_outside = n_outside
-        self.learns_tags = any(member.describe and member.name in members for member in MEMBERS)
         self.columns: list[tuple[Table, Field]] = []
         self.stored: dict[str, Field] = {}
         self._rows: dict[str, Rows] = {}
-        is_used = np.array([member.name in members for member in MEMBERS], np.uint8)
+        used = [member for member in MEMBERS if member.name in members]
+        self.learns_tags = any(member.describe is not None for member in used)
+        flags = {
+            "is_used": np.array([member in used for member in MEMBERS], np.uint8),
+            "needs_shares": any(member.needs_shares for member in used),
+        }
         widths = {"columns": COLUMNS + n_outside, "contexts": LENGTHS + GAPS, "lengths": LENGTHS}
-        self.handle = Handle(cast(State, self._build(State, {**arguments, **rows, **widths, "is_used": is_used})))
-        first = first_columns()
+        self.handle = Handle(cast(State, self._build(State, {**arguments, **rows, **widths, **flags})))
         for member in MEMBERS:
             if member.name not in members:
-                start = first[member.name]
-                self.state.shared.candidates.silent[start : start + len(member.columns)] = 1
+                self.state.shared.candidates.silent[columns_of(member.name)] = 1
         self.mark_used()
 
     def _build(self, layout: type, known: Mapping[str, Any], table: Table | None = None) -> tuple[Any, ...]:
         """Make what a layout describes, in the order of its fields."""
+        first = {member.name: columns_of(member.name).start for member in MEMBERS}
         made: list[Any] = []
         for field in fields(layout):
             marker = field.marker
@@ -80,7 +83,7 @@ class Memory:
                     field.dtype(known[marker.name]) if field.dtype in (bool, int, float) else known[marker.name]
                 )
             else:
-                made.append(self._build(field.dtype, {**known, "column": first_columns().get(field.name, 0)}))
+                made.append(self._build(field.dtype, {**known, "column": first.get(field.name)}))
         return layout(*made)  # type: ignore[no-any-return]
 
     def _add_table(self, field: Field, known: Mapping[str, Any]) -> Table:
@@ -191,13 +194,10 @@ class Memory:
 
     def forget_items(self, rows: Sequence[int]) -> None:
         """Empty the rows of items, strike them from every other row, and take their ids."""
-        were_top = bool(self.state.popularity.rank[rows].any())
         gone = self._gone(self.items, rows)
         forgetting.drop_items(self.handle.address, gone, len(self.users.names), len(self.tags.names))
         self._empty("items", rows)
         self.items.release(rows)
-        if were_top:
-            forgetting.rebuild_popularity(self.handle.address, len(gone))
 
     def forget_tags(self, rows: Sequence[int]) -> None:
         """Empty the rows of tags, take them from items and users, and take their ids."""

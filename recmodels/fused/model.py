@@ -10,9 +10,8 @@ from recmodels.base import Context, Example, Step, Why, time_of
 from recmodels.fused.base import FusedBase
 from recmodels.fused.item_events import learn_item
 from recmodels.kernels import event_loop, external, inference
-from recmodels.kernels.candidates import HALF_LIVES
 from recmodels.kernels.shared import ANNOUNCED, EVENTS
-from recmodels.kernels.state import COLUMN_NAMES
+from recmodels.kernels.state import MEMBERS
 from recmodels.kernels.user_context import LENGTHS
 from recmodels.rewards import bounded
 
@@ -206,12 +205,9 @@ class FusedModel(FusedBase):
 
     def column_names(self) -> list[str]:
         """Return a name for each column of the candidate set."""
-        unit = " s" if self.decay_by == "time" else ""
-        return [
-            *(f"popular, half-life {half_life:g}{unit}" for half_life in self.half_lives),
-            *COLUMN_NAMES[HALF_LIVES:],
-            *self.outside_members.names(),
-        ]
+        arguments = {**vars(self), "unit": " s" if self.decay_by == "time" else ""}
+        own = [name.format(**arguments) for member in MEMBERS for name in member.columns]
+        return [*own, *self.outside_members.names()]
 
     @property
     def drift_moments(self) -> list[int]:

@@ -134,7 +134,7 @@ def _counts(model: FusedModel, half_life: float) -> NDArray[np.float64]:
     memory, h = model.memory, model.half_lives.index(half_life)
     used, state = len(memory.items.names), memory.state
     now = float(state.popularity.clock[0] if model.decay_by == "time" else state.shared.counters[EVENTS])
-    levels = state.popularity.level[:used, h] - now * state.popularity.decay[h]
+    levels = state.popularity.items.level[:used, h] - now * state.popularity.decay[h]
     return np.where(state.shared.items.first_seen[:used] > 0, np.exp2(levels), 0.0)
 
 

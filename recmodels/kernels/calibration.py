@@ -21,7 +21,7 @@ from recmodels.kernels.state import Calibration
 LISTED: Final = 10
 """So many items, from the top of the list, are learned from."""
 RATE: Final = 0.2
-FIRST_STEP: Final = 1.0
+FIRST_SQUARES: Final = 1.0
 """Squared gradient that slope and offset start with."""
 LEAST_SLOPE: Final = 0.1
 LARGEST: Final = 10.0
@@ -46,7 +46,7 @@ def probability(calibration: Calibration, length: int, share: float) -> float:
 @kernel
 def learn(calibration: Calibration, length: int, target: int, places: Int32, kept: int, candidates: Candidates) -> None:
     """Learn from a list, the first `kept` of `places`, that the user chose the candidate at place `target`."""
-    line, step = calibration.line[length], calibration.step[length]
+    line, squares = calibration.line[length], calibration.squares[length]
     slope_gradient, offset_gradient = 0.0, 0.0
     for k in range(kept):
         share = candidates.share[places[k]]
@@ -54,7 +54,7 @@ def learn(calibration: Calibration, length: int, target: int, places: Int32, kep
         error = chosen - probability(calibration, length, share)
         slope_gradient += error * log_odds(share)
         offset_gradient += error
-    step[0] += slope_gradient * slope_gradient
-    step[1] += offset_gradient * offset_gradient
-    line[0] = min(max(line[0] + RATE * slope_gradient / np.sqrt(step[0] + FIRST_STEP), LEAST_SLOPE), LARGEST)
-    line[1] = min(max(line[1] + RATE * offset_gradient / np.sqrt(step[1] + FIRST_STEP), -LARGEST), LARGEST)
+    squares[0] += slope_gradient * slope_gradient
+    squares[1] += offset_gradient * offset_gradient
+    line[0] = min(max(line[0] + RATE * slope_gradient / np.sqrt(squares[0] + FIRST_SQUARES), LEAST_SLOPE), LARGEST)
+    line[1] = min(max(line[1] + RATE * offset_gradient / np.sqrt(squares[1] + FIRST_SQUARES), -LARGEST), LARGEST)

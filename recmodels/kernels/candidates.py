@@ -9,28 +9,6 @@ from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Int32
 from recmodels.kernels.shared import CANDIDATES, Candidates, Items
 
-# Columns of the candidate set, member by member.
-HALF_LIVES: Final = 5
-POPULAR: Final = 0
-FOLLOWS: Final = POPULAR + HALF_LIVES
-HISTORIES: Final = 3
-PERSONAL: Final = FOLLOWS + HISTORIES
-FACTORS: Final = PERSONAL + 3
-CONTENT: Final = FACTORS + 1
-
-
-OTHER_NAMES: Final = (
-    *(f"popular {h}" for h in range(HALF_LIVES)),
-    "followed the last item",
-    "followed the last few",
-    "followed the recent",
-    "had often",
-    "had lately",
-    "had before",
-    "factors",
-)
-"""What a person reads."""
-
 BARRED: Final = CANDIDATES
 """The place of all items that are barred: sums may be added up there, and nobody reads them."""
 PLACES: Final = 2 * CANDIDATES
@@ -55,7 +33,6 @@ def admit(candidates: Candidates, some: Int32) -> None:
             size = candidates.size[0]
             candidates.place[some[k]] = base + size
             candidates.item[size] = some[k]
-            candidates.sums[size] = 0.0
             candidates.size[0] = size + 1
     candidates.size[1] = candidates.size[0]
 
@@ -77,7 +54,7 @@ def place_of(candidates: Candidates, item: int) -> int:
 def add(candidates: Candidates, items: Items, some: Int32, count: int) -> None:
     """Put the first `count` of some items into the set while there is room, but for those barred or hidden."""
     base = candidates.stamp[0] * PLACES
-    places, found, sums, hidden = candidates.place, candidates.item, candidates.sums, items.hidden
+    places, found, hidden = candidates.place, candidates.item, items.hidden
     size, room = candidates.size[0], candidates.size[1]
     for k in range(count):
         item = some[k]
@@ -87,8 +64,6 @@ def add(candidates: Candidates, items: Items, some: Int32, count: int) -> None:
                 continue
             places[item] = base + size
             found[size] = item
-            sums[size, 0] = 0.0
-            sums[size, 1] = 0.0
             size += 1
     candidates.size[0] = size
 
@@ -104,7 +79,6 @@ def add_one(candidates: Candidates, items: Items, item: int) -> None:
         return
     candidates.place[item] = candidates.stamp[0] * PLACES + size
     candidates.item[size] = item
-    candidates.sums[size] = 0.0
     candidates.size[0] = size + 1
 
 

@@ -17,14 +17,17 @@ from recmodels.kernels.state import MEMBERS, State
 def source(function: str, arguments: str) -> str:
     """Return the source of the kernel that calls a function of all members.
 
-    >>> print(source("show", "item"))
-    def show(state, item):
+    >>> print(source("hide", "item"))
+    def hide(state, item):
         shared = state.shared
         if shared.is_used[0]:
-            content_show(state.content, shared, item)
+            popularity_hide(state.popularity, shared, item)
     """
     lines = [f"def {function}(state, {arguments}):", "    shared = state.shared"]
-    for place, member in enumerate(MEMBERS):
+    numbered = list(enumerate(MEMBERS))
+    if function == "propose":
+        numbered.sort(key=lambda pair: pair[1].turn)
+    for place, member in numbered:
         if getattr(member, function) is not None:
             lines.append(f"    if shared.is_used[{place}]:")
             lines.append(f"        {member.name}_{function}(state.{member.name}, shared, {arguments})")
@@ -44,6 +47,8 @@ propose: Callable[[State, int], None] = _for_each("propose", "user")
 score: Callable[[State, int], None] = _for_each("score", "user")
 learn: Callable[[State, Event], None] = _for_each("learn", "event")
 describe: Callable[[State, int, Int32], None] = _for_each("describe", "item, tags")
+begin: Callable[[State, int], None] = _for_each("begin", "item")
+hide: Callable[[State, int], None] = _for_each("hide", "item")
 show: Callable[[State, int], None] = _for_each("show", "item")
 drop_items: Callable[[State, Marks, int], None] = _for_each("drop_items", "gone, n_tags")
 drop_tags: Callable[[State, Marks, int, int], None] = _for_each("drop_tags", "gone, n_items, n_users")

@@ -11,11 +11,8 @@ import numpy as np
 
 from recmodels.kernels import (
     calibration,
-    covisitation,
     dispatch,
-    factorization,
     history,
-    popularity,
     topn,
     user_context,
     weights,
@@ -43,45 +40,23 @@ MILLION: Final = 1e6
 @kernel
 def fill(state: State, user: int, least: int) -> None:
     """Make the user's candidate set with all its columns, with `least` candidates if the catalogue has them."""
-    candidates, options = state.shared.candidates, state.shared.options
+    shared = state.shared
+    candidates = shared.candidates
     if candidates.stamp[1] == user and user > 0 and candidates.stamp[2] == least:
         return
     candidate_set.start(candidates)
-    if options.exclude_seen:
-        history.exclude(state.shared.history, state.shared.users, user, candidates)
-    if options.use_covisitation:
-        covisitation.propose(state.covisitation, state.shared.users, state.shared.items, user, candidates)
-    if options.use_popularity:
-        popularity.propose(state.popularity, state.shared.items, candidates)
-    if options.use_history and not options.exclude_seen:
-        history.propose(state.shared.history, state.shared.users, state.shared.items, user, candidates)
+    if shared.options.exclude_seen:
+        history.exclude(shared, user)
     dispatch.propose(state, user)
-    rows = state.shared.counters[ITEM_ROWS]
-    candidate_set.fill_up(candidates, state.shared.items, rows, int64(MIN_CANDIDATES))
+    rows = shared.counters[ITEM_ROWS]
+    candidate_set.fill_up(candidates, shared.items, rows, int64(MIN_CANDIDATES))
     # A longer list needs more candidates, but what is learned must not depend on what is asked.
     candidates.size[2] = candidates.size[0]
     if least > MIN_CANDIDATES:
-        candidate_set.fill_up(candidates, state.shared.items, rows, least)
-    score_columns(state, user)
+        candidate_set.fill_up(candidates, shared.items, rows, least)
+    dispatch.score(state, user)
     candidates.stamp[1] = user
     candidates.stamp[2] = least
-
-
-@kernel
-def score_columns(state: State, user: int) -> None:
-    """Let every member fill its columns for the candidates that are there."""
-    candidates, options = state.shared.candidates, state.shared.options
-    if options.use_popularity:
-        popularity.score(state.popularity, state.shared.items, candidates)
-    if options.use_covisitation:
-        covisitation.score(state.covisitation, state.shared.users, user, candidates)
-    if options.use_history:
-        history.score(state.shared.history, state.shared.users, user, candidates)
-    if options.use_factors:
-        factorization.score(
-            state.item_factors, state.user_factors, state.shared.users, user, options.history_decay, candidates
-        )
-    dispatch.score(state, user)
 
 
 @kernel
@@ -92,60 +67,37 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
         The loss of the weights, for an event that is asked about: minus the logarithm of the share that its item
         had. NaN for any other, and for a model without weights.
     """
-    candidates, options = state.shared.candidates, state.shared.options
-    now = state.shared.counters[EVENTS] + 1
+    shared = state.shared
+    candidates, options, counters, items = shared.candidates, shared.options, shared.counters, shared.items
+    now = counters[EVENTS] + 1
     loss = np.nan
     if reward > 0.0:
         candidates.size[0] = candidates.size[2]
         target = candidate_set.place_of(candidates, item)
         if target >= candidates.size[0]:
             target = -1
-        if (options.learn_weights and asked) or (options.use_factors and target >= 0):
+        if (options.learn_weights and asked) or (options.needs_shares and target >= 0):
             weights.share(candidates)
         if options.learn_weights and asked:
             loss = LARGEST_LOSS
             if target >= 0:
                 loss = min(loss, -np.log(max(candidates.share[target], SMALLEST_SHARE)))
-            kept = topn.choose(state.shared.items, candidates, candidates.listed)
+            kept = topn.choose(items, candidates, candidates.listed)
             calibration.learn(state.calibration, length, target, candidates.listed, kept, candidates)
-        if target >= 0:
-            if options.learn_weights:
-                weights.learn(state.weights, length, gap, target, options.learning_rate, candidates)
-            if options.use_factors:
-                factorization.learn(
-                    state.item_factors,
-                    state.user_factors,
-                    state.shared.users,
-                    user,
-                    target,
-                    options.factor_rate,
-                    options.history_decay,
-                    options.regularization,
-                    candidates,
-                )
-        is_new = state.shared.items.first_seen[item] == 0
+        if target >= 0 and options.learn_weights:
+            weights.learn(state.weights, length, gap, target, options.learning_rate, candidates)
+        is_new = items.first_seen[item] == 0
         if is_new:
-            state.shared.items.first_seen[item] = now + state.shared.counters[ANNOUNCED]
-            if options.use_factors:
-                factorization.begin(state.item_factors, item, options.seed)
-        if options.use_covisitation:
-            covisitation.learn(state.covisitation, state.shared.users, user, item, reward, options.learn_decay)
-        if options.use_popularity:
-            if time <= popularity.LATEST:
-                state.popularity.clock[0] = max(state.popularity.clock[0], time)
-            moment = popularity.moment(state.popularity, now, options.by_time)
-            is_untouched = is_new or state.shared.items.newness[item] == 1.0
-            popularity.learn(state.popularity, state.shared.items, item, reward, moment, is_untouched)
+            items.first_seen[item] = now + counters[ANNOUNCED]
+            dispatch.begin(state, item)
         dispatch.learn(state, Event(user, item, reward, time, now, target, is_new))
-        user_context.learn(state.shared.users, user, item, time)
-    history.learn(
-        state.shared.history, state.shared.counters, state.shared.users, user, item, reward, options.max_history
-    )
-    state.shared.counters[EVENTS] = now
-    state.shared.users.last_used[user] = now
-    state.shared.items.last_used[item] = now
-    state.shared.users.dirty[user] = 1
-    state.shared.items.dirty[item] = 1
+        user_context.learn(shared.users, user, item, time)
+    history.learn(shared, user, item, reward)
+    counters[EVENTS] = now
+    shared.users.last_used[user] = now
+    items.last_used[item] = now
+    shared.users.dirty[user] = 1
+    items.dirty[item] = 1
     candidates.stamp[1] = 0
     return loss
 
@@ -153,18 +105,7 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
 @entry
 def has_had(address: int, user: int, item: int) -> bool:
     """Say whether an item is in a user's history."""
-    return is_repeat(opened(address), user, item)
-
-
-@kernel
-def is_repeat(state: State, user: int, item: int) -> bool:
-    """Say whether the user has interacted with an item before."""
-    cell = state.shared.users.newest[user]
-    while cell > 0:
-        if state.shared.history.item[cell] == item:
-            return True
-        cell = state.shared.history.next[cell]
-    return False
+    return history.holds(opened(address).shared, user, item)
 
 
 @kernel
@@ -186,7 +127,7 @@ def take(state: State, user: int, item: int, reward: float, time: float, wanted:
         position = topn.position(state.shared.items, candidates, position, most)
         if position == most:
             position = NOT_THERE
-    asked = reward > 0.0 and not (state.shared.options.exclude_seen and is_repeat(state, user, item))
+    asked = reward > 0.0 and not (state.shared.options.exclude_seen and history.holds(state.shared, user, item))
     loss = learn(state, user, item, reward, time, length, gap, asked)
     return position if asked else NOT_ASKED, loss
 

@@ -1,6 +1,6 @@
 """How rows that are given up leave every other row."""
 
-from recmodels.kernels import covisitation, dispatch, history, popularity
+from recmodels.kernels import dispatch, history
 from recmodels.kernels.compile import entry
 from recmodels.kernels.layout import Marks
 from recmodels.kernels.state_pointer import opened
@@ -11,7 +11,7 @@ def forget_user(address: int, user: int) -> None:
     """Free the history of a user."""
     state = opened(address)
     state.shared.candidates.stamp[1] = 0
-    history.forget(state.shared.history, state.shared.counters, state.shared.users, user)
+    history.forget(state.shared, user)
 
 
 @entry
@@ -25,16 +25,8 @@ def drop_items(address: int, gone: Marks, n_users: int, n_tags: int) -> None:
     """
     state = opened(address)
     state.shared.candidates.stamp[1] = 0
-    covisitation.drop(state.covisitation, gone, gone.shape[0])
-    history.drop(state.shared.history, state.shared.counters, state.shared.users, gone, n_users)
+    history.drop(state.shared, gone, n_users)
     dispatch.drop_items(state, gone, n_tags)
-
-
-@entry
-def rebuild_popularity(address: int, n_items: int) -> None:
-    """Find the most popular items anew."""
-    state = opened(address)
-    popularity.rebuild(state.popularity, state.shared.items, n_items)
 
 
 @entry

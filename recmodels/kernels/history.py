@@ -1,79 +1,48 @@
-"""Personal history: which items a user has interacted with, how often and how recently.
+"""Histories: the items that each user has had, in a list of cells, the newest first.
 
-It proposes items again where repeats are allowed, and keeps them out where they are not. The columns of an item in
-the history are log(1 + amount), 1 / sqrt(1 + place) with the newest at place 0, and 1.
+Every model has them. They say what a repeat is, and keep what the user has had out of lists where repeats are excluded.
 """
-
-from typing import Final
 
 import numpy as np
 
 from recmodels.kernels import candidates as candidate_set
-from recmodels.kernels.candidates import PERSONAL
 from recmodels.kernels.compile import int64, kernel
-from recmodels.kernels.layout import Int64
-from recmodels.kernels.shared import CELLS, FREE_CELL, FREE_CELLS, Candidates, History, Items, Users
-
-PROPOSED: Final = 512
-"""So many of the newest items are proposed again."""
+from recmodels.kernels.layout import Marks
+from recmodels.kernels.shared import CELLS, FREE_CELL, FREE_CELLS, Shared
 
 
 @kernel
-def exclude(history: History, users: Users, user: int, candidates: Candidates) -> None:
+def exclude(shared: Shared, user: int) -> None:
     """Bar every item of the user's history from the candidate set."""
-    cell = users.newest[user]
+    cell = shared.users.newest[user]
     while cell > 0:
-        candidate_set.bar(candidates, int64(history.item[cell]))
-        cell = history.next[cell]
+        candidate_set.bar(shared.candidates, int64(shared.history.item[cell]))
+        cell = shared.history.next[cell]
 
 
 @kernel
-def propose(history: History, users: Users, items: Items, user: int, candidates: Candidates) -> None:
-    """Add the newest items of the user's history, and fill the columns."""
-    cell = users.newest[user]
-    place = 0
-    while cell > 0 and place < PROPOSED:
-        if items.first_seen[history.item[cell]] > 0:
-            candidate_set.add_one(candidates, items, int64(history.item[cell]))
-        cell = history.next[cell]
-        place += 1
+def holds(shared: Shared, user: int, item: int) -> bool:
+    """Say whether an item is in the user's history."""
+    cell = shared.users.newest[user]
+    while cell > 0:
+        if shared.history.item[cell] == item:
+            return True
+        cell = shared.history.next[cell]
+    return False
 
 
 @kernel
-def score(history: History, users: Users, user: int, candidates: Candidates) -> None:
-    """Fill the columns."""
-    size = candidates.size[0]
-    amounts, recency, known = (
-        candidates.column[PERSONAL],
-        candidates.column[PERSONAL + 1],
-        candidates.column[PERSONAL + 2],
-    )
-    amounts[:size] = 0.0
-    recency[:size] = 0.0
-    known[:size] = 0.0
-    cell = users.newest[user]
-    place = 0
-    while cell > 0 and place < PROPOSED:
-        s = candidate_set.place_of(candidates, int64(history.item[cell]))
-        if s >= 0:
-            amounts[s] = np.log(1.0 + history.amount[cell])
-            recency[s] = 1.0 / np.sqrt(1.0 + place)
-            known[s] = 1.0
-        cell = history.next[cell]
-        place += 1
-
-
-@kernel
-def learn(history: History, counters: Int64, users: Users, user: int, item: int, reward: float, longest: int) -> None:
+def learn(shared: Shared, user: int, item: int, reward: float) -> None:
     """Add to the count of a pair and make it the user's newest. The oldest goes where there are too many.
 
     A negative reward takes from the count, to 0 at most, moves nothing, and makes no item known that is not: what was
     only shown can still be recommended. One of 0 makes it known, and says nothing else.
     """
+    history, users = shared.history, shared.users
     before, cell, length = 0, users.newest[user], 0
     while cell > 0 and history.item[cell] != item:
         length += 1
-        if length >= longest:
+        if length >= shared.options.max_history:
             break
         before, cell = cell, history.next[cell]
     if cell > 0 and history.item[cell] == item:
@@ -84,7 +53,7 @@ def learn(history: History, counters: Int64, users: Users, user: int, item: int,
     elif reward < 0.0:
         return
     elif cell == 0:
-        cell, before = new_cell(counters, history), 0
+        cell, before = new_cell(shared), 0
         if cell == 0:
             return
         history.amount[cell] = np.float32(reward)
@@ -102,8 +71,9 @@ def learn(history: History, counters: Int64, users: Users, user: int, item: int,
 
 
 @kernel
-def new_cell(counters: Int64, history: History) -> int:
+def new_cell(shared: Shared) -> int:
     """Take a cell from the free list, else the first never used; 0 if there is none."""
+    counters, history = shared.counters, shared.history
     cell = counters[FREE_CELL]
     if cell > 0:
         counters[FREE_CELL] = history.next[cell]
@@ -116,8 +86,9 @@ def new_cell(counters: Int64, history: History) -> int:
 
 
 @kernel
-def free(history: History, counters: Int64, cell: int) -> None:
+def free(shared: Shared, cell: int) -> None:
     """Put a cell on the free list."""
+    counters, history = shared.counters, shared.history
     history.item[cell] = 0
     history.amount[cell] = 0.0
     history.next[cell] = counters[FREE_CELL]
@@ -127,21 +98,23 @@ def free(history: History, counters: Int64, cell: int) -> None:
 
 
 @kernel
-def forget(history: History, counters: Int64, users: Users, user: int) -> None:
+def forget(shared: Shared, user: int) -> None:
     """Free every cell of a user."""
+    users = shared.users
     cell = users.newest[user]
     while cell > 0:
-        following = history.next[cell]
-        free(history, counters, cell)
+        following = shared.history.next[cell]
+        free(shared, cell)
         cell = following
     users.newest[user] = 0
     users.dirty[user] = 1
 
 
 @kernel
-def drop(history: History, counters: Int64, users: Users, gone: np.ndarray, used: int) -> None:
-    """Take items out of every user's history and recent items. `gone` has a 1 for each of them."""
-    for user in range(1, used):
+def drop(shared: Shared, gone: Marks, n_users: int) -> None:
+    """Take items out of the histories and the recent items of the first `n_users` users. `gone` [items] marks them."""
+    history, users = shared.history, shared.users
+    for user in range(1, n_users):
         before, cell = 0, users.newest[user]
         while cell > 0:
             following = history.next[cell]
@@ -154,7 +127,7 @@ def drop(history: History, counters: Int64, users: Users, gone: np.ndarray, used
                 else:
                     history.next[before] = following
                     history.dirty[before] = 1
-                free(history, counters, cell)
+                free(shared, cell)
             cell = following
         kept = 0
         for p in range(users.recent.shape[1]):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from recmodels.kernels import calibration, covisitation, history, user_context, weights
+from recmodels.kernels import calibration, dispatch, user_context, weights
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import entry, int64, kernel
-from recmodels.kernels.event_loop import MIN_CANDIDATES, fill, score_columns, share_out, write_list
+from recmodels.kernels.event_loop import MIN_CANDIDATES, fill, share_out, write_list
 from recmodels.kernels.layout import Float32, Float64, Int32
 from recmodels.kernels.state import State
 from recmodels.kernels.state_pointer import opened
@@ -62,11 +62,8 @@ def admit(state: State, user: int, item_rows: Int32) -> None:
     candidates = state.shared.candidates
     candidates.stamp[1] = 0
     candidate_set.admit(candidates, item_rows)
-    if state.shared.options.use_covisitation:
-        covisitation.propose(state.covisitation, state.shared.users, state.shared.items, user, candidates)
-    if state.shared.options.use_history:
-        history.propose(state.shared.history, state.shared.users, state.shared.items, user, candidates)
-    score_columns(state, user)
+    dispatch.propose(state, user)
+    dispatch.score(state, user)
 
 
 @kernel

@@ -4,7 +4,7 @@ An item becomes a candidate with its first interaction or with its first tags. I
 from when it has tags and is available.
 """
 
-from recmodels.kernels import dispatch, factorization, popularity
+from recmodels.kernels import dispatch
 from recmodels.kernels.compile import entry
 from recmodels.kernels.layout import Int32
 from recmodels.kernels.shared import ANNOUNCED, EVENTS
@@ -21,9 +21,7 @@ def announce(address: int, item: int, tags: Int32) -> None:
         shared.items.first_seen[item] = shared.counters[EVENTS] + shared.counters[ANNOUNCED]
         shared.items.dirty[item] = 1
         shared.items.newness[item] = 1.0
-        moment = popularity.moment(state.popularity, shared.counters[EVENTS], shared.options.by_time)
-        popularity.announce(state.popularity, item, moment)
-        factorization.begin(state.item_factors, item, shared.options.seed)
+        dispatch.begin(state, item)
     dispatch.describe(state, item, tags)
 
 
@@ -33,7 +31,6 @@ def show(address: int, item: int) -> None:
     state = opened(address)
     state.shared.items.hidden[item] = 0
     state.shared.items.dirty[item] = 1
-    popularity.show(state.popularity, state.shared.items, item)
     dispatch.show(state, item)
 
 
@@ -43,3 +40,4 @@ def hide(address: int, item: int) -> None:
     state = opened(address)
     state.shared.items.hidden[item] = 1
     state.shared.items.dirty[item] = 1
+    dispatch.hide(state, item)

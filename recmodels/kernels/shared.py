@@ -94,12 +94,6 @@ class Candidates(NamedTuple):
     """[CANDIDATES] their softmax."""
     place: Annotated[Int64, Scratch("items")]
     """[items] the set that an item was last in or barred from, times `PLACES`, plus its place there or `BARRED`."""
-    sums: Annotated[Float32, Scratch(CANDIDATES + 1, 2)]
-    """[CANDIDATES + 1, 2] what co-visitation adds up for each candidate."""
-    user_vector: Annotated[Float32, Scratch("n_factors")]
-    """[n_factors] the user's factors and those of the recent items together."""
-    gradient: Annotated[Float32, Scratch("n_factors")]
-    """[n_factors]"""
     listed: Annotated[Int32, Scratch(LISTED)]
     """[LISTED] places of the list that is learned from."""
 
@@ -108,22 +102,11 @@ class Options(NamedTuple):
     """The arguments of the model that are no single member's, as numbers."""
 
     exclude_seen: Annotated[bool, Argument("exclude_seen")]
-    use_popularity: Annotated[bool, Argument("use_popularity")]
-    use_covisitation: Annotated[bool, Argument("use_covisitation")]
-    use_history: Annotated[bool, Argument("use_history")]
-    use_factors: Annotated[bool, Argument("use_factors")]
     learn_weights: Annotated[bool, Argument("learn_weights")]
-    by_time: Annotated[bool, Argument("by_time")]
-    """Half-lives of popularity are in seconds, not in events."""
+    needs_shares: Annotated[bool, Argument("needs_shares")]
+    """A member learns from the softmax of the candidates' scores."""
     learning_rate: Annotated[float, Argument("learning_rate")]
     """Of the weights."""
-    learn_decay: Annotated[float, Argument("learn_decay")]
-    """Co-visitation: how much less each older item of the history learns of the new one."""
-    history_decay: Annotated[float, Argument("history_decay")]
-    """Factorisation: how much less each older item of the history counts."""
-    factor_rate: Annotated[float, Argument("factor_rate")]
-    """Factorisation: the learning rate."""
-    regularization: Annotated[float, Argument("regularization")]
     max_history: Annotated[int, Argument("max_history")]
     """Cells per user."""
     seed: Annotated[int, Argument("seed")]

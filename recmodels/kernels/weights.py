@@ -16,7 +16,7 @@ from recmodels.kernels.reductions import add_up, dot
 from recmodels.kernels.shared import Candidates
 from recmodels.kernels.state import Weights
 
-FIRST_STEP: Final = 0.01
+FIRST_SQUARES: Final = 0.01
 """Squared gradient that every weight starts with."""
 LOG2_E: Final = np.float32(1.44269504)
 LN_2: Final = np.float32(0.69314718)
@@ -85,6 +85,6 @@ def learn(weights: Weights, length: int, gap: int, target: int, rate: float, can
 @kernel
 def move(weights: Weights, context: int, c: int, gradient: float, rate: float) -> None:
     """Move one weight along its gradient."""
-    weights.step[context, c] += gradient * gradient
-    moved = weights.weight[context, c] + rate * gradient / np.sqrt(weights.step[context, c] + FIRST_STEP)
+    weights.squares[context, c] += gradient * gradient
+    moved = weights.weight[context, c] + rate * gradient / np.sqrt(weights.squares[context, c] + FIRST_SQUARES)
     weights.weight[context, c] = min(max(moved, -LARGEST), LARGEST)

@@ -14,9 +14,9 @@ from recmodels.fused.model import FusedModel
 from recmodels.fused.tags import price_bucket, tags_of
 from recmodels.fused.warm_up import warm_up
 from recmodels.kernels import forgetting, item_events
-from recmodels.kernels.candidates import CONTENT
 from recmodels.kernels.members.content import FADE, ITEM_TAGS, NEWEST, USER_TAGS
 from recmodels.kernels.shared import EVENTS, TAGGED
+from recmodels.kernels.state import columns_of
 
 COLOURS = ("red", "blue")
 
@@ -139,7 +139,7 @@ def test_columns_by_hand() -> None:
     model.top("ann", 4)
     column = {
         str(model.memory.items.names[state.shared.candidates.item[s]]): state.shared.candidates.column[
-            CONTENT:, s
+            columns_of("content"), s
         ].tolist()
         for s in range(int(state.shared.candidates.size[0]))
     }
@@ -158,7 +158,9 @@ def test_columns_by_hand() -> None:
     of_y = 1 + sum(decay**k for k in (2, 3)) / 2
     model.top("eve", 4)
     place = state.shared.candidates.item[: state.shared.candidates.size[0]].tolist().index(model.memory.items.row("c"))
-    assert state.shared.candidates.column[CONTENT + 1, place] == pytest.approx(log2(of_y / whole), rel=1e-4)
+    assert state.shared.candidates.column[columns_of("content")[1], place] == pytest.approx(
+        log2(of_y / whole), rel=1e-4
+    )
 
 
 def test_interests_are_bounded_and_fade() -> None:
@@ -196,7 +198,7 @@ def test_without_item_events_content_is_silent() -> None:
     events = [Example(f"u{draw.randrange(50)}", f"i{int(draw.paretovariate(0.7)) % 90}", 1.0, k) for k in range(3_000)]
     now, before = Blend(), Before()
     assert now.step_many(events, 10) == before.step_many(events, 10)
-    assert not now.memory.small["step"][:, CONTENT : CONTENT + 4].any()
+    assert not now.memory.small["step"][:, columns_of("content")].any()
     assert not any(f"{name}.span" in now.dump() for name in ("interests", "item_tags"))
 
 

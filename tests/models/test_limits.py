@@ -12,9 +12,9 @@ from recmodels.base import Context
 from recmodels.checks.consistency import expect_whole
 from recmodels.checks.equality import expect_same_record, expect_same_state
 from recmodels.fused.model import FusedModel
-from recmodels.kernels import covisitation
-from recmodels.kernels.candidates import FOLLOWS, POPULAR
 from recmodels.kernels.compile import callable_from_python
+from recmodels.kernels.members import covisitation
+from recmodels.kernels.state import columns_of
 from recmodels.kernels.state_pointer import Handle
 from tests.support.teach import checkerboard, learn, listed
 
@@ -41,7 +41,7 @@ def test_popular_items_of_equal_count_beyond_what_is_proposed_come_as_first_seen
 
 
 def row_of(model: FusedModel, item: str) -> dict[str, float]:
-    table, names = model.memory.state.covisitation, model.memory.items.names
+    table, names = model.memory.state.covisitation.items, model.memory.items.names
     row = model.memory.items.row(item)
     size = table.size[row]
     return {
@@ -74,7 +74,7 @@ def test_covisitation_by_hand() -> None:
 def test_a_heavy_row_is_halved() -> None:
     model = CoVisitation()
     learn(model, "u:a u:b")
-    state = model.memory.state.covisitation
+    state = model.memory.state.covisitation.items
     state.total[1] = 1.5e6
     state.weight[1, 0] = 1.2e6
     callable_from_python(covisitation.add)(state, 1, 2, np.float32(1.0))
@@ -91,7 +91,7 @@ def test_a_return_alone_puts_an_item_into_no_list() -> None:
     assert set(listed(model, "u")) == {"a", "b", "returned"}
 
 
-def columns_of(model: FusedModel, user: str) -> dict[str, list[float]]:
+def candidate_columns(model: FusedModel, user: str) -> dict[str, list[float]]:
     memory = model.memory
     candidates = memory.state.shared.candidates
     model.top(user, 10)
@@ -105,12 +105,12 @@ def columns_of(model: FusedModel, user: str) -> dict[str, list[float]]:
 def test_the_columns_of_three_histories() -> None:
     model = Blend()
     learn(model, "v:a v:x w:b w:y u:a u:b")
-    columns = columns_of(model, "u")  # the last item is b, then a; b followed a in u's own history
-    last, few, many = (np.square([columns[item][FOLLOWS + h] for item in "xyb"]) / 9 for h in range(3))
+    columns = candidate_columns(model, "u")  # the last item is b, then a; b followed a in u's own history
+    last, few, many = (np.square([columns[item][h] for item in "xyb"]) / 9 for h in columns_of("covisitation"))
     assert last == pytest.approx([0, 1, 0], abs=1e-6)
     assert few == pytest.approx([0.5 * 0.5 / 1.5, 1 / 1.5, 0.5 * 0.5 / 1.5], abs=1e-6)
     assert many == pytest.approx([0.9 * 0.5 / 1.9, 1 / 1.9, 0.9 * 0.5 / 1.9], abs=1e-6)
-    assert max(columns[item][POPULAR] for item in columns) == 0.0
+    assert max(columns[item][columns_of("popularity").start] for item in columns) == 0.0
 
 
 def test_list_longer_than_all_candidates_can_be() -> None:
@@ -140,10 +140,10 @@ def test_lists_do_not_depend_on_where_arrays_lie_in_memory() -> None:
         model = Blend()
         memory, n_factors = model.memory, model.n_factors
         arena = np.zeros(3 * distance + 10_000, np.float32)
-        near = memory.state.shared.candidates._replace(
+        near = memory.state.factorization._replace(
             gradient=arena[:n_factors], user_vector=arena[distance : distance + n_factors]
         )
-        memory.handle = Handle(memory.state._replace(shared=memory.state.shared._replace(candidates=near)))
+        memory.handle = Handle(memory.state._replace(factorization=near))
         model.step_many(checkerboard(11), 5)
         records.append(model.dump())
     for record in records[1:]:

@@ -8,16 +8,18 @@ import pytest
 from recmodels import Blend, CoVisitation, Example, Factorization, History
 from recmodels.checks.consistency import expect_whole
 from recmodels.fused.model import FusedModel
-from recmodels.kernels import factorization, weights
-from recmodels.kernels.candidates import FACTORS, FOLLOWS, POPULAR
+from recmodels.kernels import weights
 from recmodels.kernels.compile import callable_from_python
+from recmodels.kernels.members import factorization
+from recmodels.kernels.shared import Event
+from recmodels.kernels.state import columns_of
 from tests.support.teach import listed, teach
 
 
 def test_covisitation_adds_up_by_distance() -> None:
     model = CoVisitation(learn_decay=0.5)
     teach(model, [("u", "a"), ("u", "b"), ("u", "c"), ("v", "a"), ("v", "c")])
-    state, row = model.memory.state.covisitation, model.memory.items.row
+    state, row = model.memory.state.covisitation.items, model.memory.items.row
     pairs = dict(zip(state.item[row("a")].tolist(), state.weight[row("a")].tolist(), strict=True))
     assert (pairs[row("b")], pairs[row("c")]) == (1.0, 1.5)
     assert state.total[row("a")] == 2.5
@@ -32,7 +34,7 @@ def test_covisitation_adds_up_by_distance() -> None:
 def test_a_full_row_gives_up_its_weakest() -> None:
     model = CoVisitation(row_length=2, recent=1)
     teach(model, [("u", "a"), ("u", "b"), ("v", "a"), ("v", "b"), ("w", "a"), ("w", "c"), ("x", "a"), ("x", "d")])
-    state, row = model.memory.state.covisitation, model.memory.items.row
+    state, row = model.memory.state.covisitation.items, model.memory.items.row
     assert set(state.item[row("a")].tolist()) == {row("b"), row("d")}
     assert state.total[row("a")] == 4.0, "what had to go still counts in the whole"
 
@@ -75,7 +77,7 @@ def test_factorisation_generalises_where_covisitation_cannot() -> None:
         side = n % 2
         teach(model, [(f"u{n}", f"i{2 * k + side}") for k in draw.sample(range(30), 6)])
     column = {item: model.memory.items.row(item) for item in ("i0", "i2", "i1")}
-    out = model.memory.state.item_factors.out
+    out = model.memory.state.factorization.items.out
     same = float(out[column["i0"]] @ out[column["i2"]])
     other = float(out[column["i0"]] @ out[column["i1"]])
     assert same > 0.0 > other
@@ -115,9 +117,9 @@ def test_the_weights_go_down_the_softmax_loss() -> None:
             slopes.append(loss(model, 3))
         state.weights.weight[4, column] += 1e-4
     numeric = (np.array(slopes[::2]) - np.array(slopes[1::2])) / 2e-4
-    before, state.weights.step[...] = state.weights.weight[4].copy(), 0.0
-    state.weights.step[4] = 1e12  # so that the step is the gradient, scaled
-    state.weights.step[8] = 1e12
+    before, state.weights.squares[...] = state.weights.weight[4].copy(), 0.0
+    state.weights.squares[4] = 1e12  # so that the step is the gradient, scaled
+    state.weights.squares[8] = 1e12
     weights_learn(state.weights, 4, 8, 3, 1e6, state.shared.candidates)
     assert before - state.weights.weight[4] == pytest.approx(numeric, rel=1e-2, abs=1e-4)
 
@@ -125,24 +127,23 @@ def test_the_weights_go_down_the_softmax_loss() -> None:
 def test_the_factors_go_down_the_softmax_loss() -> None:
     model = prepared()
     state = model.memory.state
-    user, target = model.memory.users.row("u1"), 3
+    user, target, column = model.memory.users.row("u1"), 3, columns_of("factorization").start
+    own = state.factorization._replace(rate=1e2, regularization=0.0)
 
     def score() -> float:
-        factorization_score(
-            state.item_factors, state.user_factors, state.shared.users, user, 0.8, state.shared.candidates
-        )
+        factorization_score(own, state.shared, user)
         weights_score(state.weights, 4, 8, state.shared.candidates)
         weights_share(state.shared.candidates)
         return loss(model, target)
 
-    state.weights.weight[4, FACTORS], state.weights.weight[8, FACTORS] = 1.0, 0.0
+    state.weights.weight[4, column], state.weights.weight[8, column] = 1.0, 0.0
     item = int(state.shared.candidates.item[5])
     newest = int(state.shared.users.recent[user, 0])
     places = [
-        (state.item_factors.out[item], 0),
-        (state.item_factors.history[newest], 1),
-        (state.user_factors.own[user], 2),
-        (state.item_factors.bias[item : item + 1], 0),
+        (own.items.out[item], 0),
+        (own.items.history[newest], 1),
+        (own.users.own[user], 2),
+        (own.items.bias[item : item + 1], 0),
     ]
     slopes = []
     for row, k in places:
@@ -154,12 +155,10 @@ def test_the_factors_go_down_the_softmax_loss() -> None:
         row[k] = kept
     score()
     before = [float(row[k]) for row, k in places]
-    for step in (state.item_factors.step_out, state.item_factors.step_bias, state.item_factors.step_history):
-        step[:] = 1e8
-    state.user_factors.step[:] = 1e8
-    factorization_learn(
-        state.item_factors, state.user_factors, state.shared.users, user, target, 1e2, 0.8, 0.0, state.shared.candidates
-    )
+    for squares in (own.items.out_squares, own.items.bias_squares, own.items.history_squares, own.users.own_squares):
+        squares[:] = 1e8
+    chosen = int(state.shared.candidates.item[target])
+    factorization_learn(own, state.shared, Event(user, chosen, 1.0, 0.0, 1, target, False))
     moved = [(old - float(row[k])) * 1e2 for old, (row, k) in zip(before, places, strict=True)]
     assert moved == pytest.approx(slopes, rel=0.05, abs=2e-3)
 
@@ -218,7 +217,3 @@ def test_an_unlikely_value_moves_nothing_for_long() -> None:
     for one in (model, calm):
         teach(one, pairs, start=2_001.0)
     assert len(set(listed(model, "u3")) & set(listed(calm, "u3"))) >= 8
-
-
-def test_columns_are_where_the_members_think() -> None:
-    assert (POPULAR, FOLLOWS, FACTORS) == (0, 5, 11)

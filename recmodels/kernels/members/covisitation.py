@@ -1,0 +1,209 @@
+"""Directed item-to-item co-visitation: which items followed each item, in rows of bounded length.
+
+When a user interacts with j, each of the user's recent items h at distance p = 0, 1, 2 … adds decay^p to the pair
+(h, j). A full row gives up its weakest entry. For a list, three histories of the user ask the rows: the last item
+alone, the last few (halving with distance) and all recent ones (fading slowly):
+
+    x(j) = sum over p of g^p * weight(h_p, j) / total(h_p), divided by the sum over p of g^p
+
+for g = 0, 0.5 and 0.9. The column is 3 * sqrt(x): it lies between 0 and 3, and small shares still tell.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, NamedTuple
+
+import numpy as np
+
+from recmodels.kernels import candidates as candidate_set
+from recmodels.kernels.candidates import BARRED, PLACES
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.layout import Argument, Column, Float32, Int32, Int64, Marks, Rows, Scratch
+from recmodels.kernels.member import Member
+from recmodels.kernels.shared import CANDIDATES, Event, Shared
+
+SOON: Final = np.float32(0.5)
+LATER: Final = np.float32(0.9)
+LARGEST_TOTAL: Final = np.float32(400.0)
+"""A row with a larger total is halved, so that old pairs fade, however many events the item has."""
+
+SMALLEST_GAIN: Final = np.float32(1e-12)
+"""A smaller gain makes no entry: it would not survive a division in single precision."""
+
+
+class Followers(NamedTuple):
+    """A row for each item: the items that followed it."""
+
+    item: Annotated[Int32, Column("row_length", holds="items")]
+    """[items, row_length] the followers."""
+    weight: Annotated[Float32, Column("row_length", beside="item")]
+    """[items, row_length] how often each followed, decayed by distance."""
+    size: Annotated[Int32, Column()]
+    """[items] number of entries of the row."""
+    total: Annotated[Float32, Column()]
+    """[items] sum of all weights ever added, including those of entries that had to go."""
+    dirty: Marks
+
+
+class Covisitation(NamedTuple):
+    """The items that followed each item, and what they add up to for the user at hand."""
+
+    items: Annotated[Followers, Rows("items", key="covisitation")]
+    sums: Annotated[Float32, Scratch(CANDIDATES + 1, 2)]
+    """[CANDIDATES + 1, 2] for each place of the candidate set, the sum with `SOON` and with `LATER`. The last row takes
+    what falls to barred items, and is never read."""
+    summed: Annotated[Int64, Scratch(1)]
+    """[1] number of places of the candidate set that have sums."""
+    decay: Annotated[float, Argument("learn_decay")]
+    """How much less each older recent item learns of the new one."""
+    column: Annotated[int, Argument("column")]
+
+
+@kernel
+def propose(covisitation: Covisitation, shared: Shared, user: int) -> None:
+    """Add the items that followed the user's recent items, and sum up how strongly."""
+    table, candidates, recent = covisitation.items, shared.candidates, shared.users.recent
+    sums, places, base = covisitation.sums, candidates.place, candidates.stamp[0] * PLACES
+    covisitation.summed[0] = 0
+    clear_new(covisitation, candidates.size[0])
+    fast, slow = np.float32(1.0), np.float32(1.0)
+    for p in range(recent.shape[1]):
+        row = recent[user, p]
+        if row == 0:
+            break
+        if table.total[row] > 0:
+            share = np.float32(1.0) / table.total[row]
+            fast_share, slow_share = fast * share, slow * share
+            follower, weight = table.item[row], table.weight[row]
+            candidate_set.add(candidates, shared.items, follower, int64(table.size[row]))
+            clear_new(covisitation, candidates.size[0])
+            for k in range(table.size[row]):
+                s = places[follower[k]] - base
+                sums[s, 0] += fast_share * weight[k]
+                sums[s, 1] += slow_share * weight[k]
+        fast *= SOON
+        slow *= LATER
+
+
+@kernel
+def clear_new(covisitation: Covisitation, size: int) -> None:
+    """Clear the sums of the candidates that have none yet, of `size` candidates."""
+    sums = covisitation.sums
+    for s in range(covisitation.summed[0], size):
+        sums[s, 0] = 0.0
+        sums[s, 1] = 0.0
+    covisitation.summed[0] = size
+
+
+@kernel
+def score(covisitation: Covisitation, shared: Shared, user: int) -> None:
+    """Turn the sums into columns."""
+    table, candidates, recent = covisitation.items, shared.candidates, shared.users.recent
+    fast, slow = np.float32(1.0), np.float32(1.0)
+    fast_sum, slow_sum = np.float32(0.0), np.float32(0.0)
+    for p in range(recent.shape[1]):
+        if recent[user, p] == 0:
+            break
+        fast_sum += fast
+        slow_sum += slow
+        fast *= SOON
+        slow *= LATER
+    fast_part, slow_part = (
+        np.float32(9.0) / max(fast_sum, np.float32(1.0)),
+        np.float32(9.0) / max(slow_sum, np.float32(1.0)),
+    )
+    first, size, sums, summed = covisitation.column, candidates.size[0], covisitation.sums, covisitation.summed[0]
+    last, few, many = candidates.column[first], candidates.column[first + 1], candidates.column[first + 2]
+    last[:size] = 0.0
+    few[summed:size] = 0.0
+    many[summed:size] = 0.0
+    for s in range(summed):
+        few[s] = np.sqrt(fast_part * sums[s, 0])
+        many[s] = np.sqrt(slow_part * sums[s, 1])
+    row = recent[user, 0]
+    if table.total[row] > 0:
+        share = np.float32(9.0) / table.total[row]
+        places, base = candidates.place, candidates.stamp[0] * PLACES
+        for k in range(table.size[row]):
+            s = places[table.item[row, k]] - base
+            if 0 <= s < BARRED:
+                last[s] = np.sqrt(share * table.weight[row, k])
+
+
+@kernel
+def learn(covisitation: Covisitation, shared: Shared, event: Event) -> None:
+    """Note for each of the user's recent items that the event's item followed it."""
+    recent, gain = shared.users.recent, np.float32(event.reward)
+    for p in range(recent.shape[1]):
+        row = recent[event.user, p]
+        if row == 0 or gain < SMALLEST_GAIN:
+            break
+        if row != event.item:
+            add(covisitation.items, row, event.item, gain)
+        gain *= np.float32(covisitation.decay)
+
+
+@kernel
+def add(table: Followers, row: int, item: int, gain: np.float32) -> None:
+    """Add to the weight of one pair. A full row gives up its weakest entry."""
+    table.dirty[row] = 1
+    follower, weight = table.item[row], table.weight[row]
+    size = table.size[row]
+    if table.total[row] > LARGEST_TOTAL:
+        table.total[row] *= np.float32(0.5)
+        for k in range(size):
+            weight[k] *= np.float32(0.5)
+    table.total[row] += gain
+    for k in range(size):
+        if follower[k] == item:
+            weight[k] += gain
+            return
+    place = size
+    if size < follower.shape[0]:
+        table.size[row] = size + 1
+    else:
+        place = np.argmin(weight)
+    follower[place] = item
+    weight[place] = gain
+
+
+@kernel
+def drop_items(covisitation: Covisitation, shared: Shared, gone: Marks, n_tags: int) -> None:
+    """Take items out of every row. `gone` [items] has a 1 for each of them."""
+    table = covisitation.items
+    for row in range(gone.shape[0]):
+        kept = 0
+        for k in range(table.size[row]):
+            if gone[table.item[row, k]] == 0:
+                table.item[row, kept] = table.item[row, k]
+                table.weight[row, kept] = table.weight[row, k]
+                kept += 1
+        if kept < table.size[row]:
+            table.item[row, kept:] = 0
+            table.weight[row, kept:] = 0.0
+            table.size[row] = kept
+            table.dirty[row] = 1
+
+
+def check(covisitation: Covisitation, shared: Shared, live: Mapping[str, set[int]]) -> None:
+    """Rows have the size and the weights that they say, and no item follows itself."""
+    table = covisitation.items
+    for row in live["items"]:
+        size = int(table.size[row])
+        assert np.count_nonzero(table.item[row]) == size
+        assert row not in table.item[row, :size]
+        assert (table.weight[row, :size] > 0.0).all()
+        assert table.weight[row].sum() <= table.total[row] * 1.001
+
+
+MEMBER: Final = Member(
+    name="covisitation",
+    state=Covisitation,
+    columns=("followed the last item", "followed the last few", "followed the recent"),
+    weights=(0.3, 0.3, 0.3),
+    turn=-1,
+    propose=propose,
+    score=score,
+    learn=learn,
+    drop_items=drop_items,
+    check=check,
+)

@@ -1,0 +1,183 @@
+"""Factorisation of what the user has just done: it generalises where co-visitation only remembers.
+
+The user's vector is their own factors plus the decayed sum of the recent items' history factors; a candidate's column
+is its product with the candidate's out-factors, plus a bias:
+
+    v(u) = own(u) + sum over p of decay^p * history(h_p)          column(j) = v(u) · out(j) + bias(j)
+
+It learns as part of the blend: the softmax over the candidates says which share each of them has, and every candidate
+is moved by the difference between that share and the truth. So it learns only what the other members cannot say.
+Steps are AdaGrad with one sum of squares per row, so that no single event moves a row far.
+
+Sources: asymmetric factor models, Paterek, "Improving regularized singular value decomposition for collaborative
+filtering", KDD Cup 2007; SVD++, Koren, "Factorization meets the neighborhood", KDD 2008; AdaGrad, Duchi, Hazan and
+Singer, JMLR 12, 2011.
+"""
+
+from typing import Annotated, Final, NamedTuple
+
+import numpy as np
+
+from recmodels.kernels.compile import kernel
+from recmodels.kernels.layout import Argument, Column, Float32, Marks, Rows, Scratch
+from recmodels.kernels.member import Member
+from recmodels.kernels.prefetch import AHEAD, prefetch
+from recmodels.kernels.reductions import dot, dot_row
+from recmodels.kernels.shared import Event, Shared
+
+FIRST_SQUARES: Final = np.float32(0.01)
+"""Squared gradient that every row starts with: keeps the first steps small."""
+FIRST_BIAS_SQUARES: Final = np.float32(1.0)
+SPREAD: Final = np.float32(0.1)
+"""New out-factors lie between minus this and this."""
+
+
+class ItemFactors(NamedTuple):
+    """A row for each item: its factors as a candidate (out) and as part of a history."""
+
+    out: Annotated[Float32, Column("n_factors")]
+    """[items, n_factors]"""
+    bias: Annotated[Float32, Column()]
+    """[items]"""
+    history: Annotated[Float32, Column("n_factors")]
+    """[items, n_factors]"""
+    out_squares: Annotated[Float32, Column(key="step_out")]
+    """[items] sum of squared gradients of `out`, as AdaGrad needs it; likewise the next two."""
+    bias_squares: Annotated[Float32, Column(key="step_bias")]
+    history_squares: Annotated[Float32, Column(key="step_history")]
+    dirty: Marks
+
+
+class UserFactors(NamedTuple):
+    """A row for each user."""
+
+    own: Annotated[Float32, Column("n_factors")]
+    """[users, n_factors]"""
+    own_squares: Annotated[Float32, Column(key="step")]
+    """[users] sum of squared gradients, as AdaGrad needs it."""
+    dirty: Marks
+
+
+class Factorization(NamedTuple):
+    """The factors of items and users, and the vector of the user at hand."""
+
+    items: Annotated[ItemFactors, Rows("items", key="item_factors")]
+    users: Annotated[UserFactors, Rows("users", key="user_factors")]
+    user_vector: Annotated[Float32, Scratch("n_factors")]
+    """[n_factors] the user's factors and those of the recent items together, as `score` leaves them for `learn`."""
+    gradient: Annotated[Float32, Scratch("n_factors")]
+    """[n_factors]"""
+    rate: Annotated[float, Argument("factor_rate")]
+    """Learning rate."""
+    decay: Annotated[float, Argument("history_decay")]
+    """How much less each older recent item counts."""
+    regularization: Annotated[float, Argument("l2")]
+    column: Annotated[int, Argument("column")]
+
+
+@kernel
+def begin(factorization: Factorization, shared: Shared, item: int) -> None:
+    """Draw the out-factors of a new item, from the seed and the row alone (SplitMix64)."""
+    factors = factorization.items
+    factors.dirty[item] = 1
+    word = np.uint64(shared.options.seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(item) * np.uint64(
+        0xD1B54A32D192ED03
+    )
+    for k in range(factors.out.shape[1]):
+        word += np.uint64(0x9E3779B97F4A7C15)
+        z = word
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z = z ^ (z >> np.uint64(31))
+        unit = np.float32(z >> np.uint64(40)) * np.float32(2.0**-24)
+        factors.out[item, k] = SPREAD * (np.float32(2.0) * unit - np.float32(1.0))
+
+
+@kernel
+def score(factorization: Factorization, shared: Shared, user: int) -> None:
+    """Put together the user's vector and fill the column."""
+    factors, own, candidates, recent = factorization.items, factorization.users, shared.candidates, shared.users.recent
+    vector = factorization.user_vector
+    n_factors = vector.shape[0]
+    for k in range(n_factors):
+        vector[k] = own.own[user, k]
+    fade = np.float32(1.0)
+    for p in range(recent.shape[1]):
+        row = recent[user, p]
+        if row == 0:
+            break
+        for k in range(n_factors):
+            vector[k] += fade * factors.history[row, k]
+        fade *= np.float32(factorization.decay)
+    column, size = candidates.column[factorization.column], candidates.size[0]
+    for s in range(size):
+        item = candidates.item[s]
+        if s + AHEAD < size:
+            prefetch(factors.out, candidates.item[s + AHEAD])
+            prefetch(factors.bias, candidates.item[s + AHEAD])
+        column[s] = dot_row(vector, factors.out, item) + factors.bias[item]
+
+
+@kernel
+def learn(factorization: Factorization, shared: Shared, event: Event) -> None:
+    """Take one step on the softmax loss, if the event's item is a candidate.
+
+    The candidate set is that of the user, with its shares, and the user vector is as `score` left it.
+    """
+    if event.target < 0:
+        return
+    factors, own, candidates, recent = factorization.items, factorization.users, shared.candidates, shared.users.recent
+    vector, gradient = factorization.user_vector, factorization.gradient
+    n_factors = vector.shape[0]
+    step, shrink = np.float32(factorization.rate), np.float32(factorization.rate * factorization.regularization)
+    gradient[:] = 0.0
+    squares = dot(vector, vector, n_factors) / np.float32(n_factors)
+    size = candidates.size[0]
+    for s in range(size):
+        item = candidates.item[s]
+        if s + AHEAD < size:
+            prefetch(factors.out_squares, candidates.item[s + AHEAD])
+            prefetch(factors.bias_squares, candidates.item[s + AHEAD])
+            prefetch(factors.dirty, candidates.item[s + AHEAD])
+        error = -candidates.share[s]
+        if s == event.target:
+            error += np.float32(1.0)
+        factors.dirty[item] = 1
+        factors.bias_squares[item] += error * error
+        factors.bias[item] += step * error / np.sqrt(factors.bias_squares[item] + FIRST_BIAS_SQUARES)
+        factors.out_squares[item] += error * error * squares
+        along = step * error / np.sqrt(factors.out_squares[item] + FIRST_SQUARES)
+        keep = np.float32(1.0) - shrink * abs(error)
+        for k in range(n_factors):
+            out = factors.out[item, k]
+            gradient[k] += error * out
+            factors.out[item, k] = keep * out + along * vector[k]
+    user, squares = event.user, dot(gradient, gradient, n_factors) / np.float32(n_factors)
+    own.dirty[user] = 1
+    own.own_squares[user] += squares
+    along = step / np.sqrt(own.own_squares[user] + FIRST_SQUARES)
+    for k in range(n_factors):
+        own.own[user, k] = (np.float32(1.0) - shrink) * own.own[user, k] + along * gradient[k]
+    fade = np.float32(1.0)
+    for p in range(recent.shape[1]):
+        row = recent[user, p]
+        if row == 0:
+            break
+        factors.dirty[row] = 1
+        factors.history_squares[row] += fade * fade * squares
+        along = step * fade / np.sqrt(factors.history_squares[row] + FIRST_SQUARES)
+        for k in range(n_factors):
+            factors.history[row, k] = (np.float32(1.0) - shrink * fade) * factors.history[row, k] + along * gradient[k]
+        fade *= np.float32(factorization.decay)
+
+
+MEMBER: Final = Member(
+    name="factorization",
+    state=Factorization,
+    columns=("factors",),
+    weights=(1.0,),
+    needs_shares=True,
+    begin=begin,
+    score=score,
+    learn=learn,
+)

@@ -1,0 +1,70 @@
+"""Personal history as a member: the items that a user has had, how often and how recently.
+
+It proposes items again where repeats are allowed. Where they are not, `recmodels.kernels.history` keeps them out for
+every model. The columns of an item in the history are log(1 + amount), 1 / sqrt(1 + place) with the newest item at
+place 0, and 1.
+"""
+
+from typing import Annotated, Final, NamedTuple
+
+import numpy as np
+
+from recmodels.kernels import candidates as candidate_set
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.layout import Argument
+from recmodels.kernels.member import Member
+from recmodels.kernels.shared import Shared
+
+PROPOSED: Final = 512
+"""Number of the newest items that are proposed again."""
+
+
+class PersonalHistory(NamedTuple):
+    """It remembers nothing of its own: histories are shared."""
+
+    column: Annotated[int, Argument("column")]
+
+
+@kernel
+def propose(own: PersonalHistory, shared: Shared, user: int) -> None:
+    """Add the newest items of the user's history."""
+    if shared.options.exclude_seen:
+        return
+    history, items = shared.history, shared.items
+    cell = shared.users.newest[user]
+    place = 0
+    while cell > 0 and place < PROPOSED:
+        if items.first_seen[history.item[cell]] > 0:
+            candidate_set.add_one(shared.candidates, items, int64(history.item[cell]))
+        cell = history.next[cell]
+        place += 1
+
+
+@kernel
+def score(own: PersonalHistory, shared: Shared, user: int) -> None:
+    """Fill the columns."""
+    candidates, history, first = shared.candidates, shared.history, own.column
+    size = candidates.size[0]
+    amounts, recency, known = candidates.column[first], candidates.column[first + 1], candidates.column[first + 2]
+    amounts[:size] = 0.0
+    recency[:size] = 0.0
+    known[:size] = 0.0
+    cell = shared.users.newest[user]
+    place = 0
+    while cell > 0 and place < PROPOSED:
+        s = candidate_set.place_of(candidates, int64(history.item[cell]))
+        if s >= 0:
+            amounts[s] = np.log(1.0 + history.amount[cell])
+            recency[s] = 1.0 / np.sqrt(1.0 + place)
+            known[s] = 1.0
+        cell = history.next[cell]
+        place += 1
+
+
+MEMBER: Final = Member(
+    name="history",
+    state=PersonalHistory,
+    columns=("had often", "had lately", "had before"),
+    propose=propose,
+    score=score,
+)

@@ -1,0 +1,253 @@
+"""Time-decayed popularity at several half-lives, measured in events or in seconds of the events' time.
+
+A count that halves every h events is stored as its level, log2(count) + now / h. The level of an item stands still
+until the item is touched, so items keep their order and nothing has to be decayed: the top items of each half-life
+are exact, and an event costs a few comparisons. A half-life without end (decay 0) counts all events. Of two items of
+equal level the one that was seen first comes first, as in every list.
+
+An item's column is its level minus that of the most popular item: log2 of the ratio of their counts.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, NamedTuple
+
+import numpy as np
+
+from recmodels.kernels import candidates as candidate_set
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.layout import Argument, Column, Float64, Int32, Marks, Rows, Stored
+from recmodels.kernels.member import Member
+from recmodels.kernels.prefetch import AHEAD, prefetch
+from recmodels.kernels.shared import EVENTS, ITEM_ROWS, Event, Items, Shared
+
+HALF_LIVES: Final = 5
+"""Number of half-lives."""
+TOP: Final = 100
+"""Number of items that each half-life proposes."""
+CROWDED: Final = 0.25
+"""Share of the top items of a half-life that may be unavailable before they are taken out."""
+FLOOR: Final = np.float32(-14.0)
+"""Lowest value of a column: an item 16,000 times rarer than the first is as good as unheard of."""
+CEILING: Final = -FLOOR
+"""Highest value: an announced item stands above the first where nobody has touched any available item for long."""
+LATEST: Final = 1e11
+"""Unix seconds, about 3,000 years ahead: a later time is wrong, or in milliseconds, and does not move the clock."""
+
+
+class Levels(NamedTuple):
+    """A row for each item."""
+
+    level: Annotated[Float64, Column(HALF_LIVES)]
+    """[items, HALF_LIVES] log2 of the decayed count, plus the time of decay: it changes only with the item's events."""
+    rank: Annotated[Int32, Column(HALF_LIVES)]
+    """[items, HALF_LIVES] the item's place among the top items, from 1; 0: not among them."""
+    dirty: Marks
+
+
+class Popularity(NamedTuple):
+    """How popular items are, and for each half-life the most popular of them."""
+
+    items: Annotated[Levels, Rows("items", key="popularity")]
+    top: Annotated[Int32, Stored(HALF_LIVES, TOP, holds="items")]
+    """[HALF_LIVES, TOP] the items of the highest level, in falling order."""
+    size: Annotated[Int32, Stored(HALF_LIVES)]
+    """[HALF_LIVES] number of items that `top` holds."""
+    clock: Annotated[Float64, Stored(1)]
+    """[1] Unix seconds of the newest interaction with a positive reward, 0 at first."""
+    decay: Annotated[Float64, Argument("decay")]
+    """[HALF_LIVES] 1 / half-life, in events or seconds; 0: never decays."""
+    by_time: Annotated[bool, Argument("by_time")]
+    """Half-lives are in seconds, not in events."""
+    column: Annotated[int, Argument("column")]
+
+
+@kernel
+def propose(popularity: Popularity, shared: Shared, user: int) -> None:
+    """Add the top items of every half-life."""
+    for h in range(popularity.top.shape[0]):
+        candidate_set.add(shared.candidates, shared.items, popularity.top[h], int64(popularity.size[h]))
+
+
+@kernel
+def score(popularity: Popularity, shared: Shared, user: int) -> None:
+    """Fill the columns."""
+    candidates, items, level, first = shared.candidates, shared.items, popularity.items.level, popularity.column
+    size = candidates.size[0]
+    for s in range(size):
+        item = candidates.item[s]
+        if s + AHEAD < size:
+            prefetch(level, candidates.item[s + AHEAD])
+            prefetch(items.first_seen, candidates.item[s + AHEAD])
+        if items.first_seen[item] > 0:
+            for h in range(HALF_LIVES):
+                below = level[item, h] - level[popularity.top[h, 0], h]
+                candidates.column[first + h, s] = min(max(np.float32(below), FLOOR), CEILING)
+        else:
+            for h in range(HALF_LIVES):
+                candidates.column[first + h, s] = FLOOR
+
+
+@kernel
+def learn(popularity: Popularity, shared: Shared, event: Event) -> None:
+    """Count an interaction with the weight of its reward."""
+    item, items, table = event.item, shared.items, popularity.items
+    if event.time <= LATEST:
+        popularity.clock[0] = max(popularity.clock[0], event.time)
+    now, gain = moment(popularity, event.number), np.log2(event.reward)
+    is_untouched = event.is_new or items.newness[item] == 1.0
+    table.dirty[item] = 1
+    for h in range(popularity.top.shape[0]):
+        added = gain + now * popularity.decay[h]
+        level = table.level[item, h]
+        if is_untouched:
+            level = added
+        elif level > added:
+            level += np.log2(1.0 + 2.0 ** (added - level))
+        else:
+            level = added + np.log2(1.0 + 2.0 ** (level - added))
+        table.level[item, h] = level
+        # A hidden item keeps its place in order but gets none, so that hidden items cannot crowd out the others.
+        if items.hidden[item] == 0 or table.rank[item, h] > 0:
+            rise(popularity, items, item, h)
+
+
+@kernel
+def moment(popularity: Popularity, number: int) -> float:
+    """Return when event `number` is, as half-lives count: its number, or the newest time of interactions so far."""
+    return popularity.clock[0] if popularity.by_time else float(number)
+
+
+@kernel
+def begin(popularity: Popularity, shared: Shared, item: int) -> None:
+    """Give an announced item, which nobody has touched, the level of one interaction now.
+
+    It has no place among the top items, lest many announcements at once drive out what is popular.
+    """
+    if shared.items.newness[item] == 0.0:
+        return
+    now = moment(popularity, shared.counters[EVENTS])
+    popularity.items.dirty[item] = 1
+    for h in range(popularity.top.shape[0]):
+        popularity.items.level[item, h] = now * popularity.decay[h]
+
+
+@kernel
+def show(popularity: Popularity, shared: Shared, item: int) -> None:
+    """Give an item that has become available its place among the top items, if anybody has touched it."""
+    if is_touched(shared.items, item):
+        for h in range(popularity.top.shape[0]):
+            rise(popularity, shared.items, item, h)
+
+
+@kernel
+def hide(popularity: Popularity, shared: Shared, item: int) -> None:
+    """Find the top items anew once unavailable ones are more than `CROWDED` of them."""
+    hidden = shared.items.hidden
+    most = 0
+    for h in range(popularity.top.shape[0]):
+        count = 0
+        for place in range(popularity.size[h]):
+            count += hidden[popularity.top[h, place]]
+        most = max(most, count)
+    if most > CROWDED * popularity.top.shape[1]:
+        rebuild(popularity, shared, hidden)
+
+
+@kernel
+def drop_items(popularity: Popularity, shared: Shared, gone: Marks, n_tags: int) -> None:
+    """Find the top items anew if some of them are `gone` [items]."""
+    for item in range(gone.shape[0]):
+        if gone[item] > 0 and popularity.items.rank[item].any():
+            rebuild(popularity, shared, gone)
+            return
+
+
+@kernel
+def is_touched(items: Items, item: int) -> bool:
+    """Say whether anybody has interacted with the item, rather than that it was announced only."""
+    return items.first_seen[item] > 0 and items.newness[item] < 1.0
+
+
+@kernel
+def is_above(popularity: Popularity, items: Items, a: int, b: int, h: int) -> bool:
+    """Say whether item `a` comes before item `b`."""
+    level = popularity.items.level
+    if level[a, h] != level[b, h]:
+        return level[a, h] > level[b, h]
+    return items.first_seen[a] < items.first_seen[b]
+
+
+@kernel
+def rise(popularity: Popularity, items: Items, item: int, h: int) -> None:
+    """Move an item whose level has grown to its place among the top items."""
+    top, table = popularity.top[h], popularity.items
+    place = table.rank[item, h] - 1
+    if place < 0:
+        if popularity.size[h] < top.shape[0]:
+            place = popularity.size[h]
+            popularity.size[h] += 1
+        elif is_above(popularity, items, item, int64(top[-1]), h):
+            place = top.shape[0] - 1
+            table.rank[top[place], h] = 0
+            table.dirty[top[place]] = 1
+        else:
+            return
+    while place > 0 and is_above(popularity, items, item, int64(top[place - 1]), h):
+        other = top[place - 1]
+        top[place] = other
+        table.rank[other, h] = place + 1
+        table.dirty[other] = 1
+        place -= 1
+    top[place] = item
+    table.rank[item, h] = place + 1
+    table.dirty[item] = 1
+
+
+@kernel
+def rebuild(popularity: Popularity, shared: Shared, barred: Marks) -> None:
+    """Find the top items anew, leaving out those that are unavailable, or for which `barred` [items] has a 1."""
+    items, table, rows = shared.items, popularity.items, shared.counters[ITEM_ROWS]
+    for h in range(popularity.top.shape[0]):
+        popularity.size[h] = 0
+        popularity.top[h] = 0
+        for item in range(1, rows):
+            if table.rank[item, h] > 0:
+                table.rank[item, h] = 0
+                table.dirty[item] = 1
+        for item in range(1, rows):
+            if is_touched(items, item) and items.hidden[item] == 0 and barred[item] == 0:
+                rise(popularity, items, item, h)
+
+
+def check(popularity: Popularity, shared: Shared, live: Mapping[str, set[int]]) -> None:
+    """The top items are sorted, agree with the ranks, and are what sorting all items would give."""
+    table, items = popularity.items, shared.items
+    touched = [row for row in live["items"] if items.first_seen[row] > 0 and items.newness[row] < 1.0]
+    for h in range(popularity.top.shape[0]):
+        size = int(popularity.size[h])
+        top = popularity.top[h, :size].tolist()
+        assert np.count_nonzero(popularity.top[h]) == size
+        assert [int(table.rank[row, h]) for row in top] == list(range(1, size + 1))
+        assert np.count_nonzero(table.rank[:, h]) == size, "an item that is not in the list has a rank in it"
+        order = sorted(touched, key=lambda row: (-table.level[row, h], items.first_seen[row]))
+        assert top == [row for row in order if row in set(top)], f"the list of half-life {h} is not in order"
+        shown = [row for row in order if not items.hidden[row]]
+        shown_top = [row for row in top if not items.hidden[row]]
+        assert shown_top == shown[: len(shown_top)], f"the list of half-life {h} lacks an item"
+        assert size == TOP or len(shown_top) == len(shown), f"half-life {h} has room, and lacks an item"
+
+
+MEMBER: Final = Member(
+    name="popularity",
+    state=Popularity,
+    columns=tuple(f"popular, half-life {{half_lives[{h}]:g}}{{unit}}" for h in range(HALF_LIVES)),
+    weights=(0.2,) * HALF_LIVES,
+    propose=propose,
+    score=score,
+    learn=learn,
+    begin=begin,
+    show=show,
+    hide=hide,
+    drop_items=drop_items,
+    check=check,
+)
