@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.base import Context
-from recmodels.storage.id_table import RESERVED, IdTable
-from recmodels.storage.tables import Table, dump_changes, dump_part
+from recmodels.storage.bounded_table import BoundedTable
+from recmodels.storage.tables import dump_changes, dump_part
 
 MOST_TAGS: Final = 8
 """Maximum number of tags of an item."""
-EVICTED: Final = 64
-"""A full table gives up one row in so many at a time, those that were told of longest ago."""
 
 
 class ItemFeatures:
@@ -34,21 +32,19 @@ class ItemFeatures:
     """
 
     def __init__(self, max_items: int) -> None:
-        self._ids = IdTable(max_items + RESERVED)
         columns: dict[str, Any] = {"tags": (np.int32, (MOST_TAGS,)), "price": (np.float32, ()), "told": (np.int64, ())}
-        self._table = Table("facts", max_items + RESERVED, self._ids, **columns)
-        self._table.used = RESERVED
+        self._table = BoundedTable("facts", max_items, age="told", **columns)
         self._told = np.zeros(1, np.int64)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self._table)
 
     def learn(self, item: str, x: Context | None) -> None:
         """Set tags and price from an item event. Fields that it does not name stay unchanged."""
         tags, price = _tags_in(x or {}), _price_in(x or {})
         if tags is None and price is None:
             return
-        row = self._ids.row(item) or self._new_row(item)
+        row = self._table.row(item) or self._table.add(item)
         arrays = self._table.arrays
         self._told[0] += 1
         arrays["told"][row] = self._told[0]
@@ -60,24 +56,13 @@ class ItemFeatures:
 
     def tags(self, item: str) -> tuple[int, ...]:
         """Return an item's tags as numbers, in the order in which they were given."""
-        row = self._ids.row(item)
+        row = self._table.row(item)
         return tuple(tag for tag in self._table.arrays["tags"][row].tolist() if tag) if row else ()
 
     def price(self, item: str) -> float | None:
         """Return log(1 + price), or None where none is known."""
-        price = float(self._table.arrays["price"][self._ids.row(item)])
+        price = float(self._table.arrays["price"][self._table.row(item)])
         return price or None
-
-    def _new_row(self, item: str) -> int:
-        if self._ids.is_full:
-            rows = np.array(self._ids.taken(), np.int64)
-            count = max(1, len(rows) // EVICTED)
-            gone = rows[np.argsort(self._table.arrays["told"][rows], kind="stable")[:count]]
-            self._table.empty(gone)
-            self._ids.release(gone.tolist())
-        row = self._ids.add(item)
-        self._table.used = len(self._ids.names)
-        return row
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return all rows in use."""

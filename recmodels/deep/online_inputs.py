@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.deep.histories import Histories
+from recmodels.storage.bounded_table import oldest
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table
 
 SPANS: Final = (200, 2_000)
 """Numbers of last events over which an item's count is taken."""
-EVICTED: Final = 64
-"""A full table gives up one row in so many at a time."""
 EVENTS, TRAINED = range(2)
 """Counters: events learned, and how many of them there were when the weights were last trained."""
 
@@ -92,7 +91,7 @@ class Live:
         row = self.items.row(name)
         if row == 0:
             if self.items.is_full:
-                self._forget_items(_stalest(self.items, self.last_used))
+                self._forget_items(oldest(self.items, self.last_used))
             row = self.items.add(name)
             self.last_used[row] = self.events
             self._item_table.dirty[row] = 1
@@ -119,7 +118,7 @@ class Live:
                 last = np.zeros(len(self.users.names), np.int64)
                 for taken in self.users.taken():
                     last[taken] = self.histories.last_number(taken)
-                self.forget_users(_stalest(self.users, last))
+                self.forget_users(oldest(self.users, last))
             row = self.users.add(name)
             self.since[row] = self.events + 1
             self._user_table.dirty[row] = 1
@@ -180,9 +179,3 @@ def _old(since: NDArray[np.int64], trained: np.int64) -> NDArray[np.int64]:
     is_old = (since > 0) & (since <= trained)
     is_old[0] = True
     return np.flatnonzero(is_old)
-
-
-def _stalest(ids: IdTable, last_used: NDArray[np.int64]) -> list[int]:
-    rows = np.array(ids.taken(), np.int64)
-    order = np.argsort(last_used[rows], kind="stable")[: max(1, len(rows) // EVICTED)]
-    return sorted(rows[order].tolist())

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recmodels.storage.bounded_table import BoundedTable
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes
 
@@ -39,11 +40,11 @@ class ThompsonBandit:
     """
 
     def __init__(self, most: int, most_slots: int) -> None:
-        self._items, self._users = IdTable(most + RESERVED), IdTable(most_slots + RESERVED)
+        self._items = IdTable(most + RESERVED)
         counts: dict[str, Any] = {"added": (np.int64, ()), "shown": (np.int64, ()), "chosen": (np.int64, ())}
         slots: dict[str, Any] = {"arm": (np.int32, ()), "added": (np.int64, ()), "turn": (np.int64, ())}
         self._arms = Table("explore.arms", most + RESERVED, self._items, **counts)
-        self._slots = Table("explore.slots", most_slots + RESERVED, self._users, **slots)
+        self._slots = BoundedTable("explore.slots", most_slots, age="turn", share=most_slots, **slots)
         self._totals = np.zeros(3, np.int64)
         self._mark_used()
 
@@ -87,12 +88,7 @@ class ThompsonBandit:
 
     def show(self, user: str, item: str, turn: int) -> None:
         """Record that an arm is in the user's list. `turn` orders slots by age."""
-        row = self._users.row(user)
-        if row == 0:
-            if self._users.is_full:
-                taken = self._users.taken()
-                self._release(taken[int(np.argmin(self._slots.arrays["turn"][taken]))])
-            row = self._users.add(user)
+        row = self._slots.row(user) or self._slots.add(user)
         arm, slots = self._items.row(item), self._slots.arrays
         slots["arm"][row], slots["turn"][row] = arm, turn
         slots["added"][row] = self._arms.arrays["added"][arm]  # the arm's row may be another's when the answer comes
@@ -106,7 +102,7 @@ class ThompsonBandit:
             user: Any user.
             item: The item that the user chose. None: the slot is dropped without an answer.
         """
-        row = self._users.row(user)
+        row = self._slots.row(user)
         if row == 0:
             return
         arm = int(self._slots.arrays["arm"][row])
@@ -117,7 +113,7 @@ class ThompsonBandit:
             self._arms.dirty[arm] = 1
             self._totals[SHOWN] += 1
             self._totals[CHOSEN] += was_chosen
-        self._release(row)
+        self._slots.forget([row])
 
     def believed(self, item: str) -> tuple[float, float]:
         """Return the two parameters of the Beta distribution of an arm."""
@@ -160,9 +156,5 @@ class ThompsonBandit:
         per_choice = max(1.0, float(self._totals[SHOWN]) / (1.0 + float(self._totals[CHOSEN])))
         return 1.0 + chosen, per_choice + shown - chosen
 
-    def _release(self, row: int) -> None:
-        self._slots.empty(np.array([row]))
-        self._users.release([row])
-
     def _mark_used(self) -> None:
-        self._arms.used, self._slots.used = len(self._items.names), len(self._users.names)
+        self._arms.used, self._slots.used = len(self._items.names), len(self._slots.ids.names)

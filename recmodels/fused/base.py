@@ -15,7 +15,11 @@ from recmodels.kernels.members.popularity import HALF_LIVES
 from recmodels.kernels.state import MEMBERS, columns_of
 from recmodels.kernels.user_context import LENGTHS
 from recmodels.specification import build_members
+from recmodels.storage.place import joined, split
 from recmodels.validation import expect_choice, expect_counts, expect_numbers
+
+TABLES, OUTSIDE, PARTS = 0, 1, 2
+"""The parts of a state that is dumped in pieces: the tables, then the external members."""
 
 
 class FusedBase(Recommender):
@@ -147,13 +151,14 @@ class FusedBase(Recommender):
 
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
         """Return about `size` bytes of the state from `place` on, and the place behind them: 0 at the end."""
-        if place % 2 == 0:  # an even place is one of the tables, an odd one of the members outside
-            part, place = self.memory.dump_part(place // 2, size)
-            if place:
-                return part, place * 2
-            return part | self._drift.dump(), 1 if self.outside else 0
-        part, place = self.outside_members.dump_part(place // 2, size)
-        return part, place * 2 + 1 if place else 0
+        which, inner = split(place, PARTS)
+        if which == TABLES:
+            part, inner = self.memory.dump_part(inner, size)
+            if inner:
+                return part, joined(TABLES, inner, PARTS)
+            return part | self._drift.dump(), joined(OUTSIDE, 0, PARTS) if self.outside else 0
+        part, inner = self.outside_members.dump_part(inner, size)
+        return part, joined(OUTSIDE, inner, PARTS) if inner else 0
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
         """Take over what any of the dumps gave."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from recmodels.base import Context, Recommender
 from recmodels.fused.memory import Memory
 from recmodels.kernels.state import COLUMNS
+from recmodels.storage.place import joined, split
 
 FARTHEST: Final = 4.0
 """Standard deviations: no candidate stands out further than this."""
@@ -76,12 +77,12 @@ class ExternalMembers:
 
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
         """Return a part of the state, as of `Recommender.dump_part`; the members come one after the other."""
-        which, place = place % len(self.models), place // len(self.models)
-        part, place = self.models[which].dump_part(place, size)
+        which, inner = split(place, len(self.models))
+        part, inner = self.models[which].dump_part(inner, size)
         named = {f"outside.{which}.{name}": array for name, array in part.items()}
-        if place:
-            return named, place * len(self.models) + which
-        return named, (which + 1) % len(self.models)
+        if inner == 0:
+            which = (which + 1) % len(self.models)  # 0 behind the last: the end
+        return named, joined(which, inner, len(self.models))
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
         """Take over what any of the dumps gave, if it holds something of a member."""

@@ -99,7 +99,8 @@ class Table:
         if int(rows[-1]) >= self.capacity:
             raise ValueError(f"table {self.name}: the state has row {rows[-1]} of at most {self.capacity}; {advice}")
         for column, array in self.arrays.items():
-            shape = record[f"{self.name}.{column}"].shape[1:]
+            saved = record.get(f"{self.name}.{column}", array)  # a column of a later version starts empty
+            shape = saved.shape[1:]
             if shape != array.shape[1:]:
                 raise ValueError(
                     f"table {self.name}: expected rows of {column} of shape {array.shape[1:]}; got {shape}; {advice}"
@@ -114,7 +115,7 @@ class Table:
         if rows is None or not len(rows):
             return
         for column, array in self.arrays.items():
-            array[where] = record[f"{self.name}.{column}"]
+            array[where] = record.get(f"{self.name}.{column}", 0)
         self.used = max(self.used, int(rows[-1]) + 1)
         if self.ids is not None:
             for row, name in zip(rows.tolist(), json.loads(record[f"{self.name}.names"].tobytes()), strict=True):
