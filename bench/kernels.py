@@ -84,7 +84,7 @@ def time_stages(model: Blend, user_rows: Int32, item_rows: Int32) -> list[float]
             run_stages(address, user_rows, item_rows, places, upto)
             seconds.append(time.process_time() - start)
         best.append(min(seconds) / len(user_rows) * 1e6)
-    model.memory.state.shared.candidates.stamp[1] = 0
+    model.memory.state.shared.candidates.epoch[1] = 0
     return [max(b - a, 0.0) for a, b in zip([0.0, *best], best, strict=False)]
 
 
@@ -96,7 +96,7 @@ def check_lists(model: Blend, user_rows: Int32, item_rows: Int32) -> float:
         run_stages(model.memory.handle.address, np.array([row]), np.array([item]), places, READS)
         listed = [names[state.shared.candidates.item[place]] for place in places]
         sizes.append(int(state.shared.candidates.size[0]))
-        state.shared.candidates.stamp[1] = 0
+        state.shared.candidates.epoch[1] = 0
         assert listed == [name for name, _ in model.top(str(model.memory.users.names[row]), 10)]
     return float(np.mean(sizes))
 

@@ -3,7 +3,6 @@
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from flows.errors import LogError
 from flows.evaluation.protocol import Protocol
@@ -14,10 +13,7 @@ from flows.settings import Settings
 from flows.steps.bot_guard import BotGuard
 from flows.steps.clean import Cleaner
 from flows.steps.features import prepare
-
-SESSION_SECONDS: Final = 1_800.0
-"""Where events name no session, one ends when the user does nothing for so long. Half an hour is what web analytics
-count with."""
+from recmodels.kernels.user_context import SESSION_SECONDS
 
 
 @dataclass

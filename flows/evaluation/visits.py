@@ -7,8 +7,9 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 
 from flows.messages import Forget, Interaction, Prepared, Request
+from recmodels.kernels.user_context import SESSION_SECONDS
 
-VISIT_GAP: Final = 1_800.0
+VISIT_GAP: Final = SESSION_SECONDS
 """Seconds without an event of the user after which the next event begins a visit."""
 
 

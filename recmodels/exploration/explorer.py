@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from recmodels.base import Context, Example, Recommender, Step, Why
 from recmodels.exploration.thompson import ThompsonBandit
+from recmodels.kernels.splitmix import STEP, mix
 from recmodels.rewards import bounded
 from recmodels.validation import expect_counts, expect_numbers
 
@@ -248,7 +249,5 @@ class Explorer(Recommender):
 
 def _chance(seed: int, number: int) -> float:
     """Return what looks like a random number from 0 to 1, always the same for a seed and a number (SplitMix64)."""
-    z = (seed * 0xD1342543DE82EF95 + (number + 1) * 0x9E3779B97F4A7C15) & WORD
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & WORD
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & WORD
-    return (z ^ (z >> 31)) / (WORD + 1)
+    word = (seed * 0xD1342543DE82EF95 + (number + 1) * int(STEP)) & WORD
+    return int(mix(np.array([word], np.uint64))[0]) / (WORD + 1)

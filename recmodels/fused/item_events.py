@@ -25,7 +25,7 @@ def learn_item(memory: Memory, item: str, features: Context | None, available: b
     changes = available is not None and bool(state.shared.items.hidden[row]) is available
     if not tags and not changes:
         return
-    state.shared.candidates.stamp[1] = 0
+    state.shared.candidates.epoch[1] = 0
     if row == 0:
         row = memory.item_row(item)
     state.shared.items.last_used[row] = state.shared.counters[EVENTS] + 1

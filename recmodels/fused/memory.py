@@ -12,11 +12,9 @@ from recmodels.kernels.shared import ANNOUNCED, CELLS, EVENTS, FREE_CELLS, ITEM_
 from recmodels.kernels.state import COLUMNS, MEMBERS, State, columns_of
 from recmodels.kernels.state_pointer import Handle
 from recmodels.kernels.user_context import GAPS, LENGTHS
+from recmodels.storage.bounded_table import oldest
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
-
-EVICTED = 64
-"""A full table gives up one row in this number at a time."""
 
 
 class Memory:
@@ -57,7 +55,7 @@ class Memory:
         self.handle = Handle(cast(State, self._build(State, {**arguments, **rows, **widths, **flags})))
         for member in MEMBERS:
             if member.name not in members:
-                self.state.shared.candidates.silent[columns_of(member.name)] = 1
+                self.state.shared.candidates.inactive[columns_of(member.name)] = 1
         self.mark_used()
 
     def _build(self, layout: type, known: Mapping[str, Any], table: Table | None = None) -> tuple[Any, ...]:
@@ -139,7 +137,7 @@ class Memory:
         row = self.users.row(name)
         if row == 0:
             if self.users.is_full:
-                self.forget_users(self._stalest(self.users, self.state.shared.users.last_used))
+                self.forget_users(oldest(self.users, self.state.shared.users.last_used))
             row = self.users.add(name)
         return row
 
@@ -148,7 +146,7 @@ class Memory:
         row = self.items.row(name)
         if row == 0:
             if self.items.is_full:
-                self.forget_items(self._stalest(self.items, self.state.shared.items.last_used))
+                self.forget_items(oldest(self.items, self.state.shared.items.last_used))
             row = self.items.add(name)
         return row
 
@@ -157,7 +155,7 @@ class Memory:
         row = self.tags.row(name)
         if row == 0:
             if self.tags.is_full:
-                self.forget_tags(self._stalest(self.tags, self.state.content.tags.last_used))
+                self.forget_tags(oldest(self.tags, self.state.content.tags.last_used))
             row = self.tags.add(name)
         # So that it is not the stalest before it is described: one description never fills the table.
         self.state.content.tags.last_used[row] = self.state.shared.counters[[EVENTS, ANNOUNCED]].sum() + 1
@@ -166,18 +164,30 @@ class Memory:
     def make_cells(self) -> None:
         """Make room for at least one more pair in the histories."""
         while not self.has_cells(1):  # those who go may have had none
-            self.forget_users(self._stalest(self.users, self.state.shared.users.last_used))
-
-    @staticmethod
-    def _stalest(ids: IdTable, last_used: NDArray[np.int64]) -> list[int]:
-        rows = np.array(ids.taken(), np.int64)
-        count = max(1, len(rows) // EVICTED)
-        order = np.argsort(last_used[rows], kind="stable")[:count]
-        return sorted(rows[order].tolist())
+            self.forget_users(oldest(self.users, self.state.shared.users.last_used))
 
     def _empty(self, kind: str, rows: Sequence[int]) -> None:
         for table in self.tables_of(kind):
             table.empty(np.asarray(rows, np.int64))
+
+    def _drop(self, kind: str, gone: NDArray[np.uint8]) -> None:
+        """Take items or tags out of every array that holds them."""
+        uncounted = np.zeros(0, np.int32)
+        for table, field in self.columns:
+            if field.marker.holds == kind:
+                own = [(inner.marker, table.arrays[inner.key]) for its, inner in self.columns if its is table]
+                beside = [array[: table.used] for marker, array in own if marker.beside == field.name]
+                counts = [array for marker, array in own if marker.counts == field.name] or [uncounted]
+                held = table.arrays[field.key][: table.used]
+                for array in beside[1:]:
+                    forgetting.close_gaps(held.copy(), gone, array.view(np.uint8), uncounted, table.dirty)
+                first = beside[0].view(np.uint8) if beside else np.zeros((table.used, 0), np.uint8)
+                forgetting.close_gaps(held, gone, first, counts[0], table.dirty)
+        for key, field in self.stored.items():
+            if field.marker.holds == kind:
+                array = np.atleast_2d(self.small[key])
+                beside_none, dirty = np.zeros((len(array), 0), np.uint8), np.zeros(len(array), np.uint8)
+                forgetting.close_gaps(array, gone, beside_none, uncounted, dirty)
 
     @staticmethod
     def _gone(ids: IdTable, rows: Sequence[int]) -> NDArray[np.uint8]:
@@ -195,14 +205,16 @@ class Memory:
     def forget_items(self, rows: Sequence[int]) -> None:
         """Empty the rows of items, strike them from every other row, and take their ids."""
         gone = self._gone(self.items, rows)
-        forgetting.drop_items(self.handle.address, gone, len(self.users.names), len(self.tags.names))
+        forgetting.drop_items(self.handle.address, gone, len(self.users.names))
+        self._drop("items", gone)
         self._empty("items", rows)
         self.items.release(rows)
 
     def forget_tags(self, rows: Sequence[int]) -> None:
         """Empty the rows of tags, take them from items and users, and take their ids."""
         gone = self._gone(self.tags, rows)
-        forgetting.drop_tags(self.handle.address, gone, len(self.items.names), len(self.users.names))
+        forgetting.drop_tags(self.handle.address, gone)
+        self._drop("tags", gone)
         self._empty("tags", rows)
         self.tags.release(rows)
 
@@ -248,7 +260,7 @@ class Memory:
             self.small[name][...] = array
         for table in self.tables.values():
             table.load_rows(record)
-        self.state.shared.candidates.stamp[1] = 0
+        self.state.shared.candidates.epoch[1] = 0
         self.mark_used()
 
     def _fit(self, name: str, saved: NDArray[Any]) -> NDArray[Any]:

@@ -158,7 +158,7 @@ class FusedModel(FusedBase):
         user_row, rows = memory.users.row(user), np.array([memory.items.row(item) for item in items], np.int32)
         address, scores = memory.handle.address, np.zeros(len(rows), np.float32)
         if self.outside:
-            state.shared.candidates.stamp[1] = 0
+            state.shared.candidates.epoch[1] = 0
             external.fill(address, user_row, event_loop.MIN_CANDIDATES)
             scales = self.outside_members.fill(memory, user, x)
             log_total = external.weigh(address, user_row, time)
@@ -221,11 +221,11 @@ class FusedModel(FusedBase):
         address, places = memory.handle.address, np.zeros(n, np.int32)
         listed, scores = np.zeros(n, np.int32), np.zeros(n)
         if self.outside:
-            state.shared.candidates.stamp[1] = 0
+            state.shared.candidates.epoch[1] = 0
             external.fill(address, user_row, max(n, event_loop.MIN_CANDIDATES))
             self.outside_members.fill(memory, user, x)
             kept = external.write_list(address, user_row, time, places, listed, scores)
-            state.shared.candidates.stamp[1] = 0
+            state.shared.candidates.epoch[1] = 0
         else:
             kept = inference.top(address, user_row, time, places, listed, scores)
         names = memory.items.names

@@ -39,14 +39,14 @@ def log_odds(share: float) -> float:
 @kernel
 def probability(calibration: Calibration, length: int, share: float) -> float:
     """Return how likely it is that the next item is one that has this share of the softmax."""
-    slope, offset = calibration.line[length, 0], calibration.line[length, 1]
+    slope, offset = calibration.platt[length, 0], calibration.platt[length, 1]
     return 1.0 / (1.0 + np.exp(-(slope * log_odds(share) + offset)))
 
 
 @kernel
 def learn(calibration: Calibration, length: int, target: int, places: Int32, kept: int, candidates: Candidates) -> None:
     """Learn from a list, the first `kept` of `places`, that the user chose the candidate at place `target`."""
-    line, squares = calibration.line[length], calibration.squares[length]
+    platt, squares = calibration.platt[length], calibration.squares[length]
     slope_gradient, offset_gradient = 0.0, 0.0
     for k in range(kept):
         share = candidates.share[places[k]]
@@ -56,5 +56,5 @@ def learn(calibration: Calibration, length: int, target: int, places: Int32, kep
         offset_gradient += error
     squares[0] += slope_gradient * slope_gradient
     squares[1] += offset_gradient * offset_gradient
-    line[0] = min(max(line[0] + RATE * slope_gradient / np.sqrt(squares[0] + FIRST_SQUARES), LEAST_SLOPE), LARGEST)
-    line[1] = min(max(line[1] + RATE * offset_gradient / np.sqrt(squares[1] + FIRST_SQUARES), -LARGEST), LARGEST)
+    platt[0] = min(max(platt[0] + RATE * slope_gradient / np.sqrt(squares[0] + FIRST_SQUARES), LEAST_SLOPE), LARGEST)
+    platt[1] = min(max(platt[1] + RATE * offset_gradient / np.sqrt(squares[1] + FIRST_SQUARES), -LARGEST), LARGEST)

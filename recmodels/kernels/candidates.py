@@ -17,7 +17,7 @@ PLACES: Final = 2 * CANDIDATES
 @kernel
 def start(candidates: Candidates) -> None:
     """Begin a new, empty set."""
-    candidates.stamp[0] += 1
+    candidates.epoch[0] += 1
     candidates.size[0] = 0
     candidates.size[1] = CANDIDATES
     candidates.size[2] = 0
@@ -27,11 +27,11 @@ def start(candidates: Candidates) -> None:
 def admit(candidates: Candidates, some: Int32) -> None:
     """Put exactly these items into a new set, hidden ones too, and let no other in."""
     start(candidates)
-    base = candidates.stamp[0] * PLACES
+    base = candidates.epoch[0] * PLACES
     for k in range(some.shape[0]):
-        if candidates.place[some[k]] < base:
+        if candidates.slot[some[k]] < base:
             size = candidates.size[0]
-            candidates.place[some[k]] = base + size
+            candidates.slot[some[k]] = base + size
             candidates.item[size] = some[k]
             candidates.size[0] = size + 1
     candidates.size[1] = candidates.size[0]
@@ -40,21 +40,21 @@ def admit(candidates: Candidates, some: Int32) -> None:
 @kernel
 def bar(candidates: Candidates, item: int) -> None:
     """Keep an item out of the set."""
-    candidates.place[item] = candidates.stamp[0] * PLACES + BARRED
+    candidates.slot[item] = candidates.epoch[0] * PLACES + BARRED
 
 
 @kernel
-def place_of(candidates: Candidates, item: int) -> int:
+def slot_of(candidates: Candidates, item: int) -> int:
     """Return an item's place in the set, or -1 if it is not in it."""
-    place = candidates.place[item] - candidates.stamp[0] * PLACES
+    place = candidates.slot[item] - candidates.epoch[0] * PLACES
     return place if 0 <= place < BARRED else -1
 
 
 @kernel
 def add(candidates: Candidates, items: Items, some: Int32, count: int) -> None:
     """Put the first `count` of some items into the set while there is room, but for those barred or hidden."""
-    base = candidates.stamp[0] * PLACES
-    places, found, hidden = candidates.place, candidates.item, items.hidden
+    base = candidates.epoch[0] * PLACES
+    places, found, hidden = candidates.slot, candidates.item, items.hidden
     size, room = candidates.size[0], candidates.size[1]
     for k in range(count):
         item = some[k]
@@ -71,13 +71,13 @@ def add(candidates: Candidates, items: Items, some: Int32, count: int) -> None:
 @kernel
 def add_one(candidates: Candidates, items: Items, item: int) -> None:
     """Put one item into the set, as `add` does."""
-    if candidates.place[item] >= candidates.stamp[0] * PLACES:
+    if candidates.slot[item] >= candidates.epoch[0] * PLACES:
         return
     size = candidates.size[0]
     if items.hidden[item] > 0 or size == candidates.size[1]:
         bar(candidates, item)
         return
-    candidates.place[item] = candidates.stamp[0] * PLACES + size
+    candidates.slot[item] = candidates.epoch[0] * PLACES + size
     candidates.item[size] = item
     candidates.size[0] = size + 1
 

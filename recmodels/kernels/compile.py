@@ -106,7 +106,8 @@ def _cache_directory(layout: str) -> Path | None:
         The directory, or None if there is no place that can be written.
     """
     digest = hashlib.blake2b(layout.encode(), digest_size=8)
-    for source in sorted(Path(__file__).parent.rglob("*.py")):
+    kernels = Path(__file__).parent
+    for source in sorted([*kernels.rglob("*.py"), kernels.parent / "storage" / "tables.py"]):
         digest.update(_code_of(source.read_text(encoding="utf-8")).encode())
     base = Path(config.CACHE_DIR) if config.CACHE_DIR else Path.home() / ".cache" / "freshrank"
     directory = base / digest.hexdigest()

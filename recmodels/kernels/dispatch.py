@@ -50,5 +50,5 @@ describe: Callable[[State, int, Int32], None] = _for_each("describe", "item, tag
 begin: Callable[[State, int], None] = _for_each("begin", "item")
 hide: Callable[[State, int], None] = _for_each("hide", "item")
 show: Callable[[State, int], None] = _for_each("show", "item")
-drop_items: Callable[[State, Marks, int], None] = _for_each("drop_items", "gone, n_tags")
-drop_tags: Callable[[State, Marks, int, int], None] = _for_each("drop_tags", "gone, n_items, n_users")
+drop_items: Callable[[State, Marks], None] = _for_each("drop_items", "gone")
+drop_tags: Callable[[State, Marks], None] = _for_each("drop_tags", "gone")

@@ -42,7 +42,7 @@ def fill(state: State, user: int, least: int) -> None:
     """Make the user's candidate set with all its columns, with `least` candidates if the catalogue has them."""
     shared = state.shared
     candidates = shared.candidates
-    if candidates.stamp[1] == user and user > 0 and candidates.stamp[2] == least:
+    if candidates.epoch[1] == user and user > 0 and candidates.epoch[2] == least:
         return
     candidate_set.start(candidates)
     if shared.options.exclude_seen:
@@ -55,8 +55,8 @@ def fill(state: State, user: int, least: int) -> None:
     if least > MIN_CANDIDATES:
         candidate_set.fill_up(candidates, shared.items, rows, least)
     dispatch.score(state, user)
-    candidates.stamp[1] = user
-    candidates.stamp[2] = least
+    candidates.epoch[1] = user
+    candidates.epoch[2] = least
 
 
 @kernel
@@ -73,7 +73,7 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
     loss = np.nan
     if reward > 0.0:
         candidates.size[0] = candidates.size[2]
-        target = candidate_set.place_of(candidates, item)
+        target = candidate_set.slot_of(candidates, item)
         if target >= candidates.size[0]:
             target = -1
         if (options.learn_weights and asked) or (options.needs_shares and target >= 0):
@@ -98,7 +98,7 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
     items.last_used[item] = now
     shared.users.dirty[user] = 1
     items.dirty[item] = 1
-    candidates.stamp[1] = 0
+    candidates.epoch[1] = 0
     return loss
 
 
@@ -121,7 +121,7 @@ def take(state: State, user: int, item: int, reward: float, time: float, wanted:
         user_context.gap_context(state.shared.users, user, time),
     )
     weights.score(state.weights, length, gap, candidates)
-    position = candidate_set.place_of(candidates, item)
+    position = candidate_set.slot_of(candidates, item)
     if position >= 0:
         most = wanted if wanted > 0 else candidates.size[0]
         position = topn.position(state.shared.items, candidates, position, most)

@@ -2,7 +2,7 @@
 
 from recmodels.kernels import dispatch, history
 from recmodels.kernels.compile import entry
-from recmodels.kernels.layout import Marks
+from recmodels.kernels.layout import Int32, Marks
 from recmodels.kernels.state_pointer import opened
 
 
@@ -10,28 +10,59 @@ from recmodels.kernels.state_pointer import opened
 def forget_user(address: int, user: int) -> None:
     """Free the history of a user."""
     state = opened(address)
-    state.shared.candidates.stamp[1] = 0
+    state.shared.candidates.epoch[1] = 0
     history.forget(state.shared, user)
 
 
 @entry
-def drop_items(address: int, gone: Marks, n_users: int, n_tags: int) -> None:
-    """Take items out of every row that holds them.
+def drop_items(address: int, gone: Marks, n_users: int) -> None:
+    """Tell histories and members of items that are given up.
 
     Args:
         address: Of the state (`state_pointer`).
-        gone: [I] 1 for each of these items, over the rows of items given out.
-        n_users, n_tags: The number of rows of users and of tags given out, the reserved one included.
+        gone: [items] 1 for each of these items, over the rows of items given out.
+        n_users: The number of rows of users given out, the reserved one included.
     """
     state = opened(address)
-    state.shared.candidates.stamp[1] = 0
+    state.shared.candidates.epoch[1] = 0
     history.drop(state.shared, gone, n_users)
-    dispatch.drop_items(state, gone, n_tags)
+    dispatch.drop_items(state, gone)
 
 
 @entry
-def drop_tags(address: int, gone: Marks, n_items: int, n_users: int) -> None:
-    """Take tags from all items and users; as of `drop_items`."""
+def drop_tags(address: int, gone: Marks) -> None:
+    """Tell members of tags [tags] that are given up."""
     state = opened(address)
-    state.shared.candidates.stamp[1] = 0
-    dispatch.drop_tags(state, gone, n_items, n_users)
+    state.shared.candidates.epoch[1] = 0
+    dispatch.drop_tags(state, gone)
+
+
+@entry
+def close_gaps(held: Int32, gone: Marks, beside: Marks, counts: Int32, dirty: Marks) -> None:
+    """Take what is given up out of the rows of an array that holds it, and move up what comes behind.
+
+    Args:
+        held: [rows, n] rows of items or of tags; 0 behind the last.
+        gone: [items or tags] 1 for each that is given up.
+        beside: [rows, n * size] the bytes of what belongs to each entry, or [rows, 0].
+        counts: [rows] the number of entries of each row, or [0].
+        dirty: [rows] becomes 1 where a row changes.
+    """
+    width = held.shape[1]
+    size = beside.shape[1] // width
+    for row in range(held.shape[0]):
+        kept, place = 0, 0
+        while place < width and held[row, place] > 0:
+            if gone[held[row, place]] == 0:
+                if kept < place:
+                    held[row, kept] = held[row, place]
+                    for k in range(size):
+                        beside[row, kept * size + k] = beside[row, place * size + k]
+                kept += 1
+            place += 1
+        if kept < place:
+            held[row, kept:] = 0
+            beside[row, kept * size :] = 0
+            dirty[row] = 1
+            if counts.shape[0] > 0:
+                counts[row] = kept

@@ -112,7 +112,7 @@ def forget(shared: Shared, user: int) -> None:
 
 @kernel
 def drop(shared: Shared, gone: Marks, n_users: int) -> None:
-    """Take items out of the histories and the recent items of the first `n_users` users. `gone` [items] marks them."""
+    """Take items out of the histories of the first `n_users` users. `gone` [items] has a 1 for each of them."""
     history, users = shared.history, shared.users
     for user in range(1, n_users):
         before, cell = 0, users.newest[user]
@@ -129,12 +129,3 @@ def drop(shared: Shared, gone: Marks, n_users: int) -> None:
                     history.dirty[before] = 1
                 free(shared, cell)
             cell = following
-        kept = 0
-        for p in range(users.recent.shape[1]):
-            item = users.recent[user, p]
-            if item > 0 and gone[item] == 0:
-                users.recent[user, kept] = item
-                kept += 1
-        if kept < users.recent.shape[1] and users.recent[user, kept] > 0:
-            users.recent[user, kept:] = 0
-            users.dirty[user] = 1

@@ -18,10 +18,10 @@ def top(address: int, user: int, time: float, places: Int32, list_items: Int32, 
     The candidate set is left as it was when the list was chosen: `places` are places in it.
     """
     state = opened(address)
-    state.shared.candidates.stamp[1] = 0
+    state.shared.candidates.epoch[1] = 0
     fill(state, user, max(places.shape[0], MIN_CANDIDATES))
     kept = write_list(state, user, time, places, list_items, list_scores)
-    state.shared.candidates.stamp[1] = 0
+    state.shared.candidates.epoch[1] = 0
     return kept
 
 
@@ -29,7 +29,7 @@ def top(address: int, user: int, time: float, places: Int32, list_items: Int32, 
 def score_items(address: int, user: int, time: float, item_rows: Int32, scores: Float32) -> None:
     """Score the given items for a user at `time` (NaN: whenever), whether they would be candidates or not."""
     state = opened(address)
-    state.shared.candidates.stamp[1] = 0
+    state.shared.candidates.epoch[1] = 0
     log_total = np.float32(0.0)
     if state.shared.options.learn_weights:
         fill(state, user, int64(MIN_CANDIDATES))
@@ -60,7 +60,7 @@ def weigh(state: State, user: int, time: float) -> np.float32:
 def admit(state: State, user: int, item_rows: Int32) -> None:
     """Make a candidate set of exactly these items, with all columns."""
     candidates = state.shared.candidates
-    candidates.stamp[1] = 0
+    candidates.epoch[1] = 0
     candidate_set.admit(candidates, item_rows)
     dispatch.propose(state, user)
     dispatch.score(state, user)
@@ -78,7 +78,7 @@ def score_admitted(
     )
     weights.score(state.weights, length, gap, candidates)
     for k in range(item_rows.shape[0]):
-        score = candidates.score[candidate_set.place_of(candidates, int64(item_rows[k]))]
+        score = candidates.score[candidate_set.slot_of(candidates, int64(item_rows[k]))]
         if state.shared.options.learn_weights:
             score = calibration.probability(state.calibration, length, np.exp(score - log_total))
         scores[k] = score

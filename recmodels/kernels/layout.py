@@ -68,16 +68,24 @@ class Column(Marker):
         holds: "items" or "tags" if the values are rows of these, without gaps, and 0 behind the last.
         can_repeat: Whether it can hold a row twice.
         beside: The column whose entries these belong to, if that one `holds` something.
+        counts: The column whose entries it counts, likewise.
     """
 
     def __init__(
-        self, *shape: int | str, key: str = "", holds: str = "", can_repeat: bool = False, beside: str = ""
+        self,
+        *shape: int | str,
+        key: str = "",
+        holds: str = "",
+        can_repeat: bool = False,
+        beside: str = "",
+        counts: str = "",
     ) -> None:
         self.shape = shape
         self.key = key
         self.holds = holds
         self.can_repeat = can_repeat
         self.beside = beside
+        self.counts = counts
 
 
 class Stored(Marker):

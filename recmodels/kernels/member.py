@@ -20,10 +20,11 @@ class Member:
             has a field `column`, the number of the member's first column.
         columns: The name of each of its columns of the candidate set, as people read it. Arguments of the model can
             stand in it, as of `str.format`.
+        says: What its columns say, in one line for the table in `docs/models.md`.
+        offers: What it proposes, likewise.
         weights: The weight of each column before anything is learned; left out: 0.
-        turn: Members propose in the order of their turns, and in one turn in the order of `MEMBERS`. The first ones have
-            room for all their items.
-        needs_shares: Whether `learn` reads the softmax of the candidates' scores, where the event's item is one.
+        turn: Members propose by rising turn, and in one turn in the order of `MEMBERS`. The first have room for all.
+        needs_shares: `learn` reads the softmax of the candidates' scores, if the event's item is a candidate.
         propose: `(own, shared, user)` adds candidates to the user's set.
         score: `(own, shared, user)` fills the member's columns for all candidates.
         learn: `(own, shared, event)` learns an interaction with a positive reward (`recmodels.kernels.shared.Event`).
@@ -33,9 +34,10 @@ class Member:
             announced (then its `newness` is 1) or is about to be interacted with.
         show: `(own, shared, item)` learns that an item has become available.
         hide: `(own, shared, item)` learns that an item has become unavailable.
-        drop_items: `(own, shared, gone, n_tags)` takes items out of its tables before their rows are emptied. `gone`
-            has a 1 for each of them, over the rows of items given out.
-        drop_tags: `(own, shared, gone, n_items, n_users)` likewise takes tags out.
+        drop_items: `(own, shared, gone)` learns that items are given up. `gone` has a 1 for each of them, over the rows
+            of items given out. Afterwards their rows are emptied, and they are taken out of each array that `holds`
+            items: so it is only for what else refers to them.
+        drop_tags: `(own, shared, gone)` likewise for tags.
         check: `(own, shared, live)` raises AssertionError where its state contradicts itself: for tests, and in Python.
             `live` has the rows that somebody has, of "users", "items" and "tags". What the layout says, that entries
             have no gaps and refer to live rows, is checked without it.
@@ -44,6 +46,8 @@ class Member:
     name: str
     state: type
     columns: tuple[str, ...]
+    says: str
+    offers: str = "nothing"
     weights: tuple[float, ...] = ()
     turn: int = 0
     needs_shares: bool = False
@@ -54,6 +58,6 @@ class Member:
     begin: Callable[[Any, Any, int], None] | None = None
     show: Callable[[Any, Any, int], None] | None = None
     hide: Callable[[Any, Any, int], None] | None = None
-    drop_items: Callable[[Any, Any, Any, int], None] | None = None
-    drop_tags: Callable[[Any, Any, Any, int, int], None] | None = None
+    drop_items: Callable[[Any, Any, Any], None] | None = None
+    drop_tags: Callable[[Any, Any, Any], None] | None = None
     check: Callable[[Any, Any, Mapping[str, set[int]]], None] | None = None

@@ -77,7 +77,7 @@ class History(NamedTuple):
 class Candidates(NamedTuple):
     """Scratch: the candidate set of one user. Not part of what is remembered."""
 
-    stamp: Annotated[Int64, Scratch(3)]
+    epoch: Annotated[Int64, Scratch(3)]
     """[3] number of the current set, the user it is valid for (0: for none), and for how many wanted candidates."""
     size: Annotated[Int64, Scratch(3)]
     """[3] how many candidates there are, how many there may be, and how many of them, from the first, are learned
@@ -86,14 +86,14 @@ class Candidates(NamedTuple):
     """[CANDIDATES] the candidates."""
     column: Annotated[Float32, Scratch("columns", CANDIDATES)]
     """[columns, CANDIDATES] what each member says of each candidate."""
-    silent: Annotated[Marks, Scratch("columns")]
+    inactive: Annotated[Marks, Scratch("columns")]
     """[columns] 1: the column says nothing at present, and is not to be read."""
     score: Annotated[Float32, Scratch(CANDIDATES)]
     """[CANDIDATES] the logits."""
     share: Annotated[Float32, Scratch(CANDIDATES)]
     """[CANDIDATES] their softmax."""
-    place: Annotated[Int64, Scratch("items")]
-    """[items] the set that an item was last in or barred from, times `PLACES`, plus its place there or `BARRED`."""
+    slot: Annotated[Int64, Scratch("items")]
+    """[items] the set that an item was last in or barred from, times `PLACES`, plus its slot there or `BARRED`."""
     listed: Annotated[Int32, Scratch(LISTED)]
     """[LISTED] places of the list that is learned from."""
 

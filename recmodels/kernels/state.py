@@ -27,8 +27,8 @@ class Weights(NamedTuple):
 class Calibration(NamedTuple):
     """How shares of the softmax become probabilities, by length of history."""
 
-    line: Annotated[Float64, Stored("lengths", 2, first=(1.0, 0.0))]
-    """[lengths, 2] slope and offset."""
+    platt: Annotated[Float64, Stored("lengths", 2, key="line", first=(1.0, 0.0))]
+    """[lengths, 2] slope and offset of Platt scaling."""
     squares: Annotated[Float64, Stored("lengths", 2, key="line_step")]
     """[lengths, 2] sum of squared gradients, as AdaGrad needs it."""
 

@@ -13,8 +13,8 @@ GAPS: Final = 4
 """Contexts by the time since the user's last event: none yet, at once, the same session, later."""
 AT_ONCE: Final = 1.0
 """Seconds: the next line of one invoice, the next page of a film list."""
-SESSION: Final = 1800.0
-"""Seconds without an event that end a session: the usual half hour."""
+SESSION_SECONDS: Final = 1_800.0
+"""Seconds without an event that end a session: half an hour, as web analytics count."""
 SAME_SESSION: Final = LENGTHS + 2
 
 
@@ -41,7 +41,7 @@ def gap_context(users: Users, user: int, time: float) -> int:
     gap = time - users.last_time[user]
     if gap <= AT_ONCE:
         return LENGTHS + 1
-    if gap < SESSION:
+    if gap < SESSION_SECONDS:
         return SAME_SESSION
     return LENGTHS + 3
 

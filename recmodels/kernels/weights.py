@@ -32,7 +32,7 @@ def score(weights: Weights, length: int, gap: int, candidates: Candidates) -> No
     total[:size] = 0.0
     for c in range(weights.weight.shape[1]):
         weight = np.float32(weights.weight[length, c] + weights.weight[gap, c])
-        if weight != 0.0 and candidates.silent[c] == 0:
+        if weight != 0.0 and candidates.inactive[c] == 0:
             column = candidates.column[c]
             for s in range(size):
                 total[s] += weight * column[s]
@@ -73,7 +73,7 @@ def share(candidates: Candidates) -> np.float32:
 def learn(weights: Weights, length: int, gap: int, target: int, rate: float, candidates: Candidates) -> None:
     """Take one step towards the candidate at place `target`."""
     for c in range(weights.weight.shape[1]):
-        if candidates.silent[c] > 0:
+        if candidates.inactive[c] > 0:
             continue
         column = candidates.column[c]
         expected = dot(candidates.share, column, candidates.size[0])

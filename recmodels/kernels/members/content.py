@@ -24,7 +24,7 @@ from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.layout import Argument, Column, Float32, Float64, Int32, Int64, Marks, Rows, Scratch, Stored
 from recmodels.kernels.member import Member
-from recmodels.kernels.shared import ANNOUNCED, EVENTS, TAG_ROWS, TAGGED, Event, Shared
+from recmodels.kernels.shared import ANNOUNCED, EVENTS, ITEM_ROWS, TAG_ROWS, TAGGED, Event, Shared
 
 ITEM_TAGS: Final = 8
 """Most tags of an item."""
@@ -134,7 +134,7 @@ def score(content: Content, shared: Shared, user: int) -> None:
     """Fill the columns, or mark them as inactive."""
     candidates, counters, first = shared.candidates, shared.counters, content.column
     inactive = is_inactive(shared)
-    candidates.silent[first : first + COLUMNS] = inactive
+    candidates.inactive[first : first + COLUMNS] = inactive
     if inactive:
         return
     user_weight, interests = content.user_weight, content.users
@@ -306,66 +306,25 @@ def remove(tags: Tags, tag: int, item: int) -> None:
 
 
 @kernel
-def drop_items(content: Content, shared: Shared, gone: Marks, n_tags: int) -> None:
-    """Take items out of the rows of all tags, of which `n_tags` are given out. `gone` [items] has a 1 for each."""
-    tags = content.tags
-    close_gaps(content.newest, gone)
-    for tag in range(1, n_tags):
-        if close_gaps(tags.newest[tag], gone):
-            tags.dirty[tag] = 1
-        popular, level = tags.popular[tag], tags.level[tag]
-        kept = 0
-        for k in range(filled(popular)):
-            if gone[popular[k]] == 0:
-                popular[kept], level[kept] = popular[k], level[k]
-                kept += 1
-        if kept < popular.shape[0] and popular[kept] > 0:
-            popular[kept:] = 0
-            level[kept:] = 0.0
-            tags.dirty[tag] = 1
+def drop_items(content: Content, shared: Shared, gone: Marks) -> None:
+    """Count items no more that are `gone` [items]."""
     for item in range(gone.shape[0]):
-        if gone[item] == 0:
-            continue
-        own = content.items.tag[item]
-        shared.counters[TAGGED] -= np.int64(own[0] > 0)
+        if gone[item] > 0:
+            own = content.items.tag[item]
+            shared.counters[TAGGED] -= np.int64(own[0] > 0)
+            for k in range(filled(own)):
+                content.tags.carriers[own[k]] -= 1
+                content.tags.dirty[own[k]] = 1
+
+
+@kernel
+def drop_tags(content: Content, shared: Shared, gone: Marks) -> None:
+    """Count items no more of which all tags are `gone` [tags]."""
+    for item in range(1, shared.counters[ITEM_ROWS]):
+        own, left = content.items.tag[item], 0
         for k in range(filled(own)):
-            tags.carriers[own[k]] -= 1
-            tags.dirty[own[k]] = 1
-
-
-@kernel
-def drop_tags(content: Content, shared: Shared, gone: Marks, n_items: int, n_users: int) -> None:
-    """Take tags from all items and out of all interests. `gone` [tags] has a 1 for each of them."""
-    for item in range(1, n_items):
-        tags = content.items.tag[item]
-        if close_gaps(tags, gone):
-            content.items.dirty[item] = 1
-            shared.counters[TAGGED] -= np.int64(tags[0] == 0)
-    for user in range(1, n_users):
-        tags, weights = content.users.tag[user], content.users.weight[user]
-        kept = 0
-        for k in range(filled(tags)):
-            if gone[tags[k]] == 0:
-                tags[kept], weights[kept] = tags[k], weights[k]
-                kept += 1
-        if kept < tags.shape[0] and tags[kept] > 0:
-            tags[kept:] = 0
-            weights[kept:] = 0.0
-            content.users.dirty[user] = 1
-
-
-@kernel
-def close_gaps(row: Int32, gone: Marks) -> bool:
-    """Close the gaps that dropped entries leave in a row; say whether there were any."""
-    kept = 0
-    for k in range(filled(row)):
-        if gone[row[k]] == 0:
-            row[kept] = row[k]
-            kept += 1
-    if kept == row.shape[0] or row[kept] == 0:
-        return False
-    row[kept:] = 0
-    return True
+            left += gone[own[k]] == 0
+        shared.counters[TAGGED] -= np.int64(own[0] > 0 and left == 0)
 
 
 @kernel
@@ -404,6 +363,8 @@ MEMBER: Final = Member(
     name="content",
     state=Content,
     columns=("tags of interest", "tags that are popular", "new", "new and of interest"),
+    says="fit of the item's tags, popularity of such items, newness: [content.md](content.md)",
+    offers="new items, and items with the user's tags",
     propose=propose,
     score=score,
     learn=learn,

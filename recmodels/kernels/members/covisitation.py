@@ -37,7 +37,7 @@ class Followers(NamedTuple):
     """[items, row_length] the followers."""
     weight: Annotated[Float32, Column("row_length", beside="item")]
     """[items, row_length] how often each followed, decayed by distance."""
-    size: Annotated[Int32, Column()]
+    size: Annotated[Int32, Column(counts="item")]
     """[items] number of entries of the row."""
     total: Annotated[Float32, Column()]
     """[items] sum of all weights ever added, including those of entries that had to go."""
@@ -62,7 +62,7 @@ class Covisitation(NamedTuple):
 def propose(covisitation: Covisitation, shared: Shared, user: int) -> None:
     """Add the items that followed the user's recent items, and sum up how strongly."""
     table, candidates, recent = covisitation.items, shared.candidates, shared.users.recent
-    sums, places, base = covisitation.sums, candidates.place, candidates.stamp[0] * PLACES
+    sums, places, base = covisitation.sums, candidates.slot, candidates.epoch[0] * PLACES
     covisitation.summed[0] = 0
     clear_new(covisitation, candidates.size[0])
     fast, slow = np.float32(1.0), np.float32(1.0)
@@ -122,7 +122,7 @@ def score(covisitation: Covisitation, shared: Shared, user: int) -> None:
     row = recent[user, 0]
     if table.total[row] > 0:
         share = np.float32(9.0) / table.total[row]
-        places, base = candidates.place, candidates.stamp[0] * PLACES
+        places, base = candidates.slot, candidates.epoch[0] * PLACES
         for k in range(table.size[row]):
             s = places[table.item[row, k]] - base
             if 0 <= s < BARRED:
@@ -166,24 +166,6 @@ def add(table: Followers, row: int, item: int, gain: np.float32) -> None:
     weight[place] = gain
 
 
-@kernel
-def drop_items(covisitation: Covisitation, shared: Shared, gone: Marks, n_tags: int) -> None:
-    """Take items out of every row. `gone` [items] has a 1 for each of them."""
-    table = covisitation.items
-    for row in range(gone.shape[0]):
-        kept = 0
-        for k in range(table.size[row]):
-            if gone[table.item[row, k]] == 0:
-                table.item[row, kept] = table.item[row, k]
-                table.weight[row, kept] = table.weight[row, k]
-                kept += 1
-        if kept < table.size[row]:
-            table.item[row, kept:] = 0
-            table.weight[row, kept:] = 0.0
-            table.size[row] = kept
-            table.dirty[row] = 1
-
-
 def check(covisitation: Covisitation, shared: Shared, live: Mapping[str, set[int]]) -> None:
     """Rows have the size and the weights that they say, and no item follows itself."""
     table = covisitation.items
@@ -199,11 +181,12 @@ MEMBER: Final = Member(
     name="covisitation",
     state=Covisitation,
     columns=("followed the last item", "followed the last few", "followed the recent"),
+    says="how often the item followed the user's last item, last few and last twenty",
+    offers="what followed any of these, 64 of each",
     weights=(0.3, 0.3, 0.3),
     turn=-1,
     propose=propose,
     score=score,
     learn=learn,
-    drop_items=drop_items,
     check=check,
 )

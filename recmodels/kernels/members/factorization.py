@@ -14,7 +14,8 @@ filtering", KDD Cup 2007; SVD++, Koren, "Factorization meets the neighborhood", 
 Singer, JMLR 12, 2011.
 """
 
-from typing import Annotated, Final, NamedTuple
+from collections.abc import Callable
+from typing import Annotated, Any, Final, NamedTuple, cast
 
 import numpy as np
 
@@ -24,12 +25,15 @@ from recmodels.kernels.member import Member
 from recmodels.kernels.prefetch import AHEAD, prefetch
 from recmodels.kernels.reductions import dot, dot_row
 from recmodels.kernels.shared import Event, Shared
+from recmodels.kernels.splitmix import STEP, mix
 
 FIRST_SQUARES: Final = np.float32(0.01)
 """Squared gradient that every row starts with: keeps the first steps small."""
 FIRST_BIAS_SQUARES: Final = np.float32(1.0)
 SPREAD: Final = np.float32(0.1)
 """New out-factors lie between minus this and this."""
+
+mixed = cast(Callable[[Any], Any], kernel(mix))
 
 
 class ItemFactors(NamedTuple):
@@ -80,15 +84,10 @@ def begin(factorization: Factorization, shared: Shared, item: int) -> None:
     """Draw the out-factors of a new item, from the seed and the row alone (SplitMix64)."""
     factors = factorization.items
     factors.dirty[item] = 1
-    word = np.uint64(shared.options.seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(item) * np.uint64(
-        0xD1B54A32D192ED03
-    )
+    word = np.uint64(shared.options.seed) * STEP + np.uint64(item) * np.uint64(0xD1B54A32D192ED03)
     for k in range(factors.out.shape[1]):
-        word += np.uint64(0x9E3779B97F4A7C15)
-        z = word
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
+        word += STEP
+        z = mixed(word)
         unit = np.float32(z >> np.uint64(40)) * np.float32(2.0**-24)
         factors.out[item, k] = SPREAD * (np.float32(2.0) * unit - np.float32(1.0))
 
@@ -175,6 +174,7 @@ MEMBER: Final = Member(
     name="factorization",
     state=Factorization,
     columns=("factors",),
+    says="how near the item's vector is to the user's recent items, 32 numbers each",
     weights=(1.0,),
     needs_shares=True,
     begin=begin,

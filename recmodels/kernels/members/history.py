@@ -52,7 +52,7 @@ def score(own: PersonalHistory, shared: Shared, user: int) -> None:
     cell = shared.users.newest[user]
     place = 0
     while cell > 0 and place < PROPOSED:
-        s = candidate_set.place_of(candidates, int64(history.item[cell]))
+        s = candidate_set.slot_of(candidates, int64(history.item[cell]))
         if s >= 0:
             amounts[s] = np.log(1.0 + history.amount[cell])
             recency[s] = 1.0 / np.sqrt(1.0 + place)
@@ -65,6 +65,8 @@ MEMBER: Final = Member(
     name="history",
     state=PersonalHistory,
     columns=("had often", "had lately", "had before"),
+    says="whether, how often and how lately the user had the item",
+    offers="the user's last 512 items; with repeats excluded it removes them instead",
     propose=propose,
     score=score,
 )

@@ -154,7 +154,7 @@ def hide(popularity: Popularity, shared: Shared, item: int) -> None:
 
 
 @kernel
-def drop_items(popularity: Popularity, shared: Shared, gone: Marks, n_tags: int) -> None:
+def drop_items(popularity: Popularity, shared: Shared, gone: Marks) -> None:
     """Find the top items anew if some of them are `gone` [items]."""
     for item in range(gone.shape[0]):
         if gone[item] > 0 and popularity.items.rank[item].any():
@@ -241,6 +241,8 @@ MEMBER: Final = Member(
     name="popularity",
     state=Popularity,
     columns=tuple(f"popular, half-life {{half_lives[{h}]:g}}{{unit}}" for h in range(HALF_LIVES)),
+    says="log2 of the item's recent count over that of the most popular item, at each of five half-lives",
+    offers="the 100 most popular of each half-life",
     weights=(0.2,) * HALF_LIVES,
     propose=propose,
     score=score,
