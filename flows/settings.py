@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,6 +23,7 @@ from flows.formats.file_format import FileOptions
 from flows.formats.times import TimeFormat, TimeUnit
 from flows.kafka.client_settings import RESERVED, as_text
 from flows.kafka.token_command import TokenCommand
+from flows.kafka.topics import TopicChoice
 from flows.monitoring.logging_setup import LogFormat
 from flows.presets import UNKNOWN, Domain, DomainSource
 from flows.setting_fields import RENAMED, Setting, setting, setting_of
@@ -42,6 +43,11 @@ OTHER_VARIABLES: Final = ("CONFIG", "DATA", "SERVE_", "TEST_", "FUZZ_")
 
 class SettingsError(UsageError):
     """Settings cannot be used. The message says which, what was expected, and what came unless it may be secret."""
+
+
+def _joined(topics: Any) -> Any:
+    """Take a list of topics as one text."""
+    return ",".join(map(str, topics)) if isinstance(topics, list) else topics
 
 
 class Settings(BaseSettings):
@@ -229,7 +235,13 @@ class Settings(BaseSettings):
     )
     input_topic: Annotated[
         str,
-        setting("kafka", "Topic of the events. It must exist: `freshrank feed` creates it, `freshrank run` does not."),
+        BeforeValidator(_joined),
+        setting(
+            "kafka",
+            "Topic of the events, several of them, or a pattern: `^shop[.].*`. It must exist: `freshrank feed` creates "
+            "it, `freshrank run` does not.",
+            see="docs/kafka.md",
+        ),
     ] = "events"
     output_topic: Annotated[str, setting("kafka", "Compacted topic of the lists. Its key is the user.")] = "lists"
     dead_letter_topic: Annotated[str, setting("kafka", "Topic of the records that cannot be used.")] = "rejects"
@@ -352,6 +364,17 @@ class Settings(BaseSettings):
     def _zone_exists(cls, zone: str) -> str:
         TimeFormat(zone=zone)
         return zone
+
+    @field_validator("input_topic")
+    @classmethod
+    def _names_topics(cls, text: str) -> str:
+        TopicChoice(text)
+        return text
+
+    @property
+    def topics(self) -> TopicChoice:
+        """The input topics."""
+        return TopicChoice(self.input_topic)
 
     @property
     def told(self) -> list[tuple[str, FileOptions]]:

@@ -23,10 +23,18 @@ from flows.job.preflight import inspect_job
 from flows.job.resend import resend as resend_letters
 from flows.job.run import run as run_job
 from flows.kafka.errors import secrets_in
+from flows.kafka.start_offsets import BeginFrom
 from flows.kafka.topic_range import Range
 from flows.monitoring.logging_setup import set_up_logging
+from flows.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+
+def _one_topic(settings: Settings, option: str) -> str:
+    if settings.topics.main is None:
+        raise UsageError(f"`input_topic` is a pattern ({settings.input_topic}): name one topic with {option}.")
+    return settings.topics.main
 
 
 @with_settings("bootstrap")
@@ -43,16 +51,28 @@ def record(
     """Write what a topic holds to a file, a record a line, to be replayed."""
     settings = settings_of(config, **given)
     wanted = Range(moment("--since", since), moment("--until", until), first, end)
-    say(record_topic(settings, topic or settings.input_topic, wanted, recording))
+    say(record_topic(settings, topic or _one_topic(settings, "--topic"), wanted, recording))
 
 
 @with_settings(*OF_A_JOB)
 def run(
     given: GivenSettings,
     config: Config = None,
-    stop_at_end: Annotated[bool, typer.Option(help="Stop where the input topic ends now.")] = False,
+    stop_at_end: Annotated[bool, typer.Option(help="Stop where the input topics end now.")] = False,
+    from_group: Annotated[bool, typer.Option("--from-group", help="Begin at the group's offsets, this once.")] = False,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Begin at the first record, this once.")] = False,
+    from_state: Annotated[
+        bool, typer.Option("--from-state", help="Begin at the recovery state, whatever the group's offsets, this once.")
+    ] = False,
 ) -> None:
     """Run the job: Kafka in, Kafka out, until stopped."""
+    chosen: list[BeginFrom] = []
+    chosen += ["group"] if from_group else []
+    chosen += ["start"] if from_start else []
+    chosen += ["state"] if from_state else []
+    if len(chosen) > 1:
+        raise UsageError("expected one of --from-group, --from-start and --from-state; got several. Choose one.")
+    begin_from = chosen[0] if chosen else None
     settings = settings_of(config, **given)
     set_up_logging(settings.log_format, secrets_in(settings.client()))
     found = inspect_job(settings)
@@ -61,7 +81,7 @@ def run(
     for warning in found.warnings:
         logger.warning("%s", warning)
     warm_up_kernels(settings)
-    run_job(settings, stop_at_end)
+    run_job(settings, stop_at_end, begin_from)
 
 
 @with_settings("bootstrap", "input_topic")
@@ -80,10 +100,11 @@ def feed(
 ) -> None:
     """Write a recorded log into the input topic, for the job to read."""
     settings = settings_of(config, **given)
-    fed = feed_log(log, settings, settings.input_topic, rate, told, if_empty=if_empty)
-    said = f"{fed.delivered:,} events are in {settings.input_topic}; {fed.rejected:,} records were no events."
+    topic = _one_topic(settings, "FRESHRANK_INPUT_TOPIC")
+    fed = feed_log(log, settings, topic, rate, told, if_empty=if_empty)
+    said = f"{fed.delivered:,} events are in {topic}; {fed.rejected:,} records were no events."
     if fed.skipped:
-        said = f"{settings.input_topic} has held events before: nothing is fed."
+        said = f"{topic} has held events before: nothing is fed."
     console.print(said, highlight=False)
 
 

@@ -72,7 +72,7 @@ class GivenLog:
 def record_topic(settings: Settings, topic: str, wanted: Range, path: Path) -> str:
     """Record a range of a topic, and return a sentence that says what was written."""
     check_recording(path)
-    require_brokers(settings, {"input_topic": topic})
+    require_brokers(settings, {"input_topic": [topic]})
     count = record(topic, read_range(settings.client(), topic, wanted), path)
     return f"{count:,} records of {topic} are in {path}. Replay it again: freshrank replay {path}"
 

@@ -16,6 +16,7 @@ from flows.kafka.lag import Lag
 from flows.kafka.outage import OutagePolicy
 from flows.kafka.sink import KafkaSink, OversizeFallback
 from flows.kafka.source import KafkaSource
+from flows.kafka.start_offsets import BeginFrom
 from flows.monitoring.counters import Counters
 from flows.monitoring.http_server import served
 from flows.monitoring.logging_setup import set_up_logging
@@ -41,7 +42,10 @@ class KafkaConnections(Connections):
 
 
 def kafka_connections(
-    settings: Settings, stop: threading.Event | None = None, stop_at_end: bool = False
+    settings: Settings,
+    stop: threading.Event | None = None,
+    stop_at_end: bool = False,
+    begin_from: BeginFrom | None = None,
 ) -> KafkaConnections:
     """Connect a flow to Kafka topics.
 
@@ -49,6 +53,7 @@ def kafka_connections(
         settings: The brokers, topics and group.
         stop: Ends the flow when it is set.
         stop_at_end: End where the topic ended when the flow began.
+        begin_from: Where to begin, if the operator has chosen.
     """
     client = settings.client()
     reading = {**client, "group.id": settings.group, "auto.offset.reset": settings.start}
@@ -61,6 +66,8 @@ def kafka_connections(
         stop_at_end=stop_at_end,
         patience=patience,
         lost=settings.lost_offsets,
+        begin_from=begin_from,
+        expects_state=settings.recovery is not None,
     )
     counters = Counters()
     watched = WatchedSource(reader, counters, settings.max_reject_rate)
@@ -112,7 +119,7 @@ def gather(settings: Settings, connections: KafkaConnections) -> MetricSources:
         watched=connections.watched,
         info={"version": _version(), "model": settings.model_info.version, "input_topic": settings.input_topic},
         weights=connections.weights,
-        lags=Lag(settings.client(), settings.input_topic, connections.watched.positions),
+        lags=Lag(settings.client(), connections.watched.positions),
         writers=connections.writers,
         skipped=connections.reader.skipped,
         state=None if settings.recovery is None else settings.recovery / "state",

@@ -68,11 +68,11 @@ def feed(
     batch = BATCH if rate is None else max(1, min(BATCH, int(rate / BATCHES_A_SECOND)))
     opened = open_log(log, told=[*told, *settings.told], batch_size=batch)
     client = settings.client()
-    require_brokers(settings, {"input_topic": topic}, may_be_missing=True)
+    require_brokers(settings, {"input_topic": [topic]}, may_be_missing=True)
     if settings.create_topics:
         size = {"partitions": settings.partitions, "replication": settings.replication}
         create_topic(client, topic, compacted=False, **size)
-        require_brokers(settings, {"input_topic": topic})
+        require_brokers(settings, {"input_topic": [topic]})
     if if_empty and not _is_empty(client, topic):
         return Fed(0, 0, skipped=True)
     sink, rejected = KafkaSink(client, topic), 0

@@ -1,10 +1,11 @@
 """Checks before a job starts: settings, brokers, topics and rights."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from flows.errors import UsageError
 from flows.kafka.acls import RequiredAcl, Right, missing_rights
-from flows.kafka.admin import create_topic
+from flows.kafka.admin import connect, create_topic
 from flows.kafka.probe import cleanup_policies, probe
 from flows.settings import Settings
 
@@ -25,9 +26,9 @@ def inspect_job(settings: Settings) -> Findings:
     """
     if faults := topic_faults(settings):
         return Findings(faults, [])
-    topics = {"input_topic": settings.input_topic}
+    topics = {"input_topic": settings.topics.names}
     if not settings.create_topics:
-        topics |= {"output_topic": settings.output_topic, "dead_letter_topic": settings.dead_letter_topic}
+        topics |= {"output_topic": [settings.output_topic], "dead_letter_topic": [settings.dead_letter_topic]}
     client = settings.client()
     if faults := probe(client, topics):
         return Findings(faults, [])
@@ -37,15 +38,21 @@ def inspect_job(settings: Settings) -> Findings:
 
 def topic_faults(settings: Settings) -> list[str]:
     """Say which topics are named twice. A topic that is both read and written is a ring: it never ends."""
-    faults = []
-    roles = {name: getattr(settings, name) for name in ("input_topic", "output_topic", "dead_letter_topic")}
-    for name, other, harm in (
-        ("output_topic", "input_topic", "the job would read its own lists as events"),
-        ("dead_letter_topic", "input_topic", "each rejected record would be read and rejected again, without end"),
-        ("dead_letter_topic", "output_topic", "readers of lists would read dead letters"),
+    lists, letters, faults = settings.output_topic, settings.dead_letter_topic, []
+    for name, topic, harm in (
+        ("output_topic", lists, "the job would read its own lists as events"),
+        ("dead_letter_topic", letters, "each rejected record would be read and rejected again, without end"),
     ):
-        if roles[name] == roles[other]:
-            faults.append(f"`{name}` and `{other}` are both {roles[name]!r}: {harm}. Give one of them another topic.")
+        if settings.topics.matches(topic):
+            faults.append(
+                f"`{name}` is {topic!r}, and `input_topic` ({settings.input_topic}) reads that topic: {harm}. Change"
+                " one of them."
+            )
+    if lists == letters:
+        faults.append(
+            f"`dead_letter_topic` and `output_topic` are both {lists!r}: readers of lists would read dead letters. Give"
+            " one of them another topic."
+        )
     return faults
 
 
@@ -59,7 +66,7 @@ def require_distinct_topics(settings: Settings) -> None:
         raise UsageError("\n".join(faults))
 
 
-def require_brokers(settings: Settings, topics: dict[str, str], *, may_be_missing: bool = False) -> None:
+def require_brokers(settings: Settings, topics: Mapping[str, Sequence[str]], *, may_be_missing: bool = False) -> None:
     """Refuse to go on where brokers do not answer or topics are missing.
 
     Args:
@@ -74,24 +81,36 @@ def require_brokers(settings: Settings, topics: dict[str, str], *, may_be_missin
         raise UsageError("\n".join(faults))
 
 
+def input_topics(settings: Settings) -> list[str]:
+    """Return the input topics, those that match a pattern as the brokers have them now.
+
+    Raises:
+        KafkaJobError: A pattern is given, and no broker answers.
+    """
+    choice = settings.topics
+    return choice.names or choice.among(connect(settings.client(), 10.0)[1].topics)
+
+
 def _policy_findings(settings: Settings) -> Findings:
-    names = (settings.input_topic, settings.dead_letter_topic, settings.output_topic)
-    policies = cleanup_policies(settings.client(), names)
-    events, letters, lists = (policies.get(name) for name in names)
+    inputs, names = input_topics(settings), (settings.dead_letter_topic, settings.output_topic)
+    policies = cleanup_policies(settings.client(), [*inputs, *names])
+    letters, lists = (policies.get(name) for name in names)
     found = Findings([], [])
-    if events is not None and "compact" in events and not settings.compacted_input:
-        found.faults.append(
-            f"Topic {names[0]!r} (`input_topic`) has cleanup.policy={events}: the brokers keep only the newest event of"
-            " each key, so older events are lost. Set it to delete, or accept the loss: set `compacted_input` to true."
-        )
+    for topic in [] if settings.compacted_input else inputs:
+        if "compact" in (policy := policies.get(topic, "")):
+            found.faults.append(
+                f"Topic {topic!r} (`input_topic`) has cleanup.policy={policy}: the brokers keep only the newest event"
+                " of each key, so older events are lost. Set it to delete, or accept the loss: set `compacted_input`"
+                " to true."
+            )
     if letters is not None and "compact" in letters:
         found.faults.append(
-            f"Topic {names[1]!r} (`dead_letter_topic`) has cleanup.policy={letters}: the brokers keep only the newest"
+            f"Topic {names[0]!r} (`dead_letter_topic`) has cleanup.policy={letters}: the brokers keep only the newest"
             " dead letter of each key. Set it to delete, or change `dead_letter_topic`."
         )
     if lists is not None and "compact" not in lists:
         found.warnings.append(
-            f"Topic {names[2]!r} (`output_topic`) has cleanup.policy={lists}: lists of users who are away are removed"
+            f"Topic {names[1]!r} (`output_topic`) has cleanup.policy={lists}: lists of users who are away are removed"
             " when its retention ends. Set it to compact, which keeps the newest list of each user."
         )
     return found
@@ -99,7 +118,7 @@ def _policy_findings(settings: Settings) -> Findings:
 
 def _needs(settings: Settings) -> tuple[list[RequiredAcl], RequiredAcl]:
     topics = [
-        RequiredAcl("input_topic", settings.input_topic, Right.READ),
+        *(RequiredAcl("input_topic", topic, Right.READ) for topic in input_topics(settings)),
         RequiredAcl("output_topic", settings.output_topic, Right.WRITE),
         RequiredAcl("dead_letter_topic", settings.dead_letter_topic, Right.WRITE),
     ]

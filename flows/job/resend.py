@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, Producer
 
 from flows.formats.dead_letters import LARGE_LIST, DeadLetter
 from flows.job.decoder import decoder_of
-from flows.job.preflight import require_brokers, require_distinct_topics
+from flows.job.preflight import input_topics, require_brokers, require_distinct_topics
 from flows.kafka.admin import partitions
 from flows.kafka.errors import SILENCE_STDERR, Config, ask, trouble
 from flows.kafka.sink import PRODUCER_DEFAULTS
@@ -84,7 +84,7 @@ def resend(
         UsageError: A topic has two roles, or the brokers or the topics cannot be reached.
     """
     require_distinct_topics(settings)
-    require_brokers(settings, {"input_topic": settings.input_topic, "dead_letter_topic": settings.dead_letter_topic})
+    require_brokers(settings, {"input_topic": settings.topics.names, "dead_letter_topic": [settings.dead_letter_topic]})
     client, done, only = settings.client(), Resent(), set(reasons)
     sent_before = set(_ledger(client, settings.dead_letter_topic))
     is_good = (lambda letter: True) if anyway else _judge(settings, done)
@@ -125,7 +125,7 @@ def _letters(
         letter, place = DeadLetter.of(raw), (raw.partition, raw.offset)
         if reasons and letter.reason not in reasons:
             continue
-        if letter.topic != settings.input_topic or letter.reason == LARGE_LIST:
+        if not settings.topics.matches(letter.topic) or letter.reason == LARGE_LIST:
             done.other += 1
         elif letter.is_cut:
             done.cut += 1
@@ -154,7 +154,7 @@ class _Sender:
     def __init__(self, client: Config, settings: Settings) -> None:
         self.client = client
         self.letters = settings.dead_letter_topic
-        self.counts = {settings.input_topic: len(partitions(client, settings.input_topic))}
+        self.counts = {topic: len(partitions(client, topic)) for topic in input_topics(settings)}
         self.doing = f"sending dead letters of topic {self.letters!r} again"
         name = f"{settings.group}-resend"
         given: dict[str, Any] = {**SILENCE_STDERR, **PRODUCER_DEFAULTS, **client, "transactional.id": name}

@@ -13,6 +13,7 @@ from flows.engine import run_flow
 from flows.job.connections import kafka_connections, serve_metrics
 from flows.job.preflight import make_topics, require_distinct_topics
 from flows.kafka.output_positions import last_answered
+from flows.kafka.start_offsets import BeginFrom
 from flows.monitoring.counters import Counters
 from flows.pipeline import build_flow
 from flows.settings import Settings
@@ -24,17 +25,20 @@ SAY_SECONDS = 30.0
 """Time between two lines that say how far the job is."""
 
 
-def run(settings: Settings, stop_at_end: bool = False) -> Counters:
+def run(settings: Settings, stop_at_end: bool = False, begin_from: BeginFrom | None = None) -> Counters:
     """Run the job until a signal stops it, and return what it did.
 
     Args:
         settings: Everything.
-        stop_at_end: End where the input topic ended when the job began.
+        stop_at_end: End where the input topics ended when the job began.
+        begin_from: Where to begin, if the operator has chosen: at the recovery state, at the group's offsets, or at the
+            first record.
 
     Raises:
         KafkaJobError: What it needs of Kafka is not there.
         UsageError: A topic is both read and written.
         PortError: Metrics cannot be served where the settings say.
+        StartError: The recovery directory is empty though the group has read, or the group's offsets were changed.
         RecoveryError: The recovery directory cannot be used.
         TooManyRejectsError: More records are rejected than the settings allow.
     """
@@ -43,10 +47,10 @@ def run(settings: Settings, stop_at_end: bool = False) -> Counters:
     job = {
         "model": settings.model,
         "repeats": settings.repeats,
-        "input": settings.input_topic,
+        "input": settings.topics.main or settings.topics.text,
     }
     with stopped_by_signals() as stop, recovery_in(settings.recovery, job) as recovery:
-        connections = kafka_connections(settings, stop, stop_at_end)
+        connections = kafka_connections(settings, stop, stop_at_end, begin_from)
         if recovery is not None:
             connections.store = recovery.store
         else:

@@ -19,7 +19,6 @@ RESERVED: Final[Mapping[str, str]] = {
     "auto.commit.interval.ms": _COMMITS,
     "enable.auto.offset.store": _COMMITS,
     "enable.partition.eof": "the job needs it to measure its lag. Leave it out.",
-    "statistics.interval.ms": "the job needs it to notice new partitions. Leave it out.",
     "transactional.id": "the job writes at least once, without transactions. Leave it out.",
     **dict.fromkeys(
         ("error_cb", "log_cb", "stats_cb", "throttle_cb", "oauth_cb", "on_commit", "on_delivery", "logger"), _CALLBACK

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -12,7 +12,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.kafka.errors import SILENCE_STDERR, Config, KafkaJobError, ask, trouble
 from flows.kafka.outage import ErrorCallback, OutagePolicy
-from flows.kafka.start_offsets import StartOffsets
+from flows.kafka.partition_buffer import PartitionBuffer, TimeMerge
+from flows.kafka.position import Place, Position, name_of
+from flows.kafka.start_offsets import OUR_MARK, Committed, StartOffsets
+from flows.kafka.topic_ids import TopicIds
+from flows.kafka.topics import TopicChoice
 from flows.messages import Raw
 
 logger = logging.getLogger(__name__)
@@ -21,6 +25,10 @@ _SECONDS = 10.0
 """How long a question to the brokers may take before the flow runs."""
 _CLOSE_SECONDS = 2.0
 """How long the last commit may take."""
+_LIST_SECONDS = 1.0
+"""How long a look for new topics may take while the flow runs."""
+_FETCHED = 1_000
+"""Records fetched at once while a partition is waited for."""
 _DEFAULTS: dict[str, Any] = {
     **SILENCE_STDERR,
     "topic.metadata.refresh.interval.ms": 30_000,
@@ -28,86 +36,74 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-class PartitionBuffer:
-    """One partition's records that were fetched and not yet taken.
-
-    Args:
-        number: The partition.
-        position: Offset of the next record to take.
-        end: Offset at which reading ends; None: never.
-    """
-
-    def __init__(self, number: int, position: int, end: int | None) -> None:
-        self.number = number
-        self.position = position
-        self.end = end
-        self.buffer: list[Raw] = []
-        self.reached = position
-        """Where the log was last seen to end: transactions leave offsets there that no record fills."""
-
-    @property
-    def next(self) -> int:
-        """Offset of the next record to fetch."""
-        return self.buffer[-1].offset + 1 if self.buffer else max(self.position, self.reached)
-
-    def take(self) -> list[Raw]:
-        """Return the records, and move on behind them."""
-        batch, self.position, self.buffer = self.buffer, self.next, []
-        return batch
-
-
 class Reader:
-    """A consumer and the shares it fetches for.
+    """A consumer and the partitions it fetches for.
+
+    A reader that reads every partition, and more than one, merges them by time: then its first partition hosts all
+    others, so that one call of the engine returns records of all of them.
 
     Args:
         config: librdkafka consumer settings.
-        topic: The topic to read.
-        numbers: The topic's partitions; some may be other readers'.
+        topics: Which topics to read.
+        places: Their partitions; some may be other readers'.
         rule: Finds where each begins; it is given what the group has committed.
         patience: How long to wait for brokers.
-        batch_size: Records taken at once, over all shares.
+        batch_size: Records taken at once, over all partitions.
         idle_seconds: How long to wait for a record where there is none.
-        stop_at_end: End each share where its partition ends now.
+        stop_at_end: End each partition where it ends now.
+        expects_state: There is a recovery directory: an empty one is not begun with in silence.
 
     Raises:
-        KafkaTrouble: From every method: what it needs of Kafka is not there.
+        KafkaJobError: From every method: what it needs of Kafka is not there.
+        StartError: It is not clear where to begin.
     """
 
     def __init__(
         self,
         config: Config,
-        topic: str,
-        numbers: list[int],
+        topics: TopicChoice,
+        places: list[Place],
         rule: StartOffsets,
         patience: OutagePolicy,
         batch_size: int,
         idle_seconds: float,
         stop_at_end: bool,
+        expects_state: bool = False,
     ) -> None:
         self.config = config
-        self.topic = topic
-        self.numbers = numbers
+        self.topics = topics
+        self.places = places
         self.rule = rule
         self.batch_size = batch_size
         self.idle_seconds = idle_seconds
         self.stop_at_end = stop_at_end
+        self.merge: TimeMerge | None = None
+        """Merges the partitions, once it is known that this reader has them all."""
+        self.host: Place | None = None
+        """The partition whose state holds the offsets of all, where they are merged."""
         self.buffered = 0
         self.idle_calls = 0
         """Calls in a row that had nothing to give."""
         self.parts = 0
         """How many partitions the engine asks in turn."""
-        self.adopted: list[PartitionBuffer] = []
-        """Partitions that were added while the job runs, for whoever asks first."""
-        self._shares: dict[int, PartitionBuffer] = {}
-        self._handed: dict[int, int] = {}
-        self._unassigned: dict[int, TopicPartition] = {}
-        self._final: dict[int, int] = {}
-        self._known = set(numbers)
-        self._new: set[int] = set()
+        self.foreign: dict[Place, int] = {}
+        """Offsets that the group had when the job began, and that the job had not committed."""
+        self._shares: dict[Place, PartitionBuffer] = {}
+        self._by_number: dict[int, PartitionBuffer] | None = {} if topics.is_one else None
+        self._handed: dict[Place, Position] = {}
+        self._opened: set[Place] = set()
+        self._is_resumed = False
+        self._is_checked = not expects_state
+        self._unassigned: dict[Place, TopicPartition] = {}
+        self._final: dict[Place, int] = {}
+        self._known = set(places)
+        self._new: set[Place] = set()
+        self._look_is_due = False
         self._unanswered = 0
-        self._leaderless: dict[int, float] = {}
+        self._leaderless: dict[Place, float] = {}
         """Since when each partition has had no leader."""
-        self._watch = ErrorCallback(config, f"reading topic {topic!r}", patience)
+        self._doing = f"reading topic {topics.text!r}"
+        self._watch = ErrorCallback(config, self._doing, patience)
         settings: dict[str, Any] = {
             # The statistics name a topic's partitions, new ones too, and say which brokers are there.
             "statistics.interval.ms": max(100, int(min(30.0, patience.seconds / 4) * 1000)),
@@ -116,13 +112,13 @@ class Reader:
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",  # the rule resolves it; no later jump may pass silently
-            "enable.partition.eof": stop_at_end,
+            "enable.partition.eof": True,  # tells where the log ends behind what a transaction leaves there
             "error_cb": self._watch,
             "on_commit": self._on_commit,
             "stats_cb": self._statistics,
         }
-        every = [TopicPartition(topic, number) for number in numbers]
-        doing = f"opening topic {topic!r}"
+        every = [TopicPartition(*place) for place in places]
+        doing = f"opening topic {topics.text!r}"
         self._consumer = ask(config, doing, lambda: Consumer(settings))
         try:
             answers = ask(config, doing, lambda: self._consumer.committed(every, timeout=_SECONDS))
@@ -136,41 +132,72 @@ class Reader:
         for each in answers:
             if each.error is not None:
                 raise trouble(config, f"asking for the offsets of group {rule.group!r}", each.error)
-        rule.committed = {each.partition: each.offset for each in answers}
+        rule.committed = {(each.topic, each.partition): Committed(each.offset, each.metadata or "") for each in answers}
+        found = {place: each for place, each in rule.committed.items() if each.offset >= 0 and not each.is_ours}
+        self.foreign = {place: each.offset for place, each in found.items()}
+        self.topic_ids = TopicIds(config)
+        rule.topic_ids = self.topic_ids.fetch({topic for topic, _ in places})
 
-    def open(self, number: int, resume: int | None, handed: Mapping[int, int]) -> PartitionBuffer:
+    def open(self, place: Place, saved: Position | None) -> PartitionBuffer:
         """Begin a partition.
 
         Args:
-            number: The partition.
-            resume: Its offset in the recovery state, if it is there.
-            handed: Offsets in the recovery state of partitions that this one's host had adopted.
+            place: The partition.
+            saved: Its recovery state, if there is one, with the offsets of those that it hosted.
         """
-        for other, offset in handed.items():
-            if other in self._shares:
-                self._begin(other, offset)
-            else:
-                self._handed[other] = offset
         self.parts += 1
-        return self._begin(number, self._handed.pop(number, resume))
+        self._opened.add(place)
+        if saved is not None:
+            self._is_resumed = True
+            for other in saved.offsets.keys() - {place}:
+                if other in self._shares:
+                    self._begin(other, saved)
+                else:
+                    self._handed[other] = saved
+        saved = self._handed.pop(place, saved)
+        return self._begin(place, saved if saved is not None and place in saved.offsets else None)
+
+    def hosts(self, place: Place) -> bool:
+        """Say whether another partition gives this one's records."""
+        return self.host is not None and self.host != place
+
+    def check_state(self) -> None:
+        """Refuse to begin with an empty state where the group has read: to be called when all partitions are open."""
+        if not self._is_checked:
+            self.rule.check_state(self._is_resumed)
+            self._is_checked = True
+
+    def shares(self) -> list[PartitionBuffer]:
+        """Return what is held of all partitions."""
+        return list(self._shares.values())
+
+    def position(self, shares: Iterable[PartitionBuffer]) -> Position:
+        """Return where these partitions are, as the engine is to keep it."""
+        offsets = {share.place: share.settled for share in shares}
+        ids = {topic: known for topic, known in self.topic_ids.known.items() if any(topic == at[0] for at in offsets)}
+        foreign = {place: at for place, at in self.foreign.items() if place in offsets}
+        return Position(offsets, ids, foreign, frozenset(offsets.keys() - self._opened))
 
     def fill(self) -> None:
-        """Fetch once for all shares; wait only where one whole round of calls has found nothing.
+        """Fetch once for all partitions; wait only where one whole round of calls has found nothing.
 
         To wait any sooner would hold up the records that another partition has just given to the flow.
         """
-        if self._unassigned or self._new:
+        if self._unassigned or self._new or self._look_is_due:
             self._assign()
-        messages = self._consumer.consume(self.batch_size, 0)
+        merge, batch_size = self.merge, self.batch_size
+        messages = self._consumer.consume(batch_size if merge is None else max(batch_size, _FETCHED), 0)
         if not messages and self.idle_calls and self.idle_calls % self.parts == 0:
             # Unlike `consume`, `poll` returns with the first record.
             first = self._consumer.poll(self.idle_seconds)
             messages = [] if first is None else [first]
         self._watch.check()
-        topic, shares = self.topic, self._shares
+        shares, numbered = self._shares, self._by_number
         for message in messages:
             number, offset = message.partition(), message.offset()
-            share = shares.get(-1 if number is None else number)
+            if number is None:
+                number = -1
+            share = shares.get((message.topic() or "", number)) if numbered is None else numbered.get(number)
             if (error := message.error()) is not None:
                 self._failed(error, share, offset)
             elif share is None or offset is None:
@@ -178,29 +205,58 @@ class Reader:
             elif share.end is not None and offset >= share.end:
                 share.reached = share.end
             else:
-                share.buffer.append(Raw(topic, share.number, offset, message.value(), message))
+                raw = Raw(share.place[0], number, offset, message.value(), message)
+                if merge is None:
+                    share.buffer.append(raw)
+                else:
+                    merge.add(share, raw)
                 self.buffered += 1
         if self.buffered:
             self._watch.answered()
         else:
             self._watch.check_patience()
 
-    def commit(self, offsets: Mapping[int, int]) -> None:
+    def take(self, shares: list[PartitionBuffer]) -> list[Raw]:
+        """Return the next records of these partitions: of one of them, or of all in order of time."""
+        batch: list[Raw] = []
+        if self.merge is not None:
+            batch = self.merge.take(self.batch_size, self._leaderless)
+        else:
+            for share in shares:
+                if batch := share.take():  # a batch is of one partition
+                    break
+        self.buffered -= len(batch)
+        self.idle_calls = 0 if batch else self.idle_calls + 1
+        return batch
+
+    def commit(self, offsets: Mapping[Place, int]) -> None:
         """Tell the group, without waiting for its answer."""
+        known = self.topic_ids.known
+        at = [
+            TopicPartition(*place, offset, metadata=f"{OUR_MARK} {known.get(place[0], '')}".rstrip())
+            for place, offset in offsets.items()
+        ]
         try:
             self._unanswered += 1
-            self._consumer.commit(offsets=self._positions(offsets), asynchronous=True)
+            self._consumer.commit(offsets=at, asynchronous=True)
         except KafkaException as error:
             self._on_commit(error.args[0], [])
 
-    def release(self, number: int, final: int | None) -> None:
+    def release(self, share: PartitionBuffer, final: int | None) -> None:
         """Stop fetching for a partition; `final` is its last snapshot, if there was one."""
-        self.buffered -= len(self._shares.pop(number).buffer)
+        place = share.place
         if final is not None:
-            self._final[number] = final
+            self._final[place] = max(final, self._final.get(place, 0))
+        if self._shares.pop(place, None) is None:
+            return  # released by its host, or by itself
+        self.buffered -= len(share.buffer)
+        if self.merge is not None:
+            self.merge.drop(share)
+        if self._by_number is not None:
+            self._by_number.pop(place[1], None)
         with suppress(KafkaException):  # the engine aborts the process where a `close` raises after another failure
-            if self._unassigned.pop(number, None) is None:
-                self._consumer.incremental_unassign([TopicPartition(self.topic, number)])
+            if self._unassigned.pop(place, None) is None:
+                self._consumer.incremental_unassign([TopicPartition(*place)])
 
     def close(self) -> None:
         """Commit the last snapshots and hang up."""
@@ -210,51 +266,77 @@ class Reader:
         while self._unanswered and time.monotonic() < deadline:
             self._consumer.poll(0.02)
         if self._unanswered:
-            logger.warning("the last offsets of topic %r are not committed: no broker answers", self.topic)
+            logger.warning("the last offsets of topic %r are not committed: no broker answers", self.topics.text)
         self._consumer.close()
 
-    def _positions(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
-        return [TopicPartition(self.topic, number, offset) for number, offset in offsets.items()]
-
-    def _begin(self, number: int, resume: int | None, *, is_new: bool = False) -> PartitionBuffer:
-        low, high = self._ends(number)
-        start = self.rule.begin(number, resume, low, high, is_new=is_new)
+    def _begin(self, place: Place, saved: Position | None, *, is_new: bool = False) -> PartitionBuffer:
+        low, high = self._ends(place)
+        start = self.rule.begin(place, saved, low, high, is_new=is_new)
         # Assigned when all are open: a broker that holds a fetch until records come answers nothing else.
-        self._unassigned[number] = TopicPartition(self.topic, number, start)
-        share = self._shares.setdefault(number, PartitionBuffer(number, start, high if self.stop_at_end else None))
+        self._unassigned[place] = TopicPartition(*place, start)
+        end = high if self.stop_at_end else None
+        share = self._shares.setdefault(place, PartitionBuffer(place, start, end, high))
         share.position = share.reached = start
+        if self._by_number is not None:
+            self._by_number[place[1]] = share
+        if self.merge is not None:
+            self.merge.watch(share)
         return share
 
     def _assign(self) -> None:
-        if self._handed:
-            numbers = ", ".join(map(str, sorted(self._handed)))
+        self._look_for_topics()
+        if lost := [name_of(place) for place, saved in sorted(self._handed.items()) if place in saved.adopted]:
             raise KafkaJobError(
-                f"topic {self.topic!r}: the recovery state of another partition holds the offsets of {numbers}, which"
-                " this worker does not read. Run the job once with one worker, then with as many as you like."
+                f"topic {self.topics.text!r}: the recovery state of another partition holds the offsets of"
+                f" {', '.join(lost)}, which this worker does not read. Run the job once with one worker, then with as"
+                " many as you like."
             )
+        self._handed.clear()  # the other workers have these offsets in the states of their own partitions
         new, self._new = sorted(self._new), set()
-        if new and (self.stop_at_end or len(self.numbers) > self.parts):
-            numbers = ", ".join(map(str, new))
-            logger.warning("topic %r has new partitions: %s. Restart to read them.", self.topic, numbers)
+        if new and (self.stop_at_end or len(self.places) > self.parts):
+            logger.warning("there are new partitions: %s. Restart to read them.", ", ".join(map(name_of, new)))
         elif new:
-            self.adopted += [self._begin(number, None, is_new=True) for number in new]
+            self.topic_ids.fetch({topic for topic, _ in new})
+            for place in new:
+                self._begin(place, None, is_new=True)
+        if self.merge is None and len(self._shares) > 1 and self.parts == len(self.places):
+            self.merge, self.host = TimeMerge(self._known_end), min(self._opened)
+            for share in self._shares.values():
+                self.merge.watch(share)
         self._consumer.incremental_assign(list(self._unassigned.values()))
         self._unassigned.clear()
 
-    def _ends(self, number: int) -> tuple[int, int]:
+    def _look_for_topics(self) -> None:
+        """Find topics that match a pattern since the job began."""
+        if not self._look_is_due:
+            return
+        self._look_is_due = False
+        with suppress(KafkaException):  # no broker answers: there is another look
+            listed = self._consumer.list_topics(timeout=_LIST_SECONDS).topics
+            found = {(topic, number) for topic in self.topics.among(listed) for number in listed[topic].partitions}
+            self._new |= found - self._known
+            self._known |= found
+
+    def _ends(self, place: Place) -> tuple[int, int]:
         """The offset of the first record that the partition holds, and that of the next to come."""
-        where, doing = TopicPartition(self.topic, number), f"asking for the offsets of {self.topic}/{number}"
-        request = partial(self._consumer.get_watermark_offsets, where, timeout=_SECONDS)
+        doing = f"asking for the offsets of {name_of(place)}"
+        request = partial(self._consumer.get_watermark_offsets, TopicPartition(*place), timeout=_SECONDS)
         return ask(self.config, doing, request)
+
+    def _known_end(self, place: Place) -> int:
+        return self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)[1]
 
     def _failed(self, error: KafkaError, share: PartitionBuffer | None, offset: int | None) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
+            self._watch.answered()
             if share is not None:
                 share.reached = offset or 0
+                share.goal = min(share.goal, share.reached)
         elif error.code() == KafkaError._AUTO_OFFSET_RESET and share is not None:
-            share.reached = self.rule.go_on(share.number, share.next, "reading on", *self._ends(share.number))
-            self._consumer.incremental_unassign([TopicPartition(self.topic, share.number)])
-            self._consumer.incremental_assign([TopicPartition(self.topic, share.number, share.reached)])
+            place = share.place
+            share.reached = self.rule.go_on(place, share.next, "reading on", *self._ends(place))
+            self._consumer.incremental_unassign([TopicPartition(*place)])
+            self._consumer.incremental_assign([TopicPartition(*place, share.reached)])
         else:
             self._watch(error)
             self._watch.check()
@@ -263,25 +345,39 @@ class Reader:
         self._unanswered -= 1
         failed = error or next((each.error for each in offsets if each.error), None)
         if failed is not None:
-            said = trouble(self.config, f"committing offsets of topic {self.topic!r}", failed)
+            said = trouble(self.config, f"committing offsets of topic {self.topics.text!r}", failed)
             self._watch.patience.say(f"{said} Lag monitors are behind until a commit succeeds.")
+        else:
+            for each in offsets:
+                self.foreign.pop((each.topic, each.partition), None)
 
     def _statistics(self, text: str) -> None:
         seen = orjson.loads(text)
         if any(broker["state"] == "UP" for broker in seen["brokers"].values()):
             self._watch.answered()
-        states = seen["topics"].get(self.topic, {}).get("partitions", {})
-        self._check_leaders({number for number in self._shares if _has_no_leader(states.get(str(number)))})
-        new = {int(number) for number, state in states.items() if not state["unknown"]} - self._known - {-1}
+        states = {
+            (topic, int(number)): state
+            for topic, each in seen["topics"].items()
+            for number, state in each["partitions"].items()
+            if self.topics.matches(topic) and int(number) >= 0
+        }
+        self._check_leaders({place for place in self._shares if _has_no_leader(states.get(place))})
+        new = {place for place, state in states.items() if not state["unknown"]} - self._known
         self._known |= new
         self._new |= new
+        self._look_is_due = self.topics.pattern is not None
+        if (topic := self.topic_ids.changed()) is not None:
+            self._watch.give_up(
+                f"topic {topic!r} was deleted and made anew while the job read it: the job ends. Start it again, with"
+                " `lost_offsets` set to continue to keep the model and read the new topic from its first record."
+            )
 
-    def _check_leaders(self, leaderless: set[int]) -> None:
+    def _check_leaders(self, leaderless: set[Place]) -> None:
         """Brokers may be there, and still none of them has a partition: then it is waited for like a broker."""
         now = time.monotonic()
-        self._leaderless = {number: self._leaderless.get(number, now) for number in leaderless}
-        for number, since in self._leaderless.items():
-            said = f"{self.topic}/{number} has no leader: none of the brokers that are there holds it."
+        self._leaderless = {place: self._leaderless.get(place, now) for place in leaderless}
+        for place, since in self._leaderless.items():
+            said = f"{name_of(place)} has no leader: none of the brokers that are there holds it."
             self._watch.patience.say(f"{said} The job waits.")
             if now - since > self._watch.patience.seconds:
                 self._watch.give_up(

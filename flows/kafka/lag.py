@@ -7,10 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from flows.kafka.errors import SILENCE_STDERR, Config, trouble
+from flows.kafka.position import Place
 
 logger = logging.getLogger(__name__)
 
@@ -21,19 +22,19 @@ TIMEOUT: Final = 2.0
 class Lag:
     """Asks for the lag of every partition, over a connection of its own that is made when it is first asked.
 
+    The end of a partition is that of what the job can read: records of a transaction count when it is committed.
+
     Args:
         config: librdkafka settings with `bootstrap.servers`.
-        topic: The input topic.
-        positions: Offset of the record to come next, by partition: kept up to date by who reads.
+        positions: Offset of the record to come next, by topic and partition. Its owner keeps it up to date.
     """
 
-    def __init__(self, config: Config, topic: str, positions: Mapping[int, int]) -> None:
+    def __init__(self, config: Config, positions: Mapping[Place, int]) -> None:
         self.config = config
-        self.topic = topic
         self.positions = positions
         self._admin: AdminClient | None = None
 
-    def __call__(self) -> dict[int, int]:
+    def __call__(self) -> dict[Place, int]:
         """Return how many records each partition holds that have not been handed over.
 
         A partition whose end is not told in time is left out: better no number than an old one.
@@ -44,15 +45,22 @@ class Lag:
         if self._admin is None:
             self._admin = AdminClient({**SILENCE_STDERR, **self.config})
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        wanted = {TopicPartition(self.topic, number): latest for number in positions}
-        answers = self._admin.list_offsets(wanted, request_timeout=TIMEOUT)
-        lags: dict[int, int] = {}
+        wanted = {TopicPartition(*place): latest for place in positions}
+        is_all = self.config.get("isolation.level") == "read_uncommitted"
+        level = IsolationLevel.READ_UNCOMMITTED if is_all else IsolationLevel.READ_COMMITTED
+        answers = self._admin.list_offsets(wanted, isolation_level=level, request_timeout=TIMEOUT)
+        lags: dict[Place, int] = {}
+        has_failed = False
         for where, answer in answers.items():
             try:
                 end: int = answer.result(TIMEOUT).offset
             except (KafkaException, TimeoutError) as error:
-                doing = f"asking for the end of {self.topic}/{where.partition}"
+                doing = f"asking for the end of {where.topic}/{where.partition}"
                 logger.debug("%s", trouble(self.config, doing, error))
+                has_failed = True
                 continue
-            lags[where.partition] = max(0, end - positions[where.partition])
+            lags[where.topic, where.partition] = max(0, end - positions[where.topic, where.partition])
+        if has_failed:
+            # It keeps the leaders' epochs, and asks with old ones for ever after a broker has started again.
+            self._admin = None
         return lags

@@ -4,7 +4,7 @@ Nothing here waits longer than its timeout.
 
 import logging
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -32,13 +32,13 @@ _CONNECT_SECONDS: Final = 3.0
 
 
 def probe(
-    config: Config, topics: Mapping[str, str], timeout: float = 10.0, *, may_be_missing: bool = False
+    config: Config, topics: Mapping[str, str | Sequence[str]], timeout: float = 10.0, *, may_be_missing: bool = False
 ) -> list[str]:
     """Say what keeps these settings from working: settings that conflict, brokers that do not answer, missing topics.
 
     Args:
         config: librdkafka settings.
-        topics: Names of topics by the setting that holds them: `{"input_topic": "events"}`.
+        topics: One or several topics by the setting that names them: `{"input_topic": ["events", "items"]}`.
         timeout: Seconds after which a broker that does not answer counts as out of reach.
         may_be_missing: A topic that is not there is no fault.
 
@@ -51,13 +51,16 @@ def probe(
         _, cluster = connect(config, timeout)
     except KafkaJobError as found:
         return [str(found)]
+    wanted = {
+        topic: setting for setting, given in topics.items() for topic in ([given] if isinstance(given, str) else given)
+    }
     missing = [
         f"Topic {topic!r} is not on the brokers at {config.get('bootstrap.servers')}, or this user may not"
         f" see it. Create it, or change `{setting}`."
-        for setting, topic in topics.items()
+        for topic, setting in wanted.items()
         if topic not in cluster.topics and not may_be_missing
     ]
-    return missing + listener_faults(cluster, topics.values())
+    return missing + listener_faults(cluster, wanted)
 
 
 def client_faults(config: Config) -> list[str]:

@@ -75,9 +75,9 @@ class MetricSources:
     latency: LatencyHistogram
     watched: WatchedSource
     info: Mapping[str, str] = field(default_factory=dict)
-    lags: Callable[[], Mapping[int, int]] = dict
+    lags: Callable[[], Mapping[tuple[str, int], int]] = dict
     writers: Mapping[str, Writer] = field(default_factory=dict)
-    skipped: Mapping[int, int] = field(default_factory=dict)
+    skipped: Mapping[tuple[str, int], int] = field(default_factory=dict)
     state: Path | None = None
     weights: WeightsObserver | None = None
 
@@ -117,16 +117,18 @@ class JobCollector(Collector):
         for to, writer in self._gathered.writers.items():
             large.add_metric([to], writer.too_large)
         yield large
-        skipped = CounterMetricFamily("freshrank_skipped", "Records gone before they were read.", labels=["partition"])
-        for number, count in dict(self._gathered.skipped).items():
-            skipped.add_metric([str(number)], count)
+        skipped = CounterMetricFamily(
+            "freshrank_skipped", "Records gone before they were read.", labels=["partition", "topic"]
+        )
+        for (topic, number), count in dict(self._gathered.skipped).items():
+            skipped.add_metric([str(number), topic], count)
         yield skipped
 
     def _gauges(self) -> Iterator[Metric]:
         gathered, watched = self._gathered, self._gathered.watched
-        lag = GaugeMetricFamily("freshrank_lag_records", "Records not handed over yet.", labels=["partition"])
-        for number, records in gathered.lags().items():
-            lag.add_metric([str(number)], records)
+        lag = GaugeMetricFamily("freshrank_lag_records", "Records not handed over yet.", labels=["partition", "topic"])
+        for (topic, number), records in gathered.lags().items():
+            lag.add_metric([str(number), topic], records)
         yield lag
         time_of = gathered.counters.event_time
         yield _gauge(

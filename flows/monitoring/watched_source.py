@@ -34,7 +34,7 @@ class WatchedSource(FixedPartitionedSource[Raw, Any]):
         max_reject_rate: Stop the job when more than this share of `REJECT_WINDOW` records is rejected. 1 means never.
 
     Attributes:
-        positions: Offset of the record to come next, by partition, as soon as it is known.
+        positions: Offset of the record to come next, by topic and partition, as soon as it is known.
         asked: `time.monotonic()` of the last poll. None before the first one.
         pauses: Seconds of pause at each snapshot, from the first partition's snapshot to the next poll.
         last_pause: The latest of them, in seconds.
@@ -49,10 +49,12 @@ class WatchedSource(FixedPartitionedSource[Raw, Any]):
         self.source = source
         self.counters = counters
         self.max_reject_rate = max_reject_rate
-        self.positions: dict[int, int] = {}
+        self.positions: dict[tuple[str, int], int] = {}
         self.asked: float | None = None
         self.pauses = LatencyHistogram()
         self.last_pause: float | None = None
+        self.is_merged = False
+        """Whether one partition gives the records of several."""
         self._paused_at: float | None = None
         self._window_received = 0
         self._window_rejected: Counter[str] = Counter()
@@ -63,7 +65,7 @@ class WatchedSource(FixedPartitionedSource[Raw, Any]):
 
     @override
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_WatchedPart":
-        return _WatchedPart(self.source.build_part(step_id, for_part, resume_state), for_part, self)
+        return _WatchedPart(self.source.build_part(step_id, for_part, resume_state), self)
 
     def note_question(self) -> None:
         """Note a poll. If there was a snapshot, it is durable now."""
@@ -76,22 +78,22 @@ class WatchedSource(FixedPartitionedSource[Raw, Any]):
     def note_records(self, batch: list[Raw]) -> None:
         """Count the records, and check the reject rate of earlier ones."""
         first, last = batch[0], batch[-1]
-        self.positions[last.partition] = last.offset + 1
-        if first.partition != last.partition:
-            self.positions.update((raw.partition, raw.offset + 1) for raw in batch)
+        self.positions[last.topic, last.partition] = last.offset + 1
+        if first.partition != last.partition or first.topic != last.topic or self.is_merged:
+            self.positions.update(((raw.topic, raw.partition), raw.offset + 1) for raw in batch)
         counters = self.counters
         if counters.received - self._window_received >= REJECT_WINDOW:
             self._check_rejects()
         counters.received += len(batch)
 
-    def note_snapshot(self, part: str, state: Any) -> None:
+    def note_snapshot(self, state: Any) -> None:
         """The flow stands still from here. Kafka's partitions say where they are, even those that are idle."""
         if self._paused_at is None:
             self._paused_at = time.monotonic()
-        if isinstance(state, dict):
-            self.positions.update(state)
-        elif part.isdigit():
-            self.positions[int(part)] = state
+        if isinstance(state, dict) and "offsets" in state:
+            at = {name.rpartition("/"): offset for name, offset in state["offsets"].items()}
+            self.positions.update(((topic, int(number)), offset) for (topic, _, number), offset in at.items())
+            self.is_merged = len(at) > 1
 
     def _check_rejects(self) -> None:
         received, rejected = (
@@ -109,9 +111,8 @@ class WatchedSource(FixedPartitionedSource[Raw, Any]):
 
 
 class _WatchedPart(StatefulSourcePartition[Raw, Any]):
-    def __init__(self, part: StatefulSourcePartition[Raw, Any], name: str, watched: WatchedSource) -> None:
+    def __init__(self, part: StatefulSourcePartition[Raw, Any], watched: WatchedSource) -> None:
         self._part = part
-        self._name = name
         self._watched = watched
 
     @override
@@ -129,7 +130,7 @@ class _WatchedPart(StatefulSourcePartition[Raw, Any]):
     @override
     def snapshot(self) -> Any:
         state = self._part.snapshot()
-        self._watched.note_snapshot(self._name, state)
+        self._watched.note_snapshot(state)
         return state
 
     @override

@@ -75,13 +75,13 @@ def start_service(settings: ServeSettings, job: Settings, access: Access, store:
     """
     client = job.client()
     reader = ListsReader(client, job.output_topic, store, asyncio.get_running_loop())
-    events = AwaitedProducer(client, job.input_topic, timeout=settings.delivery_timeout)
-    requests = AwaitedProducer(client, job.input_topic, timeout=REQUEST_TIMEOUT, linger=0.0)
+    events = AwaitedProducer(client, job.topics.main or job.input_topic, timeout=settings.delivery_timeout)
+    requests = AwaitedProducer(client, job.topics.main or job.input_topic, timeout=REQUEST_TIMEOUT, linger=0.0)
     writer = RecordWriter(job.fields, job.times)
     fresh = FreshLists(requests, writer, reader, settings.fresh_wait)
     impressions = Impressions(events, writer) if settings.impressions else None
     decoder = JsonDecoder(fields=job.fields, times=job.times)
-    intake = Intake(events, decoder, job.input_topic)
+    intake = Intake(events, decoder, job.topics.main or job.input_topic)
     lookup = LookUp(store, reader, fresh, impressions)
     catalogue = Catalogue()
     live = LiveView(client, job, decoder, lookup, intake, catalogue, settings.lookback, settings.job_metrics)

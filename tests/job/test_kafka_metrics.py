@@ -30,22 +30,22 @@ def test_lag_is_what_the_topic_holds_and_the_flow_has_not_been_given(mock_broker
     assert producer.flush(10) == 0
     source, got = KafkaSource(config(mock_broker), "events", stop_at_end=True), []
     watched = WatchedSource(source, Counters())
-    lag = Lag({"bootstrap.servers": mock_broker}, "events", watched.positions)
+    lag = Lag({"bootstrap.servers": mock_broker}, watched.positions)
     assert lag() == {}
     flow = Dataflow("test")
     op.output("out", op.input("in", flow, watched), TestingSink(got))
     run_flow(flow, None, epoch_seconds=0.05)
     source.close()
     assert len(got) == watched.counters.received == 60
-    assert lag() == {0: 0, 1: 0, 2: 0, 3: 0}
+    assert lag() == {("events", part): 0 for part in range(4)}
     for _ in range(7):
         producer.produce("events", b"x", partition=2)
     assert producer.flush(10) == 0
-    assert lag() == {0: 0, 1: 0, 2: 7, 3: 0}
+    assert lag() == {("events", part): 7 if part == 2 else 0 for part in range(4)}
 
 
 def test_lag_of_a_topic_that_cannot_be_asked_is_not_told() -> None:
-    lag = Lag({"bootstrap.servers": f"127.0.0.1:{free_port()}"}, "events", {0: 5})
+    lag = Lag({"bootstrap.servers": f"127.0.0.1:{free_port()}"}, {("events", 0): 5})
     assert lag() == {}
 
 

@@ -69,13 +69,13 @@ def test_a_pause_is_from_the_first_partitions_snapshot_to_the_next_question() ->
     watched = watching([]).watched
     for epoch in (1, 2):
         watched.note_question()
-        watched.note_snapshot("0", 5)
-        watched.note_snapshot("1", {1: 7, 2: 9})
+        watched.note_snapshot({"offsets": {"events/0": 5}})
+        watched.note_snapshot({"offsets": {"events/1": 7, "events/2": 9}})
         assert watched.pauses.cumulative(EDGES)[1] == epoch - 1
         for _ in range(3):
             watched.note_question()
         assert watched.pauses.cumulative(EDGES)[1] == epoch
-    assert watched.positions == {0: 5, 1: 7, 2: 9}
+    assert watched.positions == {("events", 0): 5, ("events", 1): 7, ("events", 2): 9}
 
 
 def test_the_watched_flow_is_the_same_flow() -> None:
@@ -86,7 +86,7 @@ def test_the_watched_flow_is_the_same_flow() -> None:
     plain.run()
     assert watched.sent == plain.sent
     assert len(watched.sent) > 300
-    assert watched.watched.positions == {0: len(records)}
+    assert list(watched.watched.positions.values()) == [len(records)]
 
 
 def test_the_engines_registry_is_left_alone() -> None:

@@ -5,10 +5,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import bytewax.operators as op
 import pytest
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import StatefulSourcePartition
 from bytewax.testing import TestingSink, TestingSource
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
@@ -71,7 +73,8 @@ def new_topic(broker: AnyBroker) -> NewTopic:
 @pytest.fixture
 def mock_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Address of librdkafka's own mock cluster. A topic that is written to appears, with four partitions."""
-    monkeypatch.setattr("flows.kafka.sink.max_message_bytes", lambda *asked: None)  # a question it never answers
+    monkeypatch.setattr("flows.kafka.sink.max_message_bytes", lambda *asked: None)  # questions it never answers
+    monkeypatch.setattr("flows.kafka.topic_ids.TopicIds.fetch", lambda *asked: {})
     owner = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none", "log_level": 2})
     brokers = owner.list_topics(timeout=10).brokers
     yield ",".join(f"{each.host}:{each.port}" for each in brokers.values())
@@ -85,13 +88,19 @@ def config(bootstrap: str, **more: str | int) -> Config:
 
 
 def run(source: KafkaSource) -> list[Raw]:
-    """All that a flow gets from the source until it ends."""
+    """All that a flow gets from the source until it ends, without the messages it came in."""
     got: list[Raw] = []
     flow = Dataflow("test")
     op.output("out", op.input("in", flow, source), TestingSink(got))
     run_flow(flow, None, epoch_seconds=0.05)
     source.close()
-    return got
+    return [raw._replace(carrier=None) for raw in got]
+
+
+def offsets(part: StatefulSourcePartition[Raw, Any]) -> list[int]:
+    """The offsets in a partition's snapshot, by topic and partition."""
+    kept: dict[str, int] = part.snapshot()["offsets"]
+    return [offset for _, offset in sorted(kept.items())]
 
 
 def write(sink: KafkaSink, messages: list[Outgoing]) -> None:

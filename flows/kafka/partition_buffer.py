@@ -1,0 +1,148 @@
+"""One partition's records that were fetched and not yet taken, and several partitions' records in one order."""
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from flows.kafka.position import Place
+from flows.messages import Raw
+
+HELD_BYTES: Final = 64 * 1024 * 1024
+"""How much is held while a partition that is behind has nothing here yet."""
+WAIT_SECONDS: Final = 5.0
+"""How long such a partition is waited for."""
+FAR_BEHIND: Final = 1_000
+"""Records that a partition must be behind to be waited for, once it has caught up."""
+
+
+class PartitionBuffer:
+    """One partition's records that were fetched and not yet taken.
+
+    Args:
+        place: The partition.
+        position: Offset of the next record to take.
+        end: Offset at which reading ends; None: never.
+        goal: Offset up to which the partition counts as behind: its end when it was opened.
+    """
+
+    def __init__(self, place: Place, position: int, end: int | None, goal: int = 0) -> None:
+        self.place = place
+        self.position = position
+        self.end = end
+        self.goal = goal
+        self.buffer: deque[Raw] = deque()
+        self.reached = position
+        """Where the log was last seen to end: transactions leave offsets there that no record fills."""
+
+    @property
+    def next(self) -> int:
+        """Offset of the next record to fetch."""
+        return self.buffer[-1].offset + 1 if self.buffer else max(self.position, self.reached)
+
+    @property
+    def settled(self) -> int:
+        """Offset from which a job that starts again has to read: nothing before it is held."""
+        return self.position if self.buffer else self.next
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all up to the end has been taken."""
+        return self.end is not None and self.settled >= self.end
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the topic holds records that are not here yet."""
+        return self.next < self.goal
+
+    def take(self) -> list[Raw]:
+        """Return the records, and move on behind them."""
+        batch, self.position = list(self.buffer), self.next
+        self.buffer.clear()
+        return batch
+
+
+class TimeMerge:
+    """Gives the records of several partitions in the order of their Kafka timestamps, as far as they are held.
+
+    A partition that is behind and has nothing here holds the others up, within `HELD_BYTES` and `WAIT_SECONDS`: its
+    next record may be older than theirs. Records of the same time come in the order of the partitions.
+
+    Args:
+        high: Returns the end of a partition as the last fetch has told it.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, high: Callable[[Place], int], clock: Callable[[], float] = time.monotonic) -> None:
+        self.high = high
+        self.clock = clock
+        self.held = 0
+        """Bytes of values that are held."""
+        self._heads: list[tuple[int, Place]] = []
+        self._shares: dict[Place, PartitionBuffer] = {}
+        self._waiting_since: float | None = None
+
+    def watch(self, share: PartitionBuffer) -> None:
+        """Take a partition in, with what it holds."""
+        self._shares[share.place] = share
+        if share.buffer:
+            heapq.heappush(self._heads, (_time_of(share.buffer[0]), share.place))
+            self.held += sum(len(raw.value or b"") for raw in share.buffer)
+
+    def drop(self, share: PartitionBuffer) -> None:
+        """Leave a partition out."""
+        self._shares.pop(share.place, None)
+        self._heads = [head for head in self._heads if head[1] != share.place]
+        heapq.heapify(self._heads)
+        self.held -= sum(len(raw.value or b"") for raw in share.buffer)
+
+    def add(self, share: PartitionBuffer, raw: Raw) -> None:
+        """Hold a record."""
+        if not share.buffer:
+            heapq.heappush(self._heads, (_time_of(raw), share.place))
+        share.buffer.append(raw)
+        self.held += len(raw.value or b"")
+
+    def take(self, size: int, leaderless: Iterable[Place] = ()) -> list[Raw]:
+        """Return the next records, at most `size`; none while a partition that is behind is waited for."""
+        batch: list[Raw] = []
+        heads, shares = self._heads, self._shares
+        if self._waits(leaderless):
+            return batch
+        while heads and len(batch) < size:
+            place = heads[0][1]
+            share = shares[place]
+            raw = share.buffer.popleft()
+            batch.append(raw)
+            share.position = raw.offset + 1
+            if share.buffer:
+                heapq.heapreplace(heads, (_time_of(share.buffer[0]), place))
+                continue
+            heapq.heappop(heads)
+            if not share.is_behind and self.high(place) - share.next > FAR_BEHIND:
+                share.goal = self.high(place)
+            if share.is_behind:
+                break
+        self.held -= sum(len(raw.value or b"") for raw in batch)
+        return batch
+
+    def _waits(self, leaderless: Iterable[Place]) -> bool:
+        missing = [share for share in self._shares.values() if not share.buffer and share.is_behind]
+        missing = [share for share in missing if share.place not in leaderless and not share.has_ended]
+        if not missing or not self._heads or self.held >= HELD_BYTES:
+            self._waiting_since = None
+            return False
+        now = self.clock()
+        if self._waiting_since is None:
+            self._waiting_since = now
+        if now - self._waiting_since < WAIT_SECONDS:
+            return True
+        for share in missing:
+            share.goal = share.next
+        self._waiting_since = None
+        return False
+
+
+def _time_of(raw: Raw) -> int:
+    return 0 if raw.carrier is None else raw.carrier.timestamp()[1]

@@ -1,0 +1,64 @@
+"""Topic ids: a topic that was deleted and made anew has its old name and another id."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any, Final
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from flows.kafka.errors import SILENCE_STDERR, Config, trouble
+
+logger = logging.getLogger(__name__)
+
+_SECONDS: Final = 5.0
+
+
+class TopicIds:
+    """Asks for the ids of topics, and later, without waiting, whether they are still the same.
+
+    Brokers that know no ids, or do not tell them, leave them out; then nothing is noticed.
+
+    Args:
+        config: librdkafka settings with `bootstrap.servers`.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.known: dict[str, str] = {}
+        self._admin: AdminClient | None = None
+        self._asked: dict[str, Future[Any]] = {}
+
+    def fetch(self, topics: Iterable[str]) -> Mapping[str, str]:
+        """Return the ids of topics as they are now, and remember them."""
+        for topic, answer in self._ask(list(topics)).items():
+            if (found := self._answer(topic, answer)) is not None:
+                self.known[topic] = found
+        return self.known
+
+    def changed(self) -> str | None:
+        """Return a topic whose id is another one than at the last look, and look again for the next call."""
+        answers, self._asked = self._asked, {}
+        for topic, answer in answers.items():
+            if not answer.done():
+                self._asked[topic] = answer
+            elif (found := self._answer(topic, answer)) is not None and found != self.known.get(topic, found):
+                return topic
+        if not self._asked and self.known:
+            self._asked = self._ask(list(self.known))
+        return None
+
+    def _ask(self, topics: list[str]) -> dict[str, "Future[Any]"]:
+        if not topics:
+            return {}
+        self._admin = self._admin or AdminClient({**SILENCE_STDERR, **self.config})
+        return self._admin.describe_topics(TopicCollection(topics), request_timeout=_SECONDS)
+
+    def _answer(self, topic: str, answer: "Future[Any]") -> str | None:
+        try:
+            found = answer.result(_SECONDS)
+        except (KafkaException, TimeoutError) as error:
+            logger.debug("%s", trouble(self.config, f"asking for the id of topic {topic!r}", error))
+            return None
+        return None if found.topic_id is None else str(found.topic_id)
