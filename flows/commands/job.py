@@ -100,7 +100,7 @@ def feed(
 ) -> None:
     """Write a recorded log into the input topic, for the job to read."""
     settings = settings_of(config, **given)
-    topic = _one_topic(settings, "FRESHRANK_INPUT_TOPIC")
+    topic = _one_topic(settings, "--input-topic")
     fed = feed_log(log, settings, topic, rate, told, if_empty=if_empty)
     said = f"{fed.delivered:,} events are in {topic}; {fed.rejected:,} records were no events."
     if fed.skipped:

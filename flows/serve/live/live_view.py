@@ -70,7 +70,7 @@ class LiveView:
         self.rates = HitRates()
         self.ticked = asyncio.Condition()
         self.tick: dict[str, Any] = {}
-        self.events = follow_events(config, job.input_topic, lookback, decoder, loop, self._take)
+        self.events = follow_events(config, job.topics.main or job.input_topic, lookback, decoder, loop, self._take)
         self.rejects = follow_rejects(config, job.dead_letter_topic, REJECT_LOOKBACK, loop, self._take_rejects)
         self.watchers: dict[str, set[asyncio.Event]] = {}
         """Events to set when something of a user changes."""
