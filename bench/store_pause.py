@@ -18,7 +18,7 @@ from flows.engine import run_flow
 from flows.monitoring.counters import Counters
 from flows.state.recovery import recovery_in
 from flows.state.stateful import keep
-from flows.steps.learn import Learner
+from flows.steps.learn import Learner, Learning
 from recmodels import Blend, Example
 
 MEGABYTE = 1e6
@@ -59,7 +59,7 @@ class Changing(Learner):
     """A learner that learns, for each batch, until so many rows have changed."""
 
     def __init__(self, model: Blend, seed: int = 1) -> None:
-        super().__init__(model, 10, True, Counters())
+        super().__init__(Learning(build_model=lambda: model, top=10, score=True), Counters())
         self.memory = model.memory
         self.draw = np.random.default_rng(seed)
         self.done = 0.0

@@ -74,17 +74,15 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
         decoded.events if connections.exists is None else where("where", decoded.events, connections.exists, counters)
     )
     events = op.flat_map_batch("shard", existing, lambda batch: [(SHARD, event) for event in batch])
-    fresh = clean("clean", events, s.dedup_window, s.hold_back, counters, store)
-    examples = features("features", fresh, s.rewards, s.fill, counters, store, s.by_value, connections.is_positive)
+    fresh = clean("clean", events, s.cleaning(), counters, store)
+    examples = features("features", fresh, s.meaning(connections.is_positive), counters, store)
     if connections.requests_before_visits:
         examples = visits("visits", examples)
     if s.makes_requests:
-        examples = refresh("refresh", examples, s.refresh, s.refreshes, s.fallback, s.max_users, store)
-    is_scored = connections.scores is not None
-    ranked = learn(
-        "learn", examples, s.build_model, s.top, is_scored, counters, store, connections.watch, connections.asker, s.why
-    )
-    lists = emit("emit", ranked, s.emit, s.emit_interval, s.max_users, s.min_score, counters, store)
+        examples = refresh("refresh", examples, s.refreshing(), store)
+    asked = s.learning(score=connections.scores is not None, watch=connections.watch, asker=connections.asker)
+    ranked = learn("learn", examples, asked, counters, store)
+    lists = emit("emit", ranked, s.emission(), counters, store)
     decided = op.flat_map_batch("unshard", lists, lambda batch: [decided for _, decided in batch])
 
     messages = encode("encode", decided, s.model_info.version, s.top, counters, connections.latency)

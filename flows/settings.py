@@ -27,8 +27,13 @@ from flows.kafka.topics import TopicChoice
 from flows.monitoring.logging_setup import LogFormat
 from flows.presets import UNKNOWN, Domain, DomainSource
 from flows.setting_fields import RENAMED, Setting, setting, setting_of
-from flows.steps.emit import Policy
+from flows.steps.clean import Cleaning
+from flows.steps.conditions import Condition
+from flows.steps.emit import Emission, Policy
+from flows.steps.features import Meaning
 from flows.steps.impute import Filling
+from flows.steps.learn import Learning
+from flows.steps.refresh import Refreshing
 from recmodels.base import Recommender
 from recmodels.exploration.explorer import Explorer
 from recmodels.specification import ModelInfo, build_model, model_info
@@ -437,6 +442,28 @@ class Settings(BaseSettings):
         """What is known of the model without making it."""
         info = model_info(self.model)
         return info._replace(version=Explorer.version_of(info.version)) if self.explore else info
+
+    def cleaning(self) -> Cleaning:
+        """Return what the step `clean` drops."""
+        return Cleaning(dedup_window=self.dedup_window, bot_threshold=self.hold_back)
+
+    def meaning(self, is_positive: Condition | None = None) -> Meaning:
+        """Return what an interaction means; one that does not meet the condition is learned as not positive."""
+        return Meaning(rewards=self.rewards, by_value=self.by_value, fill=self.fill, is_positive=is_positive)
+
+    def refreshing(self) -> Refreshing:
+        """Return which lists are made without an event of their user."""
+        return Refreshing(after=self.refresh, times=self.refreshes, fallback=self.fallback, max_users=self.max_users)
+
+    def learning(self, **more: Any) -> Learning:
+        """Return the model and what is asked of it; `more` are further arguments of `Learning`."""
+        return Learning(build_model=self.build_model, top=self.top, why=self.why, **more)
+
+    def emission(self) -> Emission:
+        """Return which lists go out."""
+        return Emission(
+            policy=self.emit, interval=self.emit_interval, max_users=self.max_users, min_score=self.min_score
+        )
 
     @property
     def makes_requests(self) -> bool:

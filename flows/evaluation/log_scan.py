@@ -65,7 +65,7 @@ def survey(log: Log, settings: Settings, protocol: Protocol) -> LogStatistics:
         Cleaner(settings.dedup_window, Counters()),
         BotGuard(settings.hold_back, Counters()),
     )
-    exists, is_positive = protocol.exists, protocol.is_positive
+    exists, meaning = protocol.exists, settings.meaning(protocol.is_positive)
     sessions = _Sessions(found) if protocol.target == "session" else None
     part, newest = log.source.build_part("survey", "log", None), 0.0
     while True:
@@ -89,7 +89,7 @@ def survey(log: Log, settings: Settings, protocol: Protocol) -> LogStatistics:
                 found.events += 1
                 found.items[passed.item] = None
                 if sessions is not None:
-                    example = prepare(passed, settings.rewards, settings.by_value, is_positive).example
+                    example = prepare(passed, meaning).example
                     sessions.add(passed, example is not None and example.y > 0.0)
 
 

@@ -28,7 +28,7 @@ from flows.state.record_file import ADVICE
 from flows.state.recovery import JOB_FORMAT, RecoveryError
 from flows.state.stateful import Pointer, StatefulStep, StateStore
 from flows.state.store import Store
-from flows.steps.learn import Learner, learn
+from flows.steps.learn import Learner, Learning, learn
 from recmodels.base import Recommender
 from recmodels.specification import build_model
 
@@ -109,7 +109,7 @@ def _resume(build: Callable[[], Recommender], store: StateStore, engine: Path) -
     """Let the engine resume the one step that holds the model, with nothing to read: only it knows its files."""
     flow = Dataflow("freshrank")
     nothing: KeyedStream[Prepared] = op.input("nothing", flow, TestingSource([]))
-    ranked = learn("learn", nothing, build, 0, False, Counters(), lambda step: store)
+    ranked = learn("learn", nothing, Learning(build_model=build, top=0), Counters(), lambda step: store)
     op.output("nowhere", ranked, Discard())
     try:
         run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(engine)))

@@ -3,6 +3,7 @@ users who act like bots.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
 
@@ -24,13 +25,23 @@ SLOT_BYTES: Final = 24
 """Of a remembered id in a dump: its number, its digest, its user's."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """What `clean` drops."""
+
+    dedup_window: int
+    """Number of event ids that are remembered."""
+    bot_threshold: float
+    """Threshold of the bot filter in interquartile ranges (`flows.steps.bot_detector`); 0: no filter."""
+
+
 @operator
 def clean(
-    step_id: str, up: KeyedStream[Event], window: int, far: float, counters: Counters, store: StoreFor
+    step_id: str, up: KeyedStream[Event], rules: Cleaning, counters: Counters, store: StoreFor
 ) -> KeyedStream[Event]:
-    """Pass on every event but those whose id is among the last `window`, and those of users who act like bots."""
-    fresh = keep("ids", up, lambda: Cleaner(window, counters), store)
-    return hold_back("hold_back", fresh, far, counters, store) if far else fresh
+    """Drop events whose id is remembered, and events of users who act like bots."""
+    fresh = keep("ids", up, lambda: Cleaner(rules.dedup_window, counters), store)
+    return hold_back("hold_back", fresh, rules.bot_threshold, counters, store) if rules.bot_threshold else fresh
 
 
 class Cleaner(StatefulStep[Event, Event]):

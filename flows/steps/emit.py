@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -23,19 +24,22 @@ Policy: TypeAlias = Literal["every", "changed"]
 list for strangers is only ever emitted if it has changed. The answer to a request is always emitted: somebody waits."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Emission:
+    """Which lists go out: the arguments of `Emitter`."""
+
+    policy: Policy
+    interval: float
+    max_users: int
+    min_score: float | None
+
+
 @operator
 def emit(
-    step_id: str,
-    up: KeyedStream[Ranked],
-    policy: Policy,
-    interval: float,
-    max_users: int,
-    min_score: float | None,
-    counters: Counters,
-    store: StoreFor,
+    step_id: str, up: KeyedStream[Ranked], rules: Emission, counters: Counters, store: StoreFor
 ) -> KeyedStream[Decided]:
     """Decide for each list whether it goes out, and with which items."""
-    return keep("lists", up, lambda: Emitter(policy, interval, max_users, counters, min_score), store)
+    return keep("lists", up, lambda: Emitter(counters=counters, **vars(rules)), store)
 
 
 class Emitter(StatefulStep[Ranked, Decided]):

@@ -43,11 +43,11 @@ class Imputer(StatefulStep[Prepared, Prepared]):
     Args:
         fields: How each field is filled, by its name: `value` or a name of the context.
 
-    >>> from flows.steps.features import prepare
+    >>> from flows.steps.features import Meaning, prepare
     >>> filler = Imputer({"device": "mode", "value": "mean"})
     >>> said = [({"device": "phone"}, 2.0), ({"device": None}, 4.0), (None, None)]
     >>> events = [Interaction("u", "i", 1.0, value=v or 1.0, has_value=v is not None, context=c) for c, v in said]
-    >>> for event, example in filler.process([prepare(event, {}) for event in events]):
+    >>> for event, example in filler.process([prepare(event, Meaning(rewards={})) for event in events]):
     ...     print(example.x["device"], example.x["value"])
     phone 2.0
     phone 4.0

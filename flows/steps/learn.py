@@ -4,6 +4,7 @@ Nothing but the order of the events decides what comes out.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
@@ -43,53 +44,47 @@ class Observer(Protocol):
         """Note a batch, and what the model said of it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """Which model learns, and what is asked of it."""
+
+    build_model: Callable[[], Recommender]
+    top: int
+    """Length of the lists."""
+    score: bool = False
+    """Whether each event is scored against the list just before it."""
+    why: bool = False
+    """Whether each list says why its items are in it. That costs more than the list."""
+    watch: Observer | None = None
+    """Looks at the model as it learns; None: nobody does."""
+    asker: Evaluator | None = None
+    """Scores by a protocol of its own; None: every event against the list of `top` items."""
+
+
 @operator
 def learn(
-    step_id: str,
-    up: KeyedStream[Prepared],
-    model: Callable[[], Recommender],
-    top: int,
-    score: bool,
-    counters: Counters,
-    store: StoreFor,
-    watch: Observer | None = None,
-    asker: Evaluator | None = None,
-    why: bool = False,
+    step_id: str, up: KeyedStream[Prepared], learning: Learning, counters: Counters, store: StoreFor
 ) -> KeyedStream[Ranked]:
     """Learn every event. Interactions, erasures, requests and refreshes come out with the user's new list."""
-    return keep("model", up, lambda: Learner(model(), top, score, counters, watch, asker, why), store)
+    return keep("model", up, lambda: Learner(learning, counters), store)
 
 
 class Learner(StatefulStep[Prepared, Ranked]):
     """A model at work on a stream.
 
     Args:
-        model: The model.
-        top: Length of the lists.
-        score: Whether each event is scored against the list just before it.
+        learning: Makes the model, and says what is asked of it.
         counters: Counts what was learned.
-        watch: Looks at the model as it learns; None: nobody does.
-        asker: Scores by a protocol of its own; None: every event against the list of `top` items.
-        why: Whether each list says why its items are in it. That costs more than the list.
     """
 
-    def __init__(
-        self,
-        model: Recommender,
-        top: int,
-        score: bool,
-        counters: Counters,
-        watch: Observer | None = None,
-        asker: Evaluator | None = None,
-        why: bool = False,
-    ) -> None:
-        self.model = model
-        self.top = top
-        self.score = score
+    def __init__(self, learning: Learning, counters: Counters) -> None:
+        self.model = learning.build_model()
+        self.top = learning.top
+        self.score = learning.score
+        self.why = learning.why
+        self.watch = learning.watch
+        self.asker = learning.asker
         self.counters = counters
-        self.watch = watch
-        self.asker = asker
-        self.why = why
 
     @override
     def process(self, batch: list[Prepared]) -> list[Ranked]:

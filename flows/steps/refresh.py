@@ -14,6 +14,7 @@ of the events decides when there is a request: no clock, no timer, and no border
 """
 
 import heapq
+from dataclasses import dataclass
 from math import inf
 from typing import Any, Final
 
@@ -41,24 +42,36 @@ GIVEN_UP: Final = 64
 """When all users' rows are taken, one in so many is given up at a time: those who have been away longest."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Refreshing:
+    """Which lists are made without an event of their user.
+
+    Args:
+        after: Idle time, by event time, after which a user's list is asked for, in seconds; 0: never.
+        times: Number of refreshes. The list is withdrawn after the last; with 0 at once.
+        fallback: Whether there is a fallback list. With `after` there always is.
+        max_users: Number of users that are remembered. Lists of those given up stay as they are.
+    """
+
+    after: float
+    times: int
+    fallback: bool
+    max_users: int
+
+
 @operator
-def refresh(
-    step_id: str, up: KeyedStream[Prepared], after: float, times: int, strangers: bool, max_users: int, store: StoreFor
-) -> KeyedStream[Prepared]:
+def refresh(step_id: str, up: KeyedStream[Prepared], rules: Refreshing, store: StoreFor) -> KeyedStream[Prepared]:
     """Put requests for lists between the events."""
-    return keep("due", up, lambda: Refresher(after, times, strangers, max_users), store)
+    return keep("due", up, lambda: Refresher(rules), store)
 
 
 class Refresher(StatefulStep[Prepared, Prepared]):
     """Knows of each user whose list is out how long they have been away.
 
     Args:
-        after: Seconds, by the events' time, until a user's list is asked for; 0: never.
-        times: So many times it is; then it is withdrawn. 0: it is withdrawn at once.
-        strangers: Whether there is a list for strangers. With `after` there always is.
-        max_users: So many users are known. Lists of those given up stay as they are.
+        rules: Which lists are made.
 
-    >>> refresher = Refresher(after=60.0, times=1, strangers=False, max_users=1_000)
+    >>> refresher = Refresher(Refreshing(after=60.0, times=1, fallback=False, max_users=1_000))
     >>> events = [Interaction("ann", "tea", 0.0), *(Interaction("bob", "jam", 10.0 * t) for t in range(1, 40))]
     >>> for request in (event for event, example in refresher.process([Prepared(event, None) for event in events])):
     ...     if isinstance(request, Refresh) and request.user != FALLBACK_USER:
@@ -67,18 +80,18 @@ class Refresher(StatefulStep[Prepared, Prepared]):
     ann 310.0 True
     """
 
-    def __init__(self, after: float, times: int, strangers: bool, max_users: int) -> None:
-        self.after = after
-        self.times = times
-        self.strangers = strangers or after > 0
-        self._users = IdTable(max_users + RESERVED)
+    def __init__(self, rules: Refreshing) -> None:
+        self.after = rules.after
+        self.times = rules.times
+        self.strangers = rules.fallback or rules.after > 0
+        self._users = IdTable(rules.max_users + RESERVED)
         columns: dict[str, Any] = {
             "seen": (np.float64, ()),  # time of the user's last event
             "stage": (np.int32, ()),  # refreshes since
             "due": (np.float64, ()),  # of the one valid entry in the queue ...
             "turn": (np.int64, ()),  # ... and its number
         }
-        self._away = Table("away", max_users + RESERVED, self._users, **columns)
+        self._away = Table("away", rules.max_users + RESERVED, self._users, **columns)
         self._queue: list[tuple[float, int, int]] = []  # due, turn, row; an entry with another turn is void
         self._turn = 0
         self._events = 0

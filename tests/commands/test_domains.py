@@ -20,7 +20,7 @@ DOMAINS: list[Domain] = ["ecommerce", "social", "video", "news"]
 
 def reward(domain: Domain, kind: str, value: float = 1.0) -> float:
     settings = Settings(domain=domain)
-    example = prepare(Interaction("u", "i", 1.0, kind, value), settings.rewards, settings.by_value).example
+    example = prepare(Interaction("u", "i", 1.0, kind, value), settings.meaning()).example
     assert example is not None
     return example.y
 

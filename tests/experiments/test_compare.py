@@ -129,7 +129,7 @@ def test_every_setting_is_known_to_decide_the_lists_or_not() -> None:
         "fill",
         "explore",
     }
-    decides |= {"emit", "emit_interval", "min_score", "refresh", "refreshes", "strangers", "why", "max_users"}
+    decides |= {"emit", "emit_interval", "min_score", "refresh", "refreshes", "fallback", "why", "max_users"}
     assert set(job_settings(Settings())) == decides
     assert decides | NOT_OF_A_REPLAY == set(Settings.model_fields)
 

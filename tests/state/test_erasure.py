@@ -19,8 +19,8 @@ from flows.state.recovery import recovery_in
 from flows.state.store import MOST_SNAPSHOTS, Store
 from flows.steps.clean import Cleaner
 from flows.steps.emit import Emitter
-from flows.steps.features import prepare
-from flows.steps.learn import Learner
+from flows.steps.features import Meaning, prepare
+from flows.steps.learn import Learner, Learning
 from recmodels import Blend
 
 NAME = "erasable-user-4711"
@@ -80,7 +80,8 @@ def test_after_a_while_no_file_of_the_recovery_directory_holds_the_id(
 
 def taught() -> tuple[Cleaner, Learner, Emitter]:
     cleaner = Cleaner(1_000, Counters())
-    learner = Learner(Blend(repeats="exclude", max_users=100, max_items=100, max_pairs=1_000), 5, True, Counters())
+    blend = Blend(repeats="exclude", max_users=100, max_items=100, max_pairs=1_000)
+    learner = Learner(Learning(build_model=lambda: blend, top=5, score=True), Counters())
     emitter = Emitter("changed", 0.0, 100, Counters())
     return cleaner, learner, emitter
 
@@ -93,7 +94,7 @@ def feed(steps: tuple[Cleaner, Learner, Emitter], given: list[dict[str, Any]]) -
         for each in given
     ]
     cleaner, learner, emitter = steps
-    return emitter.process(learner.process([prepare(event, {}) for event in cleaner.process(typed)]))
+    return emitter.process(learner.process([prepare(event, Meaning(rewards={})) for event in cleaner.process(typed)]))
 
 
 def test_memory_holds_nothing_of_an_erased_user_and_the_user_is_a_stranger() -> None:

@@ -11,19 +11,15 @@ from flows.monitoring.counters import Counters
 from flows.state.store import Store
 from flows.steps.clean import Cleaner
 from flows.steps.emit import Emitter
-from flows.steps.learn import Learner
+from flows.steps.learn import Learner, Learning
 from recmodels import Blend, Example
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 
 def learner(**arguments: Any) -> Learner:
-    return Learner(
-        Blend(repeats="exclude", **{"max_users": 50, "max_items": 40, "max_pairs": 400} | arguments),
-        5,
-        True,
-        Counters(),
-    )
+    bounds = {"max_users": 50, "max_items": 40, "max_pairs": 400} | arguments
+    return Learner(Learning(build_model=lambda: Blend(repeats="exclude", **bounds), top=5, score=True), Counters())
 
 
 def examples(count: int) -> list[Example]:

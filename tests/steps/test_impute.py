@@ -11,7 +11,7 @@ from flows.formats.json_events import JsonDecoder
 from flows.messages import Forget, Interaction, ItemEvent, Prepared, Raw
 from flows.settings import Settings, SettingsError, load_settings
 from flows.state.store import Store
-from flows.steps.features import prepare
+from flows.steps.features import Meaning, prepare
 from flows.steps.impute import WORDS, Imputer
 from recmodels.base import Recommender
 from tests.support.flow import Flow, event
@@ -24,7 +24,7 @@ def filled(filler: Imputer, *said: dict[str, Any]) -> list[dict[str, Any]]:
         value = context.pop("value", None)
         has_value = value is not None
         events.append(Interaction("u", "i", 1.0, value=value or 1.0, has_value=has_value, context=context))
-    made = filler.process([prepare(event, {}) for event in events])
+    made = filler.process([prepare(event, Meaning(rewards={})) for event in events])
     return [dict(example.x or {}) for _, example in made if example is not None]
 
 

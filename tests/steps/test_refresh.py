@@ -16,14 +16,14 @@ from flows.sample import EVENTS
 from flows.settings import Settings
 from flows.state.store import Store
 from flows.steps.emit import Emitter
-from flows.steps.refresh import MOST, ROUND, STRANGERS_ROUND, Refresher
+from flows.steps.refresh import MOST, ROUND, STRANGERS_ROUND, Refresher, Refreshing
 from tests.support.flow import Flow, event, sample_records
 
 NAME = "ann-who-asked-to-be-erased"
 
 
-def made(after: float = 60.0, times: int = 2, strangers: bool = False, max_users: int = 1_000) -> Refresher:
-    return Refresher(after, times, strangers, max_users)
+def made(after: float = 60.0, times: int = 2, fallback: bool = False, max_users: int = 1_000) -> Refresher:
+    return Refresher(Refreshing(after=after, times=times, fallback=fallback, max_users=max_users))
 
 
 def clicks(*pairs: tuple[str, float]) -> list[Prepared]:
@@ -84,7 +84,7 @@ def test_nobody_waits_for_more_than_so_many_lists() -> None:
 
 
 def test_the_list_for_strangers_comes_by_the_number_of_events() -> None:
-    out = made(after=0.0, strangers=True).process(clicks(*(("ann", 1.0) for _ in range(2 * STRANGERS_ROUND))))
+    out = made(after=0.0, fallback=True).process(clicks(*(("ann", 1.0) for _ in range(2 * STRANGERS_ROUND))))
     places = [place for place, (each, _) in enumerate(out) if isinstance(each, Refresh)]
     assert places == [STRANGERS_ROUND, 2 * STRANGERS_ROUND + 1]
     assert {each.user for each, _ in out if isinstance(each, Refresh)} == {FALLBACK_USER}
@@ -180,7 +180,7 @@ def test_every_event_has_its_own_list_as_before_and_what_is_added_is_keyed_and_p
     assert {orjson.loads(message.value or b"")["user"] for message in strange} == {""}
 
 
-@pytest.mark.parametrize("settings", [{"refresh": 3_600.0}, {"strangers": True}, {"refresh": 60.0, "emit": "changed"}])
+@pytest.mark.parametrize("settings", [{"refresh": 3_600.0}, {"fallback": True}, {"refresh": 60.0, "emit": "changed"}])
 def test_batches_never_show_in_refreshed_lists(settings: dict[str, Any]) -> None:
     records = sample_records(1_500)
     whole = Flow(records, batch=1_000, repeats="exclude", **settings)
