@@ -10,6 +10,7 @@ from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
 from flows.evaluation.evaluator import ProtocolEvaluator
+from flows.evaluation.kept_measures import KeptMeasures, measure
 from flows.evaluation.visits import visits
 from flows.messages import Decided, Decoder, Outgoing, Raw, Rejected
 from flows.monitoring.counters import Counters
@@ -46,6 +47,8 @@ class Connections:
     """The form in which `dead_letters` takes a reject."""
     scores: Sink[Decided] | None = None
     """Takes every list with the position of its event's item in the list before; asking for them may cost time."""
+    measures: KeptMeasures | None = None
+    """Takes the place of `scores` in a replay that keeps its state: what was measured is part of it."""
     is_positive: Condition | None = None
     """Interactions that do not meet it are learned as not positive."""
     exists: Condition | None = None
@@ -80,13 +83,16 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
         examples = visits("visits", examples)
     if s.makes_requests:
         examples = refresh("refresh", examples, s.refreshing(), store)
-    asked = s.learning(score=connections.scores is not None, watch=connections.watch, asker=connections.asker)
+    is_scored = connections.scores is not None or connections.measures is not None
+    asked = s.learning(score=is_scored, watch=connections.watch, asker=connections.asker)
     ranked = learn("learn", examples, asked, counters, store)
     lists = emit("emit", ranked, s.emission(), counters, store)
     decided = op.flat_map_batch("unshard", lists, lambda batch: [decided for _, decided in batch])
 
     messages = encode("encode", decided, s.model_info.version, s.top, counters, connections.latency)
     op.output("sink", messages, connections.lists)
-    if connections.scores is not None:
+    if connections.measures is not None:
+        measure("measures", lists, connections.measures, store)
+    elif connections.scores is not None:
         op.output("scores", decided, connections.scores)
     return flow

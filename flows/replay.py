@@ -10,6 +10,7 @@ from flows.engine import run_flow
 from flows.errors import UsageError, how_to_install
 from flows.evaluation.calibration import Reliability
 from flows.evaluation.evaluator import ProtocolEvaluator
+from flows.evaluation.kept_measures import KeptMeasures
 from flows.evaluation.log_scan import survey
 from flows.evaluation.model_observer import ModelObserver
 from flows.evaluation.outcomes import Outcomes
@@ -66,6 +67,8 @@ class ReplayResult:
     """How far the scores of lists can be believed, if the model says that they are probabilities."""
     filled: int = 0
     """Lists that hold an item."""
+    first_measured: int = 0
+    """Number of the first record that is measured, from 0. It is above 0 where an older version began the replay."""
 
     @property
     def problem(self) -> str | None:
@@ -168,6 +171,7 @@ class ReplayResult:
             "late": self.counters.late,
             "left_out": self.counters.left_out,
             "event_types": self.event_types,
+            **({"first_measured": self.first_measured} if self.first_measured else {}),
             "protocol": asdict(protocol),
             **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
         }
@@ -269,17 +273,19 @@ def replay(
             asker=asker,
             requests_before_visits=protocol.requests == "visits",
         )
+        measures = KeptMeasures(scores, counters)
         if recovery is not None:
-            connections.store = recovery.store
+            connections.store, connections.measures = recovery.store, measures
         flow = build_flow(settings, connections)
         started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)
-        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
+        seconds = measures.seconds + time.perf_counter() - started
+        cpu_seconds = measures.cpu_seconds + time.process_time() - cpu_started
     return ReplayResult(
         path=str(log) if isinstance(log, str | Path) else ", ".join(map(str, log)),
         settings=settings,
         counters=counters,
-        users=len(scores.users),
+        users=len(scores.users) + scores.erased,
         items=len(scores.items),
         fresh=scores.fresh,
         served=scores.served,
@@ -292,4 +298,5 @@ def replay(
         protocol=protocol,
         calibration=None if scores.reliability is None else scores.reliability.calibration,
         filled=scores.filled,
+        first_measured=0 if measures.is_resumed else opened.source.resumed_at,
     )

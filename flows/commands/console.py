@@ -78,6 +78,12 @@ def show_result(result: ReplayResult, console: Console) -> None:
 def show_counts(result: ReplayResult, console: Console) -> None:
     """Print what became of the records of a replay, and which types of event came."""
     types, settings = result.counters.event_types, result.settings
+    if result.first_measured:
+        said = (
+            f"Measured from record {result.first_measured + 1:,} on: an older version read those before, and kept no "
+            "measures. Replay the log without --recovery to measure all of it."
+        )
+        console.print(said, highlight=False, soft_wrap=True)
     for line in (f"{result.counters.sentence()}.", *describe_types(types, settings.rewards, settings.by_value)):
         console.print(plain(line), highlight=False, markup=False, soft_wrap=True)
 

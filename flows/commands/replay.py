@@ -114,11 +114,11 @@ def replay(
     if report is not None:
         told = {**result.report(), **problem}
         report.write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    if html is not None and watch is not None:
-        write_html(html, [measured(result, watch)], typed_command(), titles=titles, window=asked.window)
     if result.problem is not None and not result.damage:
         show_counts(result, console)
         raise UnusableInputError(result.problem)
+    if html is not None and watch is not None:
+        write_html(html, [measured(result, watch)], typed_command(), titles=titles, window=asked.window)
     show_result(result, console)
     if html is not None:
         say(f"{html} shows it.")

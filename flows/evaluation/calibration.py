@@ -14,6 +14,7 @@ class Reliability:
 
     Attributes:
         calibration: What came of it.
+        held: The list and the probabilities that the topic holds, by user.
 
     >>> from flows.messages import Ranked
     >>> reliability = Reliability()
@@ -26,7 +27,7 @@ class Reliability:
 
     def __init__(self) -> None:
         self.calibration = Calibration()
-        self._held: dict[str, tuple[Sequence[str], Sequence[float]]] = {}
+        self.held: dict[str, tuple[Sequence[str], Sequence[float]]] = {}
 
     def add(self, decided: Decided) -> None:
         """Compare the list that was held with an event, then note the list that goes out after it."""
@@ -34,11 +35,11 @@ class Reliability:
         if isinstance(event, Request) and event.is_of_replay:
             return
         if items is None or scores is None:
-            self._held.pop(event.user, None)
+            self.held.pop(event.user, None)
             return
-        held = self._held.get(event.user) or self._held.get(FALLBACK_USER)
+        held = self.held.get(event.user) or self.held.get(FALLBACK_USER)
         if held is not None and position is not None and isinstance(event, Interaction):
             listed, probabilities = held
             self.calibration.update(probabilities, listed.index(event.item) if event.item in listed else -1)
         if decided.is_emitted:
-            self._held[event.user] = items, scores
+            self.held[event.user] = items, scores

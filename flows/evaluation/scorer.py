@@ -1,7 +1,8 @@
 """The scorer: fresh lists of the model, and served lists of the output topic."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
+from typing import Any
 from zlib import crc32
 
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
@@ -9,6 +10,7 @@ from typing_extensions import override
 
 from flows.evaluation.beyond_accuracy import ListMetrics
 from flows.evaluation.calibration import Reliability
+from flows.evaluation.metric_numbers import numbers_of_metrics, take_over_metrics
 from flows.evaluation.outcomes import Outcomes
 from flows.messages import FALLBACK_USER, Decided, Interaction, Refresh, Request
 from recmodels.evaluation.metrics import RankingMetrics
@@ -27,7 +29,8 @@ class PrequentialScorer(DynamicSink[Decided]):
         served: Of the list that was last emitted for the user, or else for strangers. What it lacks is the price of
             staleness.
         outcomes: One row for each scored event.
-        users, items: Events so far, by id; 0 for a user who was erased since.
+        users, items: Events so far, by id; without users who were erased since.
+        erased: Users who were erased. One who comes back is a new user.
         events: Interactions so far, scored or not.
         filled: Lists so far that hold an item.
         with_requests: Whether what the topic held is also scored with the requests that the replay put before visits.
@@ -44,6 +47,7 @@ class PrequentialScorer(DynamicSink[Decided]):
         self.items: dict[str, int] = {}
         self.events = 0
         self.filled = 0
+        self.erased = 0
         self.targets: Callable[[int, str], Collection[str]] | None = None
         self.with_requests = False
         self._held: dict[str, Sequence[str]] = {}
@@ -63,7 +67,8 @@ class PrequentialScorer(DynamicSink[Decided]):
             self._held.pop(user, None)
             self._requested.pop(user, None)
             if user in self.users and not isinstance(event, Refresh):
-                self.users[user] = 0
+                del self.users[user]
+                self.erased += 1
             return
         if not isinstance(event, Interaction):
             if decided.is_emitted:
@@ -101,6 +106,54 @@ class PrequentialScorer(DynamicSink[Decided]):
     def _hold(self, user: str, items: Sequence[str]) -> None:
         self._held[user] = items
         self._requested.pop(user, None)
+
+    def known_users(self) -> set[str]:
+        """Return every user of whom something is noted."""
+        lists = set() if self.reliability is None else set(self.reliability.held)
+        return {*self.users, *self._held, *lists}
+
+    def numbers(self, users: Collection[str], items: Collection[str]) -> dict[str, Any]:
+        """Return all sums, and what is noted of some users and items, as plain numbers and lists.
+
+        The rows of the outcomes are not among them.
+        """
+        held = [[user, list(listed)] for user, listed in self._held.items() if user in users]
+        reliability = self.reliability
+        return {
+            "fresh": numbers_of_metrics(self.fresh),
+            "served": numbers_of_metrics(self.served),
+            "events": self.events,
+            "filled": self.filled,
+            "erased": self.erased,
+            "users": {user: self.users[user] for user in users if user in self.users},
+            "items": {item: self.items[item] for item in items if item in self.items},
+            "held": held,
+            "gone": [user for user in users if user not in self._held],
+            "calibration": None if reliability is None else numbers_of_metrics(reliability.calibration),
+            "reliability": None if reliability is None else [[u, reliability.held.get(u)] for u in users],
+        }
+
+    def take_over(self, numbers: Mapping[str, Any]) -> None:
+        """Take over what `numbers` returned."""
+        take_over_metrics(self.fresh, numbers["fresh"])
+        take_over_metrics(self.served, numbers["served"])
+        self.events, self.filled, self.erased = numbers["events"], numbers["filled"], numbers["erased"]
+        self.users |= numbers["users"]
+        self.items |= numbers["items"]
+        for user in numbers["gone"]:
+            self._held.pop(user, None)
+            if user not in numbers["users"]:
+                self.users.pop(user, None)
+        for user, items in numbers["held"]:
+            self._held.pop(user, None)  # to the end of the dict, as it came
+            self._held[user] = items
+        if self.reliability is not None and numbers["calibration"] is not None:
+            take_over_metrics(self.reliability.calibration, numbers["calibration"])
+            for user, held in numbers["reliability"]:
+                if held is None:
+                    self.reliability.held.pop(user, None)
+                else:
+                    self.reliability.held[user] = (held[0], held[1])
 
     def last_lists(self, count: int) -> dict[str, Sequence[str]]:
         """Return the lists that were emitted last, one for each user, the newest first."""

@@ -47,6 +47,7 @@ class RecordSource(FixedPartitionedSource[Raw, int]):
 
     Attributes:
         said: How each file is read, in a sentence.
+        resumed_at: Number of the record at which the flow began.
         damage: A message that says what is wrong with the log and about where, or None. Known once the flow
             has ended.
     """
@@ -64,6 +65,7 @@ class RecordSource(FixedPartitionedSource[Raw, int]):
         self.limit = limit
         self.progress = progress
         self.said: tuple[str, ...] = ()
+        self.resumed_at = 0
         self.damage: str | None = None
 
     @abstractmethod
@@ -87,7 +89,8 @@ class RecordSource(FixedPartitionedSource[Raw, int]):
 
     @override
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "_LogPartition":
-        return _LogPartition(self, resume_state or 0)
+        self.resumed_at = resume_state or 0
+        return _LogPartition(self, self.resumed_at)
 
 
 class _LogPartition(StatefulSourcePartition[Raw, int]):

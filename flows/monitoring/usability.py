@@ -45,11 +45,12 @@ def why_unusable(counters: Counters) -> str | None:
         return "expected events to learn; the input holds no record. Check how it was written."
     if rejected > MOST_LOST * read:
         (reason, field), _ = counters.faults.most_common(1)[0]
-        sample = counters.samples[reason, field]
+        sample = counters.samples.get((reason, field))  # no state keeps it
+        shown = "" if sample is None else f" The first is {sample.source}: {_shown(sample.raw)}."
         advice = _ADVICE.get(reason, OTHERWISE).format(field=field)
         return (
-            f"expected events to learn; {rejected:,} of {read:,} records were rejected: {counters.reasons()}. "
-            f"The first is {sample.source}: {_shown(sample.raw)}. {advice}."
+            f"expected events to learn; {rejected:,} of {read:,} records were rejected: {counters.reasons()}.{shown} "
+            f"{advice}."
         )
     events = counters.learned + counters.duplicate + counters.held_back + counters.left_out
     if counters.duplicate >= LEAST_EVENTS and counters.duplicate > MOST_REPEATED * events:
