@@ -23,6 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for fixture in MARK_OF_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARK_OF_FIXTURE[fixture])
+        if "in_every_process" in item.name:
+            item.add_marker("process")  # a check of the contract
         marks = {mark.name for mark in item.iter_markers()}
         if "kafka" in marks:
             item.add_marker(pytest.mark.xdist_group("kafka"))  # one broker serves them all

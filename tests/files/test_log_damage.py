@@ -23,11 +23,11 @@ class TestRefused:
         ("name", "data", "message"),
         [
             ("events.csv", b"", "the file is empty"),
-            ("events.csv.gz", gzip.compress(b""), "the file is empty"),
+            ("events.csv.gz", gzip.compress(b"", mtime=0), "the file is empty"),
             ("events.csv", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "binary file"),
             ("events", b"PK\x03\x04\x14\0\0\0", "binary file"),
             ("events.csv.gz", as_csv(1), "expected gz data as the name says; the file begins with b'user'"),
-            ("events.jsonl.zst", gzip.compress(as_jsonl(1))[:5], "the file is cut short, about byte 5 of 5"),
+            ("events.jsonl.zst", gzip.compress(as_jsonl(1), mtime=0)[:5], "the file is cut short, about byte 5 of 5"),
             ("events.csv.gz", b"\x1f\x8bnonsense", "the file is broken"),
             ("events.csv", b"\xe9tat,user,item,timestamp\n", "text that is not UTF-8"),
             ("events.csv", b'user,"item,timestamp\n', "hold no record"),

@@ -1,7 +1,7 @@
-"""Whatever comes in: one test for each kind of bad or odd input, over every model that has a name.
+"""Odd input that the contract of models does not hold: odd tags and prices, huge values and floods of ids.
 
-The contract's checks (`recmodels.checks`) hold every model to the same in more detail: odd rewards, times and ids, an
-empty catalogue, strangers, hidden items. Here each case stands once, as an operator would name it.
+The contract's checks (`recmodels.checks`) hold every model to odd rewards, times and ids, an empty catalogue,
+strangers, unknown and hidden items, and events that come twice.
 
 The flood of ids is small by default. `FRESHRANK_TEST_IDS=10000000 pytest -s tests/models/test_bad_input.py -k flood`
 runs it in full, and says how much memory it took.
@@ -21,6 +21,7 @@ from recmodels.checks.equality import expect_same_state
 from recmodels.exploration.explorer import Explorer
 from recmodels.specification import BY_NAME
 from tests.support.flow import Flow, event
+from tests.support.teach import listed, teach
 
 IDS = int(os.environ.get("FRESHRANK_TEST_IDS", "60000"))
 IS_DEEP_THERE = all(find_spec(library) for library in ("jax", "keras"))
@@ -40,81 +41,17 @@ def taught(name: str, repeats: str = "allow", count: int = 150) -> Recommender:
     return model
 
 
-def teach(model: Recommender, pairs: list[tuple[str, str]], start: float = 0.0) -> None:
-    model.step_many([Example(user, item, 1.0, start + n) for n, (user, item) in enumerate(pairs)], n=0)
-
-
-def items(model: Recommender, user: str, n: int = 10) -> list[str]:
-    return [item for item, _ in model.top(user, n)]
-
-
 every_model = pytest.mark.parametrize("name", NAMED)
-
-
-@every_model
-def test_unknown_user(name: str) -> None:
-    model = taught(name)
-    listed = items(model, "nobody")
-    assert len(listed) == 10
-    assert isfinite(model.predict_one("nobody", "i0"))
-    model.forget_one("nobody")
-    assert items(model, "nobody") == listed
-
-
-@every_model
-def test_unknown_item(name: str) -> None:
-    model = taught(name)
-    assert isfinite(model.predict_one("u1", "nothing"))
-    assert model.rank("u1", ["nothing", "i0"]) in (["i0", "nothing"], ["nothing", "i0"])
-    assert "nothing" not in items(model, "u1", 1_000)
-    (step,) = model.step_many([Example("u1", "nothing", 1.0, 1_000.0)], 10, score=True)
-    assert step.position == -1
-
-
-@every_model
-def test_empty_catalogue(name: str) -> None:
-    model = make(name)
-    assert model.top("u1", 10) == []
-    assert model.step_many([], 10) == []
-    (step,) = model.step_many([Example("u1", "i1", 1.0, 0.0)], 10, score=True)
-    assert step.position == -1
-    assert list(step.items) == ["i1"]
-    model.learn_item("i1", available=False)
-    assert model.top("u1", 10) == [], "the only item is hidden"
 
 
 @every_model
 @pytest.mark.parametrize("repeats", ["allow", "exclude"])
 def test_n_larger_than_the_catalogue(name: str, repeats: str) -> None:
     model = taught(name, repeats)
-    whole = items(model, "nobody", 100_000)
+    whole = listed(model, "nobody", 100_000)
     assert sorted(whole) == sorted({item for _, item in PAIRS[:150]})
     (step,) = model.step_many([Example("u1", "i1", 1.0, 1_000.0)], 1_000)
     assert len(step.items) == len(set(step.items)) == len(step.scores) <= len(whole)
-
-
-@every_model
-def test_an_item_made_unavailable(name: str) -> None:
-    model = taught(name)
-    gone = items(model, "u1")[0]
-    model.learn_item(gone, available=False)
-    model.learn_item(gone, available=False)
-    (step,) = model.step_many([Example("u1", gone, 1.0, 1_000.0)], 1_000)
-    assert gone not in step.items
-    assert gone not in items(model, "u1", 1_000)
-    model.learn_item(gone, available=True)
-    assert gone in items(model, "u1", 1_000)
-
-
-@every_model
-@pytest.mark.parametrize("repeats", ["allow", "exclude"])
-def test_the_same_event_twice(name: str, repeats: str) -> None:
-    model = taught(name, repeats)
-    same = Example("u1", "i1", 1.0, 1_000.0)
-    steps = model.step_many([same] * 3, 10, score=True)
-    assert [step.position is None for step in steps[1:]] == [repeats == "exclude"] * 2
-    assert all(len(set(step.items)) == len(step.items) for step in steps)
-    assert ("i1" in items(model, "u1", 1_000)) == (repeats == "allow")
 
 
 def test_the_same_event_twice_with_an_id_is_learned_once() -> None:
@@ -129,42 +66,37 @@ def test_the_same_event_twice_with_an_id_is_learned_once() -> None:
 @every_model
 def test_an_item_event_for_an_item_nobody_touched(name: str) -> None:
     model = taught(name)
-    before = items(model, "nobody", 1_000)
+    before = listed(model, "nobody", 1_000)
     for x in (None, {}, {"title": "New", "tags": ["a", "b"], "price": 3.0}, {"tags": 7, "price": "dear"}):
         model.learn_item("untouched", x, available=True)
         model.learn_item("hidden", x, available=False)
-    assert set(before) <= set(items(model, "nobody", 1_000)) <= {*before, "untouched"}
+    assert set(before) <= set(listed(model, "nobody", 1_000)) <= {*before, "untouched"}
     assert isfinite(model.predict_one("nobody", "untouched"))
     teach(model, [("u1", "hidden"), ("u1", "untouched")], start=1_000.0)
-    assert {"hidden", "untouched"} & set(items(model, "nobody", 1_000)) == {"untouched"}
+    assert {"hidden", "untouched"} & set(listed(model, "nobody", 1_000)) == {"untouched"}
+
+
+ODD_TAGS = [[], [None], [1.5, True], ["x"] * 10_000, "one", {"a": 1}, [["nested"]], ["\ud800"]]
+ODD_PRICES = [0, -1.0, 1e9, 1e308, 10**400, float("nan"), float("inf"), "5", None, True]
 
 
 @every_model
-@pytest.mark.parametrize("tags", [[], [None], [1.5, True], ["x"] * 10_000, "one", {"a": 1}, [["nested"]], ["\ud800"]])
-def test_an_item_event_with_odd_tags(name: str, tags: object) -> None:
+def test_item_events_with_odd_tags_and_prices(name: str) -> None:
     model = taught(name, count=40)
-    model.learn_item("i1", {"tags": tags})
-    teach(model, PAIRS[:10], start=1_000.0)
-    assert all(isfinite(score) for _, score in model.top("u1", 10))
+    told = [{"tags": tags} for tags in ODD_TAGS] + [{"price": price, "tags": ["a"]} for price in ODD_PRICES]
+    for number, features in enumerate(told):
+        model.learn_item("i1", features)
+        teach(model, PAIRS[:10], start=1_000.0 * (number + 1))
+        assert all(isfinite(score) for _, score in model.top("u1", 10)), features
 
 
 @every_model
-@pytest.mark.parametrize("price", [0, -1.0, 1e9, 1e308, 10**400, float("nan"), float("inf"), "5", None, True])
-def test_an_item_event_with_an_odd_price(name: str, price: object) -> None:
-    model = taught(name, count=40)
-    model.learn_item("i1", {"price": price, "tags": ["a"]})
-    teach(model, PAIRS[:10], start=1_000.0)
-    assert all(isfinite(score) for _, score in model.top("u1", 10))
-
-
-@every_model
-@pytest.mark.parametrize("y", [0.0, -1.0, -1e9])
-def test_a_value_of_zero_or_less_is_not_scored_and_lifts_nothing(name: str, y: float) -> None:
-    model = taught(name, "allow")
-    bottom = items(model, "nobody", 1_000)[-1]
-    steps = model.step_many([Example(f"v{k}", bottom, y, 1_000.0 + k) for k in range(20)], 10, score=True)
-    assert all(step.position is None for step in steps)
-    assert bottom not in items(model, "nobody", 5) or name.startswith("river")  # River's draws are of all items
+def test_values_of_zero_or_less_lift_nothing(name: str) -> None:
+    for y in (0.0, -1.0, -1e9):
+        model = taught(name, "allow")
+        bottom = listed(model, "nobody", 1_000)[-1]
+        model.step_many([Example(f"v{k}", bottom, y, 1_000.0 + k) for k in range(20)], n=0)
+        assert bottom not in listed(model, "nobody", 5) or name.startswith("river"), y  # River's draws are of all items
 
 
 @every_model
@@ -178,7 +110,7 @@ def test_one_value_of_a_billion_moves_nothing_for_long(name: str) -> None:
         teach(model, PAIRS, start=700.0)
     for user in ("u3", "u40", "nobody"):
         n = 9  # of an explorer the last is drawn
-        assert len(set(items(calm, user)[:n]) & set(items(shaken, user)[:n])) >= 8, user
+        assert len(set(listed(calm, user)[:n]) & set(listed(shaken, user)[:n])) >= 8, user
 
 
 @pytest.mark.parametrize("value", [0, -5, 1e9, 1e308])
@@ -210,7 +142,7 @@ def test_a_flood_of_ids_in_small_tables() -> None:
     assert len(model.memory.users) <= 10_000
     assert len(model.memory.items) <= 10_000
     assert wrong == 0, f"{wrong} lists without what everybody takes"
-    assert sorted(items(model, "stranger", 4)) == ["hit 0", "hit 1", "hit 2", "hit 4"]
+    assert sorted(listed(model, "stranger", 4)) == ["hit 0", "hit 1", "hit 2", "hit 4"]
     assert sizes[-1] - sizes[len(sizes) // 2] < 20, f"memory grows: {sizes}"
 
 
@@ -231,7 +163,7 @@ def test_a_flood_of_ids_in_other_models(model: Recommender) -> None:
             model.step_many([Example(f"user {n}", f"hit {n % 3}" if n % 2 else f"passing {n}", 1.0, float(n))], n % 2)
         sizes.append(sum(array.nbytes for array in model.dump().values()))
     assert max(sizes[3:]) < 1.3 * sizes[2], sizes
-    assert set(items(model, "stranger", 20)) & {"hit 0", "hit 1", "hit 2"}
+    assert set(listed(model, "stranger", 20)) & {"hit 0", "hit 1", "hit 2"}
 
 
 def test_bad_input_leaves_no_trace_in_what_is_read() -> None:

@@ -16,21 +16,6 @@ from recmodels.kernels.state import columns_of
 from tests.support.teach import listed, teach
 
 
-def test_covisitation_adds_up_by_distance() -> None:
-    model = CoVisitation(learn_decay=0.5)
-    teach(model, [("u", "a"), ("u", "b"), ("u", "c"), ("v", "a"), ("v", "c")])
-    state, row = model.memory.state.covisitation.items, model.memory.items.row
-    pairs = dict(zip(state.item[row("a")].tolist(), state.weight[row("a")].tolist(), strict=True))
-    assert (pairs[row("b")], pairs[row("c")]) == (1.0, 1.5)
-    assert state.total[row("a")] == 2.5
-    assert state.size[row("c")] == 0, "pairs are directed"
-    teach(model, [("w", "a")])
-    expected = 3 * np.sqrt(np.array([1.5, 1.0]) / 2.5)  # one recent item: each history is that item
-    model.top("w", 3)
-    scores = [model.predict_one("w", item) for item in ("c", "b")]
-    assert np.array(scores) == pytest.approx(expected, abs=0.02), "popularity adds a little"
-
-
 def test_a_full_row_gives_up_its_weakest() -> None:
     model = CoVisitation(row_length=2, recent=1)
     teach(model, [("u", "a"), ("u", "b"), ("v", "a"), ("v", "b"), ("w", "a"), ("w", "c"), ("x", "a"), ("x", "d")])
@@ -164,7 +149,7 @@ def test_the_factors_go_down_the_softmax_loss() -> None:
 
 
 @pytest.mark.parametrize("repeats", ["allow", "exclude"])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1, 2])
 def test_tables_stay_consistent_under_pressure(repeats: str, seed: int) -> None:
     draw = random.Random(seed)
     model = Blend(repeats=repeats, max_users=70, max_items=150, max_pairs=400, max_history=9, row_length=8, recent=5)

@@ -35,9 +35,9 @@ def test_what_is_scraped_is_what_happened() -> None:
     assert 0 < told["freshrank_hits_total", ""] == counters.hits < told["freshrank_scored_total", ""] == counters.scored
     assert told["freshrank_list_latency_seconds_count", ""] == counters.emitted
     assert told["freshrank_list_latency_seconds_bucket", "+Inf"] == counters.emitted
-    assert told["freshrank_event_age_seconds", ""] == pytest.approx(time.time() - (counters.event_time or 0), abs=60)
-    assert 0 <= told["freshrank_since_progress_seconds", ""] < 60
-    assert told["freshrank_epoch_pause_seconds_count", ""] >= 0
+    assert told["freshrank_event_age_seconds", ""] == pytest.approx(time.time() - (counters.event_time or 0), abs=3_600)
+    assert 0 <= told["freshrank_since_progress_seconds", ""] < 3_600
+    assert ("freshrank_epoch_pause_seconds_count", "") in told
 
 
 def test_hits_are_the_hit_rate_that_a_replay_measures(write_log: Callable[..., Path]) -> None:
