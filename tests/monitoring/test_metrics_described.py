@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.monitoring.metrics import registry_of
+from flows.monitoring.weights import WeightsObserver
 from tests.support.watching import watching
 
 ROOT = Path(__file__).parent.parent.parent
@@ -21,14 +22,14 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 def exported() -> dict[str, str]:
     """Names as they are scraped, and types."""
     names = {}
-    for family in registry_of(watching([]).gathered).collect():
+    for family in registry_of(watching([], weights=WeightsObserver()).gathered).collect():
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
         names[family.name + suffix] = "gauge" if family.type == "info" else family.type
     return names
 
 
 def described() -> dict[str, str]:
-    rows = re.findall(r"^\| `([a-z_]+)(?:\{\w+\})?` \| (\w+) \|", PAGE.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z_]+)(?:\{[\w,]+\})?` \| (\w+) \|", PAGE.read_text(), re.MULTILINE)
     assert len(rows) == len(dict(rows))
     return dict(rows)
 
