@@ -7,9 +7,9 @@ import orjson
 import pytest
 from confluent_kafka import Producer
 
+from tests.support.flow import sample_records
 from tests.support.kafka_broker import make_topic
 from tests.support.kafka_jobs import Job, produce
-from tests.support.flow import sample_records
 
 pytestmark = pytest.mark.kafka
 
