@@ -23,5 +23,6 @@ def warm_up() -> None:
     model.learn_item("tea", {"tags": ["one too many"]})
     model.top("ann", n=1)
     model.predict_one("ann", "tea")
+    model.explain("ann", n=1)
     model.has_seen("ann", "tea")
     model.forget_one("cat")

@@ -2,9 +2,9 @@
 
     p(j) = 1 / (1 + exp(-(slope * z(j) + offset)))          z(j) = log(share(j) / (1 - share(j)))
 
-The softmax shares out one event among the candidates, but the next item may be none of them, and what was learned
-from the past is a little too sure of itself. So after each event the line is moved by one AdaGrad step on the log
-loss of the items that were at the top of the list just before. The slope stays above 0, so that no order changes.
+The softmax shares out one event among the candidates, but the next item may not be one of them. The model is also a
+little too sure of itself. So after each event slope and offset take one AdaGrad step on the log loss of the items that
+were at the top of the list just before. The slope stays above 0, so that no order changes.
 
 Source: Platt, "Probabilistic outputs for support vector machines", Advances in Large Margin Classifiers, 1999.
 """
@@ -38,14 +38,23 @@ def log_odds(share: float) -> float:
 
 @kernel
 def probability(calibration: Calibration, length: int, share: float) -> float:
-    """Return how likely it is that the next item is one that has this share of the softmax."""
+    """Return the chance that the next item is one with this share of the softmax, in the context `length`."""
     slope, offset = calibration.platt[length, 0], calibration.platt[length, 1]
     return 1.0 / (1.0 + np.exp(-(slope * log_odds(share) + offset)))
 
 
 @kernel
 def learn(calibration: Calibration, length: int, target: int, places: Int32, kept: int, candidates: Candidates) -> None:
-    """Learn from a list, the first `kept` of `places`, that the user chose the candidate at place `target`."""
+    """Learn from a list which of its items the user chose.
+
+    Args:
+        calibration: Slope and offset by length of history.
+        length: The context of the user's number of events.
+        target: The slot of the item that the user chose, or -1.
+        places: [LISTED] the slots of the list's items.
+        kept: The number of items in the list.
+        candidates: The user's set, with its shares.
+    """
     platt, squares = calibration.platt[length], calibration.squares[length]
     slope_gradient, offset_gradient = 0.0, 0.0
     for k in range(kept):

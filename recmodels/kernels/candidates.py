@@ -25,7 +25,7 @@ def start(candidates: Candidates) -> None:
 
 @kernel
 def admit(candidates: Candidates, some: Int32) -> None:
-    """Put exactly these items into a new set, hidden ones too, and let no other in."""
+    """Begin a set of exactly these items [n], unavailable ones too. No other item can be added."""
     start(candidates)
     base = candidates.epoch[0] * PLACES
     for k in range(some.shape[0]):
@@ -45,14 +45,21 @@ def bar(candidates: Candidates, item: int) -> None:
 
 @kernel
 def slot_of(candidates: Candidates, item: int) -> int:
-    """Return an item's place in the set, or -1 if it is not in it."""
+    """Return the slot of an item, or -1 if it is not in the set."""
     place = candidates.slot[item] - candidates.epoch[0] * PLACES
     return place if 0 <= place < BARRED else -1
 
 
 @kernel
 def add(candidates: Candidates, items: Items, some: Int32, count: int) -> None:
-    """Put the first `count` of some items into the set while there is room, but for those barred or hidden."""
+    """Add items while there is room, unless they are barred or unavailable.
+
+    Args:
+        candidates: The set.
+        items: All items.
+        some: [n] rows of items, none of them 0 among the first `count`.
+        count: The number of them to add, from the first.
+    """
     base = candidates.epoch[0] * PLACES
     places, found, hidden = candidates.slot, candidates.item, items.hidden
     size, room = candidates.size[0], candidates.size[1]

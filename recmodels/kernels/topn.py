@@ -7,7 +7,7 @@ from recmodels.kernels.shared import Candidates, Items
 
 @kernel
 def is_better(items: Items, candidates: Candidates, a: int, b: int) -> bool:
-    """Say whether the candidate at place `a` comes before the one at place `b`."""
+    """Say whether the candidate in slot `a` comes before the one in slot `b`."""
     if candidates.score[a] != candidates.score[b]:
         return candidates.score[a] > candidates.score[b]
     return items.first_seen[candidates.item[a]] < items.first_seen[candidates.item[b]]
@@ -15,10 +15,15 @@ def is_better(items: Items, candidates: Candidates, a: int, b: int) -> bool:
 
 @kernel
 def choose(items: Items, candidates: Candidates, places: Int32) -> int:
-    """Write the places of the best candidates in order; as many as `places` has room for, or as there are.
+    """Choose the best candidates.
+
+    Args:
+        items: All items.
+        candidates: The set, with its scores.
+        places: [n] out: the slots of the best candidates, the best first.
 
     Returns:
-        How many were written.
+        The number of slots written: n, or fewer if there are fewer candidates.
     """
     kept = 0
     if places.shape[0] == 0:
@@ -39,7 +44,7 @@ def choose(items: Items, candidates: Candidates, places: Int32) -> int:
 
 @kernel
 def write(candidates: Candidates, places: Int32, kept: int, items: Int32, scores: Float64) -> None:
-    """Write items and scores of the chosen candidates."""
+    """Write items [n] and scores [n] of the first `kept` of the chosen candidates, whose slots are `places` [n]."""
     for k in range(kept):
         items[k] = candidates.item[places[k]]
         scores[k] = candidates.score[places[k]]
@@ -47,7 +52,7 @@ def write(candidates: Candidates, places: Int32, kept: int, items: Int32, scores
 
 @kernel
 def position(items: Items, candidates: Candidates, place: int, most: int) -> int:
-    """Count the candidates that come before the one at `place`, up to `most`."""
+    """Count the candidates that come before the one in slot `place`, up to `most`."""
     before = 0
     for s in range(candidates.size[0]):
         if before == most:

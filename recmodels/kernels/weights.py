@@ -26,7 +26,13 @@ LARGEST: Final = 20.0
 
 @kernel
 def score(weights: Weights, length: int, gap: int, candidates: Candidates) -> None:
-    """Unite the columns to the score of each candidate."""
+    """Write the score of each candidate: the weighted sum of its columns.
+
+    Args:
+        weights: The weights.
+        length, gap: The contexts of the user, as rows of the weights (`user_context`).
+        candidates: The user's set, with its columns. Its `score` [CANDIDATES] is written.
+    """
     total = candidates.score
     size = candidates.size[0]
     total[:size] = 0.0
@@ -55,7 +61,7 @@ def exp2(x: np.float32) -> np.float32:
 
 @kernel
 def share(candidates: Candidates) -> np.float32:
-    """Fill the softmax of the scores; return the logarithm of its denominator."""
+    """Write the softmax of the scores into `share` [CANDIDATES]; return the logarithm of its denominator."""
     size = candidates.size[0]
     highest = np.float32(-np.inf)
     for s in range(size):
@@ -71,7 +77,15 @@ def share(candidates: Candidates) -> np.float32:
 
 @kernel
 def learn(weights: Weights, length: int, gap: int, target: int, rate: float, candidates: Candidates) -> None:
-    """Take one step towards the candidate at place `target`."""
+    """Take one AdaGrad step on minus the logarithm of a candidate's share.
+
+    Args:
+        weights: The weights.
+        length, gap: The contexts of the user, as rows of the weights.
+        target: The slot of the candidate that the user chose.
+        rate: The learning rate.
+        candidates: The user's set with its columns, and its shares as of `share`.
+    """
     for c in range(weights.weight.shape[1]):
         if candidates.inactive[c] > 0:
             continue

@@ -38,4 +38,4 @@ def test_a_copy_of_the_tables_is_found_at_its_own_address() -> None:
 def test_a_state_whose_arrays_kernels_would_misread_is_refused() -> None:
     state = Blend(max_users=50, max_items=50).memory.state
     with pytest.raises(TypeError, match="expected a state of the type"):
-        Handle(state._replace(counters=state.shared.counters.astype(np.int32)))
+        Handle(state._replace(shared=state.shared._replace(counters=state.shared.counters.astype(np.int32))))
