@@ -99,23 +99,13 @@ class _Records:
 
     def __iter__(self) -> Iterator[Raw]:
         source = self._source
-        records = chain.from_iterable(self._blocks())
+        records = chain.from_iterable(cut_into_records(source.format, self._pieces, self._is_whole))
         if source.has_header:
             next(records, None)
         if source.positions is None:
             return map(Raw, repeat(source.topic), repeat(source.partition), count(), records)
         topic, positions = source.positions()
         return (Raw(topic, *position, record) for position, record in zip(positions, records, strict=False))
-
-    def _blocks(self) -> Iterator[list[bytes]]:
-        format = self._source.format
-        pieces = transcode(self._pieces, format.encoding)
-        if format.kind == Kind.JSON_STREAM:
-            return JsonObjects(self._is_whole)(pieces)
-        lines = blocks_of_lines(pieces, self._is_whole, format.newline)
-        if format.kind == Kind.CSV and format.quotes:
-            return QuotedRecords(format.delimiter, format.newline)(lines)
-        return lines
 
     def _is_whole(self) -> bool:
         return self._pieces.damage is None
@@ -131,3 +121,22 @@ def topic_of(path: Path) -> str:
     for ending in (*COMPRESSED_ENDINGS, *KIND_ENDINGS):
         name = name.removesuffix(ending) or name
     return name
+
+
+def cut_into_records(
+    format: FileFormat, pieces: Iterable[bytes], is_whole: Callable[[], bool] = lambda: True
+) -> Iterator[list[bytes]]:
+    """Cut the bytes of a file into its records, which come in blocks. A header is the first of them.
+
+    Args:
+        format: How the file is read.
+        pieces: Its bytes, decompressed.
+        is_whole: Asked after the last piece whether the file ends there.
+    """
+    pieces = transcode(pieces, format.encoding)
+    if format.kind == Kind.JSON_STREAM:
+        return JsonObjects(is_whole)(pieces)
+    lines = blocks_of_lines(pieces, is_whole, format.newline)
+    if format.kind == Kind.CSV and format.quotes:
+        return QuotedRecords(format.delimiter, format.newline)(lines)
+    return lines

@@ -76,9 +76,9 @@ def encoding_of(head: bytes) -> str:
     start = head[:256]
     if len(start) >= 4 and len(start) % 2 == 0:
         even, odd = start[::2], start[1::2]
-        if odd.count(0) * 4 >= len(odd) * 3 and not even.count(0):
+        if odd.count(0) * 2 >= len(odd) and even.count(0) * 10 <= len(even):
             return "utf-16-le"
-        if even.count(0) * 4 >= len(even) * 3 and not odd.count(0):
+        if even.count(0) * 2 >= len(even) and odd.count(0) * 10 <= len(odd):
             return "utf-16-be"
     return "utf-8"
 

@@ -4,6 +4,7 @@ import codecs
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from flows.formats.csv_events import well_quoted
@@ -37,10 +38,26 @@ def transcode(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         yield start.removeprefix(codecs.BOM_UTF8)
         yield from rest
         return
+    if codecs.lookup(encoding).name in ("utf-16", "utf-32"):
+        pieces, encoding = _with_byte_order(pieces, codecs.lookup(encoding).name)
     decoder = codecs.getincrementaldecoder(encoding)(errors="broken-bytes")
     for piece in pieces:
         yield decoder.decode(piece).encode("utf-8", "surrogatepass")
     yield decoder.decode(b"", final=True).encode("utf-8", "surrogatepass")
+
+
+def _with_byte_order(pieces: Iterable[bytes], encoding: str) -> tuple[Iterator[bytes], str]:
+    """Name the byte order of UTF-16 or UTF-32 in the encoding, and take the mark away. Without a mark it is little."""
+    rest, start = iter(pieces), b""
+    for piece in rest:
+        start += piece
+        if len(start) >= len(codecs.BOM_UTF32_LE):
+            break
+    little, big = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
+    if encoding == "utf-32":
+        little, big = codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE
+    order = "be" if start.startswith(big) else "le"
+    return chain([start.removeprefix(big if order == "be" else little)], rest), f"{encoding}-{order}"
 
 
 def _as_surrogate(error: UnicodeError) -> tuple[str, int]:
@@ -229,17 +246,17 @@ class _Scan:
                     self._take(start, place)
                     start = -1
                 elif depth == 0:
-                    return self._broken(start, inner)
+                    return self._broken(start, inner, place)
         if start < 0:
             self._finish(len(buffer))
             return None
         if not self._is_last and len(buffer) - start <= MAX_SPREAD_BYTES:
             return None
-        return self._broken(start, inner)
+        return self._broken(start, inner, len(buffer))
 
-    def _broken(self, start: int, inner: int) -> int | None:
-        """Go on with the first object within one that has no end."""
-        end = inner if inner >= 0 else len(self.buffer)
+    def _broken(self, start: int, inner: int, end: int) -> int | None:
+        """Go on with the first object within one that has no end, or where it breaks off."""
+        end = inner if inner >= 0 else end
         self._take(start, end)
         return end if end < len(self.buffer) else None
 
