@@ -27,7 +27,8 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-"""On every answer that does not say otherwise."""
+"""On every answer; the last only where the answer does not say otherwise."""
+_RAW_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 
 class RawPath:
@@ -105,8 +106,10 @@ def _guarded(service: Service, endpoint: Endpoint) -> Any:
         except Exception:
             logger.exception("%s was not answered", name)
             response = HttpError(500, "the server failed to answer; its log says why").response()
-        for header, value in HEADERS.items():
-            response.headers.setdefault(header, value)
+        if "cache-control" in response.headers:
+            response.raw_headers.extend(_RAW_HEADERS[:-1])
+        else:
+            response.raw_headers.extend(_RAW_HEADERS)
         latency.add(time.perf_counter() - began)
         key = (name, response.status_code)
         service.statuses[key] = service.statuses.get(key, 0) + 1

@@ -53,6 +53,10 @@ class ListsReader:
         self._waiting: dict[str, asyncio.Future[UserList]] = {}
         self._flush_at = time.monotonic()
         self.store_fault: str | None = None
+        self.fallback: UserList | None = None
+        """The fallback list, once it is known."""
+        self.is_fallback_known = False
+        """Whether `fallback` is what the store holds: every look-up needs it, so it is not read each time."""
         self.is_ready = False
         """Whether all that the topic held when it was opened is in the store."""
 
@@ -94,6 +98,7 @@ class ListsReader:
             self.store.clear()
             self.newest = 0.0
             self.is_ready = False
+            self.fallback, self.is_fallback_known = None, True
         self._identity = topic
         known = self.store.progress().positions
         return {number: known.get(number, each.low) for number, each in bounds.items()}
@@ -116,6 +121,8 @@ class ListsReader:
                 self.unreadable += 1
                 continue
             changes[user] = value
+            if user == FALLBACK_USER:
+                self.fallback, self.is_fallback_known = found, True
             if found is not None and self.newest < found.event_time < limit:
                 self.newest = found.event_time
             if is_heard:

@@ -73,5 +73,10 @@ class LookUp:
 
     async def held(self, user: str) -> tuple[UserList | None, UserList | None]:
         """Return the user's own list and the fallback list, each None where there is none."""
-        own, fallback = await self.store.get([user, FALLBACK_USER])
-        return None if own is None else parse_list(own), None if fallback is None else parse_list(fallback)
+        reader = self.reader
+        if not reader.is_fallback_known:
+            (value,) = await self.store.get([FALLBACK_USER])
+            if not reader.is_fallback_known:  # the reader may have come across it meanwhile
+                reader.fallback, reader.is_fallback_known = None if value is None else parse_list(value), True
+        (own,) = await self.store.get([user])
+        return None if own is None else parse_list(own), reader.fallback

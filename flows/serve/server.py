@@ -16,6 +16,7 @@ from flows.serve.app import build_app
 from flows.serve.docs_api import docs_endpoints
 from flows.serve.endpoints import Endpoint
 from flows.serve.events_api import event_endpoints
+from flows.serve.items_api import item_endpoints
 from flows.serve.lists_api import list_endpoints
 from flows.serve.live.api import live_endpoints
 from flows.serve.live.job_metrics import check_url
@@ -39,6 +40,7 @@ def all_endpoints(service: Service) -> list[Endpoint]:
     found = [
         *list_endpoints(service),
         *event_endpoints(service),
+        *item_endpoints(service),
         *live_endpoints(service),
         *status_endpoints(service),
     ]

@@ -8,10 +8,11 @@ import pytest
 
 from flows.replay import replay
 from flows.settings import Settings
-from tests.support.kafka_jobs import Job, records_of
+from tests.support.flow import records_of
+from tests.support.kafka_jobs import Job
 from tests.support.serving import served
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.process, pytest.mark.real_log]
 
 EVENTS = 600
 

@@ -13,7 +13,7 @@ from tests.support.browser import Page, browse, find_browser
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
 from tests.support.serving import Served, Topics, bearer, served, tokens_file
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.browser]
 
 HOSTILE = "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'>"
 
@@ -159,7 +159,7 @@ def test_user_has_history_list_and_titles(topics: Topics) -> None:
         assert [each["item"] for each in found["history"]] == ["i2", HOSTILE, "i1"]
         assert found["list"]["items"][0]["title"] == HOSTILE
         item = server.http.get("/v1/items/i1").json()
-        assert (item["tags"], item["takers"][0]["user"], len(item["also"])) == ([HOSTILE], HOSTILE, 2)
+        assert (item["tags"], item["takers"][0]["user"], len(item["related"])) == ([HOSTILE], HOSTILE, 2)
 
 
 def test_list_is_filtered_by_tag(topics: Topics) -> None:

@@ -230,7 +230,7 @@ async function showItem(item) {
     const users = [...new Set(found.takers.map((each) => each.user))].slice(0, 8);
     place.replaceChildren(make("h3", {}, title(found)), ...(found.tags.length ? [make("p", {class: "said"}, found.tags.join(" · "))] : []),
       make("p", {}, users.length ? "Newest users: " : "No user among the newest.", ...users.flatMap((user, i) => i ? [", ", userLink(user)] : [userLink(user)])),
-      ...(found.also.length ? [make("p", {class: "said"}, "They also took"), make("ol", {class: "rows"}, ...found.also.slice(0, 5).map((each, i) => row(`${i + 1}`, itemLink(each), `${each.users}`)))] : []));
+      ...(found.related.length ? [make("p", {class: "said"}, "Users take with it"), make("ol", {class: "rows"}, ...found.related.slice(0, 6).map((each, i) => row(`${i + 1}`, itemLink(each), each.score.toFixed(2), bar(each.score / found.related[0].score, ""))))] : []));
   } catch (error) { place.replaceChildren(make("p", {}, error.message)); }
 }
 

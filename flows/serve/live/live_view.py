@@ -19,6 +19,7 @@ from flows.serve.live.hit_rates import HitRates
 from flows.serve.live.job_metrics import JobNumbers, quantile, read_job_numbers
 from flows.serve.live.topic_readers import Reject, follow_events, follow_rejects
 from flows.serve.lookup import LookUp
+from flows.serve.related import RelatedItems
 from flows.serve.selection import select_list
 from flows.settings import Settings
 
@@ -67,6 +68,7 @@ class LiveView:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.histories = Histories()
+        self.related = RelatedItems()
         self.rates = HitRates()
         self.ticked = asyncio.Condition()
         self.tick: dict[str, Any] = {}
@@ -145,16 +147,14 @@ class LiveView:
         return {"user": user, "history": history, "list": {**said, "items": items}}
 
     def item(self, item: str) -> dict[str, Any]:
-        """Return an item's title and tags, who took it lately, and what they also took."""
-        takers = self.histories.of_item(item)
-        also: Counter[str] = Counter()
-        for user in dict.fromkeys(past.user for past in takers):
-            also.update({past.item for past in self.histories.of_user(user)} - {item})
+        """Return an item's title and tags, who took it lately, and what goes with it."""
         return {
             **self.named(item),
             "tags": self._catalogue.tags(item),
-            "takers": [{"user": past.user, "event": past.event, "time": past.time} for past in takers],
-            "also": [{**self.named(other), "users": count} for other, count in also.most_common(SHOWN)],
+            "takers": [
+                {"user": past.user, "event": past.event, "time": past.time} for past in self.histories.of_item(item)
+            ],
+            "related": [{**self.named(each.item), "score": each.score} for each in self.related.of(item, SHOWN)],
         }
 
     def _keep(self, work: Any) -> None:
@@ -174,10 +174,13 @@ class LiveView:
                 if is_live and self._is_scored(event):
                     scored.append(event)
                 self.histories.add(event)
+                if self._job.rewards.get(event.event, 1.0) > 0.0:
+                    self.related.add(event.user, event.item)
             elif isinstance(event, ItemEvent):
                 self._catalogue.learn(event)
             elif isinstance(event, Forget):
                 self.histories.forget(event.user)
+                self.related.forget(event.user)
         if scored:
             self._keep(self._score(scored[:MAX_SCORED]))
         if self.watchers:
