@@ -1,5 +1,6 @@
 """`freshrank demo` and `freshrank replay`: run a recorded log through the flow, and measure it."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,7 +56,7 @@ def demo(
         expect_libraries()
         check_writable(html)
         write_html(html, [measured(result, watch)], typed_command(), titles=titles)
-        page = f"open {html}"
+        page = f"{'open' if sys.platform == 'darwin' else 'xdg-open'} {html}"
     except UsageError as error:
         page = f"no page of figures was written: {error}"
     show_next_steps(

@@ -61,7 +61,7 @@ def test_the_demo_needs_nothing_and_says_what_comes_next(tmp_path: Path) -> None
     assert "30,000 events learned, 30,000 lists emitted" in done.stderr
     steps = done.stderr.partition("Next steps:")[2]
     assert steps.count("  # ") == 3
-    assert "  open demo-report.html" in steps
+    assert "open demo-report.html\n" in steps
     assert "(2013)" in (tmp_path / "demo-report.html").read_text().partition('id="lists"')[2]
 
 

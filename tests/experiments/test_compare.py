@@ -16,6 +16,7 @@ from tests.support.cli import freshrank
 from tests.support.compare_fixtures import FAITHFUL, TWO, Compare
 
 
+@pytest.mark.process
 def test_a_planted_difference_is_found_and_kept(compare: Compare, faithful_log: Path, tmp_path: Path) -> None:
     said = tmp_path / "said.json"
     asked = (faithful_log, "--model", "popularity", "--model", "history", "--json", said)
@@ -45,6 +46,7 @@ def test_a_planted_difference_is_found_and_kept(compare: Compare, faithful_log: 
     assert other["log"]["events"] == 1_201
 
 
+@pytest.mark.process
 def test_the_page_shows_all_models_and_says_which_is_better(
     compare: Compare, faithful_log: Path, tmp_path: Path
 ) -> None:
@@ -61,6 +63,7 @@ def test_the_page_shows_all_models_and_says_which_is_better(
     assert page.read_text() == first, "from results that were kept"
 
 
+@pytest.mark.process
 def test_a_model_that_fails_says_why(compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "failing_model.py").write_text(
         "from recmodels import Recommender\n"

@@ -46,6 +46,7 @@ def measured_by(compare: Compare, said: Path, *arguments: object) -> dict[str, A
     }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("switches", SWITCHES)
 def test_it_measures_what_a_replay_with_the_same_switches_measures(
     compare: Compare, tmp_path: Path, switches: str
@@ -61,6 +62,7 @@ def test_it_measures_what_a_replay_with_the_same_switches_measures(
     assert len(found["differences"]) == 6 * len(report["protocol"]["ks"])
 
 
+@pytest.mark.process
 def test_no_other_protocol_is_answered_from_results_that_are_kept(compare: Compare, tmp_path: Path) -> None:
     asked = (tmp_path / "said.json", EVENTS, *TWO, "--limit", 500)
     all_of_it = measured_by(compare, *asked)
@@ -96,6 +98,7 @@ def test_the_key_of_a_result_knows_all_that_changes_it(tmp_path: Path) -> None:
         assert cache.path(msgspec.structs.replace(job, **alike)) == cache.path(job)
 
 
+@pytest.mark.process
 def test_a_log_in_any_order_and_several_logs_are_the_one_log_in_order(
     compare: Compare, faithful_log: Path, tmp_path: Path
 ) -> None:
@@ -126,6 +129,7 @@ def test_a_log_in_any_order_and_several_logs_are_the_one_log_in_order(
         assert other["differences"] == plain["differences"]
 
 
+@pytest.mark.process
 def test_parquet_is_a_log_too(compare: Compare, faithful_log: Path, tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow", reason="Parquet's reader is not here; pip install 'freshrank[parquet]'")
     pq = pytest.importorskip("pyarrow.parquet")
@@ -138,6 +142,7 @@ def test_parquet_is_a_log_too(compare: Compare, faithful_log: Path, tmp_path: Pa
     assert found["values"] == measured_by(compare, *asked, faithful_log)["values"]
 
 
+@pytest.mark.process
 def test_the_page_of_a_protocol_has_its_measures(compare: Compare, faithful_log: Path, tmp_path: Path) -> None:
     pytest.importorskip("altair", reason="the report's libraries are not here; pip install 'freshrank[report]'")
     page = tmp_path / "page.html"
@@ -149,6 +154,7 @@ def test_the_page_of_a_protocol_has_its_measures(compare: Compare, faithful_log:
         assert f">{name}<" in text, "a row of the table"
 
 
+@pytest.mark.process
 def test_a_topic_is_recorded_before_anything_is_compared(
     compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,16 +9,7 @@ from confluent_kafka import Producer
 from flows.kafka.errors import KafkaJobError
 from flows.kafka.outage import OutagePolicy
 from flows.kafka.source import KafkaSource
-from tests.support.kafka_fixtures import config
-
-
-class Clock:
-    """Takes the place of the module `time`."""
-
-    seconds = 100.0
-
-    def monotonic(self) -> float:
-        return self.seconds
+from tests.support.kafka_fixtures import Clock, config
 
 
 def statistics(topic: str, leader: int) -> str:

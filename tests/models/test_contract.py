@@ -14,8 +14,17 @@ from recmodels import checks
 
 MODELS = dict(checks.yield_models())
 DEEP = {"MLP", "SASRec"}
+SLOW = ("Contextual", "RiverModel")
+"""Models that score item by item, in Python: their contract takes minutes."""
+
+
+def marks_of(name: str) -> list[pytest.MarkDecorator]:
+    """Return the markers of a model's contract."""
+    return [pytest.mark.deep] if name in DEEP else [pytest.mark.slow] if name.startswith(SLOW) else []
+
+
 CASES = [
-    pytest.param(make, check, id=f"{name}-{check.__name__}", marks=[pytest.mark.deep] if name in DEEP else [])
+    pytest.param(make, check, id=f"{name}-{check.__name__}", marks=marks_of(name))
     for name, make in MODELS.items()
     for check in checks.ALL
 ]
@@ -39,6 +48,7 @@ def test_deep_models_are_held_to_the_contract() -> None:
     assert MODELS.keys() >= DEEP
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", list(checks.yield_checks(fm)))
 def test_contract_of_a_river_model_that_sees_the_context(check: checks.Check) -> None:
     if check.__name__ == "check_clone_has_the_arguments_and_no_state":
