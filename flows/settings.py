@@ -312,6 +312,14 @@ class Settings(BaseSettings):
         ),
     ] = "stop"
 
+    connector: Annotated[
+        str,
+        setting(
+            "job",
+            "System at both ends of the job: `kafka`, or `package.module:Class` for one of your own.",
+            see="docs/connectors.md",
+        ),
+    ] = "kafka"
     recovery: Annotated[
         Path | None,
         setting(

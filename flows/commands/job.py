@@ -18,8 +18,8 @@ from flows.commands.options import (
 )
 from flows.commands.setting_options import OF_A_JOB, GivenSettings, with_settings
 from flows.errors import UsageError
+from flows.job.connections import connector_of
 from flows.job.feed import feed as feed_log
-from flows.job.preflight import inspect_job
 from flows.job.resend import resend as resend_letters
 from flows.job.run import run as run_job
 from flows.kafka.errors import secrets_in
@@ -75,13 +75,14 @@ def run(
     begin_from = chosen[0] if chosen else None
     settings = settings_of(config, **given)
     set_up_logging(settings.log_format, secrets_in(settings.client()))
-    found = inspect_job(settings)
+    connector = connector_of(settings, begin_from)
+    found = connector.inspect()
     if found.faults:
         raise UsageError("\n".join(found.faults))
     for warning in found.warnings:
         logger.warning("%s", warning)
     warm_up_kernels(settings)
-    run_job(settings, stop_at_end, begin_from)
+    run_job(settings, stop_at_end, connector=connector)
 
 
 @with_settings("bootstrap", "input_topic")
@@ -133,10 +134,11 @@ def resend(
 def check(given: GivenSettings, config: Config = None) -> None:
     """Say what is wrong with the configuration, the topics or the broker, and what to do."""
     settings = settings_of(config, **given)
-    found = inspect_job(settings)
+    connector = connector_of(settings)
+    found = connector.inspect()
     for warning in found.warnings:
         say(f"Warning: {warning}")
     if found.faults:
         raise UsageError("\n".join(found.faults))
     verdict = "The job can run, with the warnings above" if found.warnings else "All is well"
-    say(f"{verdict}: {settings.bootstrap} has what the job needs.")
+    say(f"{verdict}: {connector.place} has what the job needs.")

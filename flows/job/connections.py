@@ -5,40 +5,72 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from flows.errors import UsageError
 from flows.formats.dead_letters import of_large_list, shorten, to_kafka
+from flows.job.connector import Connector, Findings, JobConnections, connections_of, load_connector
 from flows.job.decoder import decoder_of
-from flows.job.preflight import require_distinct_topics
+from flows.job.preflight import inspect_job, make_topics, require_distinct_topics
 from flows.kafka.errors import secrets_in
 from flows.kafka.lag import Lag
 from flows.kafka.outage import OutagePolicy
+from flows.kafka.output_positions import last_answered
 from flows.kafka.sink import KafkaSink, OversizeFallback
 from flows.kafka.source import KafkaSource
 from flows.kafka.start_offsets import BeginFrom
-from flows.monitoring.counters import Counters
 from flows.monitoring.http_server import served
 from flows.monitoring.logging_setup import set_up_logging
 from flows.monitoring.metrics import MetricSources, registry_of
-from flows.monitoring.watched_source import WatchedSource
-from flows.monitoring.weights import WeightsObserver
-from flows.pipeline import Connections
 from flows.settings import Settings
 from flows.state.store import Store
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(kw_only=True)
-class KafkaConnections(Connections):
-    """The ends of a flow between Kafka topics, by what they are."""
+class KafkaConnector:
+    """Kafka topics at both ends of a job.
 
-    reader: KafkaSource
-    watched: WatchedSource
-    writers: dict[str, KafkaSink]
-    weights: WeightsObserver | None = None
-    """Watches the weights of the model, where metrics are served."""
+    Args:
+        settings: The brokers, topics and group.
+        begin_from: Where to begin, if the operator has chosen.
+    """
+
+    def __init__(self, settings: Settings, begin_from: BeginFrom | None = None) -> None:
+        self.settings = settings
+        self.begin_from = begin_from
+        self.input_name = settings.topics.main or settings.topics.text
+        self.place = settings.bootstrap
+
+    def inspect(self) -> Findings:
+        """Look at settings, brokers, topics and rights."""
+        return inspect_job(self.settings)
+
+    def prepare(self) -> None:
+        """Create the output topics that are missing, if that is allowed."""
+        require_distinct_topics(self.settings)
+        make_topics(self.settings)
+
+    def connect(self, stop: threading.Event | None = None, stop_at_end: bool = False) -> JobConnections:
+        """Connect a flow to the topics."""
+        return kafka_connections(self.settings, stop, stop_at_end, self.begin_from)
+
+
+def connector_of(settings: Settings, begin_from: BeginFrom | None = None) -> Connector:
+    """Return the connector that the settings name.
+
+    Args:
+        settings: Those of the job.
+        begin_from: Where to begin in topics of Kafka, if the operator has chosen.
+
+    Raises:
+        UsageError: It cannot be imported, or cannot begin where it is told to.
+    """
+    if settings.connector == "kafka":
+        return KafkaConnector(settings, begin_from)
+    if begin_from is not None:
+        raise UsageError(f"--from-{begin_from}: only topics of Kafka have it. Leave it out, or set connector to kafka.")
+    return load_connector(settings)
 
 
 def kafka_connections(
@@ -46,7 +78,7 @@ def kafka_connections(
     stop: threading.Event | None = None,
     stop_at_end: bool = False,
     begin_from: BeginFrom | None = None,
-) -> KafkaConnections:
+) -> JobConnections:
     """Connect a flow to Kafka topics.
 
     Args:
@@ -69,28 +101,26 @@ def kafka_connections(
         begin_from=begin_from,
         expects_state=settings.recovery is not None,
     )
-    counters = Counters()
-    watched = WatchedSource(reader, counters, settings.max_reject_rate)
     rejects = KafkaSink(client, settings.dead_letter_topic, patience=patience, shorten=shorten)
     instead = OversizeFallback(rejects, of_large_list) if settings.too_large == "dead-letter" else None
     lists = KafkaSink(client, settings.output_topic, patience=patience, instead=instead)
-    weights = WeightsObserver() if settings.metrics_port else None
-    return KafkaConnections(
-        watch=weights,
-        weights=weights,
-        source=watched,
-        decoder=decoder_of(settings),
-        lists=lists,
-        dead_letters=rejects,
-        dead_letter=to_kafka,
-        counters=counters,
-        reader=reader,
-        watched=watched,
+    connections = connections_of(
+        settings,
+        reader,
+        lists,
+        rejects,
+        to_kafka,
+        decoder_of(settings),
         writers={"lists": lists, "dead_letters": rejects},
+        skipped=reader.skipped,
+        answered=lambda: last_answered(client, settings.output_topic),
+        close=reader.close,
     )
+    connections.lags = Lag(client, connections.watched.positions)
+    return connections
 
 
-def connections_for_engine(settings: Settings) -> KafkaConnections:
+def connections_for_engine(settings: Settings) -> JobConnections:
     """Connect a flow that the engine's own command runs: metrics and health are served as long as the process lives.
 
     Args:
@@ -101,8 +131,10 @@ def connections_for_engine(settings: Settings) -> KafkaConnections:
         UsageError: A topic is both read and written.
     """
     set_up_logging(settings.log_format, secrets_in(settings.client()))
-    require_distinct_topics(settings)
-    connections = kafka_connections(settings)
+    connector = connector_of(settings)
+    if isinstance(connector, KafkaConnector):
+        require_distinct_topics(settings)
+    connections = connector.connect(None, False)
     if (directory := settings.recovery) is not None:
         connections.store = lambda step: Store(directory / "state" / step)
     serving = ExitStack()
@@ -111,7 +143,7 @@ def connections_for_engine(settings: Settings) -> KafkaConnections:
     return connections
 
 
-def gather(settings: Settings, connections: KafkaConnections) -> MetricSources:
+def gather(settings: Settings, connections: JobConnections) -> MetricSources:
     """Say where the numbers of a job are found."""
     return MetricSources(
         counters=connections.counters,
@@ -119,9 +151,9 @@ def gather(settings: Settings, connections: KafkaConnections) -> MetricSources:
         watched=connections.watched,
         info={"version": _version(), "model": settings.model_info.version, "input_topic": settings.input_topic},
         weights=connections.weights,
-        lags=Lag(settings.client(), connections.watched.positions),
+        lags=connections.lags,
         writers=connections.writers,
-        skipped=connections.reader.skipped,
+        skipped=connections.skipped,
         state=None if settings.recovery is None else settings.recovery / "state",
     )
 
@@ -134,7 +166,7 @@ def _version() -> str:
 
 
 @contextmanager
-def serve_metrics(settings: Settings, connections: KafkaConnections) -> Iterator[None]:
+def serve_metrics(settings: Settings, connections: JobConnections) -> Iterator[None]:
     """Serve `/metrics` and `/healthz` while a job runs, if the settings name a port."""
     registry = registry_of(gather(settings, connections))
     host, port = settings.metrics_host, settings.metrics_port

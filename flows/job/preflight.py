@@ -1,22 +1,13 @@
 """Checks before a job starts: settings, brokers, topics and rights."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from flows.errors import UsageError
+from flows.job.connector import Findings
 from flows.kafka.acls import RequiredAcl, Right, missing_rights
 from flows.kafka.admin import connect, create_topic
 from flows.kafka.probe import cleanup_policies, probe
 from flows.settings import Settings
-
-
-class Findings(NamedTuple):
-    """What a look at settings and brokers found, one line each with the way out."""
-
-    faults: list[str]
-    """What keeps the job from running, or would make it lose records."""
-    warnings: list[str]
-    """What the job runs with, but should not."""
 
 
 def inspect_job(settings: Settings) -> Findings:

@@ -10,9 +10,8 @@ from types import FrameType
 from typing import Any
 
 from flows.engine import run_flow
-from flows.job.connections import kafka_connections, serve_metrics
-from flows.job.preflight import make_topics, require_distinct_topics
-from flows.kafka.output_positions import last_answered
+from flows.job.connections import connector_of, serve_metrics
+from flows.job.connector import Connector
 from flows.kafka.start_offsets import BeginFrom
 from flows.monitoring.counters import Counters
 from flows.pipeline import build_flow
@@ -25,7 +24,12 @@ SAY_SECONDS = 30.0
 """Time between two lines that say how far the job is."""
 
 
-def run(settings: Settings, stop_at_end: bool = False, begin_from: BeginFrom | None = None) -> Counters:
+def run(
+    settings: Settings,
+    stop_at_end: bool = False,
+    begin_from: BeginFrom | None = None,
+    connector: Connector | None = None,
+) -> Counters:
     """Run the job until a signal stops it, and return what it did.
 
     Args:
@@ -33,6 +37,7 @@ def run(settings: Settings, stop_at_end: bool = False, begin_from: BeginFrom | N
         stop_at_end: End where the input topics ended when the job began.
         begin_from: Where to begin, if the operator has chosen: at the recovery state, at the group's offsets, or at the
             first record.
+        connector: The systems at both ends. None: those that the settings name, Kafka by default.
 
     Raises:
         KafkaJobError: What it needs of Kafka is not there.
@@ -42,31 +47,25 @@ def run(settings: Settings, stop_at_end: bool = False, begin_from: BeginFrom | N
         RecoveryError: The recovery directory cannot be used.
         TooManyRejectsError: More records are rejected than the settings allow.
     """
-    require_distinct_topics(settings)
-    make_topics(settings)
+    connector = connector or connector_of(settings, begin_from)
+    connector.prepare()
     job = {
         "model": settings.model,
         "repeats": settings.repeats,
-        "input": settings.topics.main or settings.topics.text,
+        "input": connector.input_name,
     }
     with stopped_by_signals() as stop, recovery_in(settings.recovery, job) as recovery:
-        connections = kafka_connections(settings, stop, stop_at_end, begin_from)
+        connections = connector.connect(stop, stop_at_end)
         if recovery is not None:
             connections.store = recovery.store
         else:
             logger.warning("no `recovery` directory is set: what is learned is lost when the job stops")
         flow = build_flow(settings, connections)
-        logger.info(
-            "%s: reading %s, writing %s at %s",
-            settings.model,
-            settings.input_topic,
-            settings.output_topic,
-            settings.bootstrap,
-        )
-        connections.counters.held = last_answered(settings.client(), settings.output_topic)
+        logger.info("%s: reading %s at %s", settings.model, connector.input_name, connector.place)
+        connections.counters.held = connections.answered()
         with serve_metrics(settings, connections), _told_regularly(connections.counters):
             run_flow(flow, recovery, settings.epoch_seconds)
-        connections.reader.close()
+        connections.close()
         logger.info("stopped: %s", connections.counters.sentence(), extra=connections.counters.counts())
     return connections.counters
 

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.commands.setting_options import OF_A_JOB, OF_A_REPLAY
-from flows.job.preflight import Findings
+from flows.job.connector import Findings
 from flows.settings import Settings, SettingsError, all_settings, load_settings
 
 
@@ -92,7 +92,7 @@ def test_check_takes_the_settings_of_the_job_as_options(monkeypatch: pytest.Monk
         seen.append(settings)
         return Findings([], [])
 
-    monkeypatch.setattr("flows.commands.job.inspect_job", inspect)
+    monkeypatch.setattr("flows.job.connections.inspect_job", inspect)
     options = [
         "--model",
         "history",
@@ -112,7 +112,7 @@ def test_check_takes_the_settings_of_the_job_as_options(monkeypatch: pytest.Monk
 
 
 def test_replay_takes_what_decides_its_lists_and_run_every_scalar_setting() -> None:
-    assert {"emit", "time_zone", "recovery"} <= set(OF_A_REPLAY)
+    assert {"emit", "hold_back", "recovery"} <= set(OF_A_REPLAY)
     assert not {"bootstrap", "group", "kafka_password", "rewards"} & set(OF_A_REPLAY)
     assert {"bootstrap", "metrics_port", "seed", "emit"} <= set(OF_A_JOB)
     assert "kafka_password" not in OF_A_JOB
