@@ -146,6 +146,10 @@ class Rejected(msgspec.Struct, frozen=True, gc=False):
     """The Kafka message that the record came in; None for a record of a file."""
 
 
+class Ignored(Rejected, frozen=True, gc=False):
+    """A record that is no event and no fault, such as a tombstone. It is counted, and is no dead letter."""
+
+
 class Outgoing(NamedTuple):
     """One encoded message for a sink. A `value` of None is a tombstone: a compacted topic forgets the key."""
 

@@ -18,6 +18,8 @@ from pydantic_settings import SettingsError as SourceError
 from typing_extensions import override
 
 from flows.errors import UsageError
+from flows.formats.envelopes.decoder import EnvelopeName
+from flows.formats.envelopes.topic_format import TopicFormat
 from flows.formats.field_map import check_fields
 from flows.formats.file_format import FileOptions
 from flows.formats.times import TimeFormat, TimeUnit
@@ -281,6 +283,32 @@ class Settings(BaseSettings):
             example='"token-tool print"',
         ),
     ] = None
+    envelope: Annotated[
+        EnvelopeName,
+        setting("kafka", "Envelope in which the topics hold the JSON of an event.", see="docs/kafka.md"),
+    ] = "none"
+    time_from: Annotated[
+        Literal["record", "kafka"],
+        setting("kafka", "Where an event's time comes from: its `timestamp`, or the Kafka timestamp of the record."),
+    ] = "record"
+    schema_registry: Annotated[
+        dict[str, bool | int | float | str],
+        setting(
+            "kafka",
+            'Settings of the schema registry client: `{ url = "http://registry:8081" }`. Records then have its frame, '
+            "and hold Avro or JSON. It needs the extra `freshrank[avro]`.",
+            see="docs/kafka.md",
+        ),
+    ] = {}
+    topic_formats: Annotated[
+        dict[str, TopicFormat],
+        setting(
+            "kafka",
+            "Formats of topics that differ, by patterns of their names: "
+            '`{ "items" = { kind = "item", envelope = "debezium", fields = { item = "id" } } }`.',
+            see="docs/kafka.md",
+        ),
+    ] = {}
     compacted_input: Annotated[
         bool, setting("kafka", "Accept an input topic that keeps only the newest event of each key.")
     ] = False

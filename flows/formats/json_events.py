@@ -3,7 +3,7 @@
 import codecs
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -19,7 +19,10 @@ from flows.formats.validation import (
     interaction,
     position,
 )
-from flows.messages import Event, Forget, Interaction, ItemEvent, Outgoing, Raw, Rejected, Request
+from flows.messages import Event, Forget, Ignored, Interaction, ItemEvent, Outgoing, Raw, Rejected, Request
+
+TOMBSTONE: Final = "tombstone"
+"""Why a record without a value is passed over: Kafka's own sign that a key was deleted."""
 
 
 class JsonDecoder:
@@ -66,6 +69,8 @@ class JsonDecoder:
         try:
             return self._event(raw, arrived)
         except RejectError as found:
+            if raw.value is None:
+                return Ignored(self.name(raw), TOMBSTONE, "", None, raw.carrier)
             fault = found
         except UnicodeDecodeError:
             fault = RejectError(Reason.NOT_UTF8)
@@ -74,7 +79,7 @@ class JsonDecoder:
         except msgspec.ValidationError as error:
             fault = _broken_rule(str(error))
         except msgspec.DecodeError:
-            fault = _not_json(raw.value or b"")
+            fault = not_json(raw.value or b"")
         return Rejected(self.name(raw), fault.reason, fault.field, raw.value, raw.carrier)
 
     def _event(self, raw: Raw, arrived: float) -> Event:
@@ -234,7 +239,7 @@ def _broken_rule(message: str) -> RejectError:
     return RejectError(Reason.NOT_FINITE if "out of range" in message else Reason.WRONG_TYPE, field)
 
 
-def _not_json(value: bytes) -> RejectError:
+def not_json(value: bytes) -> RejectError:
     """Say what is wrong with bytes that are not JSON: many encoders write NaN and Infinity, which JSON has
     not."""
     try:

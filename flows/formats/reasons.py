@@ -22,6 +22,9 @@ class Reason(StrEnum):
     NOT_FINITE = "not finite"
     NOT_A_TIME = "not a time"
     TIME_OUT_OF_RANGE = "timestamp out of range"
+    NO_ENVELOPE = "not in its envelope"
+    UNKNOWN_SCHEMA = "unknown schema"
+    WRONG_SCHEMA = "does not match its schema"
 
 
 class RejectError(Exception):

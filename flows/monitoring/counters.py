@@ -25,7 +25,7 @@ class Fault(NamedTuple):
 @dataclass
 class Counters:
     """Counts since the process started. Every event that was read is in exactly one of: learned,
-    rejected, duplicate, held back, or it was an item event, an erasure or a request."""
+    rejected, ignored, duplicate, held back, or it was an item event, an erasure or a request."""
 
     received: int = 0
     """Records that the source handed over, counted where it is watched (`flows.monitoring.watched_source`)."""
@@ -36,6 +36,8 @@ class Counters:
     """Requests for lists. Each was answered."""
     requests_of_replay: int = 0
     """Requests, among them, that a replay put before visits: no record asked for them."""
+    ignored: Counter[str] = field(default_factory=Counter)
+    """Records that are no events and no faults, such as tombstones, by reason."""
     rejected: Counter[str] = field(default_factory=Counter)
     """By reason."""
     faults: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -75,7 +77,7 @@ class Counters:
     def read(self) -> int:
         """Number of records that came in."""
         taken = self.learned + self.item_events + self.forgotten + self.requests - self.requests_of_replay
-        return taken + self.rejected.total() + self.duplicate + self.held_back
+        return taken + self.rejected.total() + self.ignored.total() + self.duplicate + self.held_back
 
     def note_reject(self, source: str, reason: str, field: str, raw: bytes | None) -> None:
         """Count a reject, and keep the first of its kind."""
@@ -137,6 +139,8 @@ class Counters:
         ):
             if count:
                 parts.append(f"{count:,} {what}")
+        if self.ignored:
+            parts.append(", ".join(f"{count:,} ignored ({reason})" for reason, count in self.ignored.most_common()))
         if rejected:
             parts.append(f"{rejected:,} rejected ({self.reasons()})")
         return ", ".join(parts)
@@ -144,7 +148,12 @@ class Counters:
     def counts(self) -> dict[str, int | dict[str, int]]:
         """Return all counts by their names, for a structured log."""
         numbers = {name: value for name, value in vars(self).items() if type(value) is int}
-        return {**numbers, "rejected": dict(self.rejected), "event_types": dict(self.event_types)}
+        return {
+            **numbers,
+            "ignored": dict(self.ignored),
+            "rejected": dict(self.rejected),
+            "event_types": dict(self.event_types),
+        }
 
 
 def describe_types(types: Mapping[str, int], rewards: Mapping[str, float], by_value: Collection[str]) -> list[str]:

@@ -105,6 +105,10 @@ class JobCollector(Collector):
         for reason, count in counts.items():
             rejected.add_metric([reason], count)
         yield rejected
+        ignored = CounterMetricFamily("freshrank_ignored", "Records without an event, by reason.", labels=["reason"])
+        for reason in ("tombstone", "delete"):
+            ignored.add_metric([reason], counters.ignored[reason])
+        yield ignored
         types = CounterMetricFamily("freshrank_events", "Interactions by their type.", labels=["type"])
         for name, count in dict(counters.event_types).items():
             types.add_metric([name], count)

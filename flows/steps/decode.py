@@ -7,7 +7,7 @@ from typing import TypeGuard
 import bytewax.operators as op
 from bytewax.dataflow import Stream, operator
 
-from flows.messages import Decoder, Event, Raw, Rejected
+from flows.messages import Decoder, Event, Ignored, Raw, Rejected
 from flows.monitoring.counters import Counters
 
 
@@ -21,7 +21,7 @@ class DecodeOut:
 
 @operator
 def decode(step_id: str, up: Stream[Raw], decoder: Decoder, counters: Counters | None = None) -> DecodeOut:
-    """Decode every record of a stream; each comes out as an event or as a reject, none is lost.
+    """Decode every record of a stream; each comes out as an event or as a reject, or is ignored and counted.
 
     Rejects are counted here, and not where they leave the flow: what is counted is then known to all steps below.
 
@@ -31,11 +31,16 @@ def decode(step_id: str, up: Stream[Raw], decoder: Decoder, counters: Counters |
     def decode_batch(batch: list[Raw]) -> list[Event | Rejected]:
         arrived = time.perf_counter()
         decoded = [decoder(raw, arrived) for raw in batch]
-        if counters is not None:
-            for each in decoded:
-                if type(each) is Rejected:
+        has_ignored = False
+        for each in decoded:
+            if type(each) is Rejected:
+                if counters is not None:
                     counters.note_reject(each.source, str(each.reason), each.field, each.raw)
-        return decoded
+            elif type(each) is Ignored:
+                has_ignored = True
+                if counters is not None:
+                    counters.ignored[each.reason] += 1
+        return [each for each in decoded if type(each) is not Ignored] if has_ignored else decoded
 
     decoded = op.flat_map_batch("records", up, decode_batch)
     parted = op.branch("accepted", decoded, _is_event)

@@ -205,7 +205,6 @@ def test_a_batch_arrives_at_one_moment() -> None:
 DEEP = b"[" * 100_000
 
 BAD_JSON: list[tuple[bytes | None, Reason, str]] = [
-    (None, Reason.EMPTY_RECORD, ""),
     (b"", Reason.EMPTY_RECORD, ""),
     (b" \r\n", Reason.EMPTY_RECORD, ""),
     (b"user,item", Reason.NOT_JSON, ""),

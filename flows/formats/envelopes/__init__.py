@@ -1,0 +1,1 @@
+"""Envelopes: formats in which others wrap the JSON of an event. One file an envelope."""
