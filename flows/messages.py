@@ -110,20 +110,20 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 Event = Interaction | ItemEvent | Forget | Request
 
 FALLBACK_USER = ""
-"""The key of the list for strangers: what a reader takes for whoever has none. No user's id is empty."""
+"""The key of the fallback list: a reader takes it for users who have no list. No user's id is empty."""
 
 
 class Refresh(msgspec.Struct, frozen=True, gc=False):
     """A request for a list that no event of its user asks for. It is made by an event of somebody else's."""
 
     user: str
-    """Whose list; `FALLBACK_USER` for everybody's who has none."""
+    """Whose list; `FALLBACK_USER` for the fallback list."""
     timestamp: float
     """The newest time of an event, in Unix seconds. The other fields are those of the event that made it."""
     source: str = ""
     arrived: float = 0.0
     withdraw: bool = False
-    """The list is to go, and the one for strangers stands in."""
+    """The list goes, and the fallback list stands in."""
 
 
 class Prepared(NamedTuple):
@@ -158,6 +158,18 @@ class Outgoing(NamedTuple):
     headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
+class FallbackAges(NamedTuple):
+    """From which age of a user's own list the fallback list serves better, learned from users who came back.
+
+    Both are seconds between the event of the user's own list and now; None: from no age on, as far as is known.
+    """
+
+    merge_after: float | None = None
+    """From this age on both lists, merged in turn, serve better than the user's own."""
+    stale_after: float | None = None
+    """From this age on the fallback list alone serves better."""
+
+
 class Ranked(NamedTuple):
     """What the model made of an event, or of a refresh."""
 
@@ -170,6 +182,11 @@ class Ranked(NamedTuple):
     scores: Sequence[float] | None
     why: Sequence[Mapping[str, float]] | None = None
     """For each item what speaks for it most, where lists are to say so."""
+    is_target: bool = True
+    """Whether a list could have had the event's item: not if the user has had it and repeats are excluded, nor if
+    the event does not speak for the item."""
+    ages: FallbackAges | None = None
+    """Of the fallback list: from which age of a user's own list it is to be taken."""
 
 
 class Decided(NamedTuple):

@@ -194,7 +194,18 @@ class Settings(BaseSettings):
         bool,
         setting(
             "lists",
-            "Emit a fallback list for users without a list, under the empty key. `refresh` turns it on, too.",
+            "Emit a fallback list under the empty key. It serves users without a list, and users whose list is old: it "
+            "says from which age. With `false` each event gives one list and nothing else. `refresh` turns it on, too.",
+            see="docs/freshness.md",
+            is_tuned=True,
+        ),
+    ] = True
+    withdraw_stale: Annotated[
+        bool,
+        setting(
+            "lists",
+            "Write a tombstone when a list reaches the age from which the fallback list serves better. Turn it on if "
+            "readers cannot compare ages.",
             see="docs/freshness.md",
             is_tuned=True,
         ),
@@ -498,7 +509,12 @@ class Settings(BaseSettings):
     def emission(self) -> Emission:
         """Return which lists go out."""
         return Emission(
-            policy=self.emit, interval=self.emit_interval, max_users=self.max_users, min_score=self.min_score
+            policy=self.emit,
+            interval=self.emit_interval,
+            max_users=self.max_users,
+            min_score=self.min_score,
+            fallback=self.makes_requests,
+            withdraw_stale=self.withdraw_stale,
         )
 
     @property

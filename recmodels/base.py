@@ -45,6 +45,9 @@ class Step(NamedTuple):
     items: Sequence[str]
     """The user's list just after it."""
     scores: Sequence[float]
+    is_target: bool = True
+    """Whether a list could have had the item: not for a repeat where repeats are excluded, nor for a reward of 0 or
+    less. It is said whether positions are asked for or not."""
 
 
 class Why(NamedTuple):
@@ -227,10 +230,15 @@ class Recommender(Ranker):
             user, item, y = example.user, example.item, example.y
             x = {"timestamp": example.timestamp, **(example.x or {})}
             position = self._position(user, item, y, n, x) if score else None
+            is_target = self._is_target(user, item, y)
             self.learn_one(user, item, y, x)
             listed = self.top(user, n, x)
-            steps.append(Step(position, [i for i, _ in listed], [s for _, s in listed]))
+            steps.append(Step(position, [i for i, _ in listed], [s for _, s in listed], is_target))
         return steps
+
+    def _is_target(self, user: str, item: str, y: float) -> bool:
+        """Say whether a list could have had the item: `Step.is_target`, before the example is learned."""
+        return bounded(y) > 0.0 and not (self.repeats == "exclude" and self.has_seen(user, item))
 
     def remember(self, user: str, item: str, y: float = 1.0) -> bool:
         """Register an interaction: the item exists, and with a reward of 0 or more the user had it. Call it in

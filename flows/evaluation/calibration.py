@@ -9,8 +9,8 @@ from recmodels.evaluation.metrics import Calibration
 class Reliability:
     """Compares the scores of each list that the topic held with the event that its user came back with.
 
-    What is measured is what a reader can rely on: the list last emitted for the user, or else for strangers, however
-    old it was. An event that is not scored says nothing about it.
+    What is measured is what a reader can rely on: the list last emitted for the user, or else the fallback list,
+    however old it was. An event that is not scored says nothing about it.
 
     Attributes:
         calibration: What came of it.

@@ -97,8 +97,8 @@ class ProtocolEvaluator:
     def _together(self, model: Recommender, examples: Sequence[Example], is_scored: bool) -> list[Step]:
         length = max(self.top, self.protocol.depth) if is_scored else self.top
         return [
-            Step(position if is_scored else None, items[: self.top], scores[: self.top])
-            for position, items, scores in model.step_many(examples, length, is_scored)
+            Step(position if is_scored else None, items[: self.top], scores[: self.top], is_target)
+            for position, items, scores, is_target in model.step_many(examples, length, is_scored)
         ]
 
     def _alone(self, model: Recommender, example: Example) -> Step:
@@ -108,8 +108,8 @@ class ProtocolEvaluator:
             targets = self.targets(self.number, example.item)
             listed = self._candidates(model, example, x)
             position = next((place for place, item in enumerate(listed) if item in targets), -1)
-        ((_, items, scores),) = model.step_many([example], self.top, False)
-        return Step(position, items, scores)
+        (step,) = model.step_many([example], self.top, False)
+        return step._replace(position=position)
 
     def _candidates(self, model: Recommender, example: Example, x: Context) -> list[str]:
         if not self._catalogue:

@@ -33,7 +33,8 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "hit_rate": Measure("events whose item was in the list", _one),
     "ndcg": Measure("the same, a hit counting 1 / log2(place + 1)", lambda position: 1.0 / np.log2(position + 2.0)),
     "mrr": Measure("the same, a hit counting 1 / place", lambda position: 1.0 / (position + 1.0)),
-    "served_hit_rate": Measure("events whose item was in the list that had last gone out", _one, "served"),
+    "served_hit_rate": Measure("events whose item was in the list that a reader of the topic showed", _one, "served"),
+    "served_hit_rate_any_age": Measure("the same for a reader who shows a user's own list at any age", _one, "any_age"),
     "served_hit_rate_with_requests": Measure(
         "the same, with a list requested before each visit", _one, "with_requests"
     ),
@@ -42,7 +43,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
 }
 
 
-_ALWAYS: Final = ("position", "served")
+_ALWAYS: Final = ("position", "served", "any_age")
 """Columns that every replay has."""
 
 

@@ -12,7 +12,8 @@ from flows.evaluation.beyond_accuracy import ListMetrics
 from flows.evaluation.calibration import Reliability
 from flows.evaluation.metric_numbers import numbers_of_metrics, take_over_metrics
 from flows.evaluation.outcomes import Outcomes
-from flows.messages import FALLBACK_USER, Decided, Interaction, Refresh, Request
+from flows.messages import FALLBACK_USER, Decided, FallbackAges, Interaction, Refresh, Request
+from flows.steps.staleness import heeded
 from recmodels.evaluation.metrics import RankingMetrics
 
 
@@ -26,8 +27,9 @@ class PrequentialScorer(DynamicSink[Decided]):
 
     Attributes:
         fresh: Of the list the model would have given at the time of the event.
-        served: Of the list that was last emitted for the user, or else for strangers. What it lacks is the price of
-            staleness.
+        served: Of the list that a reader of the topic shows: the user's own, the fallback list for users without one
+            and for those whose own is too old, or both merged. The ages on the fallback list decide.
+        any_age: The same for a reader who ignores the ages: the user's own list, however old, else the fallback list.
         outcomes: One row for each scored event.
         users, items: Events so far, by id; without users who were erased since.
         erased: Users who were erased. One who comes back is a new user.
@@ -42,6 +44,7 @@ class PrequentialScorer(DynamicSink[Decided]):
         self.reliability = reliability
         self.fresh = RankingMetrics(k)
         self.served = RankingMetrics(k)
+        self.any_age = RankingMetrics(k)
         self.outcomes = Outcomes()
         self.users: dict[str, int] = {}
         self.items: dict[str, int] = {}
@@ -50,7 +53,9 @@ class PrequentialScorer(DynamicSink[Decided]):
         self.erased = 0
         self.targets: Callable[[int, str], Collection[str]] | None = None
         self.with_requests = False
-        self._held: dict[str, Sequence[str]] = {}
+        self._held: dict[str, tuple[Sequence[str], float]] = {}
+        """By user: the list that the topic holds, and the time of its event."""
+        self._ages: FallbackAges | None = None
         self._requested: dict[str, Sequence[str]] = {}
         """Lists that answer requests of the replay, until the topic holds a newer one."""
 
@@ -72,15 +77,21 @@ class PrequentialScorer(DynamicSink[Decided]):
             return
         if not isinstance(event, Interaction):
             if decided.is_emitted:
-                self._hold(user, items)
+                self._hold(user, items, event.timestamp)
+                if user == FALLBACK_USER:
+                    self._ages = decided.ranked.ages
             return
         item = event.item
         user_events, item_events = self.users.get(user, 0), self.items.get(item, 0)
         if position is not None:
-            held = self._held.get(user, self._held.get(FALLBACK_USER, ()))
+            fallback, _ = self._held.get(FALLBACK_USER, ((), 0.0))
+            own, time = self._held.get(user, (None, 0.0))
+            shown = fallback if own is None else heeded(own, fallback, event.timestamp - time, self._ages)
             targets = (item,) if self.targets is None else self.targets(self.events, item)
-            served = _place(held, targets)
-            requested = _place(self._requested.get(user, held), targets) if self.with_requests else None
+            served = _place(shown, targets)
+            any_age = served if own is None or shown is own else _place(own, targets)
+            requested = _place(self._requested.get(user, shown), targets) if self.with_requests else None
+            self.any_age.update(any_age)
             self.fresh.update(position)
             self.served.update(served)
             self.outcomes.append(
@@ -88,6 +99,7 @@ class PrequentialScorer(DynamicSink[Decided]):
                 event.timestamp,
                 position,
                 served,
+                any_age,
                 user_events,
                 item_events,
                 crc32(item.encode()),
@@ -101,10 +113,10 @@ class PrequentialScorer(DynamicSink[Decided]):
             self.lists.update(item, items if decided.is_emitted else None, self.items, self.events)
         if decided.is_emitted:
             self._held.pop(user, None)  # to the end of the dict
-            self._hold(user, items)
+            self._hold(user, items, event.timestamp)
 
-    def _hold(self, user: str, items: Sequence[str]) -> None:
-        self._held[user] = items
+    def _hold(self, user: str, items: Sequence[str], time: float) -> None:
+        self._held[user] = (items, time)
         self._requested.pop(user, None)
 
     def known_users(self) -> set[str]:
@@ -117,11 +129,13 @@ class PrequentialScorer(DynamicSink[Decided]):
 
         The rows of the outcomes are not among them.
         """
-        held = [[user, list(listed)] for user, listed in self._held.items() if user in users]
+        held = [[user, list(listed), time] for user, (listed, time) in self._held.items() if user in users]
         reliability = self.reliability
         return {
             "fresh": numbers_of_metrics(self.fresh),
             "served": numbers_of_metrics(self.served),
+            "any_age": numbers_of_metrics(self.any_age),
+            "ages": self._ages,
             "events": self.events,
             "filled": self.filled,
             "erased": self.erased,
@@ -137,6 +151,8 @@ class PrequentialScorer(DynamicSink[Decided]):
         """Take over what `numbers` returned."""
         take_over_metrics(self.fresh, numbers["fresh"])
         take_over_metrics(self.served, numbers["served"])
+        take_over_metrics(self.any_age, numbers["any_age"])
+        self._ages = None if numbers["ages"] is None else FallbackAges(*numbers["ages"])
         self.events, self.filled, self.erased = numbers["events"], numbers["filled"], numbers["erased"]
         self.users |= numbers["users"]
         self.items |= numbers["items"]
@@ -144,9 +160,9 @@ class PrequentialScorer(DynamicSink[Decided]):
             self._held.pop(user, None)
             if user not in numbers["users"]:
                 self.users.pop(user, None)
-        for user, items in numbers["held"]:
+        for user, items, time in numbers["held"]:
             self._held.pop(user, None)  # to the end of the dict, as it came
-            self._held[user] = items
+            self._held[user] = (items, time)
         if self.reliability is not None and numbers["calibration"] is not None:
             take_over_metrics(self.reliability.calibration, numbers["calibration"])
             for user, held in numbers["reliability"]:
@@ -157,7 +173,7 @@ class PrequentialScorer(DynamicSink[Decided]):
 
     def last_lists(self, count: int) -> dict[str, Sequence[str]]:
         """Return the lists that were emitted last, one for each user, the newest first."""
-        users = ((user, items) for user, items in reversed(self._held.items()) if user != FALLBACK_USER)
+        users = ((user, items) for user, (items, _) in reversed(self._held.items()) if user != FALLBACK_USER)
         return dict(islice(users, count))
 
     @override

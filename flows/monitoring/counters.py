@@ -58,6 +58,8 @@ class Counters:
     emitted: int = 0
     suppressed: int = 0
     """Lists that the emission policy kept in."""
+    fallbacks: int = 0
+    """Fallback lists, among the emitted."""
     refreshed: int = 0
     """Lists, among the emitted, that no event of their user asked for."""
     withdrawn: int = 0
@@ -126,6 +128,7 @@ class Counters:
         for count, what in (
             (self.redelivered, "of them a second time"),
             (self.requests, "of them answers to requests"),
+            (self.fallbacks, "of them fallback lists"),
             (self.refreshed, "of them while their user was away"),
             (self.withdrawn, "of them withdrawals"),
             (self.item_events, "item events"),

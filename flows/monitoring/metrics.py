@@ -42,6 +42,7 @@ COUNTERS: Final = {
     "ahead": "Events with a time far ahead of all others; learned as of the newest time that is believed.",
     "emitted": "Lists that the emission policy let out, tombstones too.",
     "suppressed": "Lists that the emission policy kept in.",
+    "fallbacks": "Fallback lists, among the emitted.",
     "refreshed": "Lists, among the emitted, that no event of their user asked for.",
     "withdrawn": "Tombstones, among the emitted, for users who have been away too long.",
     "redelivered": "Lists, among the emitted, that the output topic held already when the job resumed.",

@@ -3,25 +3,31 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, isnan, nan
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
+from numpy.typing import NDArray
 from typing_extensions import override
 
-from flows.messages import FALLBACK_USER, Decided, Ranked, Refresh, Request
+from flows.messages import FALLBACK_USER, Decided, FallbackAges, Forget, Interaction, Ranked, Refresh, Request
 from flows.monitoring.counters import Counters
 from flows.state.stateful import Record, StatefulStep, StoreFor, keep
+from flows.steps.staleness import Staleness
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
 
+MOST_WITHDRAWN: Final = 32
+"""Most stale lists that are withdrawn after one event."""
 GIVEN_UP: Final = 64
 """When all users' rows are taken, one in so many is given up at a time."""
 
 Policy: TypeAlias = Literal["every", "changed"]
 """Emit a list after every event, or only if its items are others, or in another order, than those last emitted. The
-list for strangers is only ever emitted if it has changed. The answer to a request is always emitted: somebody waits."""
+fallback list is only emitted if its items or its ages have changed. The answer to a request is always emitted, since
+somebody waits for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +38,8 @@ class Emission:
     interval: float
     max_users: int
     min_score: float | None
+    fallback: bool = False
+    withdraw_stale: bool = False
 
 
 @operator
@@ -51,6 +59,8 @@ class Emitter(StatefulStep[Ranked, Decided]):
         max_users: So many users are known. Those whose lists are the oldest are given up for new ones.
         counters: Counts lists.
         min_score: Items below this score are left out, and a list may be left empty; None: all stay.
+        fallback: Whether there is a fallback list, which says from which age of a user's own list it serves better.
+        withdraw_stale: Whether a user's list is withdrawn at that age, for readers who cannot compare.
 
     >>> from flows.messages import Interaction
     >>> emitter = Emitter("changed", 0.0, 1_000, Counters())
@@ -60,7 +70,14 @@ class Emitter(StatefulStep[Ranked, Decided]):
     """
 
     def __init__(
-        self, policy: Policy, interval: float, max_users: int, counters: Counters, min_score: float | None = None
+        self,
+        policy: Policy,
+        interval: float,
+        max_users: int,
+        counters: Counters,
+        min_score: float | None = None,
+        fallback: bool = False,
+        withdraw_stale: bool = False,
     ) -> None:
         self.policy = policy
         self.interval = interval
@@ -70,22 +87,72 @@ class Emitter(StatefulStep[Ranked, Decided]):
         columns: dict[str, Any] = {"digest": (np.int64, ()), "time": (np.float64, ()), "turn": (np.int64, ())}
         self._last = Table("lists", max_users + RESERVED, self._users, **columns)
         self._turn = 0
-        self._lets_all_out = policy == "every" and not interval
+        self.withdraw_stale = withdraw_stale
+        self._lets_all_out = policy == "every" and not interval and not withdraw_stale
+        self._staleness = Staleness() if fallback else None
+        self._ages = FallbackAges()  # those that the topic holds
+        self._now = -inf
+        self._by_age: dict[int, None] = {}  # rows of users who have a list, the oldest list first
 
     @override
     def process(self, batch: list[Ranked]) -> list[Decided]:
         if self.min_score is not None:
             batch = [above(ranked, self.min_score) for ranked in batch]
-        return [Decided(ranked, self._decide(ranked)) for ranked in batch]
+        if self._staleness is None:
+            return [Decided(ranked, self._decide(ranked)) for ranked in batch]
+        decided: list[Decided] = []
+        for ranked in batch:
+            decided.append(self._follow(ranked, self._staleness))
+            if self.withdraw_stale and isinstance(ranked.event, Interaction):
+                decided += [Decided(each, self._decide(each)) for each in self._stale(ranked.event)]
+        return decided
+
+    def _follow(self, ranked: Ranked, staleness: Staleness) -> Decided:
+        """Decide about a list, and learn from what its user came back for."""
+        event = ranked.event
+        user = event.user
+        if user == FALLBACK_USER:
+            ranked = ranked._replace(ages=staleness.ages())
+        elif isinstance(event, Interaction) and ranked.is_target:
+            staleness.observe(user, event.timestamp, event.item)
+        is_out = self._decide(ranked)
+        if ranked.items is None:
+            if isinstance(event, Forget):  # a withdrawn list is still followed: is it right to withdraw it?
+                staleness.forget(user)
+        elif is_out and user == FALLBACK_USER:
+            staleness.hold_fallback(ranked.items)
+            self._ages = ranked.ages or FallbackAges()
+        elif is_out and not (isinstance(event, Request) and event.is_of_replay):
+            staleness.hold(user, event.timestamp, ranked.items)
+        return Decided(ranked, is_out)
+
+    def _stale(self, event: Interaction) -> list[Ranked]:
+        """Return withdrawals of the lists that have reached the age from which the fallback list serves better."""
+        self._now = max(self._now, event.timestamp)
+        if self._ages.stale_after is None:
+            return []
+        stale: list[Refresh] = []
+        times = self._last.arrays["time"]
+        for row in self._by_age:
+            if self._now - times[row] < self._ages.stale_after or len(stale) == MOST_WITHDRAWN:
+                break
+            user = str(self._users.names[row])
+            stale.append(Refresh(user, self._now, event.source, event.arrived, withdraw=True))
+        return [Ranked(refresh, None, None, None) for refresh in stale]
 
     def _decide(self, ranked: Ranked) -> bool:
+        if isinstance(ranked.event, Request) and ranked.event.is_of_replay:
+            self.counters.emitted += 1
+            return True
         is_out = (self._lets_all_out and ranked.event.user != FALLBACK_USER) or self._remember(ranked)
         if not is_out:
             self.counters.suppressed += 1
             return False
         self.counters.emitted += 1
         if isinstance(ranked.event, Refresh):
-            self.counters.refreshed += ranked.items is not None
+            is_fallback = ranked.event.user == FALLBACK_USER
+            self.counters.fallbacks += is_fallback
+            self.counters.refreshed += ranked.items is not None and not is_fallback
             self.counters.withdrawn += ranked.items is None
         return True
 
@@ -97,7 +164,7 @@ class Emitter(StatefulStep[Ranked, Decided]):
             self._forget([row] if row else [])
             return True
         by_change = self.policy == "changed" or user == FALLBACK_USER
-        digest = _digest(ranked.items) if by_change else 0
+        digest = _digest([*ranked.items, *_texts(ranked.ages)]) if by_change else 0
         if row:
             is_same = by_change and digest == last["digest"][row]
             is_soon = abs(time - last["time"][row]) < self.interval  # a clock that falls back silences nobody
@@ -109,6 +176,9 @@ class Emitter(StatefulStep[Ranked, Decided]):
         self._turn += 1
         last["digest"][row], last["time"][row], last["turn"][row] = digest, time, self._turn
         self._last.dirty[row] = 1
+        if self.withdraw_stale and user != FALLBACK_USER:
+            self._by_age.pop(row, None)  # to the end
+            self._by_age[row] = None
         return True
 
     def _new_row(self, user: str) -> int:
@@ -124,6 +194,8 @@ class Emitter(StatefulStep[Ranked, Decided]):
     def _forget(self, rows: list[int]) -> None:
         self._last.empty(np.array(rows, np.int64))
         self._users.release(rows)
+        for row in rows:
+            self._by_age.pop(row, None)
 
     @override
     def dump(self) -> Record:
@@ -133,17 +205,40 @@ class Emitter(StatefulStep[Ranked, Decided]):
     @override
     def dump_changes(self) -> Record:
         changes = dump_changes([self._last])
-        return changes and changes | {"turn": np.array([self._turn])}
+        if self._staleness is not None:
+            changes |= self._staleness.dump_changes()
+        return changes and changes | self._numbers()
 
     @override
     def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+        start = place
         part, place = dump_part([self._last], place, size)
-        return part | {"turn": np.array([self._turn])}, place
+        if self._staleness is not None and not start:
+            part |= self._staleness.dump()
+        return part | self._numbers(), place
+
+    def _numbers(self) -> dict[str, NDArray[Any]]:
+        ages = [nan if age is None else age for age in self._ages]
+        return {"turn": np.array([self._turn]), "ages": np.array([*ages, self._now])}
 
     @override
     def load(self, record: Record) -> None:
         self._turn = int(record["turn"][0])
         self._last.load_rows(record)
+        if "ages" in record:  # not in state of version 0.1.0
+            *ages, self._now = record["ages"].tolist()
+            self._ages = FallbackAges(*(None if isnan(age) else age for age in ages))
+        if self._staleness is not None:
+            self._staleness.load(record)
+        if self.withdraw_stale:
+            turns = self._last.arrays["turn"]
+            rows = [row for name, row in self._users.rows.items() if name != FALLBACK_USER]
+            self._by_age = dict.fromkeys(sorted(rows, key=lambda row: int(turns[row])))
+
+
+def _texts(ages: FallbackAges | None) -> list[str]:
+    """Write the ages for a digest; nothing where none is known, as in version 0.1.0."""
+    return [] if ages is None or ages == FallbackAges() else [repr(tuple(ages))]
 
 
 def above(ranked: Ranked, min_score: float) -> Ranked:

@@ -37,6 +37,8 @@ def encode(
 def encode_list(ranked: Ranked, model: str) -> Outgoing:
     """Encode one list; for an erased user a tombstone. The answer to a request carries its id in a header.
 
+    The fallback list says from which age of a user's own list it serves better, if that is known.
+
     Args:
         ranked: The list and the event it answers.
         model: Name and version of the model that made it.
@@ -58,14 +60,15 @@ def encode_list(ranked: Ranked, model: str) -> Outgoing:
     items = [{"item": item, "score": score} for item, score in zip(ranked.items, ranked.scores, strict=True)]
     if ranked.why is not None:
         items = [{**item, "why": why} for item, why in zip(items, ranked.why, strict=True)]
-    value = orjson.dumps(
-        {
-            "user": event.user,
-            "items": items,
-            "event_time": event.timestamp,
-            "source": event.source,
-            "model": model,
-        }
-    )
+    fields = {
+        "user": event.user,
+        "items": items,
+        "event_time": event.timestamp,
+        "source": event.source,
+        "model": model,
+    }
+    if ranked.ages is not None:
+        fields |= {name: age for name, age in ranked.ages._asdict().items() if age is not None}
+    value = orjson.dumps(fields)
     headers = (("request", event.request.encode()),) if isinstance(event, Request) else ()
     return Outgoing(event.user.encode(), value, headers)

@@ -122,7 +122,10 @@ class Learner(StatefulStep[Prepared, Ranked]):
                 steps = self._explain(events, examples, ranked)
             else:
                 steps = self._steps(examples)
-                ranked.extend(Ranked(event, *step) for event, step in zip(events, steps, strict=True))
+                ranked.extend(
+                    Ranked(event, position, items, scores, None, is_target)
+                    for event, (position, items, scores, is_target) in zip(events, steps, strict=True)
+                )
             self.counters.learned += len(events)
             if self.watch is not None:
                 self.watch.after(self.model, examples, steps)
@@ -137,7 +140,8 @@ class Learner(StatefulStep[Prepared, Ranked]):
         steps = []
         for event, example in zip(events, examples, strict=True):
             [step] = self._steps([example])
-            ranked.append(Ranked(event, *step, self._reasons(event.user, step.items)))
+            reasons = self._reasons(event.user, step.items)
+            ranked.append(Ranked(event, step.position, step.items, step.scores, reasons, step.is_target))
             steps.append(step)
         return steps
 

@@ -1,16 +1,15 @@
-"""Refresh: asks for lists that no event of their own user asks for, so that the topic does not grow old.
+"""Refresh: asks the model for lists between the events, so that the topic does not grow old.
 
-A list is made when its user does something. Until the user comes back the others go on, and whoever comes for the
-first time has no list at all. So this step puts requests into the stream, between the events; the step behind it,
-which holds the model, answers them like events:
+A list is made when its user does something. Until the user comes back others go on, and a new user has no list at all.
+So this step puts refreshes into the stream. The step behind it holds the model and answers them like events:
 
-- the list for strangers, under the key "", which no user can have: what a reader takes for whoever has none;
-- a list whose user has been away for so long, again after four times as long, and so on a few times;
-- in the end a withdrawal, a tombstone: from then on the list for strangers stands in.
+- the fallback list, under the key "", which no user can have: a reader takes it for users without a list;
+- a list whose user has been away for some time, again after four times as long, and so on a few times;
+- in the end a withdrawal, a tombstone: from then on the fallback list stands in.
 
-People come back soon or late, about as many within each doubling of the time, so that waiting ever longer keeps every
-list about as old, relative to the absence, at a cost that grows with its logarithm. Nothing but the order and the times
-of the events decides when there is a request: no clock, no timer, and no border between batches.
+About as many users come back within each doubling of the time. So waiting ever longer keeps every list about as old,
+relative to the absence, at a cost that grows with its logarithm. Only the order and the times of the events decide when
+there is a refresh: no clock, no timer, and no border between batches.
 """
 
 import heapq
@@ -34,8 +33,8 @@ MOST: Final = 32
 """Most requests of one round: what bounds the time that an event may have to wait for lists of others."""
 LOOKS: Final = 8 * MOST
 """So many entries of the queue are looked at in one round; most say that the user has been back meanwhile."""
-STRANGERS_ROUND: Final = 8 * ROUND
-"""The list for strangers is asked for after every so many interactions."""
+FALLBACK_ROUND: Final = 5 * ROUND
+"""Interactions from one fallback list to the next. So it adds at most 0.025 messages an event."""
 LONGER: Final = 4.0
 """A user must be away so many times longer for the next refresh."""
 GIVEN_UP: Final = 64
@@ -83,7 +82,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
     def __init__(self, rules: Refreshing) -> None:
         self.after = rules.after
         self.times = rules.times
-        self.strangers = rules.fallback or rules.after > 0
+        self.fallback = rules.fallback or rules.after > 0
         self._users = IdTable(rules.max_users + RESERVED)
         columns: dict[str, Any] = {
             "seen": (np.float64, ()),  # time of the user's last event
@@ -99,7 +98,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
 
     @override
     def process(self, batch: list[Prepared]) -> list[Prepared]:
-        if not self.strangers:
+        if not self.fallback:
             return batch
         out: list[Prepared] = []
         for prepared in batch:
@@ -130,7 +129,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
 
     def _requests(self, event: Interaction) -> list[Refresh]:
         now, made = self._now, []
-        if self._events % STRANGERS_ROUND == 0:
+        if self._events % FALLBACK_ROUND == 0:
             made.append(Refresh(FALLBACK_USER, now, event.source, event.arrived))
         away, looks = self._away.arrays, LOOKS
         while self._queue and self._queue[0][0] <= now and len(made) < MOST and looks:
@@ -202,7 +201,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
     @override
     def load(self, record: Record) -> None:
         """Take over what a dump gave; where nothing is refreshed any more, nothing, so that the files empty."""
-        if not self.strangers:
+        if not self.fallback:
             return
         self._turn, self._events = record["counters"].tolist()
         self._now = float(record["now"][0])

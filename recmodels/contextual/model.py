@@ -141,9 +141,10 @@ class Contextual(Recommender):
         for user, item, y, time, context in examples:
             x = {"timestamp": time, **(context or {})}
             position = self._position(user, item, y, n, x) if score else None
+            is_target = self._is_target(user, item, y)
             self.learn_one(user, item, y, x)
             listed = self.top(user, n, context) if n > 0 else []
-            steps.append(Step(position, [i for i, _ in listed], [round(p, 6) for _, p in listed]))
+            steps.append(Step(position, [i for i, _ in listed], [round(p, 6) for _, p in listed], is_target))
         return steps
 
     def forget_one(self, user: str) -> None:

@@ -59,9 +59,8 @@ class FusedModel(FusedBase):
             kept = external.write_list(address, user_row, nan, np.zeros(n, np.int32), listed, scores)
         memory.mark_used()
         names = [str(memory.items.names[row]) for row in listed[:kept]]
-        return Step(
-            None if position == event_loop.NOT_ASKED else int(position), names, np.round(scores[:kept], 6).tolist()
-        )
+        is_target = bool(position != event_loop.NOT_ASKED)
+        return Step(int(position) if is_target else None, names, np.round(scores[:kept], 6).tolist(), is_target)
 
     def _note_losses(self, losses: Sequence[float]) -> None:
         """Where the weights' loss shows drift, have them take larger steps again."""
@@ -125,6 +124,7 @@ class FusedModel(FusedBase):
                     None if position == event_loop.NOT_ASKED else position,
                     [names[row] for row in items[:length]],  # type: ignore[misc]  # every listed row has a name
                     values[:length],
+                    position != event_loop.NOT_ASKED,
                 )
             )
         return start + taken

@@ -1,5 +1,6 @@
 """The command as a person uses it: what it prints, what it writes, and how it ends."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,9 @@ def test_the_demo_needs_nothing_and_says_what_comes_next(tmp_path: Path) -> None
     done = freshrank("demo", process=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "hit_rate@10" in done.stderr
-    assert "30,000 events learned, 30,000 lists emitted" in done.stderr
+    [counts] = re.findall(r"30,000 events learned, ([\d,]+) lists emitted, (\d+) of them fallback lists", done.stderr)
+    emitted, fallbacks = (int(each.replace(",", "")) for each in counts)
+    assert emitted - fallbacks == 30_000
     steps = done.stderr.partition("Next steps:")[2]
     assert steps.count("  # ") == 3
     assert "open demo-report.html\n" in steps

@@ -103,7 +103,7 @@ def test_it_is_the_list_that_was_held_whose_scores_count() -> None:
     assert pass_on(Ranked(tea, -1, ["jam"], [0.2])) == [(1, 0.8, 1.0)]
     assert pass_on(Ranked(tea, -1, [], [])) == [(1, 0.2, 0.0), (1, 0.8, 1.0)]
     assert len(pass_on(Ranked(tea, -1, [], []))) == 2, "an empty list says nothing"
-    assert pass_on(Ranked(Interaction("bob", "jam", 2.0), -1, [], []))[1] == (1, 0.5, 0.0), "bob had the strangers'"
+    assert pass_on(Ranked(Interaction("bob", "jam", 2.0), -1, [], []))[1] == (1, 0.5, 0.0), "bob had the fallback list"
 
 
 def write_drawn(write_log: Callable[[Iterable[str]], Path], count: int) -> Path:

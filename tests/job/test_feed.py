@@ -140,7 +140,7 @@ def test_lists_through_kafka_are_those_of_a_replay(broker: AnyBroker, new_topic:
     )
     assert feed(log, settings, topic, if_empty=True) == Fed(300, 0)
     run(settings, stop_at_end=True)
-    replay(log, Settings(), out=out)
+    replay(log, Settings(fallback=False), out=out)
     lists = read(
         KafkaSource(
             {**config(broker.bootstrap), "group.id": f"{topic}-reader"}, settings.output_topic, stop_at_end=True

@@ -42,7 +42,7 @@ def offsets(records: list[Raw]) -> list[tuple[int, int]]:
 
 
 def test_a_replay_of_the_recording_gives_the_lists_of_the_job(new_job: Callable[..., Job], tmp_path: Path) -> None:
-    job = new_job(REPEATS="exclude")
+    job = new_job(REPEATS="exclude", FALLBACK="true")
     records = [*records_of(EVENTS, 3_000), b"\xff garbage", b"", *records_of(EVENTS, 3_100)[3_000:]]
     produce(job.broker, job.events, records)
     job.run_to_the_end()
@@ -67,7 +67,7 @@ def test_a_range_is_recorded_first_and_then_replayed(broker: AnyBroker, new_topi
     sources = [orjson.loads(line)["source"] for line in out.read_bytes().splitlines()]
     assert sources == [f"{topic}/0/{offset}" for offset in range(20, 50)]
     again = tmp_path / "again.jsonl"
-    replay(recording, Settings(), out=again)
+    replay(recording, Settings(fallback=False), out=again)
     assert again.read_bytes() == out.read_bytes()
     refused = freshrank("replay", *arguments, FRESHRANK_BOOTSTRAP=broker.bootstrap)
     assert refused.returncode == 2

@@ -1,4 +1,4 @@
-"""Lists of users who are away: made anew, withdrawn, and the list for strangers in their place."""
+"""Lists of users who are away: made anew, withdrawn, and the fallback list in their place."""
 
 import random
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from flows.sample import EVENTS
 from flows.settings import Settings
 from flows.state.store import Store
 from flows.steps.emit import Emitter
-from flows.steps.refresh import MOST, ROUND, STRANGERS_ROUND, Refresher, Refreshing
+from flows.steps.refresh import FALLBACK_ROUND, MOST, ROUND, Refresher, Refreshing
 from tests.support.flow import Flow, event, sample_records
 
 NAME = "ann-who-asked-to-be-erased"
@@ -83,10 +83,10 @@ def test_nobody_waits_for_more_than_so_many_lists() -> None:
     assert total == 500, "all of them in the end"
 
 
-def test_the_list_for_strangers_comes_by_the_number_of_events() -> None:
-    out = made(after=0.0, fallback=True).process(clicks(*(("ann", 1.0) for _ in range(2 * STRANGERS_ROUND))))
+def test_fallback_list_comes_by_the_number_of_events() -> None:
+    out = made(after=0.0, fallback=True).process(clicks(*(("ann", 1.0) for _ in range(2 * FALLBACK_ROUND))))
     places = [place for place, (each, _) in enumerate(out) if isinstance(each, Refresh)]
-    assert places == [STRANGERS_ROUND, 2 * STRANGERS_ROUND + 1]
+    assert places == [FALLBACK_ROUND, 2 * FALLBACK_ROUND + 1]
     assert {each.user for each, _ in out if isinstance(each, Refresh)} == {FALLBACK_USER}
 
 
@@ -158,7 +158,6 @@ def both(records: list[bytes], **settings: Any) -> Iterator[Flow]:
 def test_every_event_has_its_own_list_as_before_and_what_is_added_is_keyed_and_placed() -> None:
     records = sample_records(3_000)
     plain, refreshed = both(records, repeats="exclude")
-    own = [(key, message) for key, message in refreshed.sent if key != FALLBACK_USER]
     lists = [each for each in refreshed.lists if each is not None]
     assert [each["source"] for each in lists] == sorted(
         (each["source"] for each in lists), key=lambda source: int(source.rpartition("/")[2])
@@ -169,12 +168,12 @@ def test_every_event_has_its_own_list_as_before_and_what_is_added_is_keyed_and_p
     )
     assert answers == before, "requests read, and never write"
     assert len(before) == len(plain.sent)
-    assert len(own) > 3_000
+    assert len(refreshed.sent) > 3_000
     assert (
-        refreshed.connections.counters.refreshed + refreshed.connections.counters.withdrawn
-        == len(refreshed.sent) - 3_000
+        sum(getattr(refreshed.connections.counters, name) for name in ("refreshed", "withdrawn", "fallbacks"))
+        == len(refreshed.everything) - 3_000
     )
-    strange = [message for key, message in refreshed.sent if key == FALLBACK_USER]
+    strange = [message for key, message in refreshed.everything if key == FALLBACK_USER]
     assert strange
     assert {message.key for message in strange} == {b""}
     assert {orjson.loads(message.value or b"")["user"] for message in strange} == {""}
@@ -184,15 +183,15 @@ def test_every_event_has_its_own_list_as_before_and_what_is_added_is_keyed_and_p
 def test_batches_never_show_in_refreshed_lists(settings: dict[str, Any]) -> None:
     records = sample_records(1_500)
     whole = Flow(records, batch=1_000, repeats="exclude", **settings)
-    assert Flow(records, batch=7, repeats="exclude", **settings).sent == whole.sent
-    assert len(whole.sent) > 1_500 or "emit" in settings
+    assert Flow(records, batch=7, repeats="exclude", **settings).everything == whole.everything
+    assert len(whole.everything) > 1_500 or "emit" in settings
 
 
-def test_strangers_get_what_is_popular_and_only_when_it_changes() -> None:
-    records = [event(f"u{n}", "tea", float(n)) for n in range(4 * STRANGERS_ROUND)]
-    strange = [each for each in Flow(records, fallback=True).lists if each["user"] == FALLBACK_USER]
+def test_fallback_list_is_what_is_popular_and_goes_out_only_when_it_changes() -> None:
+    records = [event(f"u{n}", "tea", float(n)) for n in range(4 * FALLBACK_ROUND)]
+    strange = Flow(records, fallback=True).fallbacks
     assert [[entry["item"] for entry in each["items"]] for each in strange] == [["tea"]]
-    assert strange[0]["source"] == f"events/0/{STRANGERS_ROUND - 1}"
+    assert strange[0]["source"] == f"events/0/{FALLBACK_ROUND - 1}"
 
 
 def test_a_list_that_is_withdrawn_is_a_tombstone() -> None:
@@ -202,7 +201,7 @@ def test_a_list_that_is_withdrawn_is_a_tombstone() -> None:
     assert flow.connections.counters.withdrawn == 1
 
 
-def test_served_is_what_a_reader_would_hold_who_takes_the_strangers_list_where_there_is_none() -> None:
+def test_served_list_of_a_user_without_one_is_the_fallback_list() -> None:
     scores = PrequentialScorer(k=10)
     tea, pie = Interaction("ann", "tea", 1.0), Interaction("bob", "pie", 2.0)
     emitter = Emitter("every", 0.0, 10, Counters())
@@ -213,7 +212,7 @@ def test_served_is_what_a_reader_would_hold_who_takes_the_strangers_list_where_t
 
     pass_on(Ranked(Refresh(FALLBACK_USER, 0.0), None, ["tea"], [1.0]))
     pass_on(Ranked(tea, -1, ["jam"], [1.0]))
-    assert scores.served.hit_rate == 1.0, "ann was a stranger"
+    assert scores.served.hit_rate == 1.0, "ann had no list"
     pass_on(Ranked(tea, -1, ["jam"], [1.0]))
     assert scores.served.hit_rate == 1 / 2, "ann had a list of her own"
     pass_on(Ranked(Refresh("ann", 3.0, withdraw=True), None, None, None), Ranked(tea, -1, ["pie"], [1.0]))

@@ -8,29 +8,41 @@ import orjson
 from bytewax.testing import TestingSink, TestingSource, run_main
 
 from flows.formats.json_events import JsonDecoder
-from flows.messages import Decided, Outgoing, Raw, Rejected
+from flows.messages import FALLBACK_USER, Decided, Outgoing, Raw, Rejected
 from flows.pipeline import Connections, build_flow
 from flows.sample import EVENTS
 from flows.settings import Settings
 
 
 class Flow:
-    """A flow between lists, which has run when it is made."""
+    """A flow between lists, which has run when it is made.
+
+    Attributes:
+        sent: The lists of users. The fallback lists are in `fallbacks`, and all in their order in `everything`.
+        decided: What was decided about the lists of users.
+    """
 
     def __init__(self, records: list[bytes], batch: int = 10, **settings: Any) -> None:
-        self.sent: list[tuple[str, Outgoing]] = []
+        self.everything: list[tuple[str, Outgoing]] = []
         self.letters: list[tuple[str, Rejected]] = []
-        self.decided: list[Decided] = []
+        self.all_decided: list[Decided] = []
         raw = [Raw("events", 0, offset, record) for offset, record in enumerate(records)]
         self.connections = Connections(
             source=TestingSource(raw, batch_size=batch),
             decoder=JsonDecoder(),
-            lists=TestingSink(self.sent),
+            lists=TestingSink(self.everything),
             dead_letters=TestingSink(self.letters),
             dead_letter=lambda rejected: rejected,
-            scores=TestingSink(self.decided),
+            scores=TestingSink(self.all_decided),
         )
         run_main(build_flow(Settings(**settings), self.connections))
+
+        self.sent = [(key, message) for key, message in self.everything if key != FALLBACK_USER]
+        self.decided = [each for each in self.all_decided if each.ranked.event.user != FALLBACK_USER]
+
+    @property
+    def fallbacks(self) -> list[Any]:
+        return [orjson.loads(message.value or b"null") for key, message in self.everything if key == FALLBACK_USER]
 
     @property
     def lists(self) -> list[Any]:

@@ -43,6 +43,7 @@ def planted(name: str, rate: float, cpu: float, weighs: bool = False) -> Measure
             **column,
             "position": position,
             "served": served,
+            "any_age": served,
             "user_events": seen[0],
             "item_events": seen[1],
             "item_digest": random.integers(0, 300, EVENTS).astype(np.uint32),

@@ -1,0 +1,239 @@
+"""Staleness: learns from users who come back from which age on their own list serves worse than the fallback list.
+
+A user's list lies on the topic until the user comes back. What the user does then tells which list would have served
+better: the user's own, the fallback list, or both merged. Each such return is counted in the bucket of the list's age.
+The buckets double in width, from a second to years. From the counts follow two ages: from `merge_after` on a reader
+does best to merge both lists, from `stale_after` on to take the fallback list alone.
+
+Only a sample of the users is followed, chosen by a hash of the id. So memory is bounded, and long absences count as
+they should: a table of recent users would forget those who stay away. Nothing but the order and the times of the
+events decides.
+"""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from typing import Any, Final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.messages import FallbackAges
+from flows.state.stateful import Record
+from recmodels.storage.id_table import RESERVED, IdTable
+from recmodels.storage.tables import Table, dump_changes
+
+BUCKETS: Final = 32
+"""Bucket 0 holds ages below a second, bucket k those from 2^(k - 1) seconds to twice that."""
+DEPTH: Final = 10
+"""Items of a list that count."""
+MOST_USERS: Final = 32_768
+"""Most users that are followed. Beyond that half of them are dropped, by a hash of the id."""
+MEMORY: Final = 4_096.0
+"""Returns that a bucket counts before all its counts are halved, so that old ones fade."""
+OWN, MERGED, FALLBACK, RETURNS = range(4)
+"""Columns of the counts: hits in each list, and returns."""
+
+
+def bucket_of(age: float) -> int:
+    """Return the bucket of an age in seconds.
+
+    >>> [bucket_of(age) for age in (0.0, 0.9, 1.0, 2.0, 3.9, 4.0, 1e12)]
+    [0, 0, 1, 2, 2, 3, 31]
+    """
+    return min(int(max(age, 0.0)).bit_length(), BUCKETS - 1)
+
+
+def alternate(own: Sequence[Any], fallback: Sequence[Any], length: int) -> list[Any]:
+    """Merge two lists by taking from them in turn, the user's own first, each item once.
+
+    >>> alternate(["a", "b", "c"], ["x", "a"], 3)
+    ['a', 'x', 'b']
+    """
+    pairs = zip_longest(own, fallback)
+    return list(dict.fromkeys(item for pair in pairs for item in pair if item is not None))[:length]
+
+
+def heeded(own: Sequence[str], fallback: Sequence[str], age: float, ages: FallbackAges | None) -> Sequence[str]:
+    """Return the list that a reader shows who heeds the ages on the fallback list.
+
+    >>> ages = FallbackAges(merge_after=60.0, stale_after=600.0)
+    >>> [heeded(["a", "b"], ["x", "y"], age, ages) for age in (59.0, 60.0, 600.0)]
+    [['a', 'b'], ['a', 'x'], ['x', 'y']]
+    """
+    if ages is None:
+        return own
+    if ages.stale_after is not None and age >= ages.stale_after:
+        return fallback
+    if ages.merge_after is not None and age >= ages.merge_after:
+        return alternate(own, fallback, max(len(own), len(fallback)))
+    return own
+
+
+class Staleness:
+    """Follows users' lists on the topic and counts, by the age of the list, which list would have served better.
+
+    Attributes:
+        counts: Hits of each list, and returns, by bucket of age; shape (`BUCKETS`, 4).
+
+    >>> staleness = Staleness()
+    >>> staleness.hold_fallback(["news"])
+    >>> for n in range(200):
+    ...     staleness.hold(f"user {n}", 0.0, ["old"])
+    ...     staleness.observe(f"user {n}", 5_000.0, "news")
+    >>> staleness.ages()
+    FallbackAges(merge_after=4096.0, stale_after=None)
+    """
+
+    def __init__(self, most_users: int = MOST_USERS) -> None:
+        self.most_users = most_users
+        self.counts: NDArray[np.float64] = np.zeros((BUCKETS, 4))
+        self._fallback: Sequence[Any] = ()
+        self._fallback_digests: Sequence[int] = ()
+        self._users = IdTable(most_users + RESERVED)
+        columns: dict[str, Any] = {"time": (np.float64, ()), "items": (np.uint32, (DEPTH,))}
+        self._held = Table("held", most_users + RESERVED, self._users, **columns)
+        self._lists: dict[int, Sequence[str]] = {}  # by row; those whose digests are not in the table yet
+        self._thinned = 0  # users are followed of whose hash so many low bits are 0
+        self._is_changed = False
+
+    def observe(self, user: str, time: float, item: str) -> None:
+        """Count what a user came back for."""
+        row = self._users.row(user)
+        if not row:
+            return
+        own: Sequence[Any] | None = self._lists.get(row)
+        fallback: Sequence[Any] = self._fallback
+        wanted: Any = item
+        if own is None:
+            own, fallback, wanted = self._digests(row), self._fallback_digests, _digest(item)
+        counts = self.counts[bucket_of(time - self._held.arrays["time"][row])]
+        place = own.index(wanted) if wanted in own else DEPTH
+        other = fallback.index(wanted) if wanted in fallback else DEPTH
+        counts[RETURNS] += 1.0
+        if place < DEPTH:
+            counts[OWN] += 1.0
+        if other < DEPTH:
+            counts[FALLBACK] += 1.0
+        nearer = min(place, other)
+        if nearer < DEPTH // 2 or (nearer < DEPTH and wanted in alternate(own[:DEPTH], fallback, DEPTH)):
+            counts[MERGED] += 1.0
+        if counts[RETURNS] >= MEMORY:
+            counts *= 0.5
+        self._is_changed = True
+
+    def hold(self, user: str, time: float, items: Sequence[str]) -> None:
+        """Note the list that the topic holds for a user from now on."""
+        row = self._users.row(user)
+        if not row:
+            if not self._is_followed(user):
+                return
+            if self._users.is_full:
+                self._thin()
+                if not self._is_followed(user):
+                    return
+            row = self._users.add(user)
+            self._held.used = len(self._users.names)
+        self._held.arrays["time"][row] = time
+        self._held.dirty[row] = 1
+        self._lists[row] = items
+        self._is_changed = True
+
+    def hold_fallback(self, items: Sequence[str]) -> None:
+        """Note the fallback list that the topic holds from now on."""
+        self._fallback = list(items[:DEPTH])
+        self._fallback_digests = [_digest(item) for item in self._fallback]
+        self._is_changed = True
+
+    def forget(self, user: str) -> None:
+        """Keep nothing of a user: the topic holds no list of the user any more."""
+        row = self._users.row(user)
+        if row:
+            self._release([row])
+
+    def ages(self) -> FallbackAges:
+        """Return the ages with which a reader would have hit most so far. Ties go to the user's own list."""
+        return best_ages(self.counts)
+
+    def _is_followed(self, user: str) -> bool:
+        return not self._thinned or not crc32(user.encode()) & ((1 << self._thinned) - 1)
+
+    def _thin(self) -> None:
+        """Follow half as many users from now on."""
+        while self._users.is_full:
+            self._thinned += 1
+            self._release([row for name, row in list(self._users.rows.items()) if not self._is_followed(name)])
+
+    def _release(self, rows: list[int]) -> None:
+        self._held.empty(np.array(rows, np.int64))
+        self._users.release(rows)
+        for row in rows:
+            self._lists.pop(row, None)
+        self._is_changed = True
+
+    def _digests(self, row: int) -> list[int]:
+        return [digest for digest in self._held.arrays["items"][row].tolist() if digest]
+
+    def _write_digests(self) -> None:
+        for row in self._held.changed_rows().tolist():
+            if row in self._lists:
+                digests = [_digest(item) for item in self._lists[row][:DEPTH]]
+                self._held.arrays["items"][row] = digests + [0] * (DEPTH - len(digests))
+
+    def dump(self) -> Record:
+        """Return the whole state."""
+        self._write_digests()
+        self._held.dirty[: self._held.used] = 1
+        self._is_changed = True
+        return self.dump_changes()
+
+    def dump_changes(self) -> Record:
+        """Return what has changed since the last dump."""
+        if not self._is_changed:
+            return {}
+        self._is_changed = False
+        self._write_digests()
+        return {
+            **dump_changes([self._held]),
+            "stale.counts": self.counts.copy(),
+            "stale.thinned": np.array([self._thinned]),
+            "stale.fallback": np.frombuffer("\0".join(self._fallback).encode(), np.uint8),
+        }
+
+    def load(self, record: Record) -> None:
+        """Take over what a dump gave. State of version 0.1.0 has nothing of it."""
+        if "stale.counts" not in record:
+            return
+        self.counts = record["stale.counts"].copy()
+        self._thinned = int(record["stale.thinned"][0])
+        text = record["stale.fallback"].tobytes().decode()
+        self.hold_fallback(text.split("\0") if text else [])
+        self._held.load_rows(record)
+        self._lists.clear()
+
+
+def best_ages(counts: NDArray[np.float64]) -> FallbackAges:
+    """Return the two ages with which a reader would have hit most.
+
+    Args:
+        counts: Hits in the user's own, the merged and the fallback list, by bucket of age; shape (`BUCKETS`, 3 or
+            more).
+    """
+    own, merged, fallback = (np.concatenate([[0.0], np.cumsum(counts[:, column])]) for column in range(RETURNS))
+    merge, stale = np.triu_indices(BUCKETS + 1)
+    hits = own[merge] + (merged[stale] - merged[merge]) + (fallback[-1] - fallback[stale])
+    last = len(hits) - 1 - int(hits[::-1].argmax())  # of equal ones the latest ages
+    merge_from, stale_from = int(merge[last]), int(stale[last])
+    return FallbackAges(
+        merge_after=_edge(merge_from) if merge_from < stale_from else None,
+        stale_after=_edge(stale_from) if stale_from < BUCKETS else None,
+    )
+
+
+def _edge(bucket: int) -> float:
+    """Return the age in seconds at which a bucket begins."""
+    return 0.0 if bucket == 0 else float(1 << (bucket - 1))
+
+
+def _digest(item: str) -> int:
+    return crc32(item.encode()) or 1
