@@ -77,6 +77,6 @@ def likely(field: str, names: Iterable[str]) -> str:
     ('user.id', 'NAME')
     """
     every = list(names)
-    common = [name for name in every if field_of(name.rpartition(".")[2]) == field]
+    common = [name for name in every if field in (field_of(name.rpartition(".")[2]), field_of(name))]
     alike = [name for name in every if field in name.lower() and name != field]
     return next(iter(common + alike), "NAME")

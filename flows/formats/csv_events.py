@@ -66,6 +66,8 @@ class CsvDecoder:
         self.times = times or TimeFormat()
         self._cells = CellReader(delimiter, quotes)
         self._decimal_comma = decimal_comma
+        self._is_plain = self.times.is_plain
+        self._width = len(self.columns)
         # A column that is absent reads the empty cell that __call__ puts behind the row's last.
         self._pick = itemgetter(*(columns.index(f) if f in columns else len(columns) for f in FIELDS))
 
@@ -73,25 +75,25 @@ class CsvDecoder:
         """Decode one record. `arrived` is the `time.perf_counter()` that the event will carry."""
         try:
             row = self._cells(raw.value)
-            if len(row) != len(self.columns):
+            if len(row) != self._width:
                 raise RejectError(Reason.MALFORMED_ROW)
             row.append("")
             if not MISSING.isdisjoint(row):
                 self._check_given(row)
                 row = ["" if cell in MISSING else cell for cell in row]
             user, item, timestamp, event, value, id, session = self._pick(row)
-            return interaction(
-                raw,
-                arrived,
-                user,
-                item,
-                self._seconds(timestamp),
-                event,
-                self._number(value) if value else None,
-                id,
-                session,
-                None,
-            )
+            # Most numbers are plain: this runs for every event.
+            try:
+                time = float(timestamp) if self._is_plain and "_" not in timestamp else self._seconds(timestamp)
+            except ValueError:
+                time = self._seconds(timestamp)
+            number: float | None = None
+            if value:
+                try:
+                    number = float(value) if "_" not in value else self._number(value)
+                except ValueError:
+                    number = self._number(value)
+            return interaction(raw, arrived, user, item, time, event, number, id, session, None)
         except UnicodeDecodeError:
             fault = RejectError(Reason.NOT_UTF8)
         except csv.Error:

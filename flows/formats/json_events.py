@@ -61,6 +61,8 @@ class JsonDecoder:
         self.name = name
         self.fields = dict(fields or {})
         self.times = times or TimeFormat()
+        self._is_plain = self.times.is_plain
+        self._is_strict = True
         is_renamed = any(field != path for field, path in self.fields.items())
         self._pickers = {f: picker(path) for f, path in paths_of(self.fields).items()} if is_renamed else None
 
@@ -93,6 +95,13 @@ class JsonDecoder:
             # Reading the kind first costs 0.15 µs and keeps each kind's fields free of the others' rules.
             kind = _read_kind(value).kind
             if kind is None or kind == "interaction":
+                if self._is_strict:
+                    try:
+                        return self._plain(raw, arrived, _read_plain(value))
+                    except msgspec.ValidationError:
+                        found = self._interaction(raw, arrived, _read_interaction(value))
+                        self._is_strict = False  # ids are numbers here: the next ones will be, too
+                        return found
                 return self._interaction(raw, arrived, _read_interaction(value))
             if kind == "item":
                 return self._item_event(raw, _read_item_event(value))
@@ -118,6 +127,12 @@ class JsonDecoder:
         record = _read_object(value)
         found = {field: pick(record) for field, pick in self._pickers.items()}
         return {field: each for field, each in found.items() if each is not None}
+
+    def _plain(self, raw: Raw, arrived: float, w: "_Plain") -> Interaction:
+        time = w.timestamp
+        if not self._is_plain:
+            time = self.times.seconds(time)
+        return interaction(raw, arrived, w.user, w.item, time, w.event, w.value, w.id, w.session, w.context)
 
     def _interaction(self, raw: Raw, arrived: float, w: "_Interaction") -> Interaction:
         time = w.timestamp
@@ -164,6 +179,19 @@ class _Kind(msgspec.Struct, gc=False):
     kind: str | None = None
 
 
+class _Plain(msgspec.Struct, gc=False):
+    """An interaction whose ids are text and whose time is a number: most are, and are read the fastest."""
+
+    user: str
+    item: str
+    timestamp: float
+    event: str | None = None
+    value: float | None = None
+    id: str | None = None
+    session: str | None = None
+    context: dict[str, Any] | None = None
+
+
 class _Interaction(msgspec.Struct, gc=False):
     user: str | int
     item: str | int
@@ -195,6 +223,7 @@ class _Forget(msgspec.Struct, gc=False):
 
 
 _read_kind = msgspec.json.Decoder(_Kind).decode
+_read_plain = msgspec.json.Decoder(_Plain).decode
 _read_interaction = msgspec.json.Decoder(_Interaction).decode
 _read_item_event = msgspec.json.Decoder(_ItemEvent).decode
 _read_request = msgspec.json.Decoder(_Request).decode

@@ -164,7 +164,8 @@ def describe_types(types: Mapping[str, int], rewards: Mapping[str, float], by_va
 
     >>> print(*describe_types({"view": 20, "refund": 3}, {"view": 0.2, "return": -1.0}, ()), sep="\\n")
     event types: view 20 (reward 0.2), refund 3 (reward 1, not named)
-    No reward names refund, so that each counts 1. Set it: rewards = { "refund" = -1.0 }
+    No reward names refund, so that each counts 1. If that is wrong, set it: rewards = { "refund" = 0.2 }; below 0 it
+    speaks against the item.
     """
     told = []
     unnamed = [name for name in types if name not in rewards]
@@ -176,7 +177,7 @@ def describe_types(types: Mapping[str, int], rewards: Mapping[str, float], by_va
         alike = {name: known for name in unnamed for known in rewards if known.lower() == name.lower()}
         meant = "".join(f" {name} differs from {known} in its case." for name, known in alike.items())
         lines.append(
-            f"No reward names {', '.join(unnamed)}, so that each counts 1.{meant} Set it: "
-            f'rewards = {{ "{unnamed[0]}" = -1.0 }}'
+            f"No reward names {', '.join(unnamed)}, so that each counts 1.{meant} If that is wrong, set it: "
+            f'rewards = {{ "{unnamed[-1]}" = 0.2 }}; below 0 it speaks against the item.'
         )
     return lines
