@@ -12,6 +12,7 @@ from typing import Any
 from flows.engine import run_flow
 from flows.job.connections import connector_of, serve_metrics
 from flows.job.connector import Connector
+from flows.job.model_change import applicable_change
 from flows.kafka.start_offsets import BeginFrom
 from flows.monitoring.counters import Counters
 from flows.pipeline import build_flow
@@ -54,7 +55,7 @@ def run(
         "repeats": settings.repeats,
         "input": connector.input_name,
     }
-    with stopped_by_signals() as stop, recovery_in(settings.recovery, job) as recovery:
+    with stopped_by_signals() as stop, recovery_in(settings.recovery, job, applicable_change) as recovery:
         connections = connector.connect(stop, stop_at_end)
         if recovery is not None:
             connections.store = recovery.store

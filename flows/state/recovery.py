@@ -1,11 +1,12 @@
 """The recovery directory: which job it belongs to, the engine's snapshots, and the state of each step."""
 
 import fcntl
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 from bytewax.recovery import RecoveryConfig, init_db_dir
@@ -14,6 +15,10 @@ from flows.errors import UsageError
 from flows.state.atomic_files import write_whole
 from flows.state.store import Store
 
+logger = logging.getLogger(__name__)
+
+Applicable: TypeAlias = Callable[[str, Any, Any], str | None]
+"""Says of a setting's name, its old and its new value what changes, if the state can take the change over."""
 JOB_FORMAT: Final = 1
 
 """Version of the layout of a recovery directory."""
@@ -29,13 +34,16 @@ class Recovery:
     Args:
         directory: The directory. It is created if it is missing.
         job: The settings that must be the same at every resume, by name.
+        applicable: Says of a setting, its old and its new value what changes, if the state can take the change over;
+            None if it cannot.
 
     Raises:
         RecoveryError: The directory is another job's, in use, or cannot be written.
     """
 
-    def __init__(self, directory: Path, job: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, job: dict[str, Any], applicable: Applicable = lambda *change: None) -> None:
         self.directory = directory
+        self._applicable = applicable
         self._job = {"format": JOB_FORMAT, **job}
         self._lock: int | None = None
         try:
@@ -81,13 +89,21 @@ class Recovery:
             found = orjson.loads(path.read_bytes())
         except orjson.JSONDecodeError:
             found = {}
+        has_changed = False
         for name, value in self._job.items():
-            if found.get(name) != value:
+            if found.get(name) == value:
+                continue
+            if (change := self._applicable(name, found.get(name), value)) is None:
                 self.close()
+                hint = " `max_users` and `max_items` alone can change, and only be raised." if name == "model" else ""
                 raise RecoveryError(
                     f"{path}: expected the state of a job with {name} {value!r}; found {found.get(name)!r}. Change "
-                    f"the setting back, or set `recovery` to another directory to start anew."
+                    f"the setting back, or set `recovery` to another directory to start anew.{hint}"
                 )
+            logger.info("%s changes: %s. It is applied to the state in %s.", name, change, self.directory)
+            has_changed = True
+        if has_changed:
+            write_whole(path, lambda new: new.write_bytes(orjson.dumps(self._job, option=orjson.OPT_INDENT_2)))
 
 
 def _make_engine_directory(path: Path) -> None:
@@ -96,9 +112,11 @@ def _make_engine_directory(path: Path) -> None:
 
 
 @contextmanager
-def recovery_in(directory: Path | None, job: dict[str, Any]) -> Iterator[Recovery | None]:
+def recovery_in(
+    directory: Path | None, job: dict[str, Any], applicable: Applicable = lambda *change: None
+) -> Iterator[Recovery | None]:
     """Hold a recovery directory while a flow runs. Without a directory, yield None."""
-    recovery = None if directory is None else Recovery(directory, job)
+    recovery = None if directory is None else Recovery(directory, job, applicable)
     try:
         yield recovery
     finally:

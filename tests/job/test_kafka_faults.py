@@ -12,11 +12,12 @@ import pytest
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
 
 from flows.kafka.errors import KafkaJobError
+from flows.kafka.lag import Lag
 from flows.sample import EVENTS
 from tests.support.flow import records_of
 from tests.support.gate import let_go
-from tests.support.kafka_broker import Broker
-from tests.support.kafka_fixtures import NewTopic, committed, start_broker, until
+from tests.support.kafka_broker import Broker, make_topic
+from tests.support.kafka_fixtures import NewTopic, committed, fill, start_broker, until
 from tests.support.kafka_jobs import Job, consume, produce, replayed
 
 pytestmark = pytest.mark.kafka
@@ -256,3 +257,15 @@ def test_a_dead_letter_is_cut_to_what_its_topic_takes(new_job: NewJob, new_topic
     assert dict(large.headers() or [])["raw_bytes"] == b"10000"  # type: ignore[arg-type]
     assert small.value() == b"\xff" * 100
     assert len(job.answered()) == 10
+
+
+def test_the_lag_comes_back_when_a_broker_has_started_again(broker: Broker) -> None:
+    topic = f"lag-{time.time_ns()}"
+    make_topic(broker.bootstrap, topic)
+    fill(broker.bootstrap, topic, 5)
+    lag = Lag({"bootstrap.servers": broker.bootstrap}, {(topic, 0): 2})
+    assert lag() == {(topic, 0): 3}
+    broker.kill()
+    assert lag() == {}
+    broker.start()
+    until(lambda: lag() == {(topic, 0): 3})
