@@ -57,7 +57,7 @@ class _IdConvertor(Convertor[str]):
     regex = "[^/]+"
 
     def convert(self, value: str) -> str:
-        return unquote(value, errors="strict")
+        return unquote(value, errors="surrogateescape")  # `id_of` refuses what is not UTF-8
 
     def to_string(self, value: str) -> str:
         raise NotImplementedError
@@ -83,10 +83,11 @@ def checked_id(found: str, name: str) -> str:
         HttpError: It cannot.
     """
     try:
+        found.encode()
         check_id(found, name)
     except (RejectError, UnicodeEncodeError):
         raise HttpError(
-            400, f"{name}: expected an id of 1 to {MAX_ID_BYTES:,} bytes without NUL; got {found[:40]!r}"
+            400, f"{name}: expected an id of 1 to {MAX_ID_BYTES:,} bytes of UTF-8 without NUL; got {found[:40]!r}"
         ) from None
     return found
 

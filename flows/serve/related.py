@@ -5,6 +5,7 @@ are functions of the input topic alone: no model takes part, so a server compute
 """
 
 from collections import OrderedDict, deque
+from heapq import nsmallest
 from typing import Final, NamedTuple
 
 MAX_ITEMS: Final = 50_000
@@ -15,10 +16,8 @@ MAX_USERS: Final = 50_000
 """Most users whose last items are known; the one who has been away longest is forgotten."""
 DEPTH: Final = 3
 """Last items of a user that an event is linked with."""
-BACKWARD: Final = 0.7
+BACKWARD: Final = 0.5
 """Weight of the link to an earlier item, against 1 for the link to a later one."""
-DAMPING: Final = 0.3
-"""Power of an item's number of events by which its links are divided, so that popular items do not lead all lists."""
 
 
 class Related(NamedTuple):
@@ -26,16 +25,6 @@ class Related(NamedTuple):
 
     item: str
     score: float
-
-
-class _Item:
-    """The links of one item, and how often it was taken."""
-
-    __slots__ = ("events", "links")
-
-    def __init__(self) -> None:
-        self.events = 0
-        self.links: dict[str, float] = {}
 
 
 class RelatedItems:
@@ -51,20 +40,19 @@ class RelatedItems:
     """
 
     def __init__(self) -> None:
-        self._items: OrderedDict[str, _Item] = OrderedDict()
+        self._items: OrderedDict[str, dict[str, float]] = OrderedDict()
         self._last: OrderedDict[str, deque[str]] = OrderedDict()
 
     def add(self, user: str, item: str) -> None:
         """Take note that a user took an item."""
         own = self._touch(item)
-        own.events += 1
         last = self._last.pop(user, None)
         if last is None:
             last = deque(maxlen=DEPTH)
         for distance, before in enumerate(reversed(last), start=1):
             if before != item:
-                _link(self._touch(before).links, item, 1.0 / distance)
-                _link(own.links, before, BACKWARD / distance)
+                _link(self._touch(before), item, 1.0 / distance)
+                _link(own, before, BACKWARD / distance)
         if item in last:
             last.remove(item)
         last.append(item)
@@ -86,16 +74,11 @@ class RelatedItems:
         found = self._items.get(item)
         if found is None:
             return []
-        scores = {other: weight / self._events(other) ** DAMPING for other, weight in found.links.items()}
-        best = sorted(scores, key=lambda other: (-scores[other], other))[:n]
-        return [Related(other, round(scores[other], 6)) for other in best]
+        best = nsmallest(n, found.items(), key=lambda link: (-link[1], link[0]))
+        return [Related(other, round(weight, 6)) for other, weight in best]
 
-    def _events(self, item: str) -> int:
-        found = self._items.get(item)
-        return 1 if found is None else max(1, found.events)
-
-    def _touch(self, item: str) -> _Item:
-        found = self._items.pop(item, None) or _Item()
+    def _touch(self, item: str) -> dict[str, float]:
+        found = self._items.pop(item, {})
         self._items[item] = found
         if len(self._items) > MAX_ITEMS:
             self._items.popitem(last=False)

@@ -73,5 +73,5 @@ def test_go_client(topics: Topics, tmp_path: Path) -> None:
             + code("go", server)
             + '\nfunc main() {\n\tlist, err := show("u/1", 1)\n\tfmt.Println(list.Items[0].Item, list.Kind, err)\n}\n'
         )
-        done = subprocess.run([go, "run", str(program)], capture_output=True, text=True, check=True, timeout=300)
+        done = subprocess.run([go, "run", str(program)], capture_output=True, text=True, check=True, timeout=900)
         assert done.stdout.split() == ["a", "own", "<nil>"]

@@ -146,3 +146,11 @@ def test_body_excludes_ids_with_commas(topics: Topics) -> None:
         answer = server.http.post("/v1/users/u1/list", json={"exclude": ["a,b"]})
         assert [each["item"] for each in answer.json()["items"]] == ["c"]
         assert server.http.post("/v1/users/u1/list", content=b"[").status_code == 400
+
+
+@pytest.mark.parametrize("user", ["%ff", "%00", "a" * 1_025])
+def test_id_that_can_be_no_id_is_refused(topics: Topics, user: str) -> None:
+    with served(topics.job) as server:
+        answer = server.http.get(f"/v1/users/{user}/list")
+        assert answer.status_code == 400
+        assert "expected an id" in answer.json()["error"]
