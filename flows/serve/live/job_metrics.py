@@ -10,7 +10,7 @@ from flows.errors import UsageError
 
 logger = logging.getLogger(__name__)
 
-_SECONDS: Final = 2.0
+_SECONDS: Final = 10.0
 _MOST_BYTES: Final = 1_000_000
 
 

@@ -29,6 +29,8 @@ POINTS: Final = 300
 """Seconds of the rates that are kept."""
 WEIGHT_SECONDS: Final = 5
 """Time between two points of the weights."""
+JOB_SECONDS: Final = 2.0
+"""Time between two questions to the job."""
 MAX_WEIGHTS: Final = 240
 SHOWN: Final = 10
 """Most items of a list on the page."""
@@ -98,6 +100,8 @@ class LiveView:
         self.events.start()
         self.rejects.start()
         self._keep(self._tick_forever())
+        if self._url:
+            self._keep(self._ask_job_forever())
 
     async def close(self) -> None:
         """Stop reading."""
@@ -236,10 +240,13 @@ class LiveView:
                 logger.exception("the live page was not updated")
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
+    async def _ask_job_forever(self) -> None:
+        while True:
+            self._note(await asyncio.to_thread(read_job_numbers, self._url), round(time.time(), 1))
+            await asyncio.sleep(JOB_SECONDS)
+
     async def _tick(self) -> None:
         now = round(time.time(), 1)
-        if self._url and len(self._points) % 2 == 0:
-            self._note(await asyncio.to_thread(read_job_numbers, self._url), now)
         reader = self._lookup.reader
         counts = (self.events.read, reader.follower.read, sum(self._lookup.kinds.values()))
         rates = [new - old for new, old in zip(counts, self._counts, strict=True)]
