@@ -1,6 +1,7 @@
 """Find out how the timestamps of a file are written, by those of its first records."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 from flows.errors import LogError
 from flows.formats.file_format import FileOptions
@@ -30,7 +31,7 @@ def detect_times(
         unit, note = unit_of(numbers)
         if unit is None:
             raise LogError(
-                f"{place}: expected times; the field timestamp holds numbers such as {_short(numbers[0])}, which may "
+                f"{place}: expected times; the field timestamp holds numbers such as {_short(numbers)}, which may "
                 f"be {note}. Say which with --time-unit {'yyyymmdd' if note.startswith('dates') else 's'} "
                 f"(or {', '.join(UNITS)})."
             )
@@ -96,5 +97,7 @@ def _only_form(place: str, texts: Sequence[str]) -> str | None:
     )
 
 
-def _short(number: float) -> str:
+def _short(numbers: Sequence[float]) -> str:
+    """Write the first number that says something."""
+    number = next(number for number in numbers if isfinite(number) and number > 0.0)
     return f"{number:.0f}" if number == int(number) else repr(number)

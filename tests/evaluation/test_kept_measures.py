@@ -13,7 +13,7 @@ from flows.messages import Decided, Forget, Interaction, Ranked
 from flows.monitoring.counters import Counters
 from flows.replay import ReplayResult, replay
 from flows.settings import Settings
-from flows.state.store import Store
+from flows.state.store import MOST_SNAPSHOTS, Store
 
 MODEL = "river:reco.Baseline"  # no kernels
 OF_THE_PROCESS = ("seconds", "cpu_seconds", "events_per_second", "latency_us", "peak_rss_mb")
@@ -99,3 +99,22 @@ def told_by(state: KeptMeasures) -> dict[str, Any]:
         "ece": scores.reliability.calibration.bins(),
         "outcomes": {name: column.tolist() for name, column in scores.outcomes.arrays().items()},
     }
+
+
+def test_an_erased_user_is_gone_from_the_files(tmp_path: Path) -> None:
+    name, state, store = "erasable-user-4711", kept(), Store(tmp_path / "measures")
+    store.load(state, None)
+    event = Interaction(name, "i1", 0.0)
+    state.process([Decided(Ranked(event, 0, ["i1", "i2"], [0.6, 0.4]), True)])
+    store.save(state)
+    assert holds(tmp_path, name)
+    state.process([Decided(Ranked(Forget(name, 1.0), None, None, None), True)])
+    for number in range(2 * MOST_SNAPSHOTS + 2):
+        state.process([decided(number)])
+        store.save(state)
+    assert not holds(tmp_path, name)
+    assert state.scores.erased >= 1
+
+
+def holds(directory: Path, text: str) -> bool:
+    return any(text.encode() in path.read_bytes() for path in directory.rglob("*") if path.is_file())

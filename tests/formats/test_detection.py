@@ -30,6 +30,7 @@ def test_no_good_event_is_lost(seed: int, piece: int) -> None:
 @fuzzed
 @given(data=st.binary(max_size=200) | st.integers(0, 2**40).map(mangled))
 @example(b"")
+@example(b"user,item,timestamp\na,b,1e999\na,b,50000\n")
 @example(b"\xff\xfe")
 @example(b"\xef\xbb\xbf")
 @example(b'{"')
