@@ -1,6 +1,7 @@
 """Health: one small HTTP server with `/metrics` and `/healthz`, for this machine alone unless told otherwise."""
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -92,6 +93,8 @@ class _Server(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
+        if isinstance(sys.exception(), ConnectionError):  # the client hung up before it had the answer
+            return
         logger.warning("a request from %s was not answered", client_address, exc_info=True)
 
 

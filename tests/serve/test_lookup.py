@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.errors import UsageError
+from flows.serve.settings import load_serve_settings
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
 from tests.support.serving import Topics, served, wait_for_lists
 
@@ -154,3 +156,22 @@ def test_id_that_can_be_no_id_is_refused(topics: Topics, user: str) -> None:
         answer = server.http.get(f"/v1/users/{user}/list")
         assert answer.status_code == 400
         assert "expected an id" in answer.json()["error"]
+
+
+def test_server_that_only_syncs_keeps_the_store_and_answers_nothing_else(topics: Topics, tmp_path: Path) -> None:
+    topics.write_list("u1", ["a"])
+    store = str(tmp_path / "lists.sqlite")
+    with served(topics.job, store=store, sync_only=True) as server:
+        server.wait_ready()
+        assert server.http.get("/v1/users/u1/list").status_code == 404
+        assert server.http.get("/metrics").status_code == 200
+    with served(topics.job, store=store) as server:
+        assert server.items_of("u1") == ["a"]
+
+
+def test_other_machines_are_served_only_with_tokens_or_on_purpose() -> None:
+    with pytest.raises(UsageError, match="tokens"):
+        load_serve_settings({"host": "0.0.0.0"})
+    assert load_serve_settings({"host": "0.0.0.0", "allow_anonymous": True}).host == "0.0.0.0"
+    with pytest.raises(UsageError, match="there is no such setting"):
+        load_serve_settings({"prot": 1})
