@@ -140,7 +140,8 @@ def test_signal_ends_the_server_and_its_streams(topics: Topics) -> None:
     with served(topics.job) as server:
         server.wait_ready()
         with server.http.stream("GET", "/v1/live") as stream:
-            next(stream.iter_raw(10))
+            chunks = stream.iter_raw()
+            next(chunks)
             server.server.should_exit = True
-            for _ in stream.iter_raw():
+            for _ in chunks:
                 pass  # it comes to an end
