@@ -1,7 +1,7 @@
 """What every model of kernels has: its arguments, its tables, and how they are dumped and loaded."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,15 @@ from recmodels.fused.external_members import ExternalMembers
 from recmodels.fused.memory import Memory
 from recmodels.kernels.members.content import ITEM_TAGS
 from recmodels.kernels.members.popularity import HALF_LIVES
+from recmodels.kernels.reranker import first_weights
 from recmodels.kernels.state import MEMBERS, columns_of
 from recmodels.kernels.user_context import LENGTHS
 from recmodels.specification import build_members
 from recmodels.storage.place import joined, split
 from recmodels.validation import expect_choice, expect_counts, expect_numbers
 
+OF_RERANKER: Final = frozenset({"predecessors", "age"})
+"""Members that a blend has only with its reranker."""
 TABLES, OUTSIDE, PARTS = 0, 1, 2
 """The parts of a state that is dumped in pieces: the tables, then the external members."""
 
@@ -41,6 +44,8 @@ class FusedBase(Recommender):
         factor_rate: Learning rate of the factors.
         l2: Regularisation of the factors.
         learning_rate: Learning rate of the blend's weights.
+        reranker: Whether a blend reranks its best candidates with a small net, and has the two members that go with
+            it, predecessors and age. Without it an event costs less, and lists are those of version 0.1.0.
         outside: Specifications of further members with a + between them, such as "river:reco.BiasedMF(n_factors=8)".
             They can be models of any kind, and are asked for the scores of all candidates of each list, one event at
             a time: that is slower by as much as they are.
@@ -70,6 +75,7 @@ class FusedBase(Recommender):
         factor_rate: float = 0.05,
         l2: float = 1e-4,
         learning_rate: float = 0.2,
+        reranker: bool = True,
         outside: str = "",
         seed: int = 0,
     ) -> None:
@@ -89,6 +95,7 @@ class FusedBase(Recommender):
         self.factor_rate = factor_rate
         self.l2 = l2
         self.learning_rate = learning_rate
+        self.reranker = reranker
         self.outside = outside
         self._memory: Memory | None = None
         self._outside: ExternalMembers | None = None
@@ -119,7 +126,9 @@ class FusedBase(Recommender):
     def memory(self) -> Memory:
         """The model's tables. They come to be when they are first asked for."""
         if self._memory is None:
-            self._memory = Memory(self._arguments(), self.members, len(self.outside_members))
+            self._memory = Memory(self._arguments(), self._used_members(), len(self.outside_members))
+            hidden = self._memory.small["hidden_weight"]
+            hidden[...] = first_weights(self.seed, hidden.shape)
             for member in MEMBERS:
                 if member.name in self.members:
                     first = member.weights if self.first_weights is None else self.first_weights.get(member.name, ())
@@ -127,12 +136,17 @@ class FusedBase(Recommender):
                     self._memory.small["weight"][:LENGTHS, columns] = first
         return self._memory
 
+    def _used_members(self) -> frozenset[str]:
+        """Return the names of the members that the model has."""
+        return self.members if self.reranker else self.members - OF_RERANKER
+
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments by the names that the layouts of the state give them."""
         return {
             **vars(self),
             "exclude_seen": self.repeats == "exclude",
             "learn_weights": self.learns_weights,
+            "use_reranker": self.learns_weights and self.reranker,
             "by_time": self.decay_by == "time",
             "decay": 1.0 / np.array(self.half_lives, np.float64),
         }

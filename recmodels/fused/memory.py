@@ -52,6 +52,7 @@ class Memory:
             "needs_shares": any(member.needs_shares for member in used),
         }
         widths = {"columns": COLUMNS + n_outside, "contexts": LENGTHS + GAPS, "lengths": LENGTHS}
+        widths["padded_columns"] = -(-widths["columns"] // 4) * 4
         self.handle = Handle(cast(State, self._build(State, {**arguments, **rows, **widths, **flags})))
         for member in MEMBERS:
             if member.name not in members:

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from recmodels.base import Context, Example, Step, Why, time_of
 from recmodels.fused.base import FusedBase
 from recmodels.fused.item_events import learn_item
-from recmodels.kernels import event_loop, external, inference
+from recmodels.kernels import event_loop, external, inference, reranker
 from recmodels.kernels.shared import ANNOUNCED, EVENTS
 from recmodels.kernels.state import MEMBERS
 from recmodels.kernels.user_context import LENGTHS
 from recmodels.rewards import bounded
 
+RERANKER = "reranker"
+"""The name of what the net adds to a score."""
 FORGOTTEN_STEPS = 0.5
 """What is left, after drift, of the squared gradients that keep the weights' steps small."""
 
@@ -66,7 +68,8 @@ class FusedModel(FusedBase):
         """Where the weights' loss shows drift, have them take larger steps again."""
         for loss in losses:
             if self._drift.add(loss):
-                self.memory.small["step"] *= FORGOTTEN_STEPS
+                for name in ("step", *reranker.SQUARES):
+                    self.memory.small[name] *= FORGOTTEN_STEPS
 
     def _segment(self, examples: Sequence[Example], start: int, n: int, steps: list[Step]) -> int:
         """Take the examples from `start` up to the first that needs something to be done before it."""
@@ -181,17 +184,24 @@ class FusedModel(FusedBase):
         return self._list(user, n, x)[0]
 
     def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
-        """Return the user's list, and how far each column lifts each item's logit above the average candidate's."""
+        """Return the user's list, and how far each part lifts each item's logit above the average candidate's.
+
+        There is a part for each column, and in a blend with a reranker one for what its net adds.
+        """
         listed, places = self._list(user, n, x)
         if not listed:
             return []
         memory, state = self.memory, self.memory.state
         row = memory.users.row(user)
         contexts = list(inference.contexts(memory.handle.address, row, time_of(x)))
-        columns = state.shared.candidates.column[:, : int(state.shared.candidates.size[0])]
-        above = columns[:, places] - columns.mean(axis=1, keepdims=True)
-        parts = memory.small["weight"][contexts].sum(axis=0)[:, None] * above
+        size = int(state.shared.candidates.size[0])
+        columns = state.shared.candidates.column[:, :size]
+        weights = memory.small["weight"][contexts].sum(axis=0)
+        parts = weights[:, None] * (columns[:, places] - columns.mean(axis=1, keepdims=True))
         names = self.column_names()
+        if state.shared.options.use_reranker:
+            added = state.shared.candidates.score[:size] - weights @ columns
+            parts, names = np.vstack([parts, added[places] - added.mean()]), [*names, RERANKER]
         return [
             Why(item, score, dict(sorted(zip(names, adds, strict=True), key=lambda pair: -pair[1])))
             for (item, score), adds in zip(listed, parts.T.tolist(), strict=True)

@@ -13,6 +13,7 @@ from recmodels.kernels import (
     calibration,
     dispatch,
     history,
+    reranker,
     topn,
     user_context,
     weights,
@@ -23,6 +24,7 @@ from recmodels.kernels.layout import Float64, Int32, Int64
 from recmodels.kernels.shared import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Event
 from recmodels.kernels.state import State
 from recmodels.kernels.state_pointer import opened
+from recmodels.kernels.user_context import GAPS, LENGTHS
 
 MIN_CANDIDATES: Final = 64
 """Where members propose fewer candidates, the catalogue fills up to so many."""
@@ -55,8 +57,22 @@ def fill(state: State, user: int, least: int) -> None:
     if least > MIN_CANDIDATES:
         candidate_set.fill_up(candidates, shared.items, rows, least)
     dispatch.score(state, user)
+    candidates.scored[0] = 0
     candidates.epoch[1] = user
     candidates.epoch[2] = least
+
+
+@kernel
+def score_candidates(state: State, length: int, gap: int) -> None:
+    """Unite the columns of the candidate set to scores, and rerank the best; what was done is not done again."""
+    candidates = state.shared.candidates
+    contexts = 1 + length * (LENGTHS + GAPS) + gap
+    if candidates.scored[0] == contexts:
+        return
+    weights.score(state.weights, length, gap, candidates)
+    if state.shared.options.use_reranker:
+        reranker.score(state.reranker, length, gap, candidates)
+    candidates.scored[0] = contexts
 
 
 @kernel
@@ -86,6 +102,8 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
             calibration.learn(state.calibration, length, target, candidates.listed, kept, candidates)
         if target >= 0 and options.learn_weights:
             weights.learn(state.weights, length, gap, target, options.learning_rate, candidates)
+            if options.use_reranker:
+                reranker.learn(state.reranker, length, gap, target, candidates)
         is_new = items.first_seen[item] == 0
         if is_new:
             items.first_seen[item] = now + counters[ANNOUNCED]
@@ -120,7 +138,7 @@ def take(state: State, user: int, item: int, reward: float, time: float, wanted:
         user_context.length_context(state.shared.users, user),
         user_context.gap_context(state.shared.users, user, time),
     )
-    weights.score(state.weights, length, gap, candidates)
+    score_candidates(state, length, gap)
     position = candidate_set.slot_of(candidates, item)
     if position >= 0:
         most = wanted if wanted > 0 else candidates.size[0]
@@ -181,7 +199,7 @@ def write_list(state: State, user: int, time: float, places: Int32, list_items: 
         user_context.length_context(state.shared.users, user),
         user_context.asked_gap_context(state.shared.users, user, time),
     )
-    weights.score(state.weights, length, gap, candidates)
+    score_candidates(state, length, gap)
     kept = topn.choose(state.shared.items, candidates, places)
     if state.shared.options.learn_weights:
         log_total = share_out(candidates)

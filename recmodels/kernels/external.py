@@ -10,8 +10,10 @@ from recmodels.kernels.state_pointer import opened
 
 @entry
 def fill(address: int, user: int, least: int) -> None:
-    """Make the user's candidate set, as of `event_loop.fill`."""
-    event_loop.fill(opened(address), user, least)
+    """Make the user's candidate set, as of `event_loop.fill`. Columns from outside follow: scores are computed anew."""
+    state = opened(address)
+    event_loop.fill(state, user, least)
+    state.shared.candidates.scored[0] = 0
 
 
 @entry

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from recmodels.kernels import calibration, dispatch, user_context, weights
+from recmodels.kernels import calibration, dispatch, reranker, user_context, weights
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import entry, int64, kernel
-from recmodels.kernels.event_loop import MIN_CANDIDATES, fill, share_out, write_list
+from recmodels.kernels.event_loop import MIN_CANDIDATES, fill, score_candidates, share_out, write_list
 from recmodels.kernels.layout import Float32, Float64, Int32
 from recmodels.kernels.state import State
 from recmodels.kernels.state_pointer import opened
@@ -52,7 +52,7 @@ def weigh(state: State, user: int, time: float) -> np.float32:
         user_context.length_context(state.shared.users, user),
         user_context.asked_gap_context(state.shared.users, user, time),
     )
-    weights.score(state.weights, length, gap, state.shared.candidates)
+    score_candidates(state, length, gap)
     return share_out(state.shared.candidates)
 
 
@@ -70,13 +70,15 @@ def admit(state: State, user: int, item_rows: Int32) -> None:
 def score_admitted(
     state: State, user: int, time: float, log_total: np.float32, item_rows: Int32, scores: Float32
 ) -> None:
-    """Write the scores of the items that `admit` let in; `log_total` is as of `weigh`."""
+    """Write the scores of the items that `admit` let in; `log_total` is as of `weigh`, which has found the top."""
     candidates = state.shared.candidates
     length, gap = (
         user_context.length_context(state.shared.users, user),
         user_context.asked_gap_context(state.shared.users, user, time),
     )
     weights.score(state.weights, length, gap, candidates)
+    if state.shared.options.use_reranker:
+        reranker.score_others(state.reranker, length, gap, candidates)
     for k in range(item_rows.shape[0]):
         score = candidates.score[candidate_set.slot_of(candidates, int64(item_rows[k]))]
         if state.shared.options.learn_weights:

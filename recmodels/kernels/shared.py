@@ -94,6 +94,8 @@ class Candidates(NamedTuple):
     """[CANDIDATES] their softmax."""
     slot: Annotated[Int64, Scratch("items")]
     """[items] the set that an item was last in or barred from, times `PLACES`, plus its slot there or `BARRED`."""
+    scored: Annotated[Int64, Scratch(1)]
+    """[1] the contexts that `score` is for, as one number from 1; 0: it is to be computed."""
     listed: Annotated[Int32, Scratch(LISTED)]
     """[LISTED] places of the list that is learned from."""
 
@@ -103,6 +105,7 @@ class Options(NamedTuple):
 
     exclude_seen: Annotated[bool, Argument("exclude_seen")]
     learn_weights: Annotated[bool, Argument("learn_weights")]
+    use_reranker: Annotated[bool, Argument("use_reranker")]
     needs_shares: Annotated[bool, Argument("needs_shares")]
     """A member learns from the softmax of the candidates' scores."""
     learning_rate: Annotated[float, Argument("learning_rate")]

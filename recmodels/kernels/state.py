@@ -6,12 +6,15 @@ from typing import Annotated, Final, NamedTuple
 
 from recmodels.kernels.layout import Float64, Stored
 from recmodels.kernels.member import Member
-from recmodels.kernels.members import content, covisitation, factorization, history, popularity
+from recmodels.kernels.members import age, content, covisitation, factorization, history, popularity, predecessors
+from recmodels.kernels.members.age import Age
 from recmodels.kernels.members.content import Content
 from recmodels.kernels.members.covisitation import Covisitation
 from recmodels.kernels.members.factorization import Factorization
 from recmodels.kernels.members.history import PersonalHistory
 from recmodels.kernels.members.popularity import Popularity
+from recmodels.kernels.members.predecessors import Predecessors
+from recmodels.kernels.reranker import Reranker
 from recmodels.kernels.shared import Shared
 
 
@@ -42,7 +45,10 @@ class State(NamedTuple):
     history: PersonalHistory
     factorization: Factorization
     content: Content
+    predecessors: Predecessors
+    age: Age
     weights: Weights
+    reranker: Reranker
     calibration: Calibration
 
 
@@ -52,6 +58,8 @@ MEMBERS: Final[tuple[Member, ...]] = (
     history.MEMBER,
     factorization.MEMBER,
     content.MEMBER,
+    predecessors.MEMBER,
+    age.MEMBER,
 )
 """The members in the order of their columns, which is that of the stored weights: a new one comes last."""
 

@@ -168,8 +168,12 @@ def add(table: Followers, row: int, item: int, gain: np.float32) -> None:
 
 def check(covisitation: Covisitation, shared: Shared, live: Mapping[str, set[int]]) -> None:
     """Rows have the size and the weights that they say, and no item follows itself."""
-    table = covisitation.items
-    for row in live["items"]:
+    check_rows(covisitation.items, live["items"])
+
+
+def check_rows(table: Followers, live: set[int]) -> None:
+    """Raise AssertionError where a row contradicts itself. `live` has the rows of items that are in use."""
+    for row in live:
         size = int(table.size[row])
         assert np.count_nonzero(table.item[row]) == size
         assert row not in table.item[row, :size]

@@ -72,7 +72,8 @@ def propose(popularity: Popularity, shared: Shared, user: int) -> None:
 def score(popularity: Popularity, shared: Shared, user: int) -> None:
     """Fill the columns."""
     candidates, items, level, first = shared.candidates, shared.items, popularity.items.level, popularity.column
-    size = candidates.size[0]
+    size, column, top = candidates.size[0], candidates.column, popularity.top
+    best = (level[top[0, 0], 0], level[top[1, 0], 1], level[top[2, 0], 2], level[top[3, 0], 3], level[top[4, 0], 4])
     for s in range(size):
         item = candidates.item[s]
         if s + AHEAD < size:
@@ -80,11 +81,10 @@ def score(popularity: Popularity, shared: Shared, user: int) -> None:
             prefetch(items.first_seen, candidates.item[s + AHEAD])
         if items.first_seen[item] > 0:
             for h in range(HALF_LIVES):
-                below = level[item, h] - level[popularity.top[h, 0], h]
-                candidates.column[first + h, s] = min(max(np.float32(below), FLOOR), CEILING)
+                column[first + h, s] = min(max(np.float32(level[item, h] - best[h]), FLOOR), CEILING)
         else:
             for h in range(HALF_LIVES):
-                candidates.column[first + h, s] = FLOOR
+                column[first + h, s] = FLOOR
 
 
 @kernel

@@ -1,0 +1,123 @@
+"""Co-visitation in the reverse direction: which items came before each item.
+
+When a user interacts with j, each of the user's recent items h at distance p = 0, 1, 2 … adds decay^p to the pair
+(j, h): the row of j says what led to it. A list asks the rows of the user's recent items as `covisitation` does:
+
+    x(j) = sum over p of g^p * weight(h_p, j) / total(h_p), divided by the sum over p of g^p
+
+for g = 0.5 and 0.9. The column is 3 * sqrt(x). Items that are used together in any order stand in both directions, and
+short sessions of others count whole. VMIS-kNN is strong on short sessions for the same reason.
+
+Source of the comparison: Kersbergen, Sprangers and Schelter, "Serenade: low-latency session-based recommendation in
+e-commerce at scale", SIGMOD 2022.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, NamedTuple
+
+import numpy as np
+
+from recmodels.kernels import candidates as candidate_set
+from recmodels.kernels.candidates import PLACES
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.layout import Argument, Float32, Rows, Scratch
+from recmodels.kernels.member import Member
+from recmodels.kernels.members.covisitation import LATER, SMALLEST_GAIN, SOON, Followers, add, check_rows
+from recmodels.kernels.prefetch import prefetch
+from recmodels.kernels.shared import CANDIDATES, Event, Shared
+
+ASKED: Final = 10
+"""Number of a user's recent items whose rows are asked."""
+
+
+class Predecessors(NamedTuple):
+    """What came before each item."""
+
+    rows: Annotated[Followers, Rows("items", key="predecessors")]
+    """A row for each item, in the form of co-visitation's: here it holds the items that came before."""
+    sums: Annotated[Float32, Scratch(CANDIDATES + 1, 2)]
+    """[CANDIDATES + 1, 2] x for each candidate, before it is divided; the last place is of items that are barred."""
+    decay: Annotated[float, Argument("learn_decay")]
+    """How much less the row learns of each older recent item."""
+    column: Annotated[int, Argument("column")]
+
+
+@kernel
+def propose(own: Predecessors, shared: Shared, user: int) -> None:
+    """Add the items that came before the user's recent items."""
+    recent = shared.users.recent[user]
+    for p in range(min(recent.shape[0], ASKED)):
+        row = recent[p]
+        if row == 0:
+            break
+        if p + 1 < recent.shape[0]:
+            prefetch(own.rows.item, recent[p + 1])
+            prefetch(own.rows.weight, recent[p + 1])
+        candidate_set.add(shared.candidates, shared.items, own.rows.item[row], int64(own.rows.size[row]))
+
+
+@kernel
+def score(own: Predecessors, shared: Shared, user: int) -> None:
+    """Sum up the weights of the candidates in the rows of the user's recent items, and fill the columns."""
+    candidates, recent, sums = shared.candidates, shared.users.recent[user], own.sums
+    size = candidates.size[0]
+    for s in range(size):
+        sums[s, 0] = 0.0
+        sums[s, 1] = 0.0
+    places, base = candidates.slot, candidates.epoch[0] * PLACES
+    fast, slow = np.float32(1.0), np.float32(1.0)
+    fast_sum, slow_sum = np.float32(0.0), np.float32(0.0)
+    for p in range(min(recent.shape[0], ASKED)):
+        row = recent[p]
+        if row == 0:
+            break
+        if own.rows.total[row] > 0:
+            share = np.float32(1.0) / own.rows.total[row]
+            fast_share, slow_share = fast * share, slow * share
+            entry, weight = own.rows.item[row], own.rows.weight[row]
+            for k in range(own.rows.size[row]):
+                s = places[entry[k]] - base
+                if s >= 0:
+                    sums[s, 0] += fast_share * weight[k]
+                    sums[s, 1] += slow_share * weight[k]
+        fast_sum += fast
+        slow_sum += slow
+        fast *= SOON
+        slow *= LATER
+    fast_part = np.float32(9.0) / max(fast_sum, np.float32(1.0))
+    slow_part = np.float32(9.0) / max(slow_sum, np.float32(1.0))
+    few, many = candidates.column[own.column], candidates.column[own.column + 1]
+    for s in range(size):
+        few[s] = np.sqrt(fast_part * sums[s, 0])
+        many[s] = np.sqrt(slow_part * sums[s, 1])
+
+
+@kernel
+def learn(own: Predecessors, shared: Shared, event: Event) -> None:
+    """Note for the item that each of the user's recent items came before it."""
+    recent, gain = shared.users.recent[event.user], np.float32(event.reward)
+    for p in range(recent.shape[0]):
+        if recent[p] == 0 or gain < SMALLEST_GAIN:
+            break
+        if recent[p] != event.item:
+            add(own.rows, event.item, recent[p], gain)
+        gain *= np.float32(own.decay)
+
+
+def check(own: Predecessors, shared: Shared, live: Mapping[str, set[int]]) -> None:
+    """Rows have the size and the weights that they say, and no item comes before itself."""
+    check_rows(own.rows, live["items"])
+
+
+MEMBER: Final = Member(
+    name="predecessors",
+    state=Predecessors,
+    columns=("came before the last few", "came before the recent"),
+    says="how often the item came before the user's last few items and last ten",
+    offers="what came before any of these, 64 of each",
+    turn=-1,
+    propose=propose,
+    score=score,
+    learn=learn,
+    check=check,
+)

@@ -1,0 +1,280 @@
+"""The reranker: a small net over the columns of the best candidates, learned online.
+
+    logit(j) = score(j) + sum over units k of out[k] * max(0, bias[length, k] + bias[gap, k] + weight[k] · x(j))
+
+`score` is that of `weights`, x(j) are the candidate's columns, scaled, and `length` and `gap` are the contexts of the
+user. The net speaks for the *top* only: candidates whose score is less than `REACH` below the best, and where these
+are more than `MOST`, less than the largest part of `REACH` that `MOST` candidates fit in. At first it says nothing,
+since `out` is zero.
+
+Each event takes one AdaGrad step on the loss of `weights`, the softmax over all candidates. That holds too where the
+event's item is a candidate below the top: then every candidate in the top had too large a share. A net that skips
+these events learns from the easy ones alone, and lists become worse than without it.
+"""
+
+from typing import Annotated, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.kernels.compile import int64, kernel, multiply_add_kernel
+from recmodels.kernels.layout import Float32, Int32, Int64, Scratch, Stored
+from recmodels.kernels.members.popularity import HALF_LIVES
+from recmodels.kernels.reductions import add_up, dot
+from recmodels.kernels.shared import Candidates
+from recmodels.kernels.splitmix import STEP, mix
+
+UNITS: Final = 16
+"""Hidden units."""
+RATE: Final = np.float32(0.05)
+"""Learning rate."""
+REACH: Final = np.float32(6.0)
+MOST: Final = 96
+BINS: Final = 64
+"""The parts of `REACH` that candidates are counted in."""
+LANES: Final = 8
+"""Loops run over a multiple of this number of candidates, so that none is left over for a slower loop."""
+FIRST_SQUARES: Final = np.float32(0.01)
+"""Squared gradient that every weight starts with."""
+LARGEST: Final = np.float32(20.0)
+"""No weight grows beyond this."""
+SPREAD: Final = 0.5
+"""The hidden weights lie at first between minus this and this."""
+POPULAR_SCALE: Final = np.float32(0.15)
+"""Columns of popularity go down to -14, …"""
+SCALE: Final = np.float32(0.5)
+"""… the others stay within a few units."""
+SQUARES: Final = ("hidden_step", "hidden_bias_step", "hidden_out_step")
+"""The names of the sums of squared gradients in the store."""
+
+
+class Block(NamedTuple):
+    """Scratch: up to `MOST` candidates as the net sees them."""
+
+    place: Annotated[Int32, Scratch(MOST)]
+    """[MOST] their places in the candidate set."""
+    size: Annotated[Int64, Scratch(2)]
+    """[2] the number of candidates, and the same rounded up to a multiple of `LANES`."""
+    x: Annotated[Float32, Scratch("padded_columns", MOST)]
+    """[padded_columns, MOST] their columns, scaled, without those that are inactive."""
+    hidden: Annotated[Float32, Scratch(UNITS, MOST)]
+    """[UNITS, MOST] what each unit says of them, after the ReLU."""
+    added: Annotated[Float32, Scratch(MOST)]
+    """[MOST] what the net adds to their scores."""
+
+
+class Reranker(NamedTuple):
+    """The net, and the top of the candidate set at hand."""
+
+    weight: Annotated[Float32, Stored(UNITS, "columns", key="hidden_weight")]
+    """[UNITS, columns]"""
+    squares: Annotated[Float32, Stored(UNITS, "columns", key="hidden_step")]
+    """[UNITS, columns] sum of squared gradients, as AdaGrad needs it; likewise the other squares."""
+    bias: Annotated[Float32, Stored("contexts", UNITS, key="hidden_bias")]
+    """[contexts, UNITS]"""
+    bias_squares: Annotated[Float32, Stored("contexts", UNITS, key="hidden_bias_step")]
+    out: Annotated[Float32, Stored(UNITS, key="hidden_out")]
+    """[UNITS]"""
+    out_squares: Annotated[Float32, Stored(UNITS, key="hidden_out_step")]
+    cut: Annotated[Float32, Scratch(1)]
+    """[1] the best score of the candidate set."""
+    bins: Annotated[Int64, Scratch(BINS + 1)]
+    """[BINS + 1] candidates in each part of `REACH` below the best score; the last: the parts that are the top."""
+    packed: Annotated[Float32, Scratch(UNITS, "padded_columns")]
+    """[UNITS, padded_columns] the weights of the active columns."""
+    active: Annotated[Int32, Scratch("padded_columns")]
+    """[padded_columns] the active columns."""
+    n_active: Annotated[Int64, Scratch(2)]
+    """[2] the number of active columns, and the same rounded up to a multiple of 4."""
+    error: Annotated[Float32, Scratch(MOST)]
+    back: Annotated[Float32, Scratch(MOST)]
+    slope: Annotated[Float32, Scratch("columns")]
+    top: Block
+    """The top of the candidates that are learned from."""
+    more: Block
+    """Other candidates of the same rank: those of a long list, or items that are scored apart from a list."""
+
+
+def first_weights(seed: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Draw the hidden weights, from the seed and the place alone (splitmix64).
+
+    >>> first_weights(0, (1, 3)).round(3).tolist()
+    [[0.234, -0.284, -0.467]]
+    """
+    with np.errstate(over="ignore"):
+        words = (
+            np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
+            + np.arange(1, int(np.prod(shape)) + 1).astype(np.uint64) * STEP
+        )
+    z = mix(words)
+    unit = (z >> np.uint64(40)).astype(np.float64) * 2.0**-24
+    return (SPREAD * (2.0 * unit - 1.0)).astype(np.float32).reshape(shape)
+
+
+@kernel
+def score(net: Reranker, length: int, gap: int, candidates: Candidates) -> None:
+    """Find the top of a candidate set, and add to its scores what the net says."""
+    pack(net, candidates)
+    find_top(net, candidates)
+    net.top.size[:] = 0
+    if net.bins[BINS] > 0:
+        fill(net, net.top, candidates, int64(0), candidates.size[2])
+        add_to_scores(net, net.top, length, gap, candidates)
+        score_others(net, length, gap, candidates)
+
+
+@kernel
+def score_others(net: Reranker, length: int, gap: int, candidates: Candidates) -> None:
+    """Do the same for candidates that are not learned from, by the top that was found before."""
+    start = candidates.size[2]
+    while start < candidates.size[0] and net.bins[BINS] > 0:
+        start = fill(net, net.more, candidates, start, candidates.size[0])
+        add_to_scores(net, net.more, length, gap, candidates)
+
+
+@kernel
+def pack(net: Reranker, candidates: Candidates) -> None:
+    """Copy the weights of the active columns."""
+    a = 0
+    for c in range(candidates.inactive.shape[0]):
+        if candidates.inactive[c] == 0:
+            net.active[a] = c
+            for k in range(UNITS):
+                net.packed[k, a] = net.weight[k, c]
+            a += 1
+    net.n_active[0] = a
+    while a % 4:
+        for k in range(UNITS):
+            net.packed[k, a] = 0.0
+        a += 1
+    net.n_active[1] = a
+
+
+@kernel
+def find_top(net: Reranker, candidates: Candidates) -> None:
+    """Count candidates by their distance from the best score, and say how far down the top goes."""
+    bins, size = net.bins, candidates.size[2]
+    best = np.float32(-np.inf)
+    for s in range(size):
+        best = max(best, candidates.score[s])
+    bins[:] = 0
+    for s in range(size):
+        b = part_below(best, candidates.score[s])
+        if b < BINS:
+            bins[b] += 1
+    total, parts = int64(0), int64(0)
+    while parts < BINS and total + bins[parts] <= MOST:
+        total += bins[parts]
+        parts += 1
+    net.cut[0] = best
+    bins[BINS] = parts
+
+
+@kernel
+def part_below(best: np.float32, score: np.float32) -> int:
+    """Return in which part of `REACH` below the best score a score lies; `BINS` if it lies below all of them."""
+    part = (best - score) * np.float32(BINS / REACH)
+    return int64(max(min(part, np.float32(BINS)), np.float32(0.0)))
+
+
+@kernel
+def fill(net: Reranker, block: Block, candidates: Candidates, start: int, stop: int) -> int:
+    """Fill a block with the candidates of the top from place `start` on; return where the next block begins."""
+    best, parts = net.cut[0], net.bins[BINS]
+    count, s = 0, start
+    while s < stop and count < MOST:
+        if part_below(best, candidates.score[s]) < parts:
+            block.place[count] = s
+            count += 1
+        s += 1
+    width = (count + LANES - 1) // LANES * LANES
+    block.size[0], block.size[1] = count, width
+    for a in range(net.n_active[1]):
+        x = block.x[a]
+        if a < net.n_active[0]:
+            c = net.active[a]
+            column = candidates.column[c]
+            scale = POPULAR_SCALE if c < HALF_LIVES else SCALE
+            for j in range(count):
+                x[j] = scale * column[block.place[j]]
+            for j in range(count, width):
+                x[j] = 0.0
+        else:
+            for j in range(width):
+                x[j] = 0.0
+    return s
+
+
+@multiply_add_kernel
+def add_products(hidden: Float32, x: Float32, weight: Float32, a: int, width: int) -> None:
+    """Add to what a unit says the products of four columns, from `a` on, with their weights."""
+    x0, x1, x2, x3 = x[a], x[a + 1], x[a + 2], x[a + 3]
+    w0, w1, w2, w3 = weight[a], weight[a + 1], weight[a + 2], weight[a + 3]
+    for j in range(width):
+        hidden[j] += (w0 * x0[j] + w1 * x1[j]) + (w2 * x2[j] + w3 * x3[j])
+
+
+@kernel
+def add_to_scores(net: Reranker, block: Block, length: int, gap: int, candidates: Candidates) -> None:
+    """Add to the scores of a block's candidates what the net says."""
+    added, width = block.added, block.size[1]
+    for j in range(width):
+        added[j] = 0.0
+    for k in range(UNITS):
+        hidden, packed = block.hidden[k], net.packed[k]
+        bias = net.bias[length, k] + net.bias[gap, k]
+        for j in range(width):
+            hidden[j] = bias
+        for a in range(0, net.n_active[1], 4):
+            add_products(hidden, block.x, packed, a, width)
+        out = net.out[k]
+        for j in range(width):
+            hidden[j] = max(hidden[j], np.float32(0.0))
+            added[j] += out * hidden[j]
+    for j in range(block.size[0]):
+        candidates.score[block.place[j]] += added[j]
+
+
+@kernel
+def learn(net: Reranker, length: int, gap: int, target: int, candidates: Candidates) -> None:
+    """Take one step towards the candidate at place `target`, which need not be in the top."""
+    block = net.top
+    count, width, error, back, slope = block.size[0], block.size[1], net.error, net.back, net.slope
+    if count == 0:
+        return
+    for j in range(count):
+        error[j] = -candidates.share[block.place[j]]
+        if block.place[j] == target:
+            error[j] += np.float32(1.0)
+    for j in range(count, width):
+        error[j] = 0.0
+    for k in range(UNITS):
+        hidden, out = block.hidden[k], net.out[k]
+        out_slope = dot(error, hidden, width)
+        for j in range(width):
+            back[j] = error[j] if hidden[j] > 0 else np.float32(0.0)
+        slope[:] = 0.0
+        for a in range(net.n_active[0]):
+            slope[net.active[a]] = out * dot(back, block.x[a], width)
+        bias_slope = out * add_up(back, width)
+        move(net.weight[k], net.squares[k], slope)
+        move_one(net.bias[length], net.bias_squares[length], k, bias_slope)
+        move_one(net.bias[gap], net.bias_squares[gap], k, bias_slope)
+        move_one(net.out, net.out_squares, k, out_slope)
+
+
+@kernel
+def move(weight: Float32, squares: Float32, slope: Float32) -> None:
+    """Move weights along their gradients."""
+    for c in range(slope.shape[0]):
+        squares[c] += slope[c] * slope[c]
+        moved = weight[c] + RATE * slope[c] / np.sqrt(squares[c] + FIRST_SQUARES)
+        weight[c] = min(max(moved, -LARGEST), LARGEST)
+
+
+@kernel
+def move_one(weight: Float32, squares: Float32, k: int, slope: np.float32) -> None:
+    """Move one weight along its gradient."""
+    squares[k] += slope * slope
+    moved = weight[k] + RATE * slope / np.sqrt(squares[k] + FIRST_SQUARES)
+    weight[k] = min(max(moved, -LARGEST), LARGEST)
