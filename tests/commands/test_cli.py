@@ -44,7 +44,7 @@ def test_the_same_log_gives_the_same_bytes(tmp_path: Path) -> None:
     for out in outs:
         assert freshrank("replay", EVENTS, "--repeats", "exclude", "--limit", 5000, "--out", out).returncode == 0
     assert outs[0].read_bytes() == outs[1].read_bytes()
-    assert outs[0].read_bytes().count(b"\n") == 5000
+    assert sum(b'"user":"",' not in line for line in outs[0].read_bytes().splitlines()) == 5000
 
 
 def test_lists_are_shown_with_titles() -> None:
@@ -107,7 +107,7 @@ BAD: list[tuple[str, list[object], str]] = [
     ("unknown policy", ["replay", EVENTS, "--repeats", "never"], "'never'"),
     ("unwritable lists", ["replay", EVENTS, "--out", "/no/such/place"], "/no/such/place: expected a file to write"),
     ("unwritable report", ["replay", EVENTS, "--report", "/no/such/place"], "/no/such/place: expected a file to write"),
-    ("half a mapping", ["replay", EVENTS, "--map", "user"], "--map user: expected field=column"),
+    ("half a mapping", ["replay", EVENTS, "--map", "user"], "--map user: expected field=name"),
     ("no such column", ["replay", EVENTS, "--map", "user=uid"], "there is no column 'uid'"),
     ("no titles", ["replay", EVENTS, "--items", EVENTS], "expected a CSV header with item and title"),
     ("unknown flag", ["replay", EVENTS, "--bogus"], "No such option"),

@@ -47,7 +47,7 @@ def test_nothing_listed() -> None:
 def test_a_replay_tells_of_each_list_that_goes_out(tmp_path: Path) -> None:
     lists = ListMetrics(k=5)
     out = tmp_path / "lists.jsonl"
-    settings = Settings(model="covisitation", emit="changed")
+    settings = Settings(model="covisitation", emit="changed", fallback=False)
     replay(EVENTS, settings, limit=2_000, out=out, scores=PrequentialScorer(10, lists))
     written = [orjson.loads(line)["items"][:5] for line in out.read_bytes().splitlines()]
     assert sum(map(len, written)) == lists.listed.total()

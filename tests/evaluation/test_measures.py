@@ -11,6 +11,7 @@ from flows.settings import Settings
 OUTCOMES = {
     "position": np.array([0, 2, -1, 9, 10]),
     "served": np.array([-1, 0, -1, 9, 11]),
+    "any_age": np.array([-1, 0, -1, 9, 11]),
     "user_events": np.array([0, 9, 10, 11, 5]),
     "item_events": np.array([3, 50, 0, 9, 80]),
 }

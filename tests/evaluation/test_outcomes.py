@@ -32,7 +32,7 @@ def test_each_scored_event_has_its_row(write_log: Write) -> None:
     assert found["served"].tolist() == [-1, -1, -1, -1, -1]
     assert found["user_events"].tolist() == [0, 0, 1, 2, 0]
     assert found["item_events"].tolist() == [0, 1, 0, 1, 3]
-    assert (result.users, result.items) == (2, 2)
+    assert (result.users, result.items) == (3, 2)  # a user who comes back after an erasure is a new one
 
 
 def test_served_is_where_it_stood_in_the_list_that_went_out(write_log: Write) -> None:
@@ -52,6 +52,7 @@ def test_the_rows_agree_with_the_metrics_and_have_their_types(write_log: Write) 
         ("time", "float64"),
         ("position", "int32"),
         ("served", "int32"),
+        ("any_age", "int32"),
         ("user_events", "int32"),
         ("item_events", "int32"),
         ("item_digest", "uint32"),

@@ -28,10 +28,12 @@ def test_a_protocol_reaches_the_report(tmp_path: Path) -> None:
     said = orjson.loads(report.read_bytes())
     assert said["protocol"] == {
         "positive": "value >= 8", "warmup": 0.2, "ks": [5, 10], "candidates": "catalogue", "score_every": 2, "seed": 3,
-        "window": 500, "target": "session", "where": "value>=6",
+        "window": 500, "target": "session", "where": "value>=6", "requests": "none",
     }  # fmt: skip
     assert set(said["metrics"]) == {
-        f"{name}@{k}" for name in ("hit_rate", "ndcg", "mrr", "served_hit_rate") for k in (5, 10)
+        f"{name}@{k}"
+        for name in ("hit_rate", "ndcg", "mrr", "served_hit_rate", "served_hit_rate_any_age")
+        for k in (5, 10)
     }
     assert said["left_out"] == 3_000 - said["log"]["events"] > 0
     assert 0 < said["scored"] < said["log"]["events"] / 2
@@ -107,6 +109,7 @@ def test_what_is_wrong_is_said_in_one_message(
     ("text", "seconds"),
     [
         ("1970-01-02", 86_400.0),
+        ("1970-01-01T02:00:00", 7_200.0),
         ("1970-01-01T02:00:00+01:00", 3_600.0),
         ("1970-01-01T00:00:01.5Z", 1.5),
         ("1382021321.5", 1_382_021_321.5),
@@ -116,9 +119,7 @@ def test_a_moment_is_written_in_several_ways(text: str, seconds: float) -> None:
     assert moment("--since", text) == seconds
 
 
-@pytest.mark.parametrize(
-    "text", ["2026-11-01T08:00:00", "1e400", "-5", "now", "", "2026-02-30", "1.2.3", "99999999999999"]
-)
+@pytest.mark.parametrize("text", ["1e400", "-5", "now", "", "2026-02-30", "1.2.3", "99999999999999"])
 def test_what_is_no_moment_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="--since: expected a date, a time with an offset or Unix seconds"):
         moment("--since", text)

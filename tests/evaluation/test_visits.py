@@ -42,7 +42,7 @@ def test_visit_begins_after_half_an_hour(write_log: WriteLog) -> None:
 
 
 def test_first_event_of_each_visit_is_served_the_fresh_list() -> None:
-    settings = Settings(repeats="exclude")
+    settings = Settings(repeats="exclude", fallback=False)
     result = replay(EVENTS, settings, protocol=ASKING, limit=4_000)
     plain = replay(EVENTS, settings, limit=4_000)
     mine, theirs = result.outcomes.arrays(), plain.outcomes.arrays()

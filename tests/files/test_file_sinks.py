@@ -178,5 +178,6 @@ def test_of_a_long_record_the_start_is_kept() -> None:
         "source": b"events/0/7",
         "reason": b"too long",
         "field": b"user",
+        "original_key": b"none",
         "raw_bytes": b"10000000",
     }

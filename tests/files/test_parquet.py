@@ -35,8 +35,8 @@ class TestParquet:
         parquet = tmp_path / "events.parquet"
         pq.write_table(table, parquet, row_group_size=300)
         outs = [tmp_path / "csv.jsonl", tmp_path / "parquet.jsonl"]
-        replay(EVENTS, Settings(model="history"), limit=2_000, out=outs[0])
-        replay(parquet, Settings(model="history"), out=outs[1])
+        replay(EVENTS, Settings(model="history", fallback=False), limit=2_000, out=outs[0])
+        replay(parquet, Settings(model="history", fallback=False), out=outs[1])
         assert outs[1].read_bytes() == outs[0].read_bytes()
         assert outs[1].read_bytes().count(b"\n") == 2_000
 
