@@ -51,7 +51,7 @@ def test_a_new_item_reaches_those_it_concerns_before_anybody_has_touched_it(repe
     model = painted(Blend(repeats=repeats))
     for user in range(40):
         own, other = COLOURS if user % 2 == 0 else COLOURS[::-1]
-        assert f"new {own}" in listed(model, f"u{user}", 3), f"u{user}"
+        assert f"new {own}" in listed(model, f"u{user}", 5), f"u{user}"
         assert f"new {other}" not in listed(model, f"u{user}", 3), f"u{user}"
 
 

@@ -1,6 +1,6 @@
 """Age: how fresh and how old an item is, and how well that fits what the user usually takes.
 
-    recency         = log2(1 + events since the item's last one) / 4
+    recency         = log2(1 + events since the item's last positive one, or since it was first seen) / 4
     age             = log2(2 + events since the item was first seen) / 4
     fits age        = -|age - mean age of what the user took|
     fits popularity = -|popularity - mean popularity of what the user took| / 4
@@ -14,7 +14,7 @@ from typing import Annotated, Final, NamedTuple
 import numpy as np
 
 from recmodels.kernels.compile import kernel
-from recmodels.kernels.layout import Argument, Column, Float32, Marks, Rows
+from recmodels.kernels.layout import Argument, Column, Float32, Int64, Marks, Rows
 from recmodels.kernels.member import Member
 from recmodels.kernels.members.popularity import HALF_LIVES
 from recmodels.kernels.prefetch import AHEAD, prefetch
@@ -39,10 +39,19 @@ class Habits(NamedTuple):
     dirty: Marks
 
 
+class Taken(NamedTuple):
+    """A row for each item. An impression or a return does not make an item recent."""
+
+    last: Annotated[Int64, Column()]
+    """[items] number of the last positive event, or 0."""
+    dirty: Marks
+
+
 class Age(NamedTuple):
-    """What is known of the users' habits. The age of an item is known from the items that all members share."""
+    """Habits of users and the last positive event of items. The first event of an item is shared by all members."""
 
     users: Annotated[Habits, Rows("users", key="habits")]
+    items: Annotated[Taken, Rows("items", key="taken")]
     column: Annotated[int, Argument("column")]
 
 
@@ -73,10 +82,11 @@ def score(own: Age, shared: Shared, user: int) -> None:
     for s in range(size):
         item = candidates.item[s]
         if s + AHEAD < size:
-            prefetch(items.last_used, candidates.item[s + AHEAD])
+            prefetch(own.items.last, candidates.item[s + AHEAD])
             prefetch(items.first_seen, candidates.item[s + AHEAD])
-        recency[s] = np.float32(now - items.last_used[item])
         age[s] = np.float32(begun - items.first_seen[item])
+        last = own.items.last[item]
+        recency[s] = np.float32(now - last) if last > 0 else age[s]
     for s in range(size):
         recency[s] = SCALE * log2(recency[s])
     for s in range(size):
@@ -112,14 +122,16 @@ def learn(own: Age, shared: Shared, event: Event) -> None:
     habits.popularity[user] = FADE * habits.popularity[user] + popularity
     habits.weight[user] = FADE * habits.weight[user] + np.float32(1.0)
     habits.dirty[user] = 1
+    own.items.last[event.item] = event.number
+    own.items.dirty[event.item] = 1
 
 
 MEMBER: Final = Member(
     name="age",
     state=Age,
     columns=("recency", "age", "fits the usual age", "fits the usual popularity"),
-    says="log2 of the events since the item's last one and since its first; how near age and popularity are to the "
-    "user's usual ones",
+    says="log2 of the events since the item's last positive one and since its first; how near age and popularity are "
+    "to the user's usual ones",
     score=score,
     learn=learn,
 )
