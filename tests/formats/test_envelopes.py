@@ -1,7 +1,6 @@
 """Envelopes around events on Kafka: each is opened, and what it cannot hold is rejected with the whole record kept."""
 
 import base64
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +17,7 @@ from flows.formats.reasons import Reason
 from flows.job.decoder import decoder_of
 from flows.messages import Ignored, Interaction, ItemEvent, Raw, Rejected
 from flows.settings import Settings
-from tests.support.schema_registry import Registry, schema_registry
+from tests.support.schema_registry import AVRO, Registry, avro, framed, schema_registry
 
 Headers = list[tuple[str, str | bytes | None]]
 EVENT = {"user": "u1", "item": "i9", "timestamp": 1382021321.5}
@@ -136,16 +135,6 @@ def test_whatever_comes_an_envelope_never_raises(value: object) -> None:
         assert isinstance(found, Rejected | Interaction)
 
 
-AVRO = {
-    "type": "record",
-    "name": "Click",
-    "fields": [
-        {"name": "user", "type": "string"},
-        {"name": "item", "type": "long"},
-        {"name": "timestamp", "type": {"type": "long", "logicalType": "timestamp-millis"}},
-        {"name": "value", "type": ["null", "double"], "default": None},
-    ],
-}
 JSON_SCHEMA = {"type": "object", "required": ["user"], "properties": {"user": {"type": "string"}}}
 
 
@@ -153,18 +142,6 @@ JSON_SCHEMA = {"type": "object", "required": ["user"], "properties": {"user": {"
 def registry() -> Iterator[Registry]:
     with schema_registry() as served:
         yield served
-
-
-def framed(number: int, data: bytes) -> bytes:
-    return b"\0" + number.to_bytes(4, "big") + data
-
-
-def avro(row: dict[str, object]) -> bytes:
-    from fastavro import parse_schema, schemaless_writer
-
-    out = io.BytesIO()
-    schemaless_writer(out, parse_schema(AVRO), row)
-    return out.getvalue()
 
 
 def test_framed_avro_and_json_are_read_with_the_registrys_schemas(registry: Registry) -> None:

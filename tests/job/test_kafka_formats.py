@@ -8,10 +8,9 @@ from confluent_kafka import Producer
 
 from flows.job.run import run
 from flows.settings import Settings
-from tests.formats.test_envelopes import AVRO, avro, framed
 from tests.support.kafka_broker import make_topic
 from tests.support.kafka_fixtures import AnyBroker
-from tests.support.schema_registry import schema_registry
+from tests.support.schema_registry import AVRO, avro, framed, schema_registry
 
 pytestmark = pytest.mark.kafka
 

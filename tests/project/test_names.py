@@ -34,7 +34,7 @@ def names_in(text: str) -> Iterator[str]:
         if not re.search(r"\.(py|csv|gz|md|toml)$", name):
             yield name.replace(":", ".")
     for module, imported in IMPORT.findall(text):
-        for name in imported.strip("()").split(","):
+        for name in imported.strip("()").replace("+", " ").split(","):  # a + begins a line of a diff
             if name.strip():
                 yield f"{module}.{name.split()[0]}"
 

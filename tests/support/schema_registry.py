@@ -1,5 +1,6 @@
 """A stand-in for a schema registry: an HTTP server on 127.0.0.1 that serves the schemas a test gives it."""
 
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,3 +54,27 @@ def schema_registry() -> Iterator[Registry]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+AVRO = {
+    "type": "record",
+    "name": "Click",
+    "fields": [
+        {"name": "user", "type": "string"},
+        {"name": "item", "type": "long"},
+        {"name": "timestamp", "type": {"type": "long", "logicalType": "timestamp-millis"}},
+        {"name": "value", "type": ["null", "double"], "default": None},
+    ],
+}
+
+
+def framed(number: int, data: bytes) -> bytes:
+    return b"\0" + number.to_bytes(4, "big") + data
+
+
+def avro(row: dict[str, object]) -> bytes:
+    from fastavro import parse_schema, schemaless_writer
+
+    out = io.BytesIO()
+    schemaless_writer(out, parse_schema(AVRO), row)
+    return out.getvalue()
