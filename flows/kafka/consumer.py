@@ -299,8 +299,9 @@ class Reader:
             self.topic_ids.fetch({topic for topic, _ in new})
             for place in new:
                 self._begin(place, None, is_new=True)
-        if self.merge is None and len(self._shares) > 1 and self.parts == len(self.places):
-            self.merge, self.host = TimeMerge(self._known_end), min(self._opened)
+        at_work = [place for place, share in self._shares.items() if not share.has_ended]  # an empty one has ended
+        if self.merge is None and len(at_work) > 1 and self.parts == len(self.places):
+            self.merge, self.host = TimeMerge(self._known_end), min(at_work)
             for share in self._shares.values():
                 self.merge.watch(share)
         self._consumer.incremental_assign(list(self._unassigned.values()))

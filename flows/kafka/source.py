@@ -186,5 +186,5 @@ class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
     @property
     def _has_ended(self) -> bool:
         if self._reader.host == self._own.place:
-            return all(share.has_ended for share in self._shares)
+            return all(share.has_ended for share in [*self._shares, *self._reader.shares()])
         return self._own.has_ended

@@ -60,7 +60,7 @@ def test_it_measures_what_a_replay_with_the_same_switches_measures(
         assert {name: found["values"][model][name] for name in report["metrics"]} == report["metrics"]
         for told in ("scored", "protocol", "left_out", "series"):
             assert found["reports"][model].get(told) == report.get(told)
-    assert len(found["differences"]) == 6 * len(report["protocol"]["ks"])
+    assert len(found["differences"]) == 7 * len(report["protocol"]["ks"])
 
 
 @pytest.mark.process

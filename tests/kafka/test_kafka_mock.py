@@ -272,3 +272,11 @@ def commit(bootstrap: str, offset: int, parts: list[int] | range = PARTS) -> Non
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "freshrank"})
     consumer.commit(offsets=[TopicPartition(TOPIC, part, offset) for part in parts], asynchronous=False)
     consumer.close()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_flow_ends_although_most_partitions_are_empty(mock_broker: str, part: int) -> None:
+    producer = Producer({"bootstrap.servers": mock_broker})
+    producer.produce(TOPIC, b"one", partition=part)
+    assert producer.flush(10) == 0
+    assert [raw.value for raw in run(KafkaSource(config(mock_broker), TOPIC, stop_at_end=True))] == [b"one"]
