@@ -137,6 +137,7 @@ def test_lists_through_kafka_are_those_of_a_replay(broker: AnyBroker, new_topic:
         output_topic=f"{topic}-lists",
         dead_letter_topic=f"{topic}-rejects",
         group=topic,
+        fallback=False,
     )
     assert feed(log, settings, topic, if_empty=True) == Fed(300, 0)
     run(settings, stop_at_end=True)
