@@ -97,7 +97,7 @@ def mixed(count: int) -> list[bytes]:
         b"garbage",
         event("", "tea", 1),
         event("u", "tea", 2e9, id="e1"),
-        event("v", "tea", 2e9 + 1, id="e1"),
+        event("u", "tea", 2e9 + 1, id="e1"),
         event("v", "tea", 1, id="e2"),
         orjson.dumps({"kind": "item", "item": "tea", "timestamp": 3, "available": False}),
         orjson.dumps({"kind": "forget", "user": "u", "timestamp": 5}),
