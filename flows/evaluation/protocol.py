@@ -47,7 +47,7 @@ class Protocol:
     20
     >>> Protocol(warmup=1.0)
     Traceback (most recent call last):
-    UsageError: --warmup: expected a share of the log from 0 to below 1; got 1.0.
+    flows.errors.UsageError: --warmup: expected a share of the log from 0 to below 1; got 1.0.
     """
 
     positive: str | None = None

@@ -42,8 +42,8 @@ def know(model: Recommender, user: str) -> UserProfile:
     >>> for minute, item in enumerate(["tea", "jam", "jam", "tea"]):
     ...     model.learn_one("ann", item, x={"timestamp": 60.0 * minute})
     >>> know(model, "ann")
-    Known(user='ann', events=4, last_time=180.0, recent=['tea', 'jam', 'tea'], had=[Had(item='tea', amount=2.0),
-      Had(item='jam', amount=2.0)])
+    UserProfile(user='ann', events=4, last_time=180.0, recent=['tea', 'jam', 'tea'],
+      had=[HistoryEntry(item='tea', amount=2.0), HistoryEntry(item='jam', amount=2.0)])
     >>> know(model, "eve").events
     0
     """

@@ -121,7 +121,7 @@ def test_an_erased_users_row_factors_and_history_are_zero() -> None:
     feed(steps, events()[:-1])
     memory = steps[1].model.memory
     row = memory.users.row(NAME)
-    assert memory.state.user_factors.own[row].any()
+    assert memory.state.factorization.users.own[row].any()
     feed(steps, events()[-1:])
     for name in ("users", "user_factors"):
         for column, array in memory.tables[name].arrays.items():

@@ -95,7 +95,7 @@ def test_a_record_that_somebody_made_up_is_refused(tmp_path: Path, header: bytes
     record = start + header + bytes(8)
     path = tmp_path / "1.log"
     path.write_bytes(record + zlib.crc32(record).to_bytes(4, "little"))
-    with pytest.raises(StoreError, match=r"1\.log: the record at byte 0 is none of freshrank's"):
+    with pytest.raises(StoreError, match=r"1\.log: the record at byte 0 was not written by freshrank"):
         list(read_records(path, path.stat().st_size))
 
 
