@@ -58,7 +58,7 @@ def test_replay_with_exploration(tmp_path: Path) -> None:
 
 def test_what_the_model_knows_and_saw_is_there_behind_the_explorer() -> None:
     events = a_stream_that_changes()[: CHANGE + 1_000]
-    model = Explorer(Blend(), share=0.05)
+    model = Explorer(Blend(reranker=False), share=0.05)
     watch = ModelObserver()
     for start in range(0, len(events), 500):
         part = events[start : start + 500]
@@ -77,7 +77,7 @@ def test_the_page_marks_the_drift_that_an_explored_blend_saw(tmp_path: Path) -> 
     rows = [f"{event.user},{event.item},{event.timestamp}" for event in a_stream_that_changes()[: CHANGE + 1_000]]
     log.write_text("\n".join(["user,item,timestamp", *rows]))
     watch = ModelObserver()
-    result = replay(log, Settings(explore=0.05), watch=watch)
+    result = replay(log, Settings(model="blend(reranker=False)", explore=0.05), watch=watch)
     found = measured(result, watch)
     assert any(moment > CHANGE for moment in found.drifts)
     assert all(sample.recent for sample in found.samples)
