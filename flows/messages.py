@@ -197,5 +197,4 @@ class Decided(NamedTuple):
 
 
 Decoder: TypeAlias = Callable[[Raw, float], Event | Rejected]
-
 """Decodes a record; the second argument is the `time.perf_counter()` at which it arrived. Never raises."""

@@ -31,7 +31,6 @@ from flows.steps.refresh import refresh
 __all__ = ["Connections", "build_flow"]
 
 SHARD = "0"
-
 """The one shard: one model and the users it serves. A key for each event would be a state for each event."""
 
 

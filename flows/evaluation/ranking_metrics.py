@@ -107,7 +107,6 @@ def mean_value(name: str, outcomes: Columns) -> float:
 
 
 OF_ALL = [name for name, measure in MEASURES.items() if measure.cold is None]
-
 """The measures that all scored events count in."""
 
 

@@ -11,7 +11,6 @@ from typing_extensions import override
 from flows.messages import Raw
 
 Progress: TypeAlias = Callable[[int, int, int], None]
-
 """Told after each batch: bytes read of the file as it is stored, bytes of the whole file, records read."""
 
 

@@ -10,11 +10,9 @@ from recmodels.inspection.trends import Popular, Rising, TrendError, popular, ri
 from recmodels.inspection.user_profile import know
 
 HAD: Final = 10
-
 """Number of history items that are printed. JSON has all."""
 
 PARTS: Final = 3
-
 """Number of reasons that are printed for an item. JSON has all."""
 
 Titles = Mapping[str, str]

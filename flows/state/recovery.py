@@ -20,7 +20,6 @@ logger = logging.getLogger(__name__)
 Applicable: TypeAlias = Callable[[str, Any, Any], str | None]
 """Says of a setting's name, its old and its new value what changes, if the state can take the change over."""
 JOB_FORMAT: Final = 1
-
 """Version of the layout of a recovery directory."""
 
 
