@@ -185,6 +185,6 @@ class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
 
     @property
     def _has_ended(self) -> bool:
-        if self._reader.host == self._own.place:
-            return all(share.has_ended for share in [*self._shares, *self._reader.shares()])
-        return self._own.has_ended
+        if not self._own.has_ended or self._reader.host != self._own.place:
+            return self._own.has_ended  # a job without an end asks no further
+        return all(share.has_ended for share in [*self._shares, *self._reader.shares()])
