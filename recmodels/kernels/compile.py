@@ -19,6 +19,8 @@ import numba
 import numpy as np
 from numba import config
 
+from recmodels.kernels.disk_cache import cache_in
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -93,14 +95,8 @@ def _compiled(function: Callable[P, R], fastmath: bool | set[str], is_internal: 
 
 
 def _enable_cache(compiled: Any) -> None:
-    if _cache[0] is None:
-        return
-    users_choice = config.CACHE_DIR
-    config.CACHE_DIR = str(_cache[0])
-    try:
-        compiled.enable_caching()
-    finally:
-        config.CACHE_DIR = users_choice
+    if _cache[0] is not None:
+        cache_in(_cache[0], compiled)
 
 
 def _cache_directory(layout: str) -> Path | None:
