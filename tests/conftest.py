@@ -26,9 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "in_every_process" in item.name:
             item.add_marker("process")  # a check of the contract
         marks = {mark.name for mark in item.iter_markers()}
-        if "kafka" in marks:
-            item.add_marker(pytest.mark.xdist_group("kafka"))  # one broker serves them all
-        elif marks & {"process", "browser"}:
+        if marks & {"kafka", "process", "browser"}:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 

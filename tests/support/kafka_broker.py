@@ -4,7 +4,7 @@ It has a listener of every kind: open, with a password, with TLS, with both, and
 jars come from Maven once (`tests/broker/pom.xml`) and are kept in the project's `.cache`.
 """
 
-import os
+import fcntl
 import shutil
 import signal
 import socket
@@ -181,7 +181,7 @@ class Broker:
         return "\n".join(text.splitlines()[-lines:])
 
     def _java(self) -> list[str]:
-        memory = ["-Xms64m", "-Xmx320m", "-XX:+UseSerialGC"]
+        memory = ["-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]  # a broker lives for seconds
         return ["java", *memory, "-Dlog4j2.level=WARN", "-cp", self._classpath]
 
     def _run(self, *command: str) -> None:
@@ -213,18 +213,18 @@ def kafka_jars() -> Path:
             raise NoBrokerError(f"`{program}` is not on the PATH; a test broker needs Java 17 and Maven")
     # The name carries the pom's digest, so that another version in the pom means another directory.
     jars = PROJECT / ".cache" / f"kafka-jars-{sha256(POM.read_bytes()).hexdigest()[:12]}"
-    if not jars.exists():
-        partial = jars.with_name(f"{jars.name}.{os.getpid()}")
-        goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={partial}"]
-        command = ["mvn", "-q", "-B", "-f", str(POM), *goal]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-        if done.returncode != 0:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise NoBrokerError(f"Maven could not fetch the broker's jars:\n{done.stdout}{done.stderr}")
-        try:
+    jars.parent.mkdir(exist_ok=True)
+    with jars.with_name("kafka-jars.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may ask at once
+        if not jars.exists():
+            partial = jars.with_name(f"{jars.name}.partial")
+            goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={partial}"]
+            command = ["mvn", "-q", "-B", "-f", str(POM), *goal]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+            if done.returncode != 0:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise NoBrokerError(f"Maven could not fetch the broker's jars:\n{done.stdout}{done.stderr}")
             partial.rename(jars)
-        except OSError:  # another test run was faster
-            shutil.rmtree(partial, ignore_errors=True)
     return jars
 
 
