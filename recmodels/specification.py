@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, TypeVar
 from river import base
 
 from recmodels.base import Recommender
-from recmodels.river_model import RiverModel
 
 Made = TypeVar("Made")
 BY_NAME = {
@@ -86,6 +85,8 @@ def build_model(
         raise SpecificationError(f"model {specification!r}: there is no model {name!r}; {GRAMMAR}.")
     module_name, _, class_name = path.partition(":")
     if module_name == "river":
+        from recmodels.river_model import RiverModel  # takes long to import
+
         estimator = _call(specification, _river_class(specification, class_name), positional, named)
         return _call(specification, RiverModel, [estimator], {"repeats": repeats, "seed": seed, **(bounds or {})})
     try:

@@ -7,8 +7,6 @@ import numpy as np
 import orjson
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
-from river.preprocessing import StatImputer
-from river.stats import Mean, Mode
 from typing_extensions import override
 
 from flows.messages import Interaction, Prepared
@@ -55,6 +53,9 @@ class Imputer(StatefulStep[Prepared, Prepared]):
     """
 
     def __init__(self, fields: Mapping[str, Filling]) -> None:
+        from river.preprocessing import StatImputer  # takes a second to import
+        from river.stats import Mean, Mode
+
         self.fields = fields
         self._imputer = StatImputer(*((name, Mean() if how == "mean" else Mode(WORDS)) for name, how in fields.items()))
 
@@ -86,7 +87,7 @@ class Imputer(StatefulStep[Prepared, Prepared]):
 
     def _is_known(self, name: str) -> bool:
         statistic = self._imputer.stats[name]
-        return bool(statistic.n if isinstance(statistic, Mean) else statistic.counts)
+        return bool(statistic.n if self.fields[name] == "mean" else statistic.counts)
 
     @override
     def dump(self) -> Record:
@@ -102,7 +103,7 @@ class Imputer(StatefulStep[Prepared, Prepared]):
             if self.fields.get(name) != how:  # the setting has changed since: this field begins anew
                 continue
             if how == "mean":
-                self._imputer.stats[name] = Mean._from_state(*state)
+                self._imputer.stats[name] = type(self._imputer.stats[name])._from_state(*state)
             else:
                 self._imputer.stats[name].counts.clear()
                 self._imputer.stats[name].counts.update((word, count) for word, count in state)

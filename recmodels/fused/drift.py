@@ -7,13 +7,17 @@ what it knows is what it has been told since: a restarted model tells it again.
 Source: Bifet and Gavaldà, "Learning from time-changing data with adaptive windowing", SDM 2007.
 """
 
+import sys
 from collections.abc import Mapping
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
 from math import isnan
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import river
 from numpy.typing import NDArray
-from river.drift import ADWIN
 
 FEW: Final = 32
 """Events whose losses make one mean."""
@@ -99,7 +103,7 @@ class DriftDetector:
 
     def _begin(self) -> None:
         self._means: NDArray[np.float64] = np.zeros(MEANS)
-        self._adwin = ADWIN(delta=DELTA, clock=1, min_window_length=5)
+        self._adwin = _adwin()(delta=DELTA, clock=1, min_window_length=5)
         self._told = 0
 
     def _tell(self, mean: float) -> bool:
@@ -108,3 +112,18 @@ class DriftDetector:
         before = self._adwin.estimation
         self._adwin.update(mean)
         return bool(self._adwin.drift_detected and self._adwin.estimation > before)
+
+
+@cache
+def _adwin() -> Any:
+    """Return River's ADWIN without the rest of its package: that imports SciPy's statistics, a second of each start."""
+    name = "river.drift.adwin"
+    file = Path(river.__file__).parent / "drift" / "adwin.py"
+    spec = spec_from_file_location(name, file) if name not in sys.modules and file.exists() else None
+    if spec is None or spec.loader is None:
+        from river.drift import ADWIN
+
+        return ADWIN
+    module = sys.modules[name] = module_from_spec(spec)  # where River finds it too, if it imports the rest later
+    spec.loader.exec_module(module)
+    return module.ADWIN

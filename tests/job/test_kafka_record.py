@@ -6,7 +6,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from flows.errors import LogError
 from flows.files.open_log import open_log
@@ -19,7 +19,7 @@ from flows.sample import EVENTS
 from flows.settings import Settings
 from tests.support.cli import freshrank
 from tests.support.flow import records_of
-from tests.support.kafka_fixtures import AnyBroker, NewTopic, config, delete_before, fill
+from tests.support.kafka_fixtures import AnyBroker, NewTopic, config, delete_before, fill, until
 from tests.support.kafka_jobs import Job, consume, produce
 
 pytestmark = pytest.mark.kafka
@@ -35,6 +35,14 @@ def fill_at(bootstrap: str, topic: str, *records: tuple[int, int, bytes | None])
 
 def read(broker: AnyBroker, topic: str, **wanted: float) -> list[Raw]:
     return list(read_range(config(broker.bootstrap), topic, Range(**wanted)))  # type: ignore[arg-type]
+
+
+def readable_end(broker: AnyBroker, topic: str) -> int:
+    """The offset up to which a consumer sees whole transactions."""
+    consumer = Consumer({**config(broker.bootstrap), "isolation.level": "read_committed"})
+    end: int = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
+    consumer.close()
+    return end
 
 
 def offsets(records: list[Raw]) -> list[tuple[int, int]]:
@@ -132,7 +140,9 @@ def test_what_leaves_no_record_is_passed_over(broker: AnyBroker, new_topic: NewT
         producer.begin_transaction()
         for value in (b"a", b"b"):
             producer.produce(topic, value, partition=0)
+        producer.flush(20)  # else an abort finds nothing on the topic
         producer.commit_transaction(20) if is_kept else producer.abort_transaction(20)
+    until(lambda: readable_end(broker, topic) == 6, 60.0)  # the broker marks the end of a transaction a moment later
     assert offsets(read(broker, topic)) == [(0, 0), (0, 1)]
 
 

@@ -238,3 +238,19 @@ def test_step_ids_are_a_storage_format() -> None:
     _, inner = built_steps()
     for step in STATE_STEPS:
         assert step in inner
+
+
+@pytest.mark.process
+def test_a_job_starts_without_what_few_models_need() -> None:
+    heavy = [
+        "river.drift",
+        "river.linear_model",
+        "river.preprocessing",
+        "scipy.stats",
+        "sqlalchemy",
+        "jinja2",
+        "altair",
+    ]
+    code = f"import sys, flows.replay; flows.replay.Settings(); print(sorted(set({heavy}) & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"

@@ -97,8 +97,8 @@ class Job:
         return said
 
     def answered(self) -> dict[str, bytes]:
-        """The lists by the position of the event that each answers: repeats are gone."""
-        values = (message.value() or b"" for message in consume(self.broker, self.lists))
+        """The users' lists by the position of the event that each answers: repeats and fallback lists are gone."""
+        values = (message.value() or b"" for message in consume(self.broker, self.lists) if message.key())
         return {orjson.loads(value)["source"]: value for value in values}
 
     def emitted(self) -> int:
@@ -125,7 +125,10 @@ def new_job(broker: AnyBroker, new_topic: NewTopic, tmp_path: Path) -> Iterator[
     for process in [process for job in jobs for process in job.processes]:
         if process.poll() is None:
             process.kill()
-            process.communicate()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
 
 
 def replayed(job: Job, records: list[bytes], tmp_path: Path, repeats: str) -> list[bytes]:
