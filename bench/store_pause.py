@@ -17,7 +17,7 @@ from bench.report import Number, Section, main
 from flows.engine import run_flow
 from flows.monitoring.counters import Counters
 from flows.state.recovery import recovery_in
-from flows.state.stateful import keep
+from flows.state.stateful import stateful
 from flows.steps.learn import Learner, Learning
 from recmodels import Blend, Example
 
@@ -98,7 +98,7 @@ def paused(learner: Changing, snapshots: int, directory: Path, *, is_pickled: bo
         else:
             for table in learner.memory.tables.values():
                 table.dirty[: table.used] = 1  # a store that is new to it has to hold all of it
-            out = keep("learn", events, lambda: learner, recovery.store)
+            out = stateful("learn", events, lambda: learner, recovery.store)
         op.output("out", out, TestingSink([]))
         run_flow(flow, recovery, epoch_seconds=0.0)
     assert len(source.pauses) == snapshots, "one snapshot for each batch"

@@ -10,7 +10,7 @@ from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
 from flows.evaluation.evaluator import ProtocolEvaluator
-from flows.evaluation.kept_measures import KeptMeasures, measure
+from flows.evaluation.stateful_metrics import StatefulMetrics, measure
 from flows.evaluation.visits import visits
 from flows.messages import Decided, Decoder, Outgoing, Raw, Rejected
 from flows.monitoring.counters import Counters
@@ -24,7 +24,7 @@ from flows.steps.decode import decode
 from flows.steps.emit import emit
 from flows.steps.encode import encode
 from flows.steps.features import features
-from flows.steps.filter import where
+from flows.steps.filter import filter_events
 from flows.steps.learn import Observer, learn
 from flows.steps.refresh import refresh
 
@@ -46,11 +46,11 @@ class Connections:
     """The form in which `dead_letters` takes a reject."""
     scores: Sink[Decided] | None = None
     """Takes every list with the position of its event's item in the list before; asking for them may cost time."""
-    measures: KeptMeasures | None = None
+    metrics_state: StatefulMetrics | None = None
     """Takes the place of `scores` in a replay that keeps its state: what was measured is part of it."""
     is_positive: Condition | None = None
     """Interactions that do not meet it are learned as not positive."""
-    exists: Condition | None = None
+    is_selected: Condition | None = None
     """Interactions that do not meet it are left out."""
     asker: ProtocolEvaluator | None = None
     """Decides which events are scored and how, where `scores` takes them."""
@@ -73,7 +73,9 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
     dead_letters("dead_letters", decoded.rejected, connections.dead_letter, connections.dead_letters)
 
     existing = (
-        decoded.events if connections.exists is None else where("where", decoded.events, connections.exists, counters)
+        decoded.events
+        if connections.is_selected is None
+        else filter_events("where", decoded.events, connections.is_selected, counters)
     )
     events = op.flat_map_batch("shard", existing, lambda batch: [(SHARD, event) for event in batch])
     fresh = clean("clean", events, s.cleaning(), counters, store)
@@ -82,7 +84,7 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
         examples = visits("visits", examples)
     if s.makes_requests:
         examples = refresh("refresh", examples, s.refreshing(), store)
-    is_scored = connections.scores is not None or connections.measures is not None
+    is_scored = connections.scores is not None or connections.metrics_state is not None
     asked = s.learning(score=is_scored, watch=connections.watch, asker=connections.asker)
     ranked = learn("learn", examples, asked, counters, store)
     lists = emit("emit", ranked, s.emission(), counters, store)
@@ -90,8 +92,8 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
 
     messages = encode("encode", decided, s.model_info.version, s.top, counters, connections.latency)
     op.output("sink", messages, connections.lists)
-    if connections.measures is not None:
-        measure("measures", lists, connections.measures, store)
+    if connections.metrics_state is not None:
+        measure("measures", lists, connections.metrics_state, store)
     elif connections.scores is not None:
         op.output("scores", decided, connections.scores)
     return flow

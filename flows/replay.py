@@ -10,14 +10,14 @@ from flows.engine import run_flow
 from flows.errors import UsageError, how_to_install
 from flows.evaluation.calibration import Reliability
 from flows.evaluation.evaluator import ProtocolEvaluator
-from flows.evaluation.kept_measures import KeptMeasures
-from flows.evaluation.log_scan import survey
+from flows.evaluation.log_scan import scan_log
 from flows.evaluation.model_observer import ModelObserver
 from flows.evaluation.outcomes import Outcomes
 from flows.evaluation.protocol import Protocol
 from flows.evaluation.ranking_metrics import metrics_at, series
 from flows.evaluation.scorer import PrequentialScorer
-from flows.files.apart import expect_apart
+from flows.evaluation.stateful_metrics import StatefulMetrics
+from flows.files.distinct_files import expect_distinct_files
 from flows.files.inputs import find_files, open_logs
 from flows.files.record_source import Progress
 from flows.files.sinks import Discard, ListFile, RejectFile
@@ -185,7 +185,7 @@ def replay(
     settings: Settings | None = None,
     *,
     columns: Mapping[str, str] | None = None,
-    told: Sequence[tuple[str, FileOptions]] = (),
+    file_options: Sequence[tuple[str, FileOptions]] = (),
     limit: int | None = None,
     out: str | Path | None = None,
     rejects: str | Path | None = None,
@@ -203,7 +203,7 @@ def replay(
         log: CSV or JSON, plain, `.gz` or `.zst`, or Parquet. Several, or a pattern, are merged by time.
         settings: The model and the policies; those about Kafka are not used.
         columns: The name of a field's column or JSON field, where the two differ.
-        told: How files are read, by patterns of their names. It comes before what the settings say.
+        file_options: How files are read, by patterns of their names. It comes before what the settings say.
         limit: Only the first so many records.
         out: Where the lists go, as JSON Lines; None: nowhere.
         rejects: Where rejected records go; None: they are only counted.
@@ -234,9 +234,9 @@ def replay(
             "--recovery: a replay that resumes keeps no account of a protocol; of its switches only --k and --window "
             "go with it. Leave --recovery out, or the others."
         )
-    expect_apart([("the log", file) for file in find_files(log)], [("out", out), ("rejects", rejects)])
-    every = [*told, *settings.told]
-    opened = open_logs(log, columns, told=every, sort=sort, batch_size=batch, limit=limit, progress=progress)
+    expect_distinct_files([("the log", file) for file in find_files(log)], [("out", out), ("rejects", rejects)])
+    every = [*file_options, *settings.file_options]
+    opened = open_logs(log, columns, file_options=every, sort=sort, batch_size=batch, limit=limit, progress=progress)
     for sentence in opened.source.said:
         tell(sentence)
     scores = scores or PrequentialScorer(k=protocol.ks[0])
@@ -248,7 +248,7 @@ def replay(
             ListFile(path).check()
     asker = None
     if not is_plain:
-        looked = survey(opened, settings, protocol) if protocol.needs_survey else None
+        looked = scan_log(opened, settings, protocol) if protocol.needs_scan else None
         asker = ProtocolEvaluator(protocol, settings.top, looked)
         scores.targets = asker.targets
         scores.with_requests = protocol.requests != "none"
@@ -269,13 +269,13 @@ def replay(
             latency=latency,
             watch=watch,
             is_positive=protocol.is_positive,
-            exists=protocol.exists,
+            is_selected=protocol.is_selected,
             asker=asker,
             requests_before_visits=protocol.requests == "visits",
         )
-        measures = KeptMeasures(scores, counters)
+        measures = StatefulMetrics(scores, counters)
         if recovery is not None:
-            connections.store, connections.measures = recovery.store, measures
+            connections.store, connections.metrics_state = recovery.store, measures
         flow = build_flow(settings, connections)
         started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)

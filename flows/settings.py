@@ -429,7 +429,7 @@ class Settings(BaseSettings):
         return TopicChoice(self.input_topic)
 
     @property
-    def told(self) -> list[tuple[str, FileOptions]]:
+    def file_options(self) -> list[tuple[str, FileOptions]]:
         """What is told of files, by pattern; what comes first wins."""
         every = FileOptions(
             self.fields, time_unit=self.time_unit, time_zone=self.time_zone, time_format=self.time_format

@@ -21,10 +21,10 @@ from flows.commands.options import (
 )
 from flows.commands.protocol_options import GivenProtocol, with_protocol
 from flows.commands.setting_options import GivenSettings, with_settings
-from flows.evaluation.ranking_metrics import check_measure
+from flows.evaluation.ranking_metrics import check_metric
 from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache
 from flows.experiments.compare import ModelResult, compare, expect_several
-from flows.files.apart import expect_apart
+from flows.files.distinct_files import expect_distinct_files
 from flows.files.titles import read_titles
 from flows.report.data import Measured
 from flows.report.page import expect_libraries, write_html
@@ -56,9 +56,9 @@ def compare_models(
     expect_several(model)
     asked = protocol(settings)
     measure = metric or f"hit_rate@{asked.ks[0]}"
-    check_measure(measure, asked.ks, asked.requests)
+    check_metric(measure, asked.ks, asked.requests)
     written = None if json is None or str(json) == "-" else json
-    expect_apart(
+    expect_distinct_files(
         [*log.reads(), ("--items", items), ("--config", config_file(config))],
         [*log.writes(), ("--json", written), ("--html", html)],
     )
@@ -71,13 +71,13 @@ def compare_models(
     for other in model:
         warm_up_kernels(settings_of(config, model=other))
     job = job_of(log, settings, asked, watched=html is not None)
-    with progress_of_all(model, console) as tell:
+    with progress_of_all(model, console) as on_progress:
         found = compare(
             job,
             model,
             ReplayCache(results),
             processes=processes or core_count(),
-            tell=tell,
+            on_progress=on_progress,
             anew=anew,
             seed=asked.seed,
         )

@@ -12,13 +12,13 @@ from rich.table import Table
 
 from flows.commands.console import PLAIN_SECONDS
 from flows.commands.plain_text import plain
-from flows.experiments.compare import Comparison, Difference, ModelResult, Tell
+from flows.experiments.compare import Comparison, Difference, ModelResult, OnProgress
 from flows.experiments.job import ProgressMessage
 from flows.files.inputs import short_name
 
 
 @contextmanager
-def progress_of_all(names: Sequence[str], console: Console) -> Iterator[Tell]:
+def progress_of_all(names: Sequence[str], console: Console) -> Iterator[OnProgress]:
     """Show how far each replay is: a bar each on a terminal, a line for all now and then elsewhere."""
     if not console.is_terminal:
         yield _plain_progress(names, console)
@@ -27,28 +27,28 @@ def progress_of_all(names: Sequence[str], console: Console) -> Iterator[Tell]:
     with Progress(*columns, console=console, transient=True) as bar:
         tasks = {name: bar.add_task(escape(plain(name)), total=1.0, events=0) for name in names}
 
-        def tell(name: str, told: ProgressMessage) -> None:
-            if told.step is None:
-                bar.update(tasks[name], completed=told.share, events=told.events)
+        def on_progress(name: str, message: ProgressMessage) -> None:
+            if message.step is None:
+                bar.update(tasks[name], completed=message.share, events=message.events)
 
-        yield tell
+        yield on_progress
 
 
-def _plain_progress(names: Sequence[str], console: Console) -> Tell:
+def _plain_progress(names: Sequence[str], console: Console) -> OnProgress:
     shares = dict.fromkeys(names, 0.0)
     lock, due = threading.Lock(), time.monotonic() + PLAIN_SECONDS
 
-    def tell(name: str, told: ProgressMessage) -> None:
+    def on_progress(name: str, message: ProgressMessage) -> None:
         nonlocal due
         with lock:
-            if told.step is None:
-                shares[name] = told.share
+            if message.step is None:
+                shares[name] = message.share
             if time.monotonic() >= due:
                 due = time.monotonic() + PLAIN_SECONDS
                 said = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
                 _say(said, console)
 
-    return tell
+    return on_progress
 
 
 def show_comparison(found: Comparison, measure: str, console: Console) -> None:

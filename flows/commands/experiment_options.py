@@ -11,7 +11,7 @@ from flows.commands.log_options import GivenLog
 from flows.commands.options import (
     say,
 )
-from flows.evaluation.log_scan import survey
+from flows.evaluation.log_scan import scan_log
 from flows.evaluation.protocol import Protocol
 from flows.experiments.job import Job, job_settings
 from flows.files.inputs import find_files, open_logs
@@ -38,16 +38,16 @@ def job_of(log: GivenLog, settings: Settings, protocol: Protocol, watched: bool 
             mean anything.
     """
     files = tuple(map(str, find_files(log.find(settings, say))))
-    opened = open_logs(files, told=[*log.told, *settings.told], sort=log.sort, limit=log.limit)
+    opened = open_logs(files, file_options=[*log.file_options, *settings.file_options], sort=log.sort, limit=log.limit)
     for sentence in opened.source.said:
         say(f"read as: {sentence}")
     if not log.sort:
-        survey(opened, settings, Protocol()).expect_sorted()
+        scan_log(opened, settings, Protocol()).expect_sorted()
     return Job(
         logs=files,
         settings=job_settings(settings),
         protocol=protocol if protocol.is_drawn else replace(protocol, seed=0),
-        told=log.told,
+        file_options=log.file_options,
         limit=log.limit,
         sort=log.sort,
         watched=watched,

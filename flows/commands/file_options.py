@@ -10,7 +10,7 @@ from flows.errors import UsageError
 from flows.formats.field_map import FIELDS
 from flows.formats.file_format import FileOptions
 
-Told: TypeAlias = tuple[tuple[str, FileOptions], ...]
+OptionsByPattern: TypeAlias = tuple[tuple[str, FileOptions], ...]
 """Patterns of paths or names, and what holds for the files that match; what comes first wins."""
 
 TAB = "\t"
@@ -51,14 +51,17 @@ def _options(
 
 
 def with_file_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a Typer command the options that say how files are read. It takes them as one argument, `told: Told`."""
-    return with_options(command, _options, "told", _told)
+    """Give a Typer command the options that say how files are read.
+
+    The command takes them as one argument, `file_options: OptionsByPattern`.
+    """
+    return with_options(command, _options, "file_options", _united)
 
 
-def _told(flags: dict[str, Any]) -> Told:
+def _united(flags: dict[str, Any]) -> OptionsByPattern:
     """Unite the flags.
 
-    >>> pattern, options = _told({"map": ["clicks.csv:user=userId"], "delimiter": None})[0]
+    >>> pattern, options = _united({"map": ["clicks.csv:user=userId"], "delimiter": None})[0]
     >>> pattern, options.fields
     ('clicks.csv', {'user': 'userId'})
     """

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from flows import sample
-from flows.commands.file_options import Told, with_file_options
+from flows.commands.file_options import OptionsByPattern, with_file_options
 from flows.commands.log_options import moment, record_topic
 from flows.commands.options import (
     Config,
@@ -89,7 +89,7 @@ def run(
 @with_file_options
 def feed(
     given: GivenSettings,
-    told: Told,
+    file_options: OptionsByPattern,
     log: Annotated[
         Path, typer.Argument(help="CSV or JSON Lines; plain, .gz or .zst.", show_default="the bundled log")
     ] = sample.EVENTS,
@@ -102,7 +102,7 @@ def feed(
     """Write a recorded log into the input topic, for the job to read."""
     settings = settings_of(config, **given)
     topic = _one_topic(settings, "--input-topic")
-    fed = feed_log(log, settings, topic, rate, told, if_empty=if_empty)
+    fed = feed_log(log, settings, topic, rate, file_options, if_empty=if_empty)
     said = f"{fed.delivered:,} events are in {topic}; {fed.rejected:,} records were no events."
     if fed.skipped:
         said = f"{topic} has held events before: nothing is fed."

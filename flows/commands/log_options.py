@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from flows.commands.file_options import Told, with_file_options
+from flows.commands.file_options import OptionsByPattern, with_file_options
 from flows.commands.protocol_options import with_options
 from flows.errors import LogError, UsageError
 from flows.files.inputs import find_files
@@ -27,7 +27,7 @@ class GivenLog:
 
     Attributes:
         paths: Files and patterns; empty for a topic.
-        told: How files are read, by patterns of their names.
+        file_options: How files are read, by patterns of their names.
         limit: Only the first so many records; None: all.
         sort: Sort by time first.
         topic: A topic, of which `range` is recorded first; None: files.
@@ -36,7 +36,7 @@ class GivenLog:
     """
 
     paths: tuple[str, ...]
-    told: Told
+    file_options: OptionsByPattern
     limit: int | None
     sort: bool
     topic: str | None
@@ -59,7 +59,7 @@ class GivenLog:
             say: Told what was recorded, and how to replay it again.
 
         Raises:
-            KafkaTrouble: The topic cannot be read.
+            KafkaJobError: The topic cannot be read.
             LogError: There are no records in the range.
             OutputFileError: The recording cannot be written.
         """
@@ -120,11 +120,11 @@ def with_log(command: Callable[..., None]) -> Callable[..., None]:
     """Give a Typer command the arguments that name a log. It takes them as two: `log: GivenLog`, and how it is read."""
 
     @wraps(command)
-    def united(log: GivenLog, told: Told, **others: Any) -> None:
-        command(log=replace(log, told=told), **others)
+    def united(log: GivenLog, file_options: OptionsByPattern, **others: Any) -> None:
+        command(log=replace(log, file_options=file_options), **others)
 
     own = inspect.signature(command)
-    extra = inspect.Parameter("told", inspect.Parameter.KEYWORD_ONLY)
+    extra = inspect.Parameter("file_options", inspect.Parameter.KEYWORD_ONLY)
     united.__signature__ = own.replace(  # type: ignore[attr-defined]  # what with_options looks at
         parameters=[*own.parameters.values(), extra]
     )
@@ -140,7 +140,7 @@ def _given(flags: dict[str, Any]) -> GivenLog:
             raise LogError(f"--{option}: it belongs to --from-topic, which names a topic.")
     return GivenLog(
         paths=paths,
-        told=(),
+        file_options=(),
         limit=flags["limit"],
         sort=flags["sort"],
         topic=topic,

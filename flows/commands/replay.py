@@ -33,7 +33,7 @@ from flows.commands.setting_options import OF_A_REPLAY, GivenSettings, with_sett
 from flows.commands.show_view import print_user
 from flows.errors import UnusableInputError, UsageError
 from flows.evaluation.model_observer import ModelObserver
-from flows.files.apart import expect_apart
+from flows.files.distinct_files import expect_distinct_files
 from flows.files.titles import read_titles
 from flows.inspection.describe import describe_user
 from flows.replay import ReplayResult
@@ -87,7 +87,7 @@ def replay(
     config: Config = None,
 ) -> None:
     """Run a recorded log through the flow, and measure by test-then-learn."""
-    expect_apart(
+    expect_distinct_files(
         [*log.reads(), ("--items", items), ("--config", config_file(config))],
         [*log.writes(), ("--out", out), ("--rejects", rejects), ("--report", report), ("--html", html)],
     )
@@ -103,7 +103,7 @@ def replay(
     result = _replay(
         log.find(settings, say),
         settings,
-        told=log.told,
+        file_options=log.file_options,
         limit=log.limit,
         sort=log.sort,
         protocol=asked,

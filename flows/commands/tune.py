@@ -22,13 +22,13 @@ from flows.commands.options import (
 from flows.commands.protocol_options import GivenProtocol, with_protocol
 from flows.commands.setting_options import GivenSettings, with_settings
 from flows.commands.tune_view import progress_of_trials, show_tuned
-from flows.evaluation.ranking_metrics import check_measure
+from flows.evaluation.ranking_metrics import check_metric
 from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache, digests_of
 from flows.experiments.search_space import read_space
 from flows.experiments.trials import Study
 from flows.experiments.tune import tune
 from flows.experiments.tuned_config import toml_writer, tuned_toml
-from flows.files.apart import expect_apart
+from flows.files.distinct_files import expect_distinct_files
 
 
 @with_log
@@ -56,10 +56,10 @@ def tune_settings(
     settings = settings_of(config, **given, seed=protocol.seed)
     rules = replace(protocol(settings), window=None)  # nobody is told of the metrics over time
     measure = metric or f"hit_rate@{rules.ks[0]}"
-    check_measure(measure, rules.ks, rules.requests)
+    check_metric(measure, rules.ks, rules.requests)
     found_space = read_space(space, settings)
     path = study or out.with_suffix(".study")
-    expect_apart(
+    expect_distinct_files(
         [*log.reads(), ("--space", space), ("--config", config_file(config))],
         [*log.writes(), ("--out", out), ("--study", path)],
     )
@@ -69,7 +69,7 @@ def tune_settings(
     job = job_of(log, settings, rules)
     asked = {
         "version": version("freshrank"),
-        "log": [*digests_of(job.logs), job.told, job.limit, job.sort],
+        "log": [*digests_of(job.logs), job.file_options, job.limit, job.sort],
         "share": share,
         "metric": measure,
         "space": found_space.described(),
@@ -79,7 +79,7 @@ def tune_settings(
     kept = Study(path, asked, rules.seed)
     for model in (settings.model, *found_space.models):
         warm_up_kernels(settings_of(config, model=model))
-    with progress_of_trials(measure, console) as (tell, ended):
+    with progress_of_trials(measure, console) as (on_progress, ended):
         tuned = tune(
             job,
             found_space,
@@ -89,7 +89,7 @@ def tune_settings(
             trials=trials,
             share=share,
             processes=processes or core_count(),
-            tell=tell,
+            on_progress=on_progress,
             ended=ended,
         )
     out.write_text(tuned_toml(tuned, typed_command()), encoding="utf-8")

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from flows.commands.plain_text import plain
-from flows.experiments.compare import Tell
+from flows.experiments.compare import OnProgress
 from flows.experiments.job import ProgressMessage
 from flows.experiments.trials import Trial
 from flows.experiments.tune import BEFORE, Tuned, conclusion
@@ -19,17 +19,17 @@ SHOWN = 5
 
 
 @contextmanager
-def progress_of_trials(metric: str, console: Console) -> Iterator[tuple[Tell, Callable[[Trial], object]]]:
+def progress_of_trials(metric: str, console: Console) -> Iterator[tuple[OnProgress, Callable[[Trial], object]]]:
     """Show each replay that runs as a bar on a terminal; say of each trial what came of it."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[events]:,} events"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         tasks: dict[str, TaskID] = {}
 
-        def tell(name: str, told: ProgressMessage) -> None:
+        def on_progress(name: str, message: ProgressMessage) -> None:
             if name not in tasks:
                 tasks[name] = bar.add_task(escape(plain(name)), total=1.0, events=0)
-            if told.step is None:
-                bar.update(tasks[name], completed=told.share, events=told.events, visible=told.share < 1.0)
+            if message.step is None:
+                bar.update(tasks[name], completed=message.share, events=message.events, visible=message.share < 1.0)
 
         def ended(trial: Trial) -> None:
             if (task := tasks.get(f"trial {trial.number}")) is not None:
@@ -41,7 +41,7 @@ def progress_of_trials(metric: str, console: Console) -> Iterator[tuple[Tell, Ca
             said = f"trial {trial.number}: {value.get(trial.state, trial.state)}: {_settings(trial)}"
             console.print(plain(said), highlight=False, markup=False, soft_wrap=True)
 
-        yield tell, ended
+        yield on_progress, ended
 
 
 def show_tuned(tuned: Tuned, console: Console) -> None:

@@ -18,7 +18,7 @@ class ProtocolEvaluator:
     Args:
         protocol: Rules of scoring.
         top: Length of the lists that go out.
-        survey: Of the log, where the protocol needs one.
+        statistics: Of the log, where the protocol needs one.
 
     >>> from recmodels import Popularity
     >>> asker = ProtocolEvaluator(Protocol(score_every=2, seed=1), top=10)
@@ -27,20 +27,20 @@ class ProtocolEvaluator:
     [None, -1, None, 1, 1]
     """
 
-    def __init__(self, protocol: Protocol, top: int, survey: LogStatistics | None = None) -> None:
+    def __init__(self, protocol: Protocol, top: int, statistics: LogStatistics | None = None) -> None:
         self.protocol = protocol
         self.top = top
-        self.survey = survey or LogStatistics()
+        self.statistics = statistics or LogStatistics()
         self.number = 0
         """Of the next interaction in the log, from 0."""
-        self._first = int(protocol.warmup * self.survey.events)
+        self._first = int(protocol.warmup * self.statistics.events)
         self._asks_alone = (
             protocol.candidates == "catalogue"
             or protocol.target == "session"
             or (protocol.depth > self.top and protocol.depth > MIN_CANDIDATES)
         )
         # Items that are equal keep this order until they are seen: that of the log would tell which comes next.
-        items = sorted(self.survey.items, key=lambda item: digest(f"{protocol.seed}/{item}"))
+        items = sorted(self.statistics.items, key=lambda item: digest(f"{protocol.seed}/{item}"))
         self._catalogue = items if protocol.candidates == "catalogue" else []
         self._hidden: set[str] = set()
         self._known: dict[str, set[str]] = {}
@@ -77,7 +77,7 @@ class ProtocolEvaluator:
         """
         if self.protocol.target == "next":
             return (item,)
-        return dict.fromkeys(self.survey.rest_of_session(number))
+        return dict.fromkeys(self.statistics.rest_of_session(number))
 
     def learn_item(self, item: str, available: bool | None) -> None:
         """Note whether an item may be recommended. None means no change."""

@@ -44,7 +44,7 @@ class LogStatistics:
         return self._sessions[self._session[number]][self._place[number] :]
 
 
-def survey(log: Log, settings: Settings, protocol: Protocol) -> LogStatistics:
+def scan_log(log: Log, settings: Settings, protocol: Protocol) -> LogStatistics:
     """Read a log once, without learning anything.
 
     Only for `target="session"` the sessions are noted: a few bytes for each event, as long as the replay lasts.
@@ -56,7 +56,7 @@ def survey(log: Log, settings: Settings, protocol: Protocol) -> LogStatistics:
 
     >>> from flows.files.open_log import open_log
     >>> from flows.sample import EVENTS
-    >>> found = survey(open_log(EVENTS, limit=1_000), Settings(), Protocol(where="value >= 5"))
+    >>> found = scan_log(open_log(EVENTS, limit=1_000), Settings(), Protocol(where="value >= 5"))
     >>> found.events, len(found.items), found.unsorted
     (931, 519, None)
     """
@@ -65,7 +65,7 @@ def survey(log: Log, settings: Settings, protocol: Protocol) -> LogStatistics:
         Cleaner(settings.dedup_window, Counters()),
         BotGuard(settings.hold_back, Counters()),
     )
-    exists, meaning = protocol.exists, settings.meaning(protocol.is_positive)
+    is_selected, meaning = protocol.is_selected, settings.meaning(protocol.is_positive)
     sessions = _Sessions(found) if protocol.target == "session" else None
     part, newest = log.source.build_part("survey", "log", None), 0.0
     while True:
@@ -80,7 +80,7 @@ def survey(log: Log, settings: Settings, protocol: Protocol) -> LogStatistics:
             if event.timestamp < newest and found.unsorted is None:
                 found.unsorted = log.source.where(raw)
             newest = max(newest, event.timestamp)
-            if isinstance(event, Interaction) and exists is not None and not exists(event):
+            if isinstance(event, Interaction) and is_selected is not None and not is_selected(event):
                 continue
             fresh = cleaner.process([event])
             for passed in guard.process(fresh) if settings.hold_back else fresh:

@@ -98,7 +98,7 @@ class Protocol:
         return _condition(self.positive)
 
     @property
-    def exists(self) -> Condition | None:
+    def is_selected(self) -> Condition | None:
         """`where` as a function; None where it is not set."""
         return _condition(self.where)
 
@@ -113,7 +113,7 @@ class Protocol:
         return replace(self, ks=(10,), window=None) == Protocol()
 
     @property
-    def needs_survey(self) -> bool:
+    def needs_scan(self) -> bool:
         """Whether the whole log must be read once before the replay: for its length, its items or its sessions."""
         return self.warmup > 0.0 or self.candidates == "catalogue" or self.target == "session"
 

@@ -14,7 +14,7 @@ COLD: Final = 10
 """A user or an item with fewer events before is cold: too young for a profile, or for neighbours."""
 
 
-class Measure(NamedTuple):
+class Metric(NamedTuple):
     """How one measure is made of the outcomes."""
 
     what: str
@@ -29,17 +29,15 @@ def _one(position: NDArray[Any]) -> NDArray[np.float64]:
     return np.ones(len(position))
 
 
-MEASURES: Final[Mapping[str, Measure]] = {
-    "hit_rate": Measure("events whose item was in the list", _one),
-    "ndcg": Measure("the same, a hit counting 1 / log2(place + 1)", lambda position: 1.0 / np.log2(position + 2.0)),
-    "mrr": Measure("the same, a hit counting 1 / place", lambda position: 1.0 / (position + 1.0)),
-    "served_hit_rate": Measure("events whose item was in the list that a reader of the topic showed", _one, "served"),
-    "served_hit_rate_any_age": Measure("the same for a reader who shows a user's own list at any age", _one, "any_age"),
-    "served_hit_rate_with_requests": Measure(
-        "the same, with a list requested before each visit", _one, "with_requests"
-    ),
-    "cold_user_hit_rate": Measure(f"hit rate of users with fewer than {COLD} events", _one, cold="user_events"),
-    "cold_item_hit_rate": Measure(f"hit rate of items with fewer than {COLD} events", _one, cold="item_events"),
+METRICS: Final[Mapping[str, Metric]] = {
+    "hit_rate": Metric("events whose item was in the list", _one),
+    "ndcg": Metric("the same, a hit counting 1 / log2(place + 1)", lambda position: 1.0 / np.log2(position + 2.0)),
+    "mrr": Metric("the same, a hit counting 1 / place", lambda position: 1.0 / (position + 1.0)),
+    "served_hit_rate": Metric("events whose item was in the list that a reader of the topic showed", _one, "served"),
+    "served_hit_rate_any_age": Metric("the same for a reader who shows a user's own list at any age", _one, "any_age"),
+    "served_hit_rate_with_requests": Metric("the same, with a list requested before each visit", _one, "with_requests"),
+    "cold_user_hit_rate": Metric(f"hit rate of users with fewer than {COLD} events", _one, cold="user_events"),
+    "cold_item_hit_rate": Metric(f"hit rate of items with fewer than {COLD} events", _one, cold="item_events"),
 }
 
 
@@ -47,28 +45,28 @@ _ALWAYS: Final = ("position", "served", "any_age")
 """Columns that every replay has."""
 
 
-def measure_names(ks: Sequence[int], requests: str = "none") -> list[str]:
+def metric_names(ks: Sequence[int], requests: str = "none") -> list[str]:
     """Name all measures for lists of these lengths.
 
     Args:
         ks: Lengths of list.
         requests: `Protocol.requests`: without requests no measure can speak of them.
 
-    >>> measure_names([5, 10])[:4]
+    >>> metric_names([5, 10])[:4]
     ['hit_rate@5', 'ndcg@5', 'mrr@5', 'served_hit_rate@5']
     """
     of_requests = () if requests == "none" else ("with_requests",)
-    known = [name for name, measure in MEASURES.items() if measure.column in (*_ALWAYS, *of_requests)]
+    known = [name for name, measure in METRICS.items() if measure.column in (*_ALWAYS, *of_requests)]
     return [f"{name}@{k}" for k in ks for name in known]
 
 
-def check_measure(name: str, ks: Sequence[int], requests: str = "none") -> None:
+def check_metric(name: str, ks: Sequence[int], requests: str = "none") -> None:
     """Say whether a measure can be asked for.
 
     Raises:
         UsageError: There is no such measure of lists of these lengths.
     """
-    names = measure_names(ks, requests)
+    names = metric_names(ks, requests)
     if name not in names:
         raise UsageError(f"metric {name!r}: there is no such metric. There are: {', '.join(names)}.")
 
@@ -90,7 +88,7 @@ def event_values(name: str, outcomes: Columns) -> tuple[NDArray[np.bool_], NDArr
     [1.0, 0.0]
     """
     base, _, k = name.partition("@")
-    measure = MEASURES[base]
+    measure = METRICS[base]
     position = outcomes[measure.column]
     counts = np.ones(len(position), np.bool_) if measure.cold is None else outcomes[measure.cold] < COLD
     position = position[counts]
@@ -106,7 +104,7 @@ def mean_value(name: str, outcomes: Columns) -> float:
     return float(values.mean()) if len(values) else 0.0
 
 
-OF_ALL = [name for name, measure in MEASURES.items() if measure.cold is None]
+OF_ALL = [name for name, measure in METRICS.items() if measure.cold is None]
 """The measures that all scored events count in."""
 
 
@@ -121,7 +119,7 @@ def metrics_at(ks: Sequence[int], outcomes: Columns) -> dict[str, float]:
     {'hit_rate@1': 0.25, 'ndcg@1': 0.25, 'mrr@1': 0.25, 'served_hit_rate@1': 0.25,
      'hit_rate@10': 0.5, 'ndcg@10': 0.375, 'mrr@10': 0.3333333333333333, 'served_hit_rate@10': 0.25}
     """
-    names = [name for name in OF_ALL if MEASURES[name].column in outcomes]
+    names = [name for name in OF_ALL if METRICS[name].column in outcomes]
     return {f"{name}@{k}": mean_value(f"{name}@{k}", outcomes) for k in ks for name in names}
 
 

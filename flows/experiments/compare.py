@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 
 from flows.errors import UsageError
-from flows.evaluation.ranking_metrics import Columns, event_values, mean_value, measure_names
+from flows.evaluation.ranking_metrics import Columns, event_values, mean_value, metric_names
 from flows.experiments.cache import ReplayCache
 from flows.experiments.job import Job, ProgressMessage, ReplayOutput, read_replayed, run_job
 from recmodels.evaluation.bootstrap import Interval, mean_interval
 
-Tell = Callable[[str, ProgressMessage], object]
+OnProgress = Callable[[str, ProgressMessage], object]
 """Called with a model's name and a progress message of its process."""
 
 
@@ -104,7 +104,7 @@ class Comparison:
 
 
 def replay_all(
-    jobs: Mapping[str, Job], cache: ReplayCache, *, processes: int, tell: Tell, anew: bool = False
+    jobs: Mapping[str, Job], cache: ReplayCache, *, processes: int, on_progress: OnProgress, anew: bool = False
 ) -> dict[str, tuple[ReplayOutput, bool]]:
     """Replay jobs, each in a process of its own. Jobs with a cached result are not run.
 
@@ -112,7 +112,7 @@ def replay_all(
         jobs: By name.
         cache: Where results are kept.
         processes: Number of jobs that run at a time.
-        tell: Told how far each is.
+        on_progress: Told how far each is.
         anew: Whether to run jobs with a cached result again.
 
     Returns:
@@ -127,9 +127,9 @@ def replay_all(
     def run(name: str, job: Job) -> tuple[ReplayOutput, bool]:
         kept = None if anew else cache.find(job)
         if kept is None:
-            run_job(job, cache.path(job), lambda told: tell(name, told), stopped.is_set)
+            run_job(job, cache.path(job), lambda told: on_progress(name, told), stopped.is_set)
         found = read_replayed(cache.path(job)) if kept is None else kept
-        tell(name, ProgressMessage(share=1.0, events=found.report["log"]["events"]))
+        on_progress(name, ProgressMessage(share=1.0, events=found.report["log"]["events"]))
         return found, kept is not None
 
     with ThreadPoolExecutor(processes) as pool:
@@ -161,7 +161,7 @@ def compare(
     cache: ReplayCache,
     *,
     processes: int = 1,
-    tell: Tell = lambda model, told: None,
+    on_progress: OnProgress = lambda model, told: None,
     anew: bool = False,
     seed: int = 0,
 ) -> Comparison:
@@ -170,7 +170,7 @@ def compare(
     Args:
         job: The log, the settings and the protocol; the model is replaced.
         models: Specifications.
-        cache, processes, tell, anew: As of `replay_all`.
+        cache, processes, on_progress, anew: As of `replay_all`.
         seed: Of the bootstrap.
 
     Raises:
@@ -179,9 +179,9 @@ def compare(
     """
     expect_several(models)
     jobs = {model: msgspec.structs.replace(job, settings={**job.settings, "model": model}) for model in models}
-    found = replay_all(jobs, cache, processes=processes, tell=tell, anew=anew)
+    found = replay_all(jobs, cache, processes=processes, on_progress=on_progress, anew=anew)
     first = models[0]
-    names = measure_names(job.protocol.ks, job.protocol.requests)
+    names = metric_names(job.protocol.ks, job.protocol.requests)
     return Comparison(
         [
             ModelResult(

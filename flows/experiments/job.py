@@ -25,7 +25,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Files, or patterns of them."""
     settings: dict[str, Any]
     protocol: Protocol
-    told: tuple[tuple[str, FileOptions], ...] = ()
+    file_options: tuple[tuple[str, FileOptions], ...] = ()
     """How files are read, by patterns of their names; it comes before what the settings say."""
     limit: int | None = None
     sort: bool = False
@@ -38,9 +38,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Told after each so many interactions, counted from `interim_from`."""
 
 
-def told_of(job: Job) -> list[tuple[str, FileOptions]]:
+def file_options_of(job: Job) -> list[tuple[str, FileOptions]]:
     """Return all that is told of the files of a job."""
-    return [*job.told, *Settings(**job.settings).told]
+    return [*job.file_options, *Settings(**job.settings).file_options]
 
 
 class ProgressMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -144,13 +144,15 @@ class ReplayProcess:
                 stream.close()
 
 
-def run_job(job: Job, target: Path, tell: Callable[[ProgressMessage], object], is_stopped: Callable[[], bool]) -> None:
+def run_job(
+    job: Job, target: Path, on_progress: Callable[[ProgressMessage], object], is_stopped: Callable[[], bool]
+) -> None:
     """Run a job to its end, or until it is stopped.
 
     Args:
         job: What to replay.
         target: Where the result goes, whole or not at all.
-        tell: Called with each message of the process.
+        on_progress: Called with each message of the process.
         is_stopped: Asked each time whether it shall go on.
 
     Raises:
@@ -160,7 +162,7 @@ def run_job(job: Job, target: Path, tell: Callable[[ProgressMessage], object], i
     process = ReplayProcess(job, target)
     try:
         for told in process.follow():
-            tell(told)
+            on_progress(told)
             if is_stopped():
                 raise StoppedError
     finally:

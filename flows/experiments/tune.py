@@ -10,19 +10,19 @@ import msgspec
 import numpy as np
 
 from flows.errors import UsageError
-from flows.evaluation.log_scan import survey
+from flows.evaluation.log_scan import scan_log
 from flows.evaluation.ranking_metrics import Columns, event_values, mean_value
 from flows.experiments.cache import ReplayCache
-from flows.experiments.compare import Difference, Tell, difference, replay_all
+from flows.experiments.compare import Difference, OnProgress, difference, replay_all
 from flows.experiments.job import (
     Job,
     ProgressMessage,
     ReplayFailedError,
     ReplayOutput,
     StoppedError,
+    file_options_of,
     read_replayed,
     run_job,
-    told_of,
 )
 from flows.experiments.search_space import Space
 from flows.experiments.trials import Study, Trial
@@ -68,7 +68,7 @@ def tune(
     trials: int,
     share: float = 0.5,
     processes: int = 1,
-    tell: Tell = lambda name, told: None,
+    on_progress: OnProgress = lambda name, told: None,
     ended: Callable[[Trial], object] = lambda trial: None,
 ) -> Tuned:
     """Try settings on the first part of a log. Replay the whole log with the best, and score the rest.
@@ -84,16 +84,16 @@ def tune(
         trials: Number of trials.
         share: Of the log's records: the first part.
         processes: Number of replays that run at a time. With one, the same seed gives the same trials.
-        tell: Told how far each replay is.
+        on_progress: Told how far each replay is.
         ended: Told of each trial.
 
     Raises:
         UsageError: The log or a setting cannot be used, or the first part or the rest has no event that is scored.
         ReplayFailedError: A replay of the settings as they were failed, or every trial did.
     """
-    before = _replayed(BEFORE, job, cache, tell)
+    before = _replayed(BEFORE, job, cache, on_progress)
     first_job, warmup = first_part(job, share, before)
-    first = _replayed(FIRST, first_job, cache, tell)
+    first = _replayed(FIRST, first_job, cache, on_progress)
     split = first.report["interactions"]
     rest = _rest(before.outcomes, split)
     if not (len(first.outcomes["number"]) and len(rest["number"])):
@@ -103,11 +103,11 @@ def tune(
         )
     every = max(1, (split - warmup) // STEPS)
     looked_at = msgspec.structs.replace(first_job, interim=metric, interim_from=warmup, interim_every=every)
-    run_trials(looked_at, space, study, cache, metric, trials, processes, tell, ended)
+    run_trials(looked_at, space, study, cache, metric, trials, processes, on_progress, ended)
     best, value_before = study.best(), mean_value(metric, first.outcomes)
     is_other = best is not None and best.value > value_before
     settings = {**job.settings, **best.settings} if best is not None and is_other else job.settings
-    after = _replayed(TUNED, msgspec.structs.replace(job, settings=settings), cache, tell)
+    after = _replayed(TUNED, msgspec.structs.replace(job, settings=settings), cache, on_progress)
     tuned_rest = _rest(after.outcomes, split)
     return Tuned(
         settings=settings,
@@ -143,8 +143,8 @@ def first_part(job: Job, share: float, whole: ReplayOutput) -> tuple[Job, int]:
     warmup = int(
         protocol.warmup * whole.report["interactions"]
     )  # as `flows.evaluation.evaluator.ProtocolEvaluator` counts
-    opened = open_logs(part.logs, told=told_of(part), sort=part.sort, limit=part.limit)
-    events = survey(opened, Settings(**job.settings), protocol).events
+    opened = open_logs(part.logs, file_options=file_options_of(part), sort=part.sort, limit=part.limit)
+    events = scan_log(opened, Settings(**job.settings), protocol).events
     if warmup >= events:
         raise UsageError(
             f"--warmup {protocol.warmup:g}: expected it to end within the first part of the log, which is tuned on; it "
@@ -162,7 +162,7 @@ def run_trials(
     metric: str,
     trials: int,
     processes: int = 1,
-    tell: Tell = lambda name, told: None,
+    on_progress: OnProgress = lambda name, told: None,
     ended: Callable[[Trial], object] = lambda trial: None,
 ) -> None:
     """Make trials until the study has `trials`. The arguments are those of `tune`. The job covers the first part."""
@@ -174,7 +174,7 @@ def run_trials(
             number, drawn = asked
             trial_job = msgspec.structs.replace(job, settings={**job.settings, **drawn})
             try:
-                ended(_run_trial(number, trial_job, study, cache, metric, tell, stopped))
+                ended(_run_trial(number, trial_job, study, cache, metric, on_progress, stopped))
             except ReplayFailedError as error:
                 failures.append(error)
                 ended(study.end(number, "failed"))
@@ -193,7 +193,13 @@ def run_trials(
 
 
 def _run_trial(
-    number: int, job: Job, study: Study, cache: ReplayCache, metric: str, tell: Tell, stopped: threading.Event
+    number: int,
+    job: Job,
+    study: Study,
+    cache: ReplayCache,
+    metric: str,
+    on_progress: OnProgress,
+    stopped: threading.Event,
 ) -> Trial:
     is_poor = False
 
@@ -201,7 +207,7 @@ def _run_trial(
         nonlocal is_poor
         if told.step is not None and told.value is not None:
             is_poor = study.is_poor(number, told.step, told.value)
-        tell(f"trial {number}", told)
+        on_progress(f"trial {number}", told)
 
     found = cache.find(job)
     if found is None:
@@ -215,8 +221,8 @@ def _run_trial(
     return study.end(number, "finished", mean_value(metric, found.outcomes))
 
 
-def _replayed(name: str, job: Job, cache: ReplayCache, tell: Tell) -> ReplayOutput:
-    return replay_all({name: job}, cache, processes=1, tell=tell)[name][0]
+def _replayed(name: str, job: Job, cache: ReplayCache, on_progress: OnProgress) -> ReplayOutput:
+    return replay_all({name: job}, cache, processes=1, on_progress=on_progress)[name][0]
 
 
 def _rest(outcomes: Columns, split: int) -> Columns:

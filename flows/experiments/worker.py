@@ -21,7 +21,7 @@ from flows.report.data import measured
 from flows.settings import Settings
 from recmodels.fused.warm_up import warm_up
 
-TELL_SECONDS: Final = 0.2
+PROGRESS_SECONDS: Final = 0.2
 """Time between two lines that say how far it is."""
 
 
@@ -29,25 +29,25 @@ def main() -> int:
     """Run the job from the standard input, and write its result to the path given as the argument."""
     told = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # a model's own output is not a message
-    tell: Callable[[ProgressMessage], object] = lambda message: told.write(msgspec.json.encode(message) + b"\n")  # noqa: E731
+    on_progress: Callable[[ProgressMessage], object] = lambda message: told.write(msgspec.json.encode(message) + b"\n")  # noqa: E731
     try:
         job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-        write_replayed(run(job, tell), Path(sys.argv[1]))
+        write_replayed(run(job, on_progress), Path(sys.argv[1]))
     except (KeyboardInterrupt, BrokenPipeError):
         return 1  # who asked for it is gone, or says that it is enough
     except UnusableInputError as error:
-        tell(ProgressMessage(error=str(error), is_unusable=True))
+        on_progress(ProgressMessage(error=str(error), is_unusable=True))
         return 3
     except (LogError, ValueError) as error:
-        tell(ProgressMessage(error=str(error), is_wrong_use=True))
+        on_progress(ProgressMessage(error=str(error), is_wrong_use=True))
         return 2
     except Exception as error:
-        tell(ProgressMessage(error=f"{type(error).__name__}: {error}"))
+        on_progress(ProgressMessage(error=f"{type(error).__name__}: {error}"))
         return 1
     return 0
 
 
-def run(job: Job, tell: Callable[[ProgressMessage], object]) -> ReplayOutput:
+def run(job: Job, on_progress: Callable[[ProgressMessage], object]) -> ReplayOutput:
     """Run a job in this process."""
     settings = Settings(**job.settings)
     if settings.model_info.uses_kernels:
@@ -59,18 +59,18 @@ def run(job: Job, tell: Callable[[ProgressMessage], object]) -> ReplayOutput:
     def progress(done: int, total: int, records: int) -> None:
         nonlocal due, step
         while job.interim is not None and scores.events >= (due_at := job.interim_from + step * job.interim_every):
-            tell(ProgressMessage(step=step, value=interim_value(scores, job.interim, due_at)))
+            on_progress(ProgressMessage(step=step, value=interim_value(scores, job.interim, due_at)))
             step += 1
         if time.monotonic() >= due:
-            due = time.monotonic() + TELL_SECONDS
+            due = time.monotonic() + PROGRESS_SECONDS
             share = records / job.limit if job.limit else done / max(total, 1)
-            tell(ProgressMessage(share=min(share, 1.0), events=records))
+            on_progress(ProgressMessage(share=min(share, 1.0), events=records))
 
     watch = ModelObserver() if job.watched else None
     result = replay(
         job.logs,
         settings,
-        told=job.told,
+        file_options=job.file_options,
         limit=job.limit,
         sort=job.sort,
         protocol=job.protocol,

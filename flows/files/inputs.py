@@ -18,7 +18,7 @@ def open_logs(
     paths: str | Path | Iterable[str | Path],
     map: Mapping[str, str] | None = None,
     *,
-    told: Sequence[tuple[str, FileOptions]] = (),
+    file_options: Sequence[tuple[str, FileOptions]] = (),
     sort: bool = False,
     batch_size: int = 1_000,
     limit: int | None = None,
@@ -32,7 +32,7 @@ def open_logs(
     Args:
         paths: Files, or patterns such as `"clicks/2026-11-*.parquet"`, whose files come in the order of their names.
         map: As of `open_log`, for every file that has such columns or fields.
-        told: As of `open_log`.
+        file_options: As of `open_log`.
         sort: Sort by time first, see `flows.files.sort`.
         batch_size, limit, progress: As of `flows.files.record_source.RecordSource`.
 
@@ -42,10 +42,14 @@ def open_logs(
     files = find_files(paths)
     seen: Counter[str] = Counter()
     if len(files) == 1 and not sort:
-        return open_log(files[0], map, told=told, batch_size=batch_size, limit=limit, progress=progress)
+        return open_log(files[0], map, file_options=file_options, batch_size=batch_size, limit=limit, progress=progress)
     logs = []
     for file in files:
-        logs.append(open_log(file, map, told=told, is_one_of_several=len(files) > 1, partition=seen[topic_of(file)]))
+        logs.append(
+            open_log(
+                file, map, file_options=file_options, is_one_of_several=len(files) > 1, partition=seen[topic_of(file)]
+            )
+        )
         seen[topic_of(file)] += 1
     name, said = ", ".join(str(file) for file in files), tuple(each for log in logs for each in log.source.said)
     united = SortedSource if sort else MergedSource

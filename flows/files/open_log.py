@@ -32,7 +32,7 @@ def open_log(
     path: str | Path,
     map: Mapping[str, str] | None = None,
     *,
-    told: Sequence[tuple[str, FileOptions]] = (),
+    file_options: Sequence[tuple[str, FileOptions]] = (),
     is_one_of_several: bool = False,
     partition: int = 0,
     batch_size: int = 1_000,
@@ -49,7 +49,7 @@ def open_log(
     Args:
         path: The file.
         map: The name of a field's column or JSON field, where the two differ: `{"user": "userId"}`.
-        told: Patterns of paths or names, and what holds for the files that match; what comes first wins.
+        file_options: Patterns of paths or names, and what holds for the files that match; what comes first wins.
         is_one_of_several: Whether a name that is told may be meant for another file.
         partition: The number of the partition that the file is read as.
         batch_size, limit, progress: As of `LogSource`.
@@ -60,7 +60,7 @@ def open_log(
         UsageError: An option cannot be used.
     """
     path = Path(path)
-    options = options_for(path, [("*", FileOptions(dict(map or {}))), *told])
+    options = options_for(path, [("*", FileOptions(dict(map or {}))), *file_options])
     options = replace(options, is_shared=is_one_of_several)
     if _check_file(path) == MAGIC:
         source, format = open_parquet(

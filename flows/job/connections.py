@@ -15,11 +15,11 @@ from flows.job.preflight import inspect_job, make_topics, require_distinct_topic
 from flows.kafka.errors import secrets_in
 from flows.kafka.lag import Lag
 from flows.kafka.outage import OutagePolicy
-from flows.kafka.output_positions import last_answered
+from flows.kafka.output_positions import latest_source_positions
 from flows.kafka.sink import KafkaSink, OversizeFallback
 from flows.kafka.source import KafkaSource
 from flows.kafka.start_offsets import BeginFrom
-from flows.monitoring.http_server import served
+from flows.monitoring.http_server import serve_http
 from flows.monitoring.logging_setup import set_up_logging
 from flows.monitoring.metrics import MetricSources, registry_of
 from flows.settings import Settings
@@ -113,7 +113,7 @@ def kafka_connections(
         decoder_of(settings),
         writers={"lists": lists, "dead_letters": rejects},
         skipped=reader.skipped,
-        answered=lambda: last_answered(client, settings.output_topic),
+        answered=lambda: latest_source_positions(client, settings.output_topic),
         close=reader.close,
     )
     connections.lags = Lag(client, connections.watched.positions)
@@ -170,7 +170,7 @@ def serve_metrics(settings: Settings, connections: JobConnections) -> Iterator[N
     """Serve `/metrics` and `/healthz` while a job runs, if the settings name a port."""
     registry = registry_of(gather(settings, connections))
     host, port = settings.metrics_host, settings.metrics_port
-    with served(host, port, registry, connections.watched, settings.stalled_seconds) as where:
+    with serve_http(host, port, registry, connections.watched, settings.stalled_seconds) as where:
         if where is not None:
             logger.info("serving %s/metrics and %s/healthz", where, where)
         yield

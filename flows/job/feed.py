@@ -14,7 +14,7 @@ from flows.formats.file_format import FileOptions
 from flows.formats.json_events import encode_event
 from flows.job.preflight import require_brokers
 from flows.kafka.admin import create_topic, partitions
-from flows.kafka.errors import SILENCE_STDERR, ask
+from flows.kafka.errors import SILENCE_STDERR, retry
 from flows.kafka.sink import KafkaSink
 from flows.messages import Event, Rejected
 from flows.settings import Settings
@@ -41,7 +41,7 @@ def feed(
     settings: Settings,
     topic: str,
     rate: float | None = None,
-    told: Sequence[tuple[str, FileOptions]] = (),
+    file_options: Sequence[tuple[str, FileOptions]] = (),
     *,
     if_empty: bool = False,
 ) -> Fed:
@@ -55,7 +55,7 @@ def feed(
         settings: Where the brokers are, and the size of a topic that is created.
         topic: The topic to write to.
         rate: Events per second; None: as fast as they go.
-        told: How files are read, by patterns of their names. It comes before what the settings say.
+        file_options: How files are read, by patterns of their names. It comes before what the settings say.
         if_empty: Do nothing where the topic has held an event before.
 
     Raises:
@@ -66,7 +66,7 @@ def feed(
     if rate is not None and not rate > 0.0:
         raise UsageError(f"rate: expected events per second, above 0; got {rate}")
     batch = BATCH if rate is None else max(1, min(BATCH, int(rate / BATCHES_A_SECOND)))
-    opened = open_log(log, told=[*told, *settings.told], batch_size=batch)
+    opened = open_log(log, file_options=[*file_options, *settings.file_options], batch_size=batch)
     client = settings.client()
     require_brokers(settings, {"input_topic": [topic]}, may_be_missing=True)
     if settings.create_topics:
@@ -112,11 +112,11 @@ def _is_empty(client: Mapping[str, Any], topic: str) -> bool:
     """Say whether no partition of a topic has ever held a record; one that was deleted counts, too."""
     doing = f"asking for the offsets of topic {topic!r}"
     settings = {**SILENCE_STDERR, **client, "group.id": "freshrank-feed"}
-    consumer = ask(client, doing, lambda: Consumer(settings))
+    consumer = retry(client, doing, lambda: Consumer(settings))
     try:
         for number in partitions(client, topic):
             request = partial(consumer.get_watermark_offsets, TopicPartition(topic, number), timeout=10.0)
-            if ask(client, doing, request)[1] > 0:
+            if retry(client, doing, request)[1] > 0:
                 return False
     finally:
         consumer.close()

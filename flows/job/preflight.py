@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]  # forgotten re-export
+
 from flows.errors import UsageError
 from flows.job.connector import Findings
-from flows.kafka.acls import RequiredAcl, Right, missing_rights
+from flows.kafka.acls import RequiredAcl, missing_rights
 from flows.kafka.admin import connect, create_topic
 from flows.kafka.probe import cleanup_policies, probe
 from flows.settings import Settings
@@ -109,11 +111,11 @@ def _policy_findings(settings: Settings) -> Findings:
 
 def _needs(settings: Settings) -> tuple[list[RequiredAcl], RequiredAcl]:
     topics = [
-        *(RequiredAcl("input_topic", topic, Right.READ) for topic in input_topics(settings)),
-        RequiredAcl("output_topic", settings.output_topic, Right.WRITE),
-        RequiredAcl("dead_letter_topic", settings.dead_letter_topic, Right.WRITE),
+        *(RequiredAcl("input_topic", topic, AclOperation.READ) for topic in input_topics(settings)),
+        RequiredAcl("output_topic", settings.output_topic, AclOperation.WRITE),
+        RequiredAcl("dead_letter_topic", settings.dead_letter_topic, AclOperation.WRITE),
     ]
-    return topics, RequiredAcl("group", settings.group, Right.READ)
+    return topics, RequiredAcl("group", settings.group, AclOperation.READ)
 
 
 def make_topics(settings: Settings) -> None:

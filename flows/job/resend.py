@@ -13,7 +13,7 @@ from flows.formats.dead_letters import LARGE_LIST, DeadLetter
 from flows.job.decoder import decoder_of
 from flows.job.preflight import input_topics, require_brokers, require_distinct_topics
 from flows.kafka.admin import partitions
-from flows.kafka.errors import SILENCE_STDERR, Config, ask, trouble
+from flows.kafka.errors import SILENCE_STDERR, Config, explain_error, retry
 from flows.kafka.sink import PRODUCER_DEFAULTS
 from flows.kafka.topic_range import Range, read_range
 from flows.messages import Raw, Rejected, headers_of
@@ -159,8 +159,8 @@ class _Sender:
         name = f"{settings.group}-resend"
         given: dict[str, Any] = {**SILENCE_STDERR, **PRODUCER_DEFAULTS, **client, "transactional.id": name}
         doing = f"{self.doing} (right Write on transactional id {name!r})"
-        self.producer = ask(client, doing, lambda: Producer(given))
-        ask(client, doing, lambda: self.producer.init_transactions(_SECONDS))
+        self.producer = retry(client, doing, lambda: Producer(given))
+        retry(client, doing, lambda: self.producer.init_transactions(_SECONDS))
 
     def send(self, batch: list[tuple[Place, DeadLetter]]) -> None:
         try:
@@ -179,4 +179,4 @@ class _Sender:
             self.producer.produce(self.letters, note, LEDGER.encode(), headers=[(LEDGER, b"%d" % len(batch))])
             self.producer.commit_transaction(_SECONDS)
         except (KafkaException, BufferError) as error:
-            raise trouble(self.client, self.doing, error) from None
+            raise explain_error(self.client, self.doing, error) from None

@@ -8,14 +8,11 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]  # forgotten re-export
 
-from flows.kafka.errors import SILENCE_STDERR, Config, trouble
+from flows.kafka.errors import SILENCE_STDERR, Config, explain_error
 
 logger = logging.getLogger(__name__)
 
 _SECONDS: Final = 5.0
-
-
-Right = AclOperation
 
 
 class RequiredAcl(NamedTuple):
@@ -24,7 +21,7 @@ class RequiredAcl(NamedTuple):
     setting: str
     """The setting that names the topic or group."""
     name: str
-    operation: Right
+    operation: AclOperation
 
 
 def missing_rights(config: Config, topics: Sequence[RequiredAcl], group: RequiredAcl) -> list[str]:
@@ -67,6 +64,6 @@ def _missing(config: Config, need: RequiredAcl, kind: str, answer: "Future[Any]"
         if code in _REFUSED:
             return said
         if code != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            logger.info("%s", trouble(config, f"asking for the rights on {kind} {need.name!r}", error))
+            logger.info("%s", explain_error(config, f"asking for the rights on {kind} {need.name!r}", error))
         return None
-    return None if not granted or need.operation in granted or Right.ALL in granted else said
+    return None if not granted or need.operation in granted or AclOperation.ALL in granted else said

@@ -12,7 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types f
     ResourceType,
 )
 
-from flows.kafka.errors import NON_RETRIABLE, SILENCE_STDERR, Config, KafkaJobError, ask, most_telling, trouble
+from flows.kafka.errors import NON_RETRIABLE, SILENCE_STDERR, Config, KafkaJobError, explain_error, most_telling, retry
 from flows.kafka.outage import ErrorCallback
 
 
@@ -29,7 +29,7 @@ def partitions(config: Config, topic: str, timeout: float = 10.0) -> list[int]:
     """
     _, cluster = connect(config, timeout)
     if topic not in cluster.topics:
-        raise trouble(config, f"reading topic {topic!r}", KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+        raise explain_error(config, f"reading topic {topic!r}", KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
     return sorted(cluster.topics[topic].partitions)
 
 
@@ -60,7 +60,7 @@ def create_topic(
         admin.create_topics([wanted], request_timeout=timeout)[topic].result(timeout)
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # another process was faster
-            raise trouble(config, doing, error) from None
+            raise explain_error(config, doing, error) from None
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         made = connect(config, timeout)[1].topics.get(topic)
@@ -95,7 +95,7 @@ def connect(config: Config, timeout: float) -> tuple[AdminClient, ClusterMetadat
     met: list[KafkaError] = []
     doing = f"connecting to the brokers at {config.get('bootstrap.servers')}"
     settings: dict[str, Any] = {**SILENCE_STDERR, **config, "error_cb": met.append}
-    admin = ask(config, doing, lambda: AdminClient(settings))
+    admin = retry(config, doing, lambda: AdminClient(settings))
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -105,4 +105,4 @@ def connect(config: Config, timeout: float) -> tuple[AdminClient, ClusterMetadat
             admin.poll(0)
             told = most_telling([*met, error.args[0]])
             if told.code() in NON_RETRIABLE or time.monotonic() >= deadline:
-                raise trouble(config, doing, told) from None
+                raise explain_error(config, doing, told) from None

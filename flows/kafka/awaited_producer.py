@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from flows.kafka.errors import SILENCE_STDERR, Config, trouble
+from flows.kafka.errors import SILENCE_STDERR, Config, explain_error
 from flows.messages import Outgoing
 
 _CLOSE_SECONDS: Final = 3.0
@@ -107,11 +107,11 @@ class AwaitedProducer:
             pending.put(number, Delivery("", self._say(error)))
 
     def _say(self, error: KafkaError | KafkaException) -> str:
-        self.fault = str(trouble(self._config, f"writing topic {self.topic!r}", error))
+        self.fault = str(explain_error(self._config, f"writing topic {self.topic!r}", error))
         return self.fault
 
     def _met(self, error: KafkaError) -> None:
-        self.fault = str(trouble(self._config, f"writing topic {self.topic!r}", error))
+        self.fault = str(explain_error(self._config, f"writing topic {self.topic!r}", error))
 
 
 class _Pending:

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from flows.kafka.errors import SILENCE_STDERR, Config, KafkaJobError, ask, trouble
+from flows.kafka.errors import SILENCE_STDERR, Config, KafkaJobError, explain_error, retry
 from flows.kafka.outage import ErrorCallback, OutagePolicy
 from flows.kafka.partition_buffer import PartitionBuffer, TimeMerge
 from flows.kafka.position import Place, Position, name_of
@@ -63,7 +63,7 @@ class Reader:
         config: Config,
         topics: TopicChoice,
         places: list[Place],
-        rule: StartOffsets,
+        start_offsets: StartOffsets,
         patience: OutagePolicy,
         batch_size: int,
         idle_seconds: float,
@@ -73,7 +73,7 @@ class Reader:
         self.config = config
         self.topics = topics
         self.places = places
-        self.rule = rule
+        self.start_offsets = start_offsets
         self.batch_size = batch_size
         self.idle_seconds = idle_seconds
         self.stop_at_end = stop_at_end
@@ -88,7 +88,7 @@ class Reader:
         """How many partitions the engine asks in turn."""
         self.foreign: dict[Place, int] = {}
         """Offsets that the group had when the job began, and that the job had not committed."""
-        self._shares: dict[Place, PartitionBuffer] = {}
+        self._partitions: dict[Place, PartitionBuffer] = {}
         self._by_number: dict[int, PartitionBuffer] | None = {} if topics.is_one else None
         self._handed: dict[Place, Position] = {}
         self._opened: set[Place] = set()
@@ -119,9 +119,9 @@ class Reader:
         }
         every = [TopicPartition(*place) for place in places]
         doing = f"opening topic {topics.text!r}"
-        self._consumer = ask(config, doing, lambda: Consumer(settings))
+        self._consumer = retry(config, doing, lambda: Consumer(settings))
         try:
-            answers = ask(config, doing, lambda: self._consumer.committed(every, timeout=_SECONDS))
+            answers = retry(config, doing, lambda: self._consumer.committed(every, timeout=_SECONDS))
         except KafkaJobError:
             # What the client met in the background says more than that time is up.
             for met in self._consumer.consume(100, 0.1):
@@ -131,12 +131,16 @@ class Reader:
             raise
         for each in answers:
             if each.error is not None:
-                raise trouble(config, f"asking for the offsets of group {rule.group!r}", each.error)
-        rule.committed = {(each.topic, each.partition): Committed(each.offset, each.metadata or "") for each in answers}
-        found = {place: each for place, each in rule.committed.items() if each.offset >= 0 and not each.is_ours}
+                raise explain_error(config, f"asking for the offsets of group {start_offsets.group!r}", each.error)
+        start_offsets.committed = {
+            (each.topic, each.partition): Committed(each.offset, each.metadata or "") for each in answers
+        }
+        found = {
+            place: each for place, each in start_offsets.committed.items() if each.offset >= 0 and not each.is_ours
+        }
         self.foreign = {place: each.offset for place, each in found.items()}
         self.topic_ids = TopicIds(config)
-        rule.topic_ids = self.topic_ids.fetch({topic for topic, _ in places})
+        start_offsets.topic_ids = self.topic_ids.fetch({topic for topic, _ in places})
 
     def open(self, place: Place, saved: Position | None) -> PartitionBuffer:
         """Begin a partition.
@@ -150,7 +154,7 @@ class Reader:
         if saved is not None:
             self._is_resumed = True
             for other in saved.offsets.keys() - {place}:
-                if other in self._shares:
+                if other in self._partitions:
                     self._begin(other, saved)
                 else:
                     self._handed[other] = saved
@@ -164,16 +168,16 @@ class Reader:
     def check_state(self) -> None:
         """Refuse to begin with an empty state where the group has read: to be called when all partitions are open."""
         if not self._is_checked:
-            self.rule.check_state(self._is_resumed)
+            self.start_offsets.check_state(self._is_resumed)
             self._is_checked = True
 
-    def shares(self) -> list[PartitionBuffer]:
+    def partitions(self) -> list[PartitionBuffer]:
         """Return what is held of all partitions."""
-        return list(self._shares.values())
+        return list(self._partitions.values())
 
-    def position(self, shares: Iterable[PartitionBuffer]) -> Position:
+    def position(self, partitions: Iterable[PartitionBuffer]) -> Position:
         """Return where these partitions are, as the engine is to keep it."""
-        offsets = {share.place: share.settled for share in shares}
+        offsets = {partition.place: partition.settled for partition in partitions}
         ids = {topic: known for topic, known in self.topic_ids.known.items() if any(topic == at[0] for at in offsets)}
         foreign = {place: at for place, at in self.foreign.items() if place in offsets}
         return Position(offsets, ids, foreign, frozenset(offsets.keys() - self._opened))
@@ -192,38 +196,38 @@ class Reader:
             first = self._consumer.poll(self.idle_seconds)
             messages = [] if first is None else [first]
         self._watch.check()
-        shares, numbered = self._shares, self._by_number
+        partitions, numbered = self._partitions, self._by_number
         for message in messages:
             number, offset = message.partition(), message.offset()
             if number is None:
                 number = -1
-            share = shares.get((message.topic() or "", number)) if numbered is None else numbered.get(number)
+            partition = partitions.get((message.topic() or "", number)) if numbered is None else numbered.get(number)
             if (error := message.error()) is not None:
-                self._failed(error, share, offset)
-            elif share is None or offset is None:
+                self._failed(error, partition, offset)
+            elif partition is None or offset is None:
                 continue  # on its way when the partition was closed
-            elif share.end is not None and offset >= share.end:
-                share.reached = share.end
+            elif partition.end is not None and offset >= partition.end:
+                partition.reached = partition.end
             else:
-                raw = Raw(share.place[0], number, offset, message.value(), message)
+                raw = Raw(partition.place[0], number, offset, message.value(), message)
                 if merge is None:
-                    share.buffer.append(raw)
+                    partition.buffer.append(raw)
                 else:
-                    merge.add(share, raw)
+                    merge.add(partition, raw)
                 self.buffered += 1
         if self.buffered:
             self._watch.answered()
         else:
             self._watch.check_patience()
 
-    def take(self, shares: list[PartitionBuffer]) -> list[Raw]:
+    def take(self, partitions: list[PartitionBuffer]) -> list[Raw]:
         """Return the next records of these partitions: of one of them, or of all in order of time."""
         batch: list[Raw] = []
         if self.merge is not None:
             batch = self.merge.take(self.batch_size, self._leaderless)
         else:
-            for share in shares:
-                if batch := share.take():  # a batch is of one partition
+            for partition in partitions:
+                if batch := partition.take():  # a batch is of one partition
                     break
         self.buffered -= len(batch)
         self.idle_calls = 0 if batch else self.idle_calls + 1
@@ -242,16 +246,16 @@ class Reader:
         except KafkaException as error:
             self._on_commit(error.args[0], [])
 
-    def release(self, share: PartitionBuffer, final: int | None) -> None:
+    def release(self, partition: PartitionBuffer, final: int | None) -> None:
         """Stop fetching for a partition; `final` is its last snapshot, if there was one."""
-        place = share.place
+        place = partition.place
         if final is not None:
             self._final[place] = max(final, self._final.get(place, 0))
-        if self._shares.pop(place, None) is None:
+        if self._partitions.pop(place, None) is None:
             return  # released by its host, or by itself
-        self.buffered -= len(share.buffer)
+        self.buffered -= len(partition.buffer)
         if self.merge is not None:
-            self.merge.drop(share)
+            self.merge.drop(partition)
         if self._by_number is not None:
             self._by_number.pop(place[1], None)
         with suppress(KafkaException):  # the engine aborts the process where a `close` raises after another failure
@@ -271,17 +275,17 @@ class Reader:
 
     def _begin(self, place: Place, saved: Position | None, *, is_new: bool = False) -> PartitionBuffer:
         low, high = self._ends(place)
-        start = self.rule.begin(place, saved, low, high, is_new=is_new)
+        start = self.start_offsets.resolve(place, saved, low, high, is_new=is_new)
         # Assigned when all are open: a broker that holds a fetch until records come answers nothing else.
         self._unassigned[place] = TopicPartition(*place, start)
         end = high if self.stop_at_end else None
-        share = self._shares.setdefault(place, PartitionBuffer(place, start, end, high))
-        share.position = share.reached = start
+        partition = self._partitions.setdefault(place, PartitionBuffer(place, start, end, high))
+        partition.position = partition.reached = start
         if self._by_number is not None:
-            self._by_number[place[1]] = share
+            self._by_number[place[1]] = partition
         if self.merge is not None:
-            self.merge.watch(share)
-        return share
+            self.merge.watch(partition)
+        return partition
 
     def _assign(self) -> None:
         self._look_for_topics()
@@ -299,11 +303,13 @@ class Reader:
             self.topic_ids.fetch({topic for topic, _ in new})
             for place in new:
                 self._begin(place, None, is_new=True)
-        at_work = [place for place, share in self._shares.items() if not share.has_ended]  # an empty one has ended
+        at_work = [
+            place for place, partition in self._partitions.items() if not partition.has_ended
+        ]  # an empty one has ended
         if self.merge is None and len(at_work) > 1 and self.parts == len(self.places):
             self.merge, self.host = TimeMerge(self._known_end), min(at_work)
-            for share in self._shares.values():
-                self.merge.watch(share)
+            for partition in self._partitions.values():
+                self.merge.watch(partition)
         self._consumer.incremental_assign(list(self._unassigned.values()))
         self._unassigned.clear()
 
@@ -322,22 +328,22 @@ class Reader:
         """The offset of the first record that the partition holds, and that of the next to come."""
         doing = f"asking for the offsets of {name_of(place)}"
         request = partial(self._consumer.get_watermark_offsets, TopicPartition(*place), timeout=_SECONDS)
-        return ask(self.config, doing, request)
+        return retry(self.config, doing, request)
 
     def _known_end(self, place: Place) -> int:
         return self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)[1]
 
-    def _failed(self, error: KafkaError, share: PartitionBuffer | None, offset: int | None) -> None:
+    def _failed(self, error: KafkaError, partition: PartitionBuffer | None, offset: int | None) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             self._watch.answered()
-            if share is not None:
-                share.reached = offset or 0
-                share.goal = min(share.goal, share.reached)
-        elif error.code() == KafkaError._AUTO_OFFSET_RESET and share is not None:
-            place = share.place
-            share.reached = self.rule.go_on(place, share.next, "reading on", *self._ends(place))
+            if partition is not None:
+                partition.reached = offset or 0
+                partition.goal = min(partition.goal, partition.reached)
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET and partition is not None:
+            place = partition.place
+            partition.reached = self.start_offsets.handle_gap(place, partition.next, "reading on", *self._ends(place))
             self._consumer.incremental_unassign([TopicPartition(*place)])
-            self._consumer.incremental_assign([TopicPartition(*place, share.reached)])
+            self._consumer.incremental_assign([TopicPartition(*place, partition.reached)])
         else:
             self._watch(error)
             self._watch.check()
@@ -346,7 +352,7 @@ class Reader:
         self._unanswered -= 1
         failed = error or next((each.error for each in offsets if each.error), None)
         if failed is not None:
-            said = trouble(self.config, f"committing offsets of topic {self.topics.text!r}", failed)
+            said = explain_error(self.config, f"committing offsets of topic {self.topics.text!r}", failed)
             self._watch.patience.say(f"{said} Lag monitors are behind until a commit succeeds.")
         else:
             for each in offsets:
@@ -362,7 +368,7 @@ class Reader:
             for number, state in each["partitions"].items()
             if self.topics.matches(topic) and int(number) >= 0
         }
-        self._check_leaders({place for place in self._shares if _has_no_leader(states.get(place))})
+        self._check_leaders({place for place in self._partitions if _has_no_leader(states.get(place))})
         new = {place for place, state in states.items() if not state["unknown"]} - self._known
         self._known |= new
         self._new |= new

@@ -97,7 +97,7 @@ class KafkaJobError(JobError):
     """Kafka cannot do what the job needs: what was expected, what came, where, and what to do."""
 
 
-def trouble(config: Config, doing: str, error: BaseException | KafkaError) -> KafkaJobError:
+def explain_error(config: Config, doing: str, error: BaseException | KafkaError) -> KafkaJobError:
     """Make a `KafkaJobError` of what librdkafka said.
 
     Args:
@@ -120,7 +120,7 @@ def secrets_in(config: Config) -> list[str]:
     return [str(value) for name, value in config.items() if _SECRET.search(name) and str(value)]
 
 
-def ask(config: Config, doing: str, request: Callable[[], T], timeout: float = 10.0) -> T:
+def retry(config: Config, doing: str, request: Callable[[], T], timeout: float = 10.0) -> T:
     """Return the answer to a request, which is made again while the brokers are only not ready for it yet.
 
     Args:
@@ -130,7 +130,7 @@ def ask(config: Config, doing: str, request: Callable[[], T], timeout: float = 1
         timeout: Seconds after which it is not made again.
 
     Raises:
-        KafkaTrouble: The request failed, or was still too early after all that time.
+        KafkaJobError: The request failed, or was still too early after all that time.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -138,7 +138,7 @@ def ask(config: Config, doing: str, request: Callable[[], T], timeout: float = 1
             return request()
         except KafkaException as error:
             if error.args[0].code() not in _UNREADY or time.monotonic() >= deadline:
-                raise trouble(config, doing, error) from None
+                raise explain_error(config, doing, error) from None
             time.sleep(0.1)
 
 

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from confluent_kafka.admin import AdminClient, TopicDescription  # type: ignore[attr-defined]  # forgotten re-export
 
 from flows.errors import JobError
-from flows.kafka.errors import SILENCE_STDERR, Config, trouble
+from flows.kafka.errors import SILENCE_STDERR, Config, explain_error
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Follower(threading.Thread):
             except JobError as error:
                 self._say(str(error))
             except KafkaException as error:
-                self._say(str(trouble(self._config, f"following topic {self.topic!r}", error)))
+                self._say(str(explain_error(self._config, f"following topic {self.topic!r}", error)))
             self.caught_up = False
             self._idle()
             self._stopped.wait(_RETRY)
@@ -248,7 +248,7 @@ class Follower(threading.Thread):
 
     def _met(self, error: KafkaError) -> None:
         """Note an error that the client goes on from by itself."""
-        self._say(str(trouble(self._config, f"following topic {self.topic!r}", error)))
+        self._say(str(explain_error(self._config, f"following topic {self.topic!r}", error)))
 
 
 def _question(admin: AdminClient, topic: str) -> "Future[TopicDescription]":
@@ -260,4 +260,4 @@ def _answer(admin: AdminClient, topic: str, config: Config) -> TopicDescription:
     try:
         return _question(admin, topic).result(_SECONDS * 2)
     except (KafkaException, TimeoutError) as error:
-        raise trouble(config, f"opening topic {topic!r}", error) from None
+        raise explain_error(config, f"opening topic {topic!r}", error) from None

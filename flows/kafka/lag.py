@@ -10,7 +10,7 @@ from typing import Final
 from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from flows.kafka.errors import SILENCE_STDERR, Config, trouble
+from flows.kafka.errors import SILENCE_STDERR, Config, explain_error
 from flows.kafka.position import Place
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Lag:
                 end: int = answer.result(TIMEOUT).offset
             except (KafkaException, TimeoutError) as error:
                 doing = f"asking for the end of {where.topic}/{where.partition}"
-                logger.debug("%s", trouble(self.config, doing, error))
+                logger.debug("%s", explain_error(self.config, doing, error))
                 has_failed = True
                 continue
             lags[where.topic, where.partition] = max(0, end - positions[where.topic, where.partition])

@@ -6,7 +6,7 @@ import time
 
 from confluent_kafka import KafkaError
 
-from flows.kafka.errors import NON_RETRIABLE, Config, KafkaJobError, trouble
+from flows.kafka.errors import NON_RETRIABLE, Config, KafkaJobError, explain_error
 
 logger = logging.getLogger(__name__)
 
@@ -68,12 +68,12 @@ class ErrorCallback:
     def __call__(self, error: KafkaError) -> None:
         """Take one error."""
         if error.fatal() or error.code() in NON_RETRIABLE:
-            self._hopeless = self._hopeless or trouble(self.config, self.doing, error)
+            self._hopeless = self._hopeless or explain_error(self.config, self.doing, error)
             return
         self._last = error
         if self._away_since is None:
             self._away_since = time.monotonic()
-        self.patience.say(f"{trouble(self.config, self.doing, error)} The job waits and tries again.")
+        self.patience.say(f"{explain_error(self.config, self.doing, error)} The job waits and tries again.")
 
     def give_up(self, said: str) -> None:
         """Keep what `check` shall raise."""
@@ -93,7 +93,7 @@ class ErrorCallback:
     def check_patience(self) -> None:
         """Raise a `KafkaJobError` if no broker has answered for too long; only for a client that calls `answered`."""
         if self._away_since is not None and time.monotonic() - self._away_since > self.patience.seconds:
-            said = trouble(self.config, self.doing, self._last or KafkaError(KafkaError._ALL_BROKERS_DOWN))
+            said = explain_error(self.config, self.doing, self._last or KafkaError(KafkaError._ALL_BROKERS_DOWN))
             raise KafkaJobError(
                 f"{said} No broker has answered for {self.patience.seconds:g} s (`broker_patience`): the job ends."
                 " Everything up to the last snapshot is kept; it goes on from there when it is started again."

@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from flows.kafka.errors import SILENCE_STDERR, Config, trouble
+from flows.kafka.errors import SILENCE_STDERR, Config, explain_error
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ TAIL: Final = 1_000
 _SECONDS: Final = 2.0
 
 
-def last_answered(config: Config, topic: str) -> dict[str, int]:
+def latest_source_positions(config: Config, topic: str) -> dict[str, int]:
     """Return the offset of the last event that a list of the topic answers, by the event's `topic/partition`.
 
     It is asked for the sake of a count alone: where it cannot be told, as without the right to read the topic, the log
@@ -32,7 +32,7 @@ def last_answered(config: Config, topic: str) -> dict[str, int]:
     try:
         return _read(consumer, topic)
     except (KafkaException, TimeoutError) as error:
-        said = trouble(config, f"reading the last lists of topic {topic!r}", error)
+        said = explain_error(config, f"reading the last lists of topic {topic!r}", error)
         logger.info("%s Lists that are delivered again will not be counted as such.", said)
         return {}
     finally:

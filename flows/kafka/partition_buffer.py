@@ -80,56 +80,56 @@ class TimeMerge:
         self.held = 0
         """Bytes of values that are held."""
         self._heads: list[tuple[int, Place]] = []
-        self._shares: dict[Place, PartitionBuffer] = {}
+        self._partitions: dict[Place, PartitionBuffer] = {}
         self._waiting_since: float | None = None
 
-    def watch(self, share: PartitionBuffer) -> None:
+    def watch(self, partition: PartitionBuffer) -> None:
         """Take a partition in, with what it holds."""
-        self._shares[share.place] = share
-        if share.buffer:
-            heapq.heappush(self._heads, (_time_of(share.buffer[0]), share.place))
-            self.held += sum(len(raw.value or b"") for raw in share.buffer)
+        self._partitions[partition.place] = partition
+        if partition.buffer:
+            heapq.heappush(self._heads, (_time_of(partition.buffer[0]), partition.place))
+            self.held += sum(len(raw.value or b"") for raw in partition.buffer)
 
-    def drop(self, share: PartitionBuffer) -> None:
+    def drop(self, partition: PartitionBuffer) -> None:
         """Leave a partition out."""
-        self._shares.pop(share.place, None)
-        self._heads = [head for head in self._heads if head[1] != share.place]
+        self._partitions.pop(partition.place, None)
+        self._heads = [head for head in self._heads if head[1] != partition.place]
         heapq.heapify(self._heads)
-        self.held -= sum(len(raw.value or b"") for raw in share.buffer)
+        self.held -= sum(len(raw.value or b"") for raw in partition.buffer)
 
-    def add(self, share: PartitionBuffer, raw: Raw) -> None:
+    def add(self, partition: PartitionBuffer, raw: Raw) -> None:
         """Hold a record."""
-        if not share.buffer:
-            heapq.heappush(self._heads, (_time_of(raw), share.place))
-        share.buffer.append(raw)
+        if not partition.buffer:
+            heapq.heappush(self._heads, (_time_of(raw), partition.place))
+        partition.buffer.append(raw)
         self.held += len(raw.value or b"")
 
     def take(self, size: int, leaderless: Iterable[Place] = ()) -> list[Raw]:
         """Return the next records, at most `size`; none while a partition that is behind is waited for."""
         batch: list[Raw] = []
-        heads, shares = self._heads, self._shares
+        heads, partitions = self._heads, self._partitions
         if self._waits(leaderless):
             return batch
         while heads and len(batch) < size:
             place = heads[0][1]
-            share = shares[place]
-            raw = share.buffer.popleft()
+            partition = partitions[place]
+            raw = partition.buffer.popleft()
             batch.append(raw)
-            share.position = raw.offset + 1
-            if share.buffer:
-                heapq.heapreplace(heads, (_time_of(share.buffer[0]), place))
+            partition.position = raw.offset + 1
+            if partition.buffer:
+                heapq.heapreplace(heads, (_time_of(partition.buffer[0]), place))
                 continue
             heapq.heappop(heads)
-            if not share.is_behind and self.high(place) - share.next > FAR_BEHIND:
-                share.goal = self.high(place)
-            if share.is_behind:
+            if not partition.is_behind and self.high(place) - partition.next > FAR_BEHIND:
+                partition.goal = self.high(place)
+            if partition.is_behind:
                 break
         self.held -= sum(len(raw.value or b"") for raw in batch)
         return batch
 
     def _waits(self, leaderless: Iterable[Place]) -> bool:
-        missing = [share for share in self._shares.values() if not share.buffer and share.is_behind]
-        missing = [share for share in missing if share.place not in leaderless and not share.has_ended]
+        missing = [partition for partition in self._partitions.values() if not partition.buffer and partition.is_behind]
+        missing = [partition for partition in missing if partition.place not in leaderless and not partition.has_ended]
         if not missing or not self._heads or self.held >= HELD_BYTES:
             self._waiting_since = None
             return False
@@ -138,8 +138,8 @@ class TimeMerge:
             self._waiting_since = now
         if now - self._waiting_since < WAIT_SECONDS:
             return True
-        for share in missing:
-            share.goal = share.next
+        for partition in missing:
+            partition.goal = partition.next
         self._waiting_since = None
         return False
 

@@ -19,7 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its types f
 
 from flows.kafka.admin import connect
 from flows.kafka.client_settings import conflicts
-from flows.kafka.errors import SILENCE_STDERR, Config, KafkaJobError, trouble
+from flows.kafka.errors import SILENCE_STDERR, Config, KafkaJobError, explain_error
 from flows.kafka.sink import PRODUCER_DEFAULTS
 from flows.kafka.token_command import TokenError
 
@@ -80,7 +80,7 @@ def client_faults(config: Config) -> list[str]:
         except (KafkaException, ValueError, TypeError) as error:
             if not isinstance(error, KafkaException):  # a value of the wrong type
                 error = KafkaException(KafkaError(KafkaError._INVALID_ARG, str(error)))
-            return [str(trouble(config, f"making a client for {doing}", error))]
+            return [str(explain_error(config, f"making a client for {doing}", error))]
     return []
 
 
@@ -127,5 +127,5 @@ def cleanup_policies(config: Config, topics: Iterable[str], timeout: float = 5.0
         try:
             found[topic] = str(asked[resource].result(timeout)["cleanup.policy"].value)
         except (KafkaException, TimeoutError) as error:
-            logger.info("%s", trouble(config, f"asking for the settings of topic {topic!r}", error))
+            logger.info("%s", explain_error(config, f"asking for the settings of topic {topic!r}", error))
     return found

@@ -8,7 +8,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from flows.kafka.admin import max_message_bytes
-from flows.kafka.errors import SILENCE_STDERR, Config, KafkaJobError, ask, trouble
+from flows.kafka.errors import SILENCE_STDERR, Config, KafkaJobError, explain_error, retry
 from flows.kafka.outage import STOP_SECONDS, ErrorCallback, OutagePolicy
 from flows.messages import Outgoing
 
@@ -57,7 +57,7 @@ class KafkaSink(FixedPartitionedSink[Outgoing, None]):
         shorten: Makes a message fit, given the limit in bytes; None: it stays as it is.
 
     Raises:
-        KafkaTrouble: From the running flow: a message was refused or could not be delivered in time.
+        KafkaJobError: From the running flow: a message was refused or could not be delivered in time.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
         if limit is not None:
             settings["message.max.bytes"] = max(_LEAST_BYTES, min(limit - _BATCH_BYTES, _MOST_BYTES))
         self._limit = int(settings.get("message.max.bytes", 1_000_000)) - _RECORD_BYTES
-        self._producer = ask(sink.config, f"opening topic {sink.topic!r}", lambda: Producer(settings))
+        self._producer = retry(sink.config, f"opening topic {sink.topic!r}", lambda: Producer(settings))
 
     def write_batch(self, values: list[Outgoing]) -> None:
         for message in values:
@@ -189,7 +189,7 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
 
     def _undelivered(self, key: bytes | None, error: KafkaException | KafkaError) -> KafkaJobError:
         doing = f"delivering the message of key {key!r} to topic {self._sink.topic!r}"
-        return trouble(self._sink.config, doing, error)
+        return explain_error(self._sink.config, doing, error)
 
     def _check(self) -> None:
         if self._failure is not None:

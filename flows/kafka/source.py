@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError
 
 from flows.kafka.admin import connect
 from flows.kafka.consumer import Reader
-from flows.kafka.errors import Config, trouble
+from flows.kafka.errors import Config, explain_error
 from flows.kafka.outage import OutagePolicy
 from flows.kafka.partition_buffer import PartitionBuffer
 from flows.kafka.position import Place, Position, name_of, place_of
@@ -115,7 +115,9 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
             [] if topics else [self.topics.text]
         )
         if missing:
-            raise trouble(self.config, f"reading topic {missing[0]!r}", KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART))
+            raise explain_error(
+                self.config, f"reading topic {missing[0]!r}", KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
+            )
         return [(topic, number) for topic in topics for number in sorted(cluster.topics[topic].partitions)]
 
     def _read(self) -> Reader:
@@ -136,12 +138,12 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
 class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
     """One partition as the engine sees it; the host of merged partitions has them all."""
 
-    def __init__(self, reader: Reader, share: PartitionBuffer, stop: threading.Event) -> None:
+    def __init__(self, reader: Reader, partition: PartitionBuffer, stop: threading.Event) -> None:
         self._reader = reader
-        self._own = share
-        self._shares = [share]
+        self._own = partition
+        self._partitions = [partition]
         self._stop = stop
-        self._snapshot = {share.place: share.position}
+        self._snapshot = {partition.place: partition.position}
         self._undurable = False
 
     def next_batch(self) -> list[Raw]:
@@ -155,14 +157,16 @@ class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
             raise StopIteration
         if reader.hosts(self._own.place):
             return []
-        batch = reader.take(self._shares) if reader.buffered else []
+        batch = reader.take(self._partitions) if reader.buffered else []
         if not batch:
             reader.fill()
             if reader.merge is not None:
                 if reader.hosts(self._own.place):
                     return []
-                self._shares += [share for share in reader.shares() if share not in self._shares]
-            batch = reader.take(self._shares)
+                self._partitions += [
+                    partition for partition in reader.partitions() if partition not in self._partitions
+                ]
+            batch = reader.take(self._partitions)
         return batch
 
     def next_awake(self) -> datetime:
@@ -170,7 +174,7 @@ class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
         return _ALWAYS_DUE
 
     def snapshot(self) -> dict[str, Any]:
-        position = self._reader.position(self._shares)
+        position = self._reader.position(self._partitions)
         self._snapshot = position.offsets
         self._undurable = True
         return position.dump()
@@ -179,12 +183,12 @@ class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
         # A host closes before those that it hosts, or after: each partition is released by itself, with the newest
         # offset that is known of it.
         self._reader.release(self._own, self._snapshot.get(self._own.place))
-        for share in self._shares:
-            if share is not self._own:
-                self._reader.release(share, self._snapshot.get(share.place))
+        for partition in self._partitions:
+            if partition is not self._own:
+                self._reader.release(partition, self._snapshot.get(partition.place))
 
     @property
     def _has_ended(self) -> bool:
         if not self._own.has_ended or self._reader.host != self._own.place:
             return self._own.has_ended  # a job without an end asks no further
-        return all(share.has_ended for share in [*self._shares, *self._reader.shares()])
+        return all(partition.has_ended for partition in [*self._partitions, *self._reader.partitions()])

@@ -70,7 +70,7 @@ class StartOffsets:
         self.topic_ids: Mapping[str, str] = {}
         """The ids that the topics have now."""
 
-    def begin(self, place: Place, saved: Position | None, low: int, high: int, *, is_new: bool = False) -> int:
+    def resolve(self, place: Place, saved: Position | None, low: int, high: int, *, is_new: bool = False) -> int:
         """Return the offset to begin at.
 
         Args:
@@ -105,7 +105,7 @@ class StartOffsets:
         if topic_id is not None and topic_id != self.topic_ids.get(place[0], topic_id):
             return self._begin_anew(place, start, origin, low)
         if not low <= start <= high:
-            return self.go_on(place, start, origin, low, high)
+            return self.handle_gap(place, start, origin, low, high)
         logger.info("%s: reading from offset %d (%s)", name_of(place), start, origin)
         return start
 
@@ -128,7 +128,7 @@ class StartOffsets:
             " --from-start` to learn the topic from its first record, or with `--from-group` to learn only what is new."
         )
 
-    def go_on(self, place: Place, offset: int, origin: str, low: int, high: int) -> int:
+    def handle_gap(self, place: Place, offset: int, origin: str, low: int, high: int) -> int:
         """Return the offset to go on at, where the record at `offset` is not there; see `begin`."""
         if offset > high:
             # Nothing tells which of the records that are there the job has had.

@@ -8,7 +8,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from flows.kafka.errors import SILENCE_STDERR, Config, trouble
+from flows.kafka.errors import SILENCE_STDERR, Config, explain_error
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,6 @@ class TopicIds:
         try:
             found = answer.result(_SECONDS)
         except (KafkaException, TimeoutError) as error:
-            logger.debug("%s", trouble(self.config, f"asking for the id of topic {topic!r}", error))
+            logger.debug("%s", explain_error(self.config, f"asking for the id of topic {topic!r}", error))
             return None
         return None if found.topic_id is None else str(found.topic_id)

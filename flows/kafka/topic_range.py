@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from flows.errors import LogError
 from flows.kafka.admin import partitions
-from flows.kafka.errors import SILENCE_STDERR, Config, ask, trouble
+from flows.kafka.errors import SILENCE_STDERR, Config, explain_error, retry
 from flows.kafka.outage import ErrorCallback, OutagePolicy
 from flows.messages import Raw
 
@@ -49,7 +49,7 @@ def read_range(config: Config, topic: str, wanted: Range, patience: OutagePolicy
         patience: How long to wait for brokers that are away.
 
     Raises:
-        KafkaTrouble: No broker answers, the topic does not exist, or it may not be read.
+        KafkaJobError: No broker answers, the topic does not exist, or it may not be read.
         LogError: The topic no longer holds the first records that are asked for by offset.
     """
     doing = f"reading topic {topic!r}"
@@ -86,13 +86,13 @@ class _Part:
             "enable.partition.eof": True,
             "error_cb": watch,
         }
-        self.consumer = ask(config, f"opening {self.where}", lambda: Consumer(settings))
+        self.consumer = retry(config, f"opening {self.where}", lambda: Consumer(settings))
 
     def bounds(self, wanted: Range) -> tuple[int, int]:
         """The offset to begin at, and that to end before."""
         doing, place = f"asking for the offsets of {self.where}", TopicPartition(self.topic, self.number)
         request = partial(self.consumer.get_watermark_offsets, place, timeout=_SECONDS)
-        low, high = ask(self.config, doing, request)
+        low, high = retry(self.config, doing, request)
         if wanted.first is not None and wanted.first < low:
             raise LogError(
                 f"{self.where}: expected to record from offset {wanted.first}; the topic holds {low} to {high}, its "
@@ -108,9 +108,9 @@ class _Part:
         """The offset of the first record that Kafka took at a moment or later."""
         place = TopicPartition(self.topic, self.number, int(moment * 1_000))
         doing = f"asking for the offset of {self.where} at a time"
-        (found,) = ask(self.config, doing, partial(self.consumer.offsets_for_times, [place], timeout=_SECONDS))
+        (found,) = retry(self.config, doing, partial(self.consumer.offsets_for_times, [place], timeout=_SECONDS))
         if found.error is not None:
-            raise trouble(self.config, doing, found.error)
+            raise explain_error(self.config, doing, found.error)
         return found.offset if found.offset >= 0 else high
 
     def read(self, start: int, stop: int) -> Iterator[tuple[int, Raw]]:
@@ -128,7 +128,7 @@ class _Part:
             for message in messages:
                 offset, error = message.offset(), message.error()
                 if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    raise trouble(self.config, f"reading {self.where}", error)
+                    raise explain_error(self.config, f"reading {self.where}", error)
                 if offset is None or offset >= stop:
                     return  # at the end, where what was removed or aborted leaves offsets that no record fills
                 if error is None:

@@ -43,7 +43,7 @@ def health(watched: WatchedSource, stalled_seconds: float) -> dict[str, Any]:
 
 
 @contextmanager
-def served(
+def serve_http(
     host: str, port: int, registry: CollectorRegistry, watched: WatchedSource, stalled_seconds: float
 ) -> Iterator[str | None]:
     """Serve metrics and health over HTTP while something runs.

@@ -18,7 +18,7 @@ import orjson
 from numpy.typing import NDArray
 
 from flows.errors import JobError, UsageError
-from flows.state.stateful import Record
+from flows.state.stateful import Snapshot
 
 FORMAT: Final = 1
 """Version of the file format. A file of another version is refused."""
@@ -40,7 +40,7 @@ class WriteError(JobError):
     """State cannot be written: the disk is full or gone. Earlier records stay intact."""
 
 
-def append(path: Path, length: int, records: Iterable[Record]) -> int:
+def append(path: Path, length: int, records: Iterable[Snapshot]) -> int:
     """Append records to a file, wait until they are on the disk, and return the length of the file.
 
     Args:
@@ -66,7 +66,7 @@ def append(path: Path, length: int, records: Iterable[Record]) -> int:
         ) from None
 
 
-def _write(file: BinaryIO, record: Record) -> None:
+def _write(file: BinaryIO, record: Snapshot) -> None:
     arrays = {name: np.ascontiguousarray(array) for name, array in record.items()}
     header = orjson.dumps([[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()])
     size = sum(array.nbytes for array in arrays.values())

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 In = TypeVar("In")
 Out = TypeVar("Out")
-Record: TypeAlias = Mapping[str, NDArray[Any]]
+Snapshot: TypeAlias = Mapping[str, NDArray[Any]]
 """State, or a change of it, as named arrays."""
 Pointer: TypeAlias = dict[str, int]
 """The end of a state in its store. The engine keeps only this."""
@@ -33,14 +33,14 @@ class StatefulStep(ABC, Generic[In, Out]):
         """Process a batch in order, and return the values for the next step."""
 
     @abstractmethod
-    def dump(self) -> Record:
+    def dump(self) -> Snapshot:
         """Return the whole state."""
 
-    def dump_changes(self) -> Record:
+    def dump_changes(self) -> Snapshot:
         """Return the rows that changed since the last dump, with absolute values."""
         return self.dump()
 
-    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+    def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
         """Return a part of the current state. All parts from 0 to the end, with the changes in between, are the whole
         state.
 
@@ -55,7 +55,7 @@ class StatefulStep(ABC, Generic[In, Out]):
         return self.dump(), 0
 
     @abstractmethod
-    def load(self, record: Record) -> None:
+    def load(self, snapshot: Snapshot) -> None:
         """Load a dump of any kind. Later dumps override earlier ones."""
 
 
@@ -74,29 +74,29 @@ StoreFor: TypeAlias = Callable[[str], StateStore | None]
 
 
 @operator
-def keep(
+def stateful(
     step_id: str, up: KeyedStream[In], build: Callable[[], StatefulStep[In, Out]], store: StoreFor
 ) -> KeyedStream[Out]:
     """Run a stateful step. Its store is updated at every snapshot of the engine. There is one key, the shard."""
     step = ".".join(step_id.split(".")[1:-1])  # flow.step.…, without this operator
 
-    def logic(pointer: Pointer | None) -> _KeptLogic[In, Out]:
-        return _KeptLogic(build(), store(step), pointer)
+    def logic(pointer: Pointer | None) -> _StatefulLogic[In, Out]:
+        return _StatefulLogic(build(), store(step), pointer)
 
     return op.stateful_batch("state", up, logic)
 
 
-class _KeptLogic(StatefulBatchLogic[In, Out, Pointer | None]):
-    def __init__(self, kept: StatefulStep[In, Out], store: StateStore | None, pointer: Pointer | None) -> None:
-        self._kept = kept
+class _StatefulLogic(StatefulBatchLogic[In, Out, Pointer | None]):
+    def __init__(self, step: StatefulStep[In, Out], store: StateStore | None, pointer: Pointer | None) -> None:
+        self._step = step
         self._store = store
         if store is not None:
-            store.load(kept, pointer)
+            store.load(step, pointer)
 
     @override
     def on_batch(self, values: list[In]) -> tuple[Iterable[Out], bool]:
         try:
-            return self._kept.process(values), StatefulBatchLogic.RETAIN
+            return self._step.process(values), StatefulBatchLogic.RETAIN
         except Exception:
             # With several processes the engine loses the text of an exception.
             logger.exception("a step failed; the job stops here and can be resumed")
@@ -104,4 +104,4 @@ class _KeptLogic(StatefulBatchLogic[In, Out, Pointer | None]):
 
     @override
     def snapshot(self) -> Pointer | None:
-        return None if self._store is None else self._store.save(self._kept)
+        return None if self._store is None else self._store.save(self._step)

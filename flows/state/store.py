@@ -22,7 +22,7 @@ import numpy as np
 
 from flows.state.atomic_files import sync_directory
 from flows.state.record_file import ADVICE, FORMAT, StoreError, append, read_records
-from flows.state.stateful import Pointer, Record, StatefulStep
+from flows.state.stateful import Pointer, Snapshot, StatefulStep
 
 LEAST_PART: Final = 1 << 20
 """Minimum bytes of state that a snapshot rewrites."""
@@ -184,5 +184,5 @@ class Store:
 _POINTER: Final = ("segment", "length", "before", "place")
 
 
-def _size(record: Record) -> int:
+def _size(record: Snapshot) -> int:
     return sum(array.nbytes for array in record.values())

@@ -156,12 +156,12 @@ class BotDetector:
             "reached": np.array(self._reached),
         }
 
-    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+    def load(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
         """Take over what one of the dumps gave."""
-        self.users.load_rows(record)
-        self._seen, self._last = record["seen"].tolist()
-        self._reached = tuple(record["reached"].tolist())
-        visits, self._quartiles = record["visits"], _no_visits()
+        self.users.load_rows(snapshot)
+        self._seen, self._last = snapshot["seen"].tolist()
+        self._reached = tuple(snapshot["reached"].tolist())
+        visits, self._quartiles = snapshot["visits"], _no_visits()
         self._visits[: len(visits)] = visits
         for place in range(self._seen - len(visits), self._seen):
             self._learn(tuple(self._visits[place % WINDOW].tolist()))

@@ -6,16 +6,16 @@ from typing_extensions import override
 
 from flows.messages import Event, Forget, Interaction
 from flows.monitoring.counters import Counters
-from flows.state.stateful import Record, StatefulStep, StoreFor, keep
+from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from flows.steps.bot_detector import BotDetector
 
 
 @operator
-def hold_back(
+def filter_bots(
     step_id: str, up: KeyedStream[Event], far: float, counters: Counters, store: StoreFor
 ) -> KeyedStream[Event]:
     """Pass on every event but the interactions of users who are far outside what others do."""
-    return keep("crowd", up, lambda: BotGuard(far, counters), store)
+    return stateful("crowd", up, lambda: BotGuard(far, counters), store)
 
 
 class BotGuard(StatefulStep[Event, Event]):
@@ -54,17 +54,17 @@ class BotGuard(StatefulStep[Event, Event]):
         return passed
 
     @override
-    def dump(self) -> Record:
+    def dump(self) -> Snapshot:
         return self._crowd.dump()
 
     @override
-    def dump_changes(self) -> Record:
+    def dump_changes(self) -> Snapshot:
         return self._crowd.dump_changes()
 
     @override
-    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+    def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
         return self._crowd.dump_part(place, size)
 
     @override
-    def load(self, record: Record) -> None:
-        self._crowd.load(record)
+    def load(self, snapshot: Snapshot) -> None:
+        self._crowd.load(snapshot)

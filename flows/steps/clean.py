@@ -16,8 +16,8 @@ from typing_extensions import override
 
 from flows.messages import Event, Forget, Interaction, Request
 from flows.monitoring.counters import Counters
-from flows.state.stateful import StatefulStep, StoreFor, keep
-from flows.steps.bot_guard import hold_back
+from flows.state.stateful import StatefulStep, StoreFor, stateful
+from flows.steps.bot_guard import filter_bots
 from flows.steps.event_time import EventTime
 from flows.steps.hashing import digest
 
@@ -40,8 +40,8 @@ def clean(
     step_id: str, up: KeyedStream[Event], rules: Cleaning, counters: Counters, store: StoreFor
 ) -> KeyedStream[Event]:
     """Drop events whose id is remembered, and events of users who act like bots."""
-    fresh = keep("ids", up, lambda: Cleaner(rules.dedup_window, counters), store)
-    return hold_back("hold_back", fresh, rules.bot_threshold, counters, store) if rules.bot_threshold else fresh
+    fresh = stateful("ids", up, lambda: Cleaner(rules.dedup_window, counters), store)
+    return filter_bots("hold_back", fresh, rules.bot_threshold, counters, store) if rules.bot_threshold else fresh
 
 
 class Cleaner(StatefulStep[Event, Event]):
@@ -163,13 +163,13 @@ class Cleaner(StatefulStep[Event, Event]):
         return {**ring, "ids": self._ids[slots], "users": self._users[slots], **self.time.dump()}
 
     @override
-    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        size, self._next = record["ring"].tolist()
+    def load(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
+        size, self._next = snapshot["ring"].tolist()
         if size != len(self._ids):  # then the record is a whole dump, or the first part of one
             self._ids, self._users = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
             self._known.clear()
-        slots = record["slots"]
+        slots = snapshot["slots"]
         self._known.difference_update(self._ids[slots].tolist())
-        self._ids[slots], self._users[slots] = record["ids"], record["users"]
-        self._known.update(record["ids"][record["ids"] != 0].tolist())
-        self.time.load(record)
+        self._ids[slots], self._users[slots] = snapshot["ids"], snapshot["users"]
+        self._known.update(snapshot["ids"][snapshot["ids"] != 0].tolist())
+        self.time.load(snapshot)

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from flows.messages import FALLBACK_USER, Decided, FallbackAges, Forget, Interaction, Ranked, Refresh, Request
 from flows.monitoring.counters import Counters
-from flows.state.stateful import Record, StatefulStep, StoreFor, keep
+from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from flows.steps.staleness import Staleness
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
@@ -47,7 +47,7 @@ def emit(
     step_id: str, up: KeyedStream[Ranked], rules: Emission, counters: Counters, store: StoreFor
 ) -> KeyedStream[Decided]:
     """Decide for each list whether it goes out, and with which items."""
-    return keep("lists", up, lambda: Emitter(counters=counters, **vars(rules)), store)
+    return stateful("lists", up, lambda: Emitter(counters=counters, **vars(rules)), store)
 
 
 class Emitter(StatefulStep[Ranked, Decided]):
@@ -198,19 +198,19 @@ class Emitter(StatefulStep[Ranked, Decided]):
             self._by_age.pop(row, None)
 
     @override
-    def dump(self) -> Record:
+    def dump(self) -> Snapshot:
         self._last.dirty[: self._last.used] = 1
         return self.dump_changes()
 
     @override
-    def dump_changes(self) -> Record:
+    def dump_changes(self) -> Snapshot:
         changes = dump_changes([self._last])
         if self._staleness is not None:
             changes |= self._staleness.dump_changes()
         return changes and changes | self._numbers()
 
     @override
-    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+    def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
         start = place
         part, place = dump_part([self._last], place, size)
         if self._staleness is not None and not start:
@@ -222,14 +222,14 @@ class Emitter(StatefulStep[Ranked, Decided]):
         return {"turn": np.array([self._turn]), "ages": np.array([*ages, self._now])}
 
     @override
-    def load(self, record: Record) -> None:
-        self._turn = int(record["turn"][0])
-        self._last.load_rows(record)
-        if "ages" in record:  # not in state of version 0.1.0
-            *ages, self._now = record["ages"].tolist()
+    def load(self, snapshot: Snapshot) -> None:
+        self._turn = int(snapshot["turn"][0])
+        self._last.load_rows(snapshot)
+        if "ages" in snapshot:  # not in state of version 0.1.0
+            *ages, self._now = snapshot["ages"].tolist()
             self._ages = FallbackAges(*(None if isnan(age) else age for age in ages))
         if self._staleness is not None:
-            self._staleness.load(record)
+            self._staleness.load(snapshot)
         if self.withdraw_stale:
             turns = self._last.arrays["turn"]
             rows = [row for name, row in self._users.rows.items() if name != FALLBACK_USER]

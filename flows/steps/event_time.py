@@ -87,7 +87,7 @@ class EventTime:
             "clocks": np.array([self._first_user, self._ahead_user, self._in_a_row], np.uint64),
         }
 
-    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+    def load(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
         """Take over what `dump` gave."""
-        self.newest, self._ahead = record["times"].tolist()
-        self._first_user, self._ahead_user, self._in_a_row = record["clocks"].tolist()
+        self.newest, self._ahead = snapshot["times"].tolist()
+        self._first_user, self._ahead_user, self._in_a_row = snapshot["clocks"].tolist()

@@ -11,7 +11,7 @@ from flows.messages import Event, Interaction, Prepared
 from flows.monitoring.counters import Counters
 from flows.state.stateful import StoreFor
 from flows.steps.conditions import Condition
-from flows.steps.impute import Filling, fill
+from flows.steps.impute import Filling, impute
 from recmodels.base import Example
 
 
@@ -43,7 +43,7 @@ def features(
         return [(key, prepare(event, meaning)) for key, event in batch]
 
     prepared = op.flat_map_batch("examples", up, prepare_batch)
-    return fill("fill", prepared, meaning.fill, store) if meaning.fill else prepared
+    return impute("fill", prepared, meaning.fill, store) if meaning.fill else prepared
 
 
 def prepare(event: Event, meaning: Meaning) -> Prepared:

@@ -9,11 +9,11 @@ from flows.steps.conditions import Condition
 
 
 @operator
-def where(step_id: str, up: Stream[Event], exists: Condition, counters: Counters) -> Stream[Event]:
+def filter_events(step_id: str, up: Stream[Event], is_selected: Condition, counters: Counters) -> Stream[Event]:
     """Pass on the interactions that meet the condition, and whatever is no interaction."""
 
     def pass_on(batch: list[Event]) -> list[Event]:
-        passed = [event for event in batch if not isinstance(event, Interaction) or exists(event)]
+        passed = [event for event in batch if not isinstance(event, Interaction) or is_selected(event)]
         counters.left_out += len(batch) - len(passed)
         return passed
 

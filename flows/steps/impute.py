@@ -10,7 +10,7 @@ from bytewax.operators import KeyedStream
 from typing_extensions import override
 
 from flows.messages import Interaction, Prepared
-from flows.state.stateful import Record, StatefulStep, StoreFor, keep
+from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 
 Filling: TypeAlias = Literal["mean", "mode"]
 """Fill with the mean of the numbers so far, or with the word (or whole number) that came most often."""
@@ -24,11 +24,11 @@ LARGEST_WHOLE: Final = 2**63 - 1
 
 
 @operator
-def fill(
+def impute(
     step_id: str, up: KeyedStream[Prepared], fields: Mapping[str, Filling], store: StoreFor
 ) -> KeyedStream[Prepared]:
     """Fill the fields that are missing; everything else passes as it is."""
-    return keep("fields", up, lambda: Imputer(fields), store)
+    return stateful("fields", up, lambda: Imputer(fields), store)
 
 
 class Imputer(StatefulStep[Prepared, Prepared]):
@@ -90,7 +90,7 @@ class Imputer(StatefulStep[Prepared, Prepared]):
         return bool(statistic.n if self.fields[name] == "mean" else statistic.counts)
 
     @override
-    def dump(self) -> Record:
+    def dump(self) -> Snapshot:
         state = {
             name: [how, statistic.n, statistic.get()] if how == "mean" else [how, *map(list, statistic.counts.items())]
             for (name, how), statistic in zip(self.fields.items(), self._imputer.stats.values(), strict=True)
@@ -98,8 +98,8 @@ class Imputer(StatefulStep[Prepared, Prepared]):
         return {"fields": np.frombuffer(orjson.dumps(state), np.uint8)}
 
     @override
-    def load(self, record: Record) -> None:
-        for name, (how, *state) in orjson.loads(record["fields"].tobytes()).items():
+    def load(self, snapshot: Snapshot) -> None:
+        for name, (how, *state) in orjson.loads(snapshot["fields"].tobytes()).items():
             if self.fields.get(name) != how:  # the setting has changed since: this field begins anew
                 continue
             if how == "mean":

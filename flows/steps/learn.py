@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from flows.messages import Forget, Interaction, ItemEvent, Prepared, Ranked, Refresh, Request
 from flows.monitoring.counters import Counters
-from flows.state.stateful import Record, StatefulStep, StoreFor, keep
+from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from recmodels.base import Context, Example, Recommender, Step
 
 PARTS: Final = 3
@@ -66,7 +66,7 @@ def learn(
     step_id: str, up: KeyedStream[Prepared], learning: Learning, counters: Counters, store: StoreFor
 ) -> KeyedStream[Ranked]:
     """Learn every event. Interactions, erasures, requests and refreshes come out with the user's new list."""
-    return keep("model", up, lambda: Learner(learning, counters), store)
+    return stateful("model", up, lambda: Learner(learning, counters), store)
 
 
 class Learner(StatefulStep[Prepared, Ranked]):
@@ -169,17 +169,17 @@ class Learner(StatefulStep[Prepared, Ranked]):
         return [item for item, _ in listed], [round(score, DIGITS) for _, score in listed]
 
     @override
-    def dump(self) -> Record:
+    def dump(self) -> Snapshot:
         return self.model.dump()
 
     @override
-    def dump_changes(self) -> Record:
+    def dump_changes(self) -> Snapshot:
         return self.model.dump_changes()
 
     @override
-    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+    def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
         return self.model.dump_part(place, size)
 
     @override
-    def load(self, record: Record) -> None:
-        self.model.load(record)
+    def load(self, snapshot: Snapshot) -> None:
+        self.model.load(snapshot)

@@ -23,7 +23,7 @@ from bytewax.operators import KeyedStream
 from typing_extensions import override
 
 from flows.messages import FALLBACK_USER, Forget, Interaction, Prepared, Refresh
-from flows.state.stateful import Record, StatefulStep, StoreFor, keep
+from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
 
@@ -61,7 +61,7 @@ class Refreshing:
 @operator
 def refresh(step_id: str, up: KeyedStream[Prepared], rules: Refreshing, store: StoreFor) -> KeyedStream[Prepared]:
     """Put requests for lists between the events."""
-    return keep("due", up, lambda: Refresher(rules), store)
+    return stateful("due", up, lambda: Refresher(rules), store)
 
 
 class Refresher(StatefulStep[Prepared, Prepared]):
@@ -182,28 +182,28 @@ class Refresher(StatefulStep[Prepared, Prepared]):
         self._users.release(rows)
 
     @override
-    def dump(self) -> Record:
+    def dump(self) -> Snapshot:
         self._away.dirty[: self._away.used] = 1
         return self.dump_changes()
 
     @override
-    def dump_changes(self) -> Record:
+    def dump_changes(self) -> Snapshot:
         return self._with_clock(dump_changes([self._away])) if self._events else {}
 
     @override
-    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+    def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
         part, place = dump_part([self._away], place, size)
         return self._with_clock(part), place
 
-    def _with_clock(self, record: Record) -> Record:
-        return {**record, "counters": np.array([self._turn, self._events]), "now": np.array([self._now])}
+    def _with_clock(self, snapshot: Snapshot) -> Snapshot:
+        return {**snapshot, "counters": np.array([self._turn, self._events]), "now": np.array([self._now])}
 
     @override
-    def load(self, record: Record) -> None:
+    def load(self, snapshot: Snapshot) -> None:
         """Take over what a dump gave; where nothing is refreshed any more, nothing, so that the files empty."""
         if not self.fallback:
             return
-        self._turn, self._events = record["counters"].tolist()
-        self._now = float(record["now"][0])
-        self._away.load_rows(record)
+        self._turn, self._events = snapshot["counters"].tolist()
+        self._now = float(snapshot["now"][0])
+        self._away.load_rows(snapshot)
         self._fill_queue()

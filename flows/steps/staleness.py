@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flows.messages import FallbackAges
-from flows.state.stateful import Record
+from flows.state.stateful import Snapshot
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes
 
@@ -180,14 +180,14 @@ class Staleness:
                 digests = [_digest(item) for item in self._lists[row][:DEPTH]]
                 self._held.arrays["items"][row] = digests + [0] * (DEPTH - len(digests))
 
-    def dump(self) -> Record:
+    def dump(self) -> Snapshot:
         """Return the whole state."""
         self._write_digests()
         self._held.dirty[: self._held.used] = 1
         self._is_changed = True
         return self.dump_changes()
 
-    def dump_changes(self) -> Record:
+    def dump_changes(self) -> Snapshot:
         """Return what has changed since the last dump."""
         if not self._is_changed:
             return {}
@@ -200,15 +200,15 @@ class Staleness:
             "stale.fallback": np.frombuffer("\0".join(self._fallback).encode(), np.uint8),
         }
 
-    def load(self, record: Record) -> None:
+    def load(self, snapshot: Snapshot) -> None:
         """Take over what a dump gave. State of version 0.1.0 has nothing of it."""
-        if "stale.counts" not in record:
+        if "stale.counts" not in snapshot:
             return
-        self.counts = record["stale.counts"].copy()
-        self._thinned = int(record["stale.thinned"][0])
-        text = record["stale.fallback"].tobytes().decode()
+        self.counts = snapshot["stale.counts"].copy()
+        self._thinned = int(snapshot["stale.thinned"][0])
+        text = snapshot["stale.fallback"].tobytes().decode()
         self.hold_fallback(text.split("\0") if text else [])
-        self._held.load_rows(record)
+        self._held.load_rows(snapshot)
         self._lists.clear()
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from flows.commands.plain_text import plain
 from flows.errors import UsageError
-from flows.files.apart import expect_apart
+from flows.files.distinct_files import expect_distinct_files
 from flows.files.sinks import OutputFileError
 from flows.files.titles import read_titles
 from flows.replay import replay
@@ -115,7 +115,7 @@ def test_the_library_refuses_it_too(log: Path) -> None:
 
 
 def test_a_device_may_be_named_twice() -> None:
-    expect_apart([("the log", os.devnull)], [("--report", os.devnull), ("--html", os.devnull)])
+    expect_distinct_files([("the log", os.devnull)], [("--report", os.devnull), ("--html", os.devnull)])
 
 
 NASTY = ["[/u]", "ann[bold]", "\x1b[2Jbob", "tab\tnew\nline", "back\\", "\u202efdp.exe", "[link=http://x]y"]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flows.evaluation.ranking_metrics import event_values, mean_value, measure_names
+from flows.evaluation.ranking_metrics import event_values, mean_value, metric_names
 from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
@@ -38,11 +38,11 @@ def test_by_hand(name: str, counts: int, values: list[float]) -> None:
 def test_they_agree_with_the_replay() -> None:
     result = replay(EVENTS, Settings(model="covisitation", repeats="exclude"), limit=3_000)
     outcomes = result.outcomes.arrays()
-    assert set(result.metrics) <= set(measure_names([10]))
+    assert set(result.metrics) <= set(metric_names([10]))
     for name, value in result.metrics.items():
         assert mean_value(name, outcomes) == pytest.approx(value)
 
 
 def test_no_events() -> None:
     empty = {name: column[:0] for name, column in OUTCOMES.items()}
-    assert {mean_value(name, empty) for name in measure_names([10])} == {0.0}
+    assert {mean_value(name, empty) for name in metric_names([10])} == {0.0}

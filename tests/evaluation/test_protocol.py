@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flows.evaluation.log_scan import survey
+from flows.evaluation.log_scan import scan_log
 from flows.evaluation.protocol import Protocol
 from flows.evaluation.ranking_metrics import metrics_at
 from flows.files.inputs import open_logs
@@ -94,7 +94,7 @@ def test_what_is_held_back_counts_for_no_warmup_and_no_session(tmp_path: Path) -
     for where in (None, "item != 'b7'"):
         result = run(path, warmup=0.5, where=where)
         assert result.counters.held_back > 10
-        looked = survey(open_logs(path), Settings(), Protocol(where=where, target="session"))
+        looked = scan_log(open_logs(path), Settings(), Protocol(where=where, target="session"))
         assert looked.events == result.counters.learned
         assert column(result, "number")[0] == result.counters.learned // 2
         last = looked.events - 4

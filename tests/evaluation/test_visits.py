@@ -9,7 +9,7 @@ import pytest
 
 from flows.errors import UsageError
 from flows.evaluation.protocol import Protocol
-from flows.evaluation.ranking_metrics import measure_names
+from flows.evaluation.ranking_metrics import metric_names
 from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
@@ -60,9 +60,9 @@ def test_first_event_of_each_visit_is_served_the_fresh_list() -> None:
 def test_without_requests_no_measure_speaks_of_them(write_log: WriteLog) -> None:
     result = replay(write_log(clicks(("ann", "tea", 0), ("ann", "tea", 1))), Settings())
     assert "with_requests" not in result.outcomes.arrays()
-    assert set(result.metrics) <= {*measure_names([10]), "ece"}
-    assert "served_hit_rate_with_requests@10" not in measure_names([10])
-    assert "served_hit_rate_with_requests@10" in measure_names([10], "visits")
+    assert set(result.metrics) <= {*metric_names([10]), "ece"}
+    assert "served_hit_rate_with_requests@10" not in metric_names([10])
+    assert "served_hit_rate_with_requests@10" in metric_names([10], "visits")
 
 
 def test_wrong_word_for_requests_is_named() -> None:

@@ -82,7 +82,12 @@ def test_the_key_of_a_result_knows_all_that_changes_it(tmp_path: Path) -> None:
     job = Job(logs=(first, second), settings=job_settings(Settings(model="history")), protocol=Protocol())
     others: list[dict[str, Any]] = [
         *({"logs": logs} for logs in ((first,), (second, first), (first, second, same))),
-        *({"sort": True}, {"limit": 5}, {"told": (("*", FileOptions(fields={"user": "u"})),)}, {"watched": True}),
+        *(
+            {"sort": True},
+            {"limit": 5},
+            {"file_options": (("*", FileOptions(fields={"user": "u"})),)},
+            {"watched": True},
+        ),
         *(
             {"protocol": protocol}
             for protocol in (Protocol(warmup=0.1), Protocol(ks=(10, 5)), Protocol(where="value>1"))

@@ -89,7 +89,7 @@ def test_without_a_header_it_asks_for_the_columns(tmp_path: Path, delimiter: str
     path.write_text(table(delimiter, header="", quote=delimiter != "::"))
     with pytest.raises(LogError, match=r"--columns user,item,timestamp,value; if the first row is a header"):
         open_log(path)
-    log = open_log(path, told=[("*", FileOptions(columns=["user", "item", "timestamp", "value"]))])
+    log = open_log(path, file_options=[("*", FileOptions(columns=["user", "item", "timestamp", "value"]))])
     assert taken(log) == ROWS
     assert "no header, columns user,item,timestamp,value" in log.source.said[0]
 
@@ -98,7 +98,7 @@ def test_what_is_told_comes_before_what_is_found(tmp_path: Path) -> None:
     path = tmp_path / "odd.csv"
     path.write_bytes("x^1^1600000000\nÿ^2^1600000001\n".encode("latin-1"))
     options = FileOptions(delimiter="^", header=False, columns=["user", "item", "timestamp"], encoding="latin-1")
-    assert [user for user, *_ in taken(open_log(path, told=[("odd*", options)]))] == ["x", "ÿ"]
+    assert [user for user, *_ in taken(open_log(path, file_options=[("odd*", options)]))] == ["x", "ÿ"]
 
 
 def test_text_in_another_encoding_is_asked_about(tmp_path: Path) -> None:
@@ -158,11 +158,11 @@ def test_each_of_several_files_has_its_own_format(tmp_path: Path) -> None:
     (tmp_path / "clicks.csv").write_text("visitor;page;at\nann;tea;1600000000000\n")
     (tmp_path / "old.csv").write_text("user,item,timestamp\nbob,jam,1500000000\n")
     (tmp_path / "goods.jsonl").write_text('{"kind": "item", "item": "tea", "timestamp": 1, "available": true}\n')
-    told = [
+    file_options = [
         ("clicks.csv", FileOptions({"user": "visitor", "item": "page"})),
         ("*", FileOptions({"timestamp": "at"})),
     ]
-    log = open_logs([tmp_path / name for name in ("clicks.csv", "old.csv", "goods.jsonl")], told=told)
+    log = open_logs([tmp_path / name for name in ("clicks.csv", "old.csv", "goods.jsonl")], file_options=file_options)
     found = decoded(log)
     assert [type(each) for each in found] == [ItemEvent, Interaction, Interaction]
     assert [each.timestamp for each in found] == [1.0, 1.5e9, 1.6e9]  # type: ignore[attr-defined]
@@ -199,7 +199,7 @@ def test_the_zone_of_times_without_one_is_said(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("user,item,timestamp\nu,i,2020-09-13 14:26:40\n")
     assert "times without a zone are UTC" in open_log(path).source.said[0]
-    berlin = open_log(path, told=[("*", FileOptions(time_zone="Europe/Berlin"))])
+    berlin = open_log(path, file_options=[("*", FileOptions(time_zone="Europe/Berlin"))])
     assert "times without a zone are Europe/Berlin" in berlin.source.said[0]
     assert taken(berlin) == [("u", "i", 1_600_000_000.0, 1.0)]
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.errors import LogError
-from flows.evaluation.log_scan import survey
+from flows.evaluation.log_scan import scan_log
 from flows.evaluation.protocol import Protocol
 from flows.files import sort as sorted_logs
 from flows.files.inputs import find_files, open_logs
@@ -20,7 +20,7 @@ from flows.files.sort import SortedSource
 from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
-from tests.support.read_logs import events, records, told, write
+from tests.support.read_logs import events, records, topics_and_users, write
 
 
 class TestMerging:
@@ -30,10 +30,10 @@ class TestMerging:
         second.write_text(
             '{"user": "dan", "item": "tea", "timestamp": 0}\n{"user": "eve", "item": "tea", "timestamp": 3}\n'
         )
-        assert told(open_logs([first, second])) == [
+        assert topics_and_users(open_logs([first, second])) == [
             ("b/0/0", "dan"), ("a/0/0", "ann"), ("a/0/1", "bob"), ("a/0/2", "cat"), ("b/0/1", "eve"),
         ]  # fmt: skip
-        assert [user for _, user in told(open_logs([second, first]))] == ["dan", "ann", "eve", "bob", "cat"]
+        assert [user for _, user in topics_and_users(open_logs([second, first]))] == ["dan", "ann", "eve", "bob", "cat"]
 
     def test_a_pattern_names_its_files_in_order(self, tmp_path: Path) -> None:
         for day in (2, 1, 10):
@@ -42,11 +42,11 @@ class TestMerging:
         (tmp_path / "clicks-99").mkdir()
         pattern = str(tmp_path / "clicks-*")
         assert [file.name for file in find_files(pattern)] == ["clicks-01.csv", "clicks-02.csv", "clicks-10.csv"]
-        assert [user for _, user in told(open_logs(pattern))] == ["u1", "u2", "u10"]
+        assert [user for _, user in topics_and_users(open_logs(pattern))] == ["u1", "u2", "u10"]
 
     def test_files_of_one_name_are_partitions(self, tmp_path: Path) -> None:
         logs = [write(tmp_path / day / "clicks.csv", f"{day},tea,{n}") for n, day in enumerate(("mon", "tue"))]
-        assert told(open_logs(logs)) == [("clicks/0/0", "mon"), ("clicks/1/0", "tue")]
+        assert topics_and_users(open_logs(logs)) == [("clicks/0/0", "mon"), ("clicks/1/0", "tue")]
 
     def test_it_streams(self, tmp_path: Path) -> None:
         logs = [write(tmp_path / f"{n}.csv", *(f"u{i},i,{i}" for i in range(50_000))) for n in range(3)]
@@ -117,10 +117,10 @@ class TestSorting:
 
     def test_it_is_stable_and_positions_stay(self, tmp_path: Path) -> None:
         log = open_logs(write(tmp_path / "e.csv", *self.ROWS), sort=True)
-        assert told(log) == [
+        assert topics_and_users(log) == [
             ("e/0/4", "dan"), ("e/0/2", "bob"), ("e/0/0", "ann"), ("e.csv:3", ""), ("e/0/3", "cat"),
         ]  # fmt: skip
-        assert told(log) == told(log), "it can be read again"
+        assert topics_and_users(log) == topics_and_users(log), "it can be read again"
 
     def test_a_replay_of_a_sorted_log_has_no_late_events(self, tmp_path: Path) -> None:
         path = write(tmp_path / "e.csv", *self.ROWS)
@@ -161,11 +161,11 @@ class TestSorting:
 class TestSurvey:
     def test_it_names_the_first_record_that_is_older_than_one_before(self, tmp_path: Path) -> None:
         path = write(tmp_path / "e.csv", "ann,tea,1", "bob,tea,3", "cat,tea,2", "dan,tea,1")
-        found = survey(open_log(path), Settings(), Protocol())
+        found = scan_log(open_log(path), Settings(), Protocol())
         assert (found.events, list(found.items)) == (4, ["tea"])
         with pytest.raises(LogError, match=r"e\.csv:4: expected a log sorted by time.*--sort"):
             found.expect_sorted()
-        survey(open_logs(path, sort=True), Settings(), Protocol()).expect_sorted()
+        scan_log(open_logs(path, sort=True), Settings(), Protocol()).expect_sorted()
 
     def test_it_counts_what_the_replay_will_count(self, write_log: Callable[..., Path]) -> None:
         path = write_log(
@@ -178,5 +178,5 @@ class TestSurvey:
             ]
         )
         for protocol in (Protocol(), Protocol(where="value > 0")):
-            found = survey(open_log(path), Settings(), protocol)
+            found = scan_log(open_log(path), Settings(), protocol)
             assert found.events == replay(path, Settings(model="history"), protocol=protocol).counters.learned

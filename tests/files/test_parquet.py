@@ -13,7 +13,7 @@ from flows.messages import Interaction, Rejected
 from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
-from tests.support.read_logs import events, records, told, write
+from tests.support.read_logs import events, records, topics_and_users, write
 
 
 class TestParquet:
@@ -85,7 +85,7 @@ class TestParquet:
     def test_it_is_merged_with_others(self, tmp_path: Path) -> None:
         path = self.table(tmp_path / "e.parquet", user=["ann", "bob"], item=["tea", "tea"], timestamp=[1, 3])
         other = write(tmp_path / "f.csv", "cat,tea,2")
-        assert [user for _, user in told(open_logs([path, other]))] == ["ann", "cat", "bob"]
+        assert [user for _, user in topics_and_users(open_logs([path, other]))] == ["ann", "cat", "bob"]
 
     @pytest.mark.parametrize(
         ("columns", "said"),

@@ -103,7 +103,7 @@ def test_columns_of_other_names_are_mapped(mock_broker: str, tmp_path: Path) -> 
     log = tmp_path / "events.csv"
     log.write_text("who,item,timestamp\nann,tea,1\n")
     settings = Settings(bootstrap=mock_broker, create_topics=False)
-    assert feed(log, settings, "mapped", told=[("*", FileOptions({"user": "who"}))]).delivered == 1
+    assert feed(log, settings, "mapped", file_options=[("*", FileOptions({"user": "who"}))]).delivered == 1
 
 
 def test_a_log_that_breaks_off_is_an_error_after_what_was_whole_has_gone(mock_broker: str, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from flows.engine import run_flow
 from flows.kafka.lag import Lag
-from flows.kafka.output_positions import last_answered
+from flows.kafka.output_positions import latest_source_positions
 from flows.kafka.source import KafkaSource
 from flows.monitoring.counters import Counters
 from flows.monitoring.watched_source import WatchedSource
@@ -57,7 +57,7 @@ def test_the_last_events_that_have_lists_are_found_and_lists_up_to_them_count_as
         producer.produce("lists", value, partition=n % 4)
     producer.produce("lists", b"[not ours]", partition=2)
     assert producer.flush(10) == 0
-    held = last_answered({"bootstrap.servers": mock_broker}, "lists")
+    held = latest_source_positions({"bootstrap.servers": mock_broker}, "lists")
     assert held == {"events/0": 7, "events/1": 3}
 
     job = watching([event("u", f"i{n}", n) for n in range(20)])
@@ -69,7 +69,7 @@ def test_the_last_events_that_have_lists_are_found_and_lists_up_to_them_count_as
 
 def test_an_output_topic_that_cannot_be_read_costs_only_the_count(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        assert last_answered({"bootstrap.servers": f"127.0.0.1:{free_port()}"}, "lists") == {}
+        assert latest_source_positions({"bootstrap.servers": f"127.0.0.1:{free_port()}"}, "lists") == {}
     assert "will not be counted" in caplog.text
 
 

@@ -13,7 +13,7 @@ from bytewax.testing import TestingSink, run_main
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 import flows.kafka.consumer
-from flows.kafka.errors import KafkaJobError, trouble
+from flows.kafka.errors import KafkaJobError, explain_error
 from flows.kafka.outage import ErrorCallback, OutagePolicy
 from flows.kafka.probe import probe
 from flows.kafka.sink import KafkaSink, OversizeFallback
@@ -250,7 +250,7 @@ def test_source_without_its_topic_says_which(mock_broker: str) -> None:
 
 def test_secrets_are_blotted_out() -> None:
     settings = config("b:9092", sasl_password="hush", ssl_key_password="quiet")
-    said = str(trouble(settings, "connecting", KafkaError(KafkaError._AUTHENTICATION, "hush or quiet?")))
+    said = str(explain_error(settings, "connecting", KafkaError(KafkaError._AUTHENTICATION, "hush or quiet?")))
     assert "hush" not in said
     assert "quiet" not in said
     assert "`sasl.username`" not in said.split("failed: ")[0]

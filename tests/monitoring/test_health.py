@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from flows.monitoring.http_server import PortError, served
+from flows.monitoring.http_server import PortError, serve_http
 from flows.monitoring.metrics import registry_of
 from flows.settings import Settings
 from tests.support.watching import get, watching
@@ -13,7 +13,7 @@ from tests.support.watching import get, watching
 
 def test_health_before_during_and_after_a_stall() -> None:
     job = watching([])
-    with job.served(stalled_seconds=60) as url:
+    with job.serve(stalled_seconds=60) as url:
         status, body = get(f"{url}/healthz")
         assert (status, json.loads(body)) == (503, {"ready": False, "alive": True, "since_progress": None})
         assert [get(f"{url}/healthz/{asked}")[0] for asked in ("ready", "alive")] == [503, 200]
@@ -30,9 +30,9 @@ def test_nothing_listens_unless_it_is_told_to_and_then_on_this_machine_alone() -
     assert Settings().metrics_port == 0
     assert Settings().metrics_host == "127.0.0.1"
     job = watching([])
-    with served("127.0.0.1", 0, registry_of(job.gathered), job.watched, 1.0) as url:
+    with serve_http("127.0.0.1", 0, registry_of(job.gathered), job.watched, 1.0) as url:
         assert url is None
-    with job.served() as url:
+    with job.serve() as url:
         port = int(url.rpartition(":")[2])
         with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.2", port), timeout=5):
             pass
@@ -42,10 +42,10 @@ def test_nothing_listens_unless_it_is_told_to_and_then_on_this_machine_alone() -
 
 def test_a_port_that_is_taken_is_named_with_what_to_set() -> None:
     job = watching([])
-    with job.served() as url:
+    with job.serve() as url:
         port = int(url.rpartition(":")[2])
         with (
             pytest.raises(PortError, match=rf"listen on 127.0.0.1:{port} .*in use.*`metrics_port`"),
-            served("127.0.0.1", port, registry_of(job.gathered), job.watched, 1.0),
+            serve_http("127.0.0.1", port, registry_of(job.gathered), job.watched, 1.0),
         ):
             pass

@@ -17,7 +17,7 @@ from tests.support.watching import mixed, scrape, watching
 
 def test_what_is_scraped_is_what_happened() -> None:
     job = watching(mixed(500))
-    with job.served() as url:
+    with job.serve() as url:
         job.run(emit="changed", repeats="exclude")
         told = scrape(url)
     counters = job.connections.counters
@@ -54,7 +54,7 @@ def test_hits_are_the_hit_rate_that_a_replay_measures(write_log: Callable[..., P
 
 def test_snapshots_and_state_are_measured(tmp_path: Path) -> None:
     job = watching(sample_records(3_000), state=tmp_path / "state")
-    with recovery_in(tmp_path, {"model": "blend"}) as recovery, job.served() as url:
+    with recovery_in(tmp_path, {"model": "blend"}) as recovery, job.serve() as url:
         assert recovery is not None
         job.connections.store = recovery.store
         job.run(recovery, epoch_seconds=0.01)

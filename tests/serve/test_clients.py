@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from tests.support.kafka_fixtures import AnyBroker, NewTopic
-from tests.support.serving import Served, Topics, served
+from tests.support.serving import RunningServer, Topics, running_server
 
 pytestmark = pytest.mark.kafka
 
@@ -24,7 +24,7 @@ def topics(broker: AnyBroker, new_topic: NewTopic) -> Topics:
     return topics
 
 
-def code(language: str, server: Served) -> str:
+def code(language: str, server: RunningServer) -> str:
     """The first example of a language, at the test's address."""
     found = re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     assert found is not None
@@ -39,7 +39,7 @@ def expect(program: str) -> str:
 
 
 def test_python_client(topics: Topics) -> None:
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         names: dict[str, Any] = {}
         exec(code("python", server), names)
@@ -51,7 +51,7 @@ def test_python_client(topics: Topics) -> None:
 
 def test_javascript_client(topics: Topics, tmp_path: Path) -> None:
     node = expect("node")
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         script = tmp_path / "client.mjs"
         script.write_text(
@@ -65,7 +65,7 @@ def test_javascript_client(topics: Topics, tmp_path: Path) -> None:
 
 def test_go_client(topics: Topics, tmp_path: Path) -> None:
     go = expect("go")
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         program = tmp_path / "main.go"
         program.write_text(

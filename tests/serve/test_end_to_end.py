@@ -10,7 +10,7 @@ from flows.replay import replay
 from flows.settings import Settings
 from tests.support.flow import records_of
 from tests.support.kafka_jobs import Job
-from tests.support.serving import served
+from tests.support.serving import running_server
 
 pytestmark = [pytest.mark.kafka, pytest.mark.process, pytest.mark.real_log, pytest.mark.slow]
 
@@ -36,7 +36,7 @@ def test_site_that_asks_for_fresh_lists_has_the_fresh_hit_rate(
     )
     hits = scored = fresh = 0
     had: set[tuple[str, str]] = set()
-    with served(settings, fresh_wait=10.0) as server:
+    with running_server(settings, fresh_wait=10.0) as server:
         server.wait_ready()
         for record in records:
             event = orjson.loads(record)

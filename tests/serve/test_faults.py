@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
 from tests.support.kafka_broker import make_topic
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, start_broker, until
 from tests.support.kafka_jobs import ROOT, consume
-from tests.support.serving import Topics, served
+from tests.support.serving import Topics, running_server
 
 pytestmark = pytest.mark.kafka
 
@@ -36,7 +36,7 @@ def recreate(bootstrap: str, topic: str) -> None:
 def test_recreated_topic_replaces_the_lists_of_the_old_one(topics: Topics, tmp_path: Path) -> None:
     topics.write_list("u1", ["a"])
     topics.write_list("u2", ["a"])
-    with served(topics.job, store=str(tmp_path / "lists.sqlite")) as server:
+    with running_server(topics.job, store=str(tmp_path / "lists.sqlite")) as server:
         server.wait_ready()
         recreate(topics.bootstrap, topics.lists)
         topics.write_list("u1", ["b"])
@@ -50,14 +50,14 @@ def test_recreated_topic_replaces_the_lists_of_the_old_one(topics: Topics, tmp_p
 
 def test_topic_that_comes_later_is_read(topics: Topics) -> None:
     job = topics.job.model_copy(update={"output_topic": f"{topics.lists}-later"})
-    with served(job) as server:
+    with running_server(job) as server:
         assert server.http.get("/healthz").status_code == 503
         make_topic(topics.bootstrap, job.output_topic)
         server.wait_ready()
 
 
 def test_empty_topic_is_ready_and_has_no_lists(topics: Topics) -> None:
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         assert server.list_of("u1") == {"user": "u1", "kind": "none", "items": []}
 
@@ -66,11 +66,11 @@ def test_file_that_is_cut_off_while_it_is_used_is_made_anew(topics: Topics, tmp_
     store = tmp_path / "lists.sqlite"
     for number in range(200):
         topics.write_list(f"u{number}", [f"item {number}" * 20])
-    with served(topics.job, store=str(store)) as server:
+    with running_server(topics.job, store=str(store)) as server:
         server.wait_ready()
         server.service.store.flush()
     store.write_bytes(store.read_bytes()[:9_000])
-    with served(topics.job, store=str(store)) as server:
+    with running_server(topics.job, store=str(store)) as server:
         server.wait_ready()
         until(lambda: server.http.get("/v1/users/u199/list").status_code == 200 and server.items_of("u199"))
 
@@ -87,7 +87,7 @@ def test_brokers_may_come_and_go(tmp_path: Path, tmp_path_factory: pytest.TempPa
     topics.write_list("u1", ["a"])
     store = str(tmp_path / "lists.sqlite")
     try:
-        with served(topics.job, store=store, delivery_timeout=2.0) as server:
+        with running_server(topics.job, store=store, delivery_timeout=2.0) as server:
             server.wait_ready()
             broker.kill()
             assert server.items_of("u1") == ["a"]
@@ -96,7 +96,7 @@ def test_brokers_may_come_and_go(tmp_path: Path, tmp_path_factory: pytest.TempPa
             assert server.list_of("u1", fresh=True)["fresh"] is False
             assert server.http.get("/healthz").status_code == 200, "look-ups go on, so it stays ready"
             until(lambda: server.http.get("/healthz").json()["faults"])
-        with served(topics.job, store=store, delivery_timeout=2.0) as server:
+        with running_server(topics.job, store=store, delivery_timeout=2.0) as server:
             assert server.items_of("u1") == ["a"], "the file is there before the brokers are"
             assert server.http.get("/healthz").status_code == 503
             broker.start()
@@ -137,7 +137,7 @@ def test_killed_server_loses_no_event_that_it_has_answered(broker: AnyBroker, to
 
 
 def test_signal_ends_the_server_and_its_streams(topics: Topics) -> None:
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         with server.http.stream("GET", "/v1/live") as stream:
             chunks = stream.iter_raw()

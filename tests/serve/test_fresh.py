@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from flows.settings import Settings
 from tests.support.kafka_fixtures import AnyBroker, NewTopic
-from tests.support.serving import Topics, served
+from tests.support.serving import Topics, running_server
 
 pytestmark = pytest.mark.kafka
 
@@ -37,7 +37,7 @@ def test_answer_to_the_request_is_the_list(topics: Topics) -> None:
         topics.write_list("u1", ["other"], request="somebody else's")
         topics.write_list("u1", ["fresh"], request=request["request"])
 
-    with served(topics.job, fresh_wait=10.0) as server:
+    with running_server(topics.job, fresh_wait=10.0) as server:
         server.wait_ready()
         thread = threading.Thread(target=answer_as_the_job_does)
         thread.start()
@@ -49,7 +49,7 @@ def test_answer_to_the_request_is_the_list(topics: Topics) -> None:
 
 def test_held_list_is_given_where_the_job_is_down(topics: Topics) -> None:
     topics.write_list("u1", ["held"])
-    with served(topics.job, fresh_wait=0.05) as server:
+    with running_server(topics.job, fresh_wait=0.05) as server:
         server.wait_ready()
         found = server.list_of("u1", fresh=True)
         assert (found["items"][0]["item"], found["fresh"]) == ("held", False)
@@ -59,7 +59,7 @@ def test_held_list_is_given_where_the_job_is_down(topics: Topics) -> None:
 
 def test_brokers_that_never_come_leave_look_ups_and_say_why() -> None:
     job = Settings(bootstrap="127.0.0.1:1")
-    with served(job, delivery_timeout=1.0) as server:
+    with running_server(job, delivery_timeout=1.0) as server:
         assert server.list_of("u1")["kind"] == "none"
         assert server.list_of("u1", fresh=True)["fresh"] is False
         assert server.http.get("/healthz").status_code == 503

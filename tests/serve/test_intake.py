@@ -10,7 +10,7 @@ from confluent_kafka import Message
 
 from tests.support.kafka_fixtures import AnyBroker, NewTopic
 from tests.support.kafka_jobs import consume
-from tests.support.serving import Served, Topics, bearer, served, tokens_file
+from tests.support.serving import RunningServer, Topics, bearer, running_server, tokens_file
 
 pytestmark = pytest.mark.kafka
 
@@ -27,14 +27,14 @@ def events_on(broker: AnyBroker, topics: Topics) -> list[dict[str, Any]]:
     return [orjson.loads(message.value() or b"") for message in messages]
 
 
-def post(server: Served, body: bytes, status: int = 200, **headers: str) -> dict[str, Any]:
+def post(server: RunningServer, body: bytes, status: int = 200, **headers: str) -> dict[str, Any]:
     answer = server.http.post("/v1/events", content=body, headers=headers)
     assert answer.status_code == status, answer.text
     return dict(answer.json())
 
 
 def test_event_is_on_the_topic_when_it_is_answered(broker: AnyBroker, topics: Topics) -> None:
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         found = post(server, orjson.dumps(CLICK))
         assert found == {
             "accepted": 1,
@@ -48,7 +48,7 @@ def test_event_is_on_the_topic_when_it_is_answered(broker: AnyBroker, topics: To
 def test_many_events_are_taken_in_order(broker: AnyBroker, topics: Topics, form: str) -> None:
     events = [{**CLICK, "item": f"i{number}"} for number in range(50)]
     body = orjson.dumps(events) if form == "array" else b"\n".join(map(orjson.dumps, events))
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         assert post(server, body)["accepted"] == 50
     assert events_on(broker, topics) == events
 
@@ -65,7 +65,7 @@ def test_each_event_is_refused_with_its_reason_and_the_others_are_taken(broker: 
             b'{"kind": "party", "user": "u1", "timestamp": 1}',
         ]
     )
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         found = post(server, body)
     assert [(each["status"], each.get("reason"), each.get("field")) for each in found["results"]] == [
         ("accepted", None, None),
@@ -80,13 +80,13 @@ def test_each_event_is_refused_with_its_reason_and_the_others_are_taken(broker: 
 
 
 def test_nothing_but_refusals_has_a_status_of_its_own(topics: Topics) -> None:
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         assert post(server, b'{"user": 1.5}', 422)["refused"] == 1
 
 
 def test_event_sent_again_is_not_written_again(broker: AnyBroker, topics: Topics) -> None:
     body = orjson.dumps({**CLICK, "id": "e-1"})
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         first, again = post(server, body), post(server, body)
     assert [first["results"][0]["status"], again["results"][0]["status"]] == ["accepted", "repeated"]
     assert first["results"][0]["source"] == again["results"][0]["source"]
@@ -96,14 +96,14 @@ def test_event_sent_again_is_not_written_again(broker: AnyBroker, topics: Topics
 def test_events_are_read_with_the_jobs_own_names(broker: AnyBroker, topics: Topics) -> None:
     job = topics.job.model_copy(update={"fields": {"user": "who.id", "timestamp": "at"}, "time_unit": "ms"})
     event = {"who": {"id": "u1"}, "item": "i1", "at": 1_382_021_321_500}
-    with served(job) as server:
+    with running_server(job) as server:
         assert post(server, orjson.dumps(event))["accepted"] == 1
         assert post(server, orjson.dumps(CLICK), 422)["results"][0]["field"] == "user"
     assert events_on(broker, topics) == [event]
 
 
 def test_large_bodies_and_many_events_are_refused(topics: Topics) -> None:
-    with served(topics.job, max_body=10_000, max_events=10) as server:
+    with running_server(topics.job, max_body=10_000, max_events=10) as server:
         post(server, b"x" * 10_001, 413)
         post(server, b"x" * 10_000_000, 413)
         post(server, b"\n".join([orjson.dumps(CLICK)] * 11), 413)
@@ -113,14 +113,14 @@ def test_large_bodies_and_many_events_are_refused(topics: Topics) -> None:
 
 
 def test_body_without_a_declared_length_is_cut_off_at_the_limit(topics: Topics) -> None:
-    with served(topics.job, max_body=10_000) as server:
+    with running_server(topics.job, max_body=10_000) as server:
         answer = server.http.post("/v1/events", content=(b"x" * 1_000 for _ in range(100)))
         assert answer.status_code == 413
 
 
 def test_roles_decide_what_may_be_sent(topics: Topics, tmp_path: Path) -> None:
     erasure = b'{"kind": "forget", "user": "u1", "timestamp": 1}'
-    with served(topics.job, tokens=tokens_file(tmp_path)) as server:
+    with running_server(topics.job, tokens=tokens_file(tmp_path)) as server:
         post(server, orjson.dumps(CLICK), 401)
         post(server, orjson.dumps(CLICK), 401, Authorization="Bearer wrong")
         post(server, orjson.dumps(CLICK), 403, **bearer("read"))
@@ -133,7 +133,7 @@ def test_roles_decide_what_may_be_sent(topics: Topics, tmp_path: Path) -> None:
 
 
 def test_page_of_another_site_may_send_only_if_it_is_allowed(topics: Topics) -> None:
-    with served(topics.job, origins=["https://shop.example"]) as server:
+    with running_server(topics.job, origins=["https://shop.example"]) as server:
         body = orjson.dumps(CLICK)
         post(server, body, 403, Origin="https://evil.example")
         answer = server.http.post("/v1/events", content=body, headers={"Origin": "https://shop.example"})
@@ -145,7 +145,7 @@ def test_page_of_another_site_may_send_only_if_it_is_allowed(topics: Topics) -> 
 
 
 def test_rate_of_a_client_is_limited(topics: Topics) -> None:
-    with served(topics.job, rate=0.001) as server:
+    with running_server(topics.job, rate=0.001) as server:
         assert server.http.get("/v1/users/u1/list").status_code == 200
         refused = server.http.get("/v1/users/u1/list")
         assert refused.status_code == 429
@@ -154,7 +154,7 @@ def test_rate_of_a_client_is_limited(topics: Topics) -> None:
 
 def test_served_list_is_an_impression_for_each_item(broker: AnyBroker, topics: Topics) -> None:
     topics.write_list("u1", ["a", "b"], event_time=time.time())
-    with served(topics.job, impressions=True) as server:
+    with running_server(topics.job, impressions=True) as server:
         server.wait_ready()
         shown = server.list_of("u1", n=1)
     (event,) = events_on(broker, topics)

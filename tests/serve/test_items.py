@@ -4,7 +4,7 @@ import pytest
 
 from flows.serve.related import DEPTH, MAX_LINKS, RelatedItems
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
-from tests.support.serving import Topics, served
+from tests.support.serving import Topics, running_server
 
 
 def items_of(related: RelatedItems, item: str, n: int = 10) -> list[str]:
@@ -61,7 +61,7 @@ def test_repeats_do_not_push_other_items_out() -> None:
 @pytest.mark.kafka
 def test_related_and_trending_items_are_served(broker: AnyBroker, new_topic: NewTopic) -> None:
     topics = Topics(broker, new_topic)
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         rows = [b'{"kind": "item", "item": "cup", "timestamp": 1, "features": {"title": "A cup", "tags": ["china"]}}']
         for user in range(3):
             for item in ("a/tea", "cup"):

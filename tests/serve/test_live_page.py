@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.browser import Page, browse, find_browser
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
-from tests.support.serving import Served, Topics, bearer, served, tokens_file
+from tests.support.serving import RunningServer, Topics, bearer, running_server, tokens_file
 
 pytestmark = [pytest.mark.kafka, pytest.mark.browser]
 
@@ -51,7 +51,7 @@ def see(page: Page, script: str) -> Any:
     return found[-1]
 
 
-def send(server: Served, *events: dict[str, Any]) -> None:
+def send(server: RunningServer, *events: dict[str, Any]) -> None:
     answer = server.http.post("/v1/events", content=b"\n".join(map(orjson.dumps, events)))
     assert answer.status_code == 200, answer.text
 
@@ -61,9 +61,9 @@ def click(user: str, item: str, **more: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def busy(topics: Topics, **settings: Any) -> Iterator[Served]:
+def busy(topics: Topics, **settings: Any) -> Iterator[RunningServer]:
     """A server whose topics hold events, titles, lists and rejects, and scripts in every field of them."""
-    with served(topics.job, **settings) as server:
+    with running_server(topics.job, **settings) as server:
         server.wait_ready()
         until(lambda: server.service.live.events.caught_up)
         send(server, {"kind": "item", "item": "i1", "timestamp": 1, "features": {"title": HOSTILE, "tags": [HOSTILE]}})
@@ -126,7 +126,7 @@ def test_page_is_used_by_keyboard(topics: Topics, page: Page) -> None:
 
 
 def test_page_asks_for_a_token_where_one_is_needed(topics: Topics, page: Page, tmp_path: Path) -> None:
-    with served(topics.job, tokens=tokens_file(tmp_path)) as server:
+    with running_server(topics.job, tokens=tokens_file(tmp_path)) as server:
         look(page, f"{server.url}/")
         see(page, "document.getElementById('ask')?.hidden === false")
         assert server.http.get("/v1/users/u1").status_code == 401
@@ -137,7 +137,7 @@ def test_page_asks_for_a_token_where_one_is_needed(topics: Topics, page: Page, t
 
 
 def test_policy_names_what_may_run(topics: Topics) -> None:
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         for path in ("/", "/docs"):
             policy = server.http.get(path).headers["content-security-policy"]
             assert "default-src 'none'" in policy
@@ -145,7 +145,7 @@ def test_policy_names_what_may_run(topics: Topics) -> None:
 
 
 def test_api_page_needs_nothing_from_outside(topics: Topics, page: Page) -> None:
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         look(page, f"{server.url}/docs", 390)
         see(page, "document.querySelectorAll('section').length > 10")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -170,7 +170,7 @@ def test_list_is_filtered_by_tag(topics: Topics) -> None:
 
 
 def test_hits_of_the_list_that_was_held_are_counted(topics: Topics) -> None:
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         until(lambda: server.service.live.events.caught_up)
         topics.write_list("u1", ["a", "b"], source=f"{topics.events}/0/0")

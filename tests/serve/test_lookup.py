@@ -7,7 +7,7 @@ import pytest
 from flows.errors import UsageError
 from flows.serve.settings import load_serve_settings
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
-from tests.support.serving import Topics, served, wait_for_lists
+from tests.support.serving import Topics, running_server, wait_for_lists
 
 pytestmark = pytest.mark.kafka
 
@@ -19,7 +19,7 @@ def topics(broker: AnyBroker, new_topic: NewTopic) -> Topics:
 
 def test_list_on_the_topic_is_the_answer(topics: Topics) -> None:
     topics.write_list("u1", ["a", "b", "c"])
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         found = server.list_of("u1")
         assert found == {
@@ -37,7 +37,7 @@ def test_list_on_the_topic_is_the_answer(topics: Topics) -> None:
 
 
 def test_newer_list_replaces_the_older_and_a_tombstone_removes_it(topics: Topics) -> None:
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         topics.write_list("u1", ["a"])
         until(lambda: server.items_of("u1") == ["a"])
         topics.write_list("u1", ["b"])
@@ -48,7 +48,7 @@ def test_newer_list_replaces_the_older_and_a_tombstone_removes_it(topics: Topics
 
 def test_user_without_a_list_gets_the_fallback_list(topics: Topics) -> None:
     topics.write_list("", ["x", "y"])
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         found = server.list_of("nobody")
         assert (found["kind"], [each["item"] for each in found["items"]]) == ("fallback", ["x", "y"])
@@ -59,7 +59,7 @@ def test_old_list_is_merged_and_then_replaced_by_the_fallback_list(topics: Topic
     topics.write_list("older", ["a", "b"], event_time=10.0)
     topics.write_list("new", ["a", "b"], event_time=390.0)
     topics.write_list("", ["x", "a"], event_time=400.0, stale_after=350.0, merge_after=200.0)
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         assert [server.list_of(user)["kind"] for user in ("new", "old", "older")] == ["own", "merged", "fallback"]
         assert server.items_of("old") == ["a", "x"]
@@ -70,7 +70,7 @@ def test_ids_with_slashes_quotes_and_any_script_are_found(topics: Topics) -> Non
     ids = ["a/b", "a/list", 'q"uote', "it's", "пример", "a%2Fb", "<script>alert(1)</script>", "../../etc", "a b?c#d"]
     for each in ids:
         topics.write_list(each, [f"of {each}"])
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         from urllib.parse import quote
 
@@ -84,11 +84,11 @@ def test_restart_reads_only_what_is_new(topics: Topics, tmp_path: Path) -> None:
     store = str(tmp_path / "lists.sqlite")
     for number in range(100):
         topics.write_list(f"u{number}", ["a"])
-    with served(topics.job, store=store) as server:
+    with running_server(topics.job, store=store) as server:
         server.wait_ready()
         assert server.service.reader.follower.read == 100
     topics.write_list("u1", ["b"])
-    with served(topics.job, store=store) as server:
+    with running_server(topics.job, store=store) as server:
         server.wait_ready()
         assert server.items_of("u99") == ["a"]
         assert server.items_of("u1") == ["b"]
@@ -99,7 +99,7 @@ def test_damaged_file_is_made_anew_from_the_topic(topics: Topics, tmp_path: Path
     store = tmp_path / "lists.sqlite"
     topics.write_list("u1", ["a"])
     store.write_bytes(b"this is no database" * 1_000)
-    with served(topics.job, store=str(store)) as server:
+    with running_server(topics.job, store=str(store)) as server:
         server.wait_ready()
         assert server.items_of("u1") == ["a"]
 
@@ -109,11 +109,11 @@ def test_file_of_another_topic_is_not_believed(
 ) -> None:
     store = str(tmp_path / "lists.sqlite")
     topics.write_list("u1", ["a"])
-    with served(topics.job, store=store) as server:
+    with running_server(topics.job, store=store) as server:
         server.wait_ready()
     other = Topics(broker, new_topic)
     other.write_list("u2", ["b"])
-    with served(other.job, store=store) as server:
+    with running_server(other.job, store=store) as server:
         server.wait_ready()
         assert server.items_of("u2") == ["b"]
         assert server.list_of("u1")["kind"] == "none"
@@ -123,7 +123,7 @@ def test_message_that_is_no_list_is_counted_and_passed_over(topics: Topics) -> N
     topics.write(topics.lists, "u1", b"\xff\xfe")
     topics.write(topics.lists, "u1", b'{"user": "u1"}')
     topics.write_list("u2", ["a"])
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         wait_for_lists(server, 1)
         assert server.items_of("u2") == ["a"]
@@ -135,7 +135,7 @@ def test_message_that_is_no_list_is_counted_and_passed_over(topics: Topics) -> N
     [("n=x", "n"), ("n=-1", "n"), ("n=5000", "n"), ("what=1", "no such parameter"), ("fresh=perhaps", "fresh")],
 )
 def test_wrong_parameter_is_refused_by_name(topics: Topics, query: str, said: str) -> None:
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         answer = server.http.get(f"/v1/users/u1/list?{query}")
         assert answer.status_code == 400
         assert said in answer.json()["error"]
@@ -143,7 +143,7 @@ def test_wrong_parameter_is_refused_by_name(topics: Topics, query: str, said: st
 
 def test_body_excludes_ids_with_commas(topics: Topics) -> None:
     topics.write_list("u1", ["a,b", "c"])
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         server.wait_ready()
         answer = server.http.post("/v1/users/u1/list", json={"exclude": ["a,b"]})
         assert [each["item"] for each in answer.json()["items"]] == ["c"]
@@ -152,7 +152,7 @@ def test_body_excludes_ids_with_commas(topics: Topics) -> None:
 
 @pytest.mark.parametrize("user", ["%ff", "%00", "a" * 1_025])
 def test_id_that_can_be_no_id_is_refused(topics: Topics, user: str) -> None:
-    with served(topics.job) as server:
+    with running_server(topics.job) as server:
         answer = server.http.get(f"/v1/users/{user}/list")
         assert answer.status_code == 400
         assert "expected an id" in answer.json()["error"]
@@ -161,11 +161,11 @@ def test_id_that_can_be_no_id_is_refused(topics: Topics, user: str) -> None:
 def test_server_that_only_syncs_keeps_the_store_and_answers_nothing_else(topics: Topics, tmp_path: Path) -> None:
     topics.write_list("u1", ["a"])
     store = str(tmp_path / "lists.sqlite")
-    with served(topics.job, store=store, sync_only=True) as server:
+    with running_server(topics.job, store=store, sync_only=True) as server:
         server.wait_ready()
         assert server.http.get("/v1/users/u1/list").status_code == 404
         assert server.http.get("/metrics").status_code == 200
-    with served(topics.job, store=store) as server:
+    with running_server(topics.job, store=store) as server:
         assert server.items_of("u1") == ["a"]
 
 

@@ -4,13 +4,13 @@ import pytest
 from openapi_spec_validator import validate
 
 from tests.support.kafka_fixtures import AnyBroker, NewTopic
-from tests.support.serving import Topics, served
+from tests.support.serving import Topics, running_server
 
 pytestmark = pytest.mark.kafka
 
 
 def test_document_is_valid_and_names_every_route(broker: AnyBroker, new_topic: NewTopic) -> None:
-    with served(Topics(broker, new_topic).job) as server:
+    with running_server(Topics(broker, new_topic).job) as server:
         document = server.http.get("/openapi.json").json()
         validate(document)
         for path, operations in document["paths"].items():
@@ -26,7 +26,7 @@ def test_document_is_valid_and_names_every_route(broker: AnyBroker, new_topic: N
 def test_answers_hide_what_went_wrong_inside(
     broker: AnyBroker, new_topic: NewTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with served(Topics(broker, new_topic).job) as server:
+    with running_server(Topics(broker, new_topic).job) as server:
         monkeypatch.setattr(server.service.lookup, "find", None)
         answer = server.http.get("/v1/users/u1/list")
         assert answer.status_code == 500

@@ -9,7 +9,7 @@ import redis
 
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
 from tests.support.redis_server import RedisServer
-from tests.support.serving import Topics, served
+from tests.support.serving import Topics, running_server
 
 pytestmark = pytest.mark.kafka
 
@@ -35,7 +35,7 @@ def test_site_reads_lists_by_the_documented_keys(topics: Topics, server: RedisSe
     topics.write_list("", ["x"])
     topics.write_list("gone", ["a"])
     topics.write(topics.lists, "gone", None)
-    with served(topics.job, store=server.url) as serving:
+    with running_server(topics.job, store=server.url) as serving:
         serving.wait_ready()
         assert serving.items_of("u1") == ["a", "b"]
         assert serving.list_of("nobody")["kind"] == "fallback"
@@ -51,10 +51,10 @@ def test_site_reads_lists_by_the_documented_keys(topics: Topics, server: RedisSe
 def test_second_server_reads_only_what_is_new(topics: Topics, server: RedisServer) -> None:
     for number in range(20):
         topics.write_list(f"u{number}", ["a"])
-    with served(topics.job, store=server.url) as serving:
+    with running_server(topics.job, store=server.url) as serving:
         serving.wait_ready()
     topics.write_list("u1", ["b"])
-    with served(topics.job, store=server.url) as serving:
+    with running_server(topics.job, store=server.url) as serving:
         serving.wait_ready()
         assert serving.service.reader.follower.read == 1
         assert (serving.items_of("u1"), serving.items_of("u2")) == (["b"], ["a"])
@@ -62,7 +62,7 @@ def test_second_server_reads_only_what_is_new(topics: Topics, server: RedisServe
 
 def test_redis_that_is_away_is_said_and_catches_up_when_it_is_back(topics: Topics, server: RedisServer) -> None:
     topics.write_list("u1", ["a"])
-    with served(topics.job, store=server.url) as serving:
+    with running_server(topics.job, store=server.url) as serving:
         serving.wait_ready()
         server.stop()
         answer = serving.http.get("/v1/users/u1/list")
@@ -79,7 +79,7 @@ def test_other_keys_of_the_database_stay(topics: Topics, server: RedisServer) ->
     client = redis.Redis.from_url(server.url)
     client.set("freshrank:other:user:u1", "theirs")
     topics.write_list("u1", ["a"])
-    with served(topics.job, store=server.url) as serving:
+    with running_server(topics.job, store=server.url) as serving:
         serving.wait_ready()
     assert client.get("freshrank:other:user:u1") == b"theirs"
     client.close()

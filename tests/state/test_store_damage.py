@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from flows.state.record_file import FORMAT, MAGIC, START, StoreError, WriteError, append, read_records
-from flows.state.stateful import Record
+from flows.state.stateful import Snapshot
 from flows.state.store import SPAN, Store
 from tests.support.stored_numbers import Numbers, opened
 
@@ -163,11 +163,11 @@ class Trap:
 class Pickled(Numbers):
     """Keeps what the models do that are not ours: a pickle."""
 
-    def dump_changes(self) -> Record:
+    def dump_changes(self) -> Snapshot:
         return {"pickle": np.frombuffer(pickle.dumps([Trap()]), np.uint8)}
 
-    def load(self, record: Record) -> None:
-        pickle.loads(record["pickle"].tobytes())
+    def load(self, snapshot: Snapshot) -> None:
+        pickle.loads(snapshot["pickle"].tobytes())
 
 
 def test_nothing_is_unpickled_before_its_checksum_is_right(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
 
 from flows.engine import run_flow
-from flows.kafka.errors import Config, ask
+from flows.kafka.errors import Config, retry
 from flows.kafka.sink import KafkaSink
 from flows.kafka.source import KafkaSource
 from flows.messages import Outgoing, Raw
@@ -129,7 +129,7 @@ def committed(bootstrap: str, topic: str, parts: int = 1, group: str = "freshran
     """The group's offsets, a negative number where there is none."""
     consumer = Consumer(dict(config(bootstrap, group_id=group)))
     every = [TopicPartition(topic, part) for part in range(parts)]
-    offsets = ask(config(bootstrap), "asking", lambda: consumer.committed(every, timeout=10))
+    offsets = retry(config(bootstrap), "asking", lambda: consumer.committed(every, timeout=10))
     consumer.close()
     return [each.offset for each in offsets]
 

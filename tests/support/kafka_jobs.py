@@ -12,7 +12,7 @@ import pytest
 from bytewax.recovery import init_db_dir
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from flows.kafka.errors import ask
+from flows.kafka.errors import retry
 from flows.replay import replay
 from flows.settings import Settings
 from tests.support.gate import start_gated
@@ -107,7 +107,7 @@ class Job:
         end = 0
         if self.lists in topics and topics[self.lists].partitions:
             where = TopicPartition(self.lists, 0)  # made a moment ago, it may have no leader yet
-            end = ask({}, "asking", lambda: consumer.get_watermark_offsets(where, timeout=10))[1]
+            end = retry({}, "asking", lambda: consumer.get_watermark_offsets(where, timeout=10))[1]
         consumer.close()
         return end
 

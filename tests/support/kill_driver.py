@@ -27,7 +27,7 @@ from flows.kafka.sink import _Part
 from flows.kafka.source import _Partition
 from flows.replay import replay
 from flows.settings import Settings
-from flows.state.stateful import _KeptLogic
+from flows.state.stateful import _StatefulLogic
 from flows.state.store import Store
 from flows.steps.learn import Learner
 from recmodels.fused.warm_up import warm_up
@@ -125,13 +125,13 @@ def run(request: dict[str, Any]) -> None:
         1 << 19,
     )  # so that a short log sees many segments
     states: dict[str, Any] = {}
-    start = _KeptLogic.__init__
+    start = _StatefulLogic.__init__
 
     def noted(logic: Any, kept: Any, *rest: Any) -> None:
         start(logic, kept, *rest)
         states[type(kept).__name__] = kept
 
-    _KeptLogic.__init__ = noted  # type: ignore[method-assign]
+    _StatefulLogic.__init__ = noted  # type: ignore[method-assign]
     if request["kill"]:
         arm(*request["kill"])
     directory = Path(request["directory"])

@@ -28,5 +28,5 @@ def events(log: Log) -> list[Event | Rejected]:
     return [log.decoder(raw, 0.0) for raw in records(log)]
 
 
-def told(log: Log) -> list[tuple[str, str]]:
+def topics_and_users(log: Log) -> list[tuple[str, str]]:
     return [(event.source, event.user if isinstance(event, Interaction) else "") for event in events(log)]

@@ -22,7 +22,7 @@ from flows.settings import Settings
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
 
 
-class Served:
+class RunningServer:
     """A server that runs.
 
     Attributes:
@@ -50,7 +50,7 @@ class Served:
 
 
 @contextmanager
-def served(job: Settings, **settings: Any) -> Iterator[Served]:
+def running_server(job: Settings, **settings: Any) -> Iterator[RunningServer]:
     """Start a server on a free port, and end it as a signal would."""
     own = load_serve_settings({}, **{"port": 0, "store": "memory", "job_metrics": "", **settings})
     listener = listen(own)
@@ -64,7 +64,7 @@ def served(job: Settings, **settings: Any) -> Iterator[Served]:
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as http:
-            yield Served(url, http, application.service, server)
+            yield RunningServer(url, http, application.service, server)
     finally:
         server.should_exit = True
         thread.join(30)
@@ -101,7 +101,7 @@ class Topics:
         self.write(self.lists, user, orjson.dumps(value | more), {"request": request} if request else None)
 
 
-def wait_for_lists(server: Served, count: int) -> None:
+def wait_for_lists(server: RunningServer, count: int) -> None:
     """Wait until a server has read a number of lists."""
     until(lambda: server.service.reader.changed >= count)
     time.sleep(0)  # let the event loop's thread have its turn

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from flows.state.stateful import Record, StatefulStep
+from flows.state.stateful import Snapshot, StatefulStep
 from flows.state.store import Store
 from recmodels.storage.tables import Table, dump_changes, dump_part
 
@@ -28,18 +28,18 @@ class Numbers(StatefulStep[int, int]):
             self.table.dirty[row] = 1
         return batch
 
-    def dump(self) -> Record:
+    def dump(self) -> Snapshot:
         return {"values": self.values.copy()}
 
-    def dump_changes(self) -> Record:
+    def dump_changes(self) -> Snapshot:
         return dump_changes([self.table])
 
-    def dump_part(self, place: int, size: int) -> tuple[Record, int]:
+    def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
         self.parts.append(size)
         return dump_part([self.table], place, size)
 
-    def load(self, record: Record) -> None:
-        self.table.load_rows(record)
+    def load(self, snapshot: Snapshot) -> None:
+        self.table.load_rows(snapshot)
 
 
 def opened(directory: Path, pointer: Any = None, rows: int = 1_000) -> tuple[Store, Numbers]:

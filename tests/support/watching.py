@@ -16,7 +16,7 @@ from flows.engine import run_flow
 from flows.formats.json_events import JsonDecoder
 from flows.messages import Raw
 from flows.monitoring.counters import Counters
-from flows.monitoring.http_server import served
+from flows.monitoring.http_server import serve_http
 from flows.monitoring.metrics import MetricSources, registry_of
 from flows.monitoring.watched_source import WatchedSource
 from flows.pipeline import Connections, build_flow
@@ -63,9 +63,9 @@ class Watching:
     letters: list[Any]
 
     @contextmanager
-    def served(self, stalled_seconds: float = 300.0) -> Iterator[str]:
+    def serve(self, stalled_seconds: float = 300.0) -> Iterator[str]:
         registry = registry_of(self.gathered)
-        with served("127.0.0.1", free_port(), registry, self.watched, stalled_seconds) as url:
+        with serve_http("127.0.0.1", free_port(), registry, self.watched, stalled_seconds) as url:
             assert url is not None
             yield url
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from flows.evaluation.calibration import Reliability
-from flows.evaluation.kept_measures import KeptMeasures
 from flows.evaluation.scorer import PrequentialScorer
+from flows.evaluation.stateful_metrics import StatefulMetrics
 from flows.messages import Decided, Forget, Interaction, Ranked
 from flows.monitoring.counters import Counters
 from flows.replay import ReplayResult, replay
@@ -70,8 +70,8 @@ def decided(number: int) -> Decided:
     return Decided(Ranked(event, number % 4 - 1, items, scores), number % 6 != 2)
 
 
-def kept() -> KeptMeasures:
-    return KeptMeasures(PrequentialScorer(k=2, reliability=Reliability()), Counters())
+def kept() -> StatefulMetrics:
+    return StatefulMetrics(PrequentialScorer(k=2, reliability=Reliability()), Counters())
 
 
 def test_every_sum_is_kept_wherever_it_stops(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_every_sum_is_kept_wherever_it_stops(tmp_path: Path) -> None:
     assert told_by(state) == told_by(whole)
 
 
-def told_by(state: KeptMeasures) -> dict[str, Any]:
+def told_by(state: StatefulMetrics) -> dict[str, Any]:
     scores = state.scores
     assert scores.reliability is not None
     return {

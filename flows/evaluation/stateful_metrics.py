@@ -15,7 +15,7 @@ from typing_extensions import override
 from flows.evaluation.scorer import PrequentialScorer
 from flows.messages import Decided
 from flows.monitoring.counters import Counters
-from flows.state.stateful import Record, StatefulStep, StoreFor, keep
+from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 
 ROWS: Final = "rows of outcomes"
 """Names the array that says from which row on the columns of a record stand, and how many there are."""
@@ -25,7 +25,7 @@ NOT_KEPT: Final = ("received", "held")
 """Counts of the process, not of the log."""
 
 
-class KeptMeasures(StatefulStep[Decided, Decided]):
+class StatefulMetrics(StatefulStep[Decided, Decided]):
     """A scorer and counters whose numbers outlive the process.
 
     Each record holds the new rows of the outcomes, and of users and items what has changed.
@@ -81,24 +81,24 @@ class KeptMeasures(StatefulStep[Decided, Decided]):
             "seconds": seconds,
             "cpu_seconds": cpu_seconds,
         }
-        record = {name: np.array(column[self._saved :]) for name, column in columns.items()}
-        record[ROWS] = np.array([self._saved, len(self.scores.outcomes)])
-        record[REST] = np.frombuffer(msgspec.json.encode(rest), np.uint8)
+        snapshot = {name: np.array(column[self._saved :]) for name, column in columns.items()}
+        snapshot[ROWS] = np.array([self._saved, len(self.scores.outcomes)])
+        snapshot[REST] = np.frombuffer(msgspec.json.encode(rest), np.uint8)
         self._saved = len(self.scores.outcomes)
         self._users, self._items = set(), set()
-        return record
+        return snapshot
 
     @override
-    def load(self, record: Record) -> None:
-        start, end = record[ROWS].tolist()
+    def load(self, snapshot: Snapshot) -> None:
+        start, end = snapshot[ROWS].tolist()
         for name, column in vars(self.scores.outcomes).items():
-            if len(record[name]):
+            if len(snapshot[name]):
                 if len(column) < start:
                     raise ValueError(f"expected {start:,} rows of {name}; found {len(column):,}")
                 del column[start:]
-                column.frombytes(np.ascontiguousarray(record[name]).tobytes())
+                column.frombytes(np.ascontiguousarray(snapshot[name]).tobytes())
         self._saved = end
-        rest = msgspec.json.decode(record[REST].tobytes())
+        rest = msgspec.json.decode(snapshot[REST].tobytes())
         self.scores.take_over(rest["scores"])
         _take_over(self.counters, rest["counters"])
         self.seconds, self.cpu_seconds = rest["seconds"], rest["cpu_seconds"]
@@ -106,9 +106,9 @@ class KeptMeasures(StatefulStep[Decided, Decided]):
 
 
 @operator
-def measure(step_id: str, up: KeyedStream[Decided], measures: KeptMeasures, store: StoreFor) -> None:
+def measure(step_id: str, up: KeyedStream[Decided], measures: StatefulMetrics, store: StoreFor) -> None:
     """Score every list, and keep what was measured whenever the engine takes a snapshot."""
-    keep("measures", up, lambda: measures, store)
+    stateful("measures", up, lambda: measures, store)
 
 
 def _numbers_of(counters: Counters) -> dict[str, Any]:

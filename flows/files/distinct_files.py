@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.files.sinks import OutputFileError
 
 
-def expect_apart(
+def expect_distinct_files(
     reads: Iterable[tuple[str, str | Path | None]], writes: Iterable[tuple[str, str | Path | None]]
 ) -> None:
     """Check files by what they are, not by their names: through links, and however a path is written.
@@ -19,7 +19,7 @@ def expect_apart(
     Raises:
         OutputFileError: A file is read and written, or written twice.
 
-    >>> expect_apart([("the log", "a.csv")], [("--out", "b.jsonl"), ("--rejects", "./b.jsonl")])
+    >>> expect_distinct_files([("the log", "a.csv")], [("--out", "b.jsonl"), ("--rejects", "./b.jsonl")])
     Traceback (most recent call last):
     flows.files.sinks.OutputFileError: --rejects ./b.jsonl: expected a file of its own; --out writes the same file.
     Name another.
