@@ -17,7 +17,7 @@ from recmodels.kernels.compile import entry
 from recmodels.kernels.event_loop import MIN_CANDIDATES
 from recmodels.kernels.layout import Int32
 from recmodels.kernels.members import covisitation, factorization, history, popularity
-from recmodels.kernels.members.factorization import Factorization
+from recmodels.kernels.members.factorization import FactorizationState
 from recmodels.kernels.shared import EVENTS, ITEM_ROWS, Event
 from recmodels.kernels.state_pointer import opened
 
@@ -103,11 +103,11 @@ def check_lists(model: Blend, user_rows: Int32, item_rows: Int32) -> float:
 
 @entry
 def run_stages(address: int, user_rows: Int32, item_rows: Int32, places: Int32, upto: int) -> None:
-    """Run the first `upto` stages for each user, as `event_loop.step` does."""
+    """Run the first `upto` stages for each user, as `event_loop.process_batch` does."""
     state = opened(address)
     shared, own = state.shared, state.factorization
     candidates = shared.candidates
-    still = Factorization(
+    still = FactorizationState(
         own.items, own.users, own.user_vector, own.gradient, 0.0, own.decay, own.regularization, own.column
     )
     for e in range(user_rows.shape[0]):

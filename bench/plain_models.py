@@ -21,7 +21,7 @@ class MostCommon(Recommender):
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Count the item."""
-        self.remember(user, item)
+        self.register(user, item)
         self.catalogue[item] = (self.catalogue[item] or 0.0) + y
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:

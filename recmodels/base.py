@@ -88,7 +88,7 @@ class Recommender(Ranker):
     ...     clock = 0
     ...
     ...     def learn_one(self, user, item, y=1.0, x=None):
-    ...         if self.remember(user, item, y):
+    ...         if self.register(user, item, y):
     ...             self.clock += 1
     ...             self.catalogue[item] = self.clock
     ...
@@ -177,7 +177,7 @@ class Recommender(Ranker):
         return []
 
     @property
-    def counting(self) -> "Recommender":
+    def unwrapped(self) -> "Recommender":
         """The model that keeps users and items: this model, or the one that it wraps."""
         return self
 
@@ -240,7 +240,7 @@ class Recommender(Ranker):
         """Say whether a list could have had the item: `Step.is_target`, before the example is learned."""
         return bounded(y) > 0.0 and not (self.repeats == "exclude" and self.has_seen(user, item))
 
-    def remember(self, user: str, item: str, y: float = 1.0) -> bool:
+    def register(self, user: str, item: str, y: float = 1.0) -> bool:
         """Register an interaction: the item exists, and with a reward of 0 or more the user had it. Call it in
         `learn_one`.
 

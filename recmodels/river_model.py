@@ -15,7 +15,7 @@ from recmodels.validation import expect_counts
 
 LARGEST_REWARD = 1.0
 """What is above is learned as this: squared losses of large targets diverge."""
-NOBODY = "\0nobody"
+UNKNOWN_USER = "\0nobody"
 """What no event can name: how a River model sees a user, or a word of the context, that it has not met."""
 
 
@@ -91,7 +91,7 @@ class RiverModel(Recommender):
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Learn an interaction, and some items that were not chosen."""
         is_new = item not in self.catalogue
-        if not self.remember(user, item, y):
+        if not self.register(user, item, y):
             return
         if is_new:
             self._items.append(item)
@@ -103,9 +103,9 @@ class RiverModel(Recommender):
                 self._learn(word, other, 0.0, context)
         # Some estimators add unknown ids while predicting. Add them here, so that reads never write.
         self._met.update(dict.fromkeys((name, _as_word(value)) for name, value in context.items()))
-        unknown = {name: NOBODY if isinstance(value, str) else value for name, value in context.items()}
+        unknown = {name: UNKNOWN_USER if isinstance(value, str) else value for name, value in context.items()}
         self._met.update(dict.fromkeys((name, _as_word(value)) for name, value in unknown.items()))
-        self._predict(NOBODY, item, unknown)
+        self._predict(UNKNOWN_USER, item, unknown)
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
         """Return the score: what a ranker or regressor predicts, a classifier's probability of True; 0 for an item
@@ -114,11 +114,11 @@ class RiverModel(Recommender):
             return 0.0
         context = {}
         for name, value in self._context(x).items():
-            for known in (value, NOBODY):
+            for known in (value, UNKNOWN_USER):
                 if (name, _as_word(known)) in self._met:
                     context[name] = known
                     break
-        score = self._predict(self._words.get(user, NOBODY), item, context)
+        score = self._predict(self._words.get(user, UNKNOWN_USER), item, context)
         return score if isfinite(score) else 0.0
 
     def forget_one(self, user: str) -> None:

@@ -25,7 +25,7 @@ BY_NAME = {
     "deep:sasrec": "recmodels.deep:SASRec",
 }
 """Models that have a name of their own."""
-LONGEST = 2_000
+MAX_SPECIFICATION_LENGTH = 2_000
 """A specification has no more characters than this."""
 GRAMMAR = (
     "expected a name (blend, popularity, covisitation, history, factorization, content, contextual, deep:mlp, "
@@ -98,7 +98,7 @@ def build_model(
     offered = {**(bounds or {}), "seed": seed}
     taken = {name: value for name, value in offered.items() if name in inspect.signature(made).parameters}
     model = _call(specification, made, positional, {"repeats": repeats, **taken, **named})
-    _call(specification, model.counting.allocate, [], {})  # tables too large for the machine show here
+    _call(specification, model.unwrapped.allocate, [], {})  # tables too large for the machine show here
     return model
 
 
@@ -174,8 +174,10 @@ def parse(specification: str) -> tuple[str, list[Any], dict[str, Any]]:
 
 
 def _expect_short(specification: str) -> None:
-    if len(specification) > LONGEST:
-        raise SpecificationError(f"model {specification[:40]!r}…: it has more than {LONGEST:,} characters; {GRAMMAR}.")
+    if len(specification) > MAX_SPECIFICATION_LENGTH:
+        raise SpecificationError(
+            f"model {specification[:40]!r}…: it has more than {MAX_SPECIFICATION_LENGTH:,} characters; {GRAMMAR}."
+        )
 
 
 def _river_class(specification: str, path: str) -> type[base.Estimator]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-MOST: Final = 2**31 - 2
+LARGEST_COUNT: Final = 2**31 - 2
 """Rows are numbered in 32 bits, and the first is reserved."""
 
 
@@ -16,7 +16,7 @@ def expect_choice(name: str, value: object, choices: Collection[str]) -> None:
         raise ValueError(f"expected {name} to be one of {', '.join(map(repr, choices))}; got {value!r}")
 
 
-def expect_counts(least: int = 1, most: int = MOST, **arguments: object) -> None:
+def expect_counts(least: int = 1, most: int = LARGEST_COUNT, **arguments: object) -> None:
     """Raise ValueError unless every argument is a whole number between `least` and `most`.
 
     >>> expect_counts(max_users=0)

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.commands.plain_text import plain
-from flows.inspection.describe import HAD, PARTS
+from flows.inspection.describe import MAX_REASONS, RECENT_ITEMS
 
 
 def print_user(found: Mapping[str, Any], console: Console) -> None:
@@ -18,9 +18,9 @@ def print_user(found: Mapping[str, Any], console: Console) -> None:
     said = f"{found['events']:,} events learned{since}" if found["events"] else "a stranger: nothing is known"
     _say(console, f"user {found['user']}: {said}")
     if found["had"]:
-        _say(console, f"had, the newest first: {_named(found['had'], HAD)}")
+        _say(console, f"had, the newest first: {_named(found['had'], RECENT_ITEMS)}")
     elif found["recent"]:
-        _say(console, f"had lately: {_named(found['recent'], HAD)}")
+        _say(console, f"had lately: {_named(found['recent'], RECENT_ITEMS)}")
     rows = ([_name(item), f"{item['score']:.4f}", _why(item["why"])] for item in found["list"])
     _table(console, f"the list now, by {found['model']}", ("item", "score", "why"), rows)
 
@@ -48,7 +48,7 @@ def _named(items: Sequence[Mapping[str, Any]], most: int) -> str:
 def _why(parts: Mapping[str, float]) -> str:
     if parts.keys() == {"model"}:  # one that does not say more
         return ""
-    largest = sorted(parts.items(), key=lambda part: -part[1])[:PARTS]
+    largest = sorted(parts.items(), key=lambda part: -part[1])[:MAX_REASONS]
     return " · ".join(f"{name} {lift:+.2f}" for name, lift in largest if lift >= 0.005)
 
 

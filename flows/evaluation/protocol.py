@@ -12,7 +12,7 @@ Candidates = Literal["seen", "catalogue"]
 Target = Literal["next", "session"]
 Requests = Literal["none", "visits"]
 
-LONGEST: Final = 1_000
+MAX_LIST_LENGTH: Final = 1_000
 """A list that is asked for is no longer than this."""
 
 
@@ -64,9 +64,9 @@ class Protocol:
     def __post_init__(self) -> None:
         if not 0.0 <= self.warmup < 1.0:
             raise UsageError(f"--warmup: expected a share of the log from 0 to below 1; got {self.warmup}.")
-        if not self.ks or not all(1 <= k <= LONGEST for k in self.ks) or len(set(self.ks)) < len(self.ks):
+        if not self.ks or not all(1 <= k <= MAX_LIST_LENGTH for k in self.ks) or len(set(self.ks)) < len(self.ks):
             raise UsageError(
-                f"--k: expected different lengths of list from 1 to {LONGEST:,}, such as 5,10,20; "
+                f"--k: expected different lengths of list from 1 to {MAX_LIST_LENGTH:,}, such as 5,10,20; "
                 f"got {','.join(map(str, self.ks)) or 'none'}."
             )
         if self.candidates not in ("seen", "catalogue"):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STARTUP: Final = 5
 """Trials that are made whole before any is stopped early."""
-FIRST_STEP: Final = 3
+FIRST_PRUNING_STEP: Final = 3
 """No trial is stopped before this early look: at first a model has learned too little to be judged."""
 
 State: TypeAlias = Literal["finished", "stopped early", "failed"]
@@ -62,7 +62,7 @@ class Study:
                 study_name="freshrank",
                 direction="maximize",
                 load_if_exists=True,
-                pruner=self._optuna.pruners.MedianPruner(STARTUP, FIRST_STEP),
+                pruner=self._optuna.pruners.MedianPruner(STARTUP, FIRST_PRUNING_STEP),
             )
         except OSError as error:
             raise UsageError(

@@ -26,7 +26,7 @@ FORMAT: Final = 1
 """Version of the layout of a file of positions."""
 HEADER_BYTES: Final = 512
 """Room for the header, which is written last. A topic's name has 249 characters at most."""
-BLOCK: Final = 1_000
+RECORDS_PER_BLOCK: Final = 1_000
 """Records that are compressed and written at once."""
 ENDINGS: Final = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 
@@ -53,7 +53,7 @@ def record(topic: str, records: Iterable[Raw], path: Path) -> int:
         positions.write(b" " * HEADER_BYTES)
         compressor, run, count = compressor_for(path), [0, -1, 0], 0
         rest = iter(records)
-        while block := list(islice(rest, BLOCK)):
+        while block := list(islice(rest, RECORDS_PER_BLOCK)):
             count += len(block)
             log.write(compressor.compress(b"".join(map(_line, block))))
             for raw in block:

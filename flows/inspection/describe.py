@@ -7,12 +7,12 @@ from typing import Any, Final
 from flows.errors import UsageError
 from recmodels.base import Recommender
 from recmodels.inspection.trends import Popular, Rising, TrendError, popular, rising
-from recmodels.inspection.user_profile import know
+from recmodels.inspection.user_profile import user_profile
 
-HAD: Final = 10
+RECENT_ITEMS: Final = 10
 """Number of history items that are printed. JSON has all."""
 
-PARTS: Final = 3
+MAX_REASONS: Final = 3
 """Number of reasons that are printed for an item. JSON has all."""
 
 Titles = Mapping[str, str]
@@ -35,7 +35,7 @@ def describe_user(model: Recommender, user: str, n: int, titles: Titles) -> dict
     >>> found["events"], found["last_time"], [item["title"] for item in found["list"]]
     (1, 5.0, ['Tea'])
     """
-    known = know(model, user)
+    known = user_profile(model, user)
     return {
         "user": user,
         "model": model.version,

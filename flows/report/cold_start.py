@@ -11,7 +11,7 @@ from flows.report.theme import Figure, Row, colours, data, keys, legend_of, tip
 
 EDGES: Final = (0, 1, 2, 3, 5, 10, 20, 50, 100, 200)
 """Numbers of earlier events that begin a bin."""
-LEAST: Final = 20
+LEAST_EVENTS: Final = 20
 """Bins of fewer events are left out: they would be all interval."""
 
 
@@ -30,7 +30,7 @@ def cold_items(results: Sequence[Measured]) -> Figure:
 def _curve(results: Sequence[Measured], name: str, title: str, of_whom: str, said: str) -> Figure:
     rows = [row for result in results for row in _bins(result, f"{of_whom}_events")]
     if not rows:
-        return Figure(name, title, f"No bin holds {LEAST} scored events or more, so there is nothing to draw.")
+        return Figure(name, title, f"No bin holds {LEAST_EVENTS} scored events or more, so there is nothing to draw.")
     of = keys([result.name for result in results])
     names = [each for each in names_of(EDGES) if any(row["earlier"] == each for row in rows)]
     base = alt.Chart(data(rows)).encode(
@@ -44,7 +44,7 @@ def _curve(results: Sequence[Measured], name: str, title: str, of_whom: str, sai
     dots = base.mark_point(filled=True, size=70, opacity=1).encode(
         y=y, tooltip=["series:N", tip("earlier:O"), tip("rate:Q", ".2%"), tip("scored:Q", ",")]
     )
-    said = f"{said} Bars are 95 % intervals; bins of fewer than {LEAST} events are left out."
+    said = f"{said} Bars are 95 % intervals; bins of fewer than {LEAST_EVENTS} events are left out."
     return Figure(name, title, said, line + bars + dots, legend_of(of))
 
 
@@ -56,5 +56,5 @@ def _bins(result: Measured, column: str) -> list[Row]:
     return [
         {"series": result.name, "earlier": earlier, "scored": scored, "rate": rate, "low": low, "high": high}
         for earlier, scored, rate, low, high in zip(*columns, strict=True)
-        if scored >= LEAST
+        if scored >= LEAST_EVENTS
     ]

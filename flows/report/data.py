@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from flows.evaluation.model_observer import Look, ModelObserver
 from flows.monitoring.histogram import BUCKETS
 from flows.replay import ReplayResult
-from recmodels.inspection.user_profile import know
+from recmodels.inspection.user_profile import user_profile
 
 __all__ = ["Measured", "measured"]
 
@@ -176,6 +176,6 @@ def _samples(result: ReplayResult, watch: ModelObserver) -> tuple[Sample, ...]:
     samples = []
     for user in list(result.last_lists)[:SAMPLES]:
         why = watch.model.explain(user, result.settings.top)
-        recent = know(watch.model, user).recent[:RECENT]
+        recent = user_profile(watch.model, user).recent[:RECENT]
         samples.append(Sample(user, recent, [Listed(*each) for each in why]))
     return tuple(samples)

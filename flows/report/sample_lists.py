@@ -5,13 +5,13 @@ from typing import NamedTuple
 
 from flows.report.data import Listed, Measured
 
-LENGTH = 10
+SHOWN_ITEMS = 10
 """Number of items of a list that are shown."""
-LEAST = 0.005
+LEAST_REASON = 0.005
 """A reason that counts less is written as nothing, and so is none."""
-MOST = 6
+MAX_LISTS = 6
 """Number of lists that are shown, unless there are more models."""
-PARTS = 3
+MAX_REASONS = 3
 """Number of reasons of an item."""
 
 
@@ -38,12 +38,12 @@ def lists(results: Sequence[Measured], titles: Mapping[str, str]) -> list[Shown]
             result.name,
             sample.user,
             [titles.get(item, item) for item in sample.recent],
-            [Line(titles.get(listed.item, listed.item), why(listed)) for listed in sample.items[:LENGTH]],
+            [Line(titles.get(listed.item, listed.item), why(listed)) for listed in sample.items[:SHOWN_ITEMS]],
         )
         for result in results
         for sample in result.samples
     ]
-    users = list(dict.fromkeys(each.user for each in shown))[: max(1, MOST // len(results))]
+    users = list(dict.fromkeys(each.user for each in shown))[: max(1, MAX_LISTS // len(results))]
     return sorted((each for each in shown if each.user in users), key=lambda each: users.index(each.user))
 
 
@@ -55,5 +55,5 @@ def why(listed: Listed) -> list[str]:
     """
     if listed.parts.keys() == {"model"}:  # one that does not say more
         return []
-    parts = sorted(listed.parts.items(), key=lambda part: -part[1])[:PARTS]
-    return [f"{name} {lift:+.2f}" for name, lift in parts if lift >= LEAST]
+    parts = sorted(listed.parts.items(), key=lambda part: -part[1])[:MAX_REASONS]
+    return [f"{name} {lift:+.2f}" for name, lift in parts if lift >= LEAST_REASON]

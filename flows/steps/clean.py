@@ -110,7 +110,7 @@ class Cleaner(StatefulStep[Event, Event]):
         return event
 
     def _at_believed_time(self, request: Request) -> Request:
-        time = self.time.believed(request.timestamp)
+        time = self.time.trusted(request.timestamp)
         return request if time == request.timestamp else msgspec.structs.replace(request, timestamp=time)
 
     def _remember(self, known_as: int, user: int) -> None:

@@ -20,7 +20,7 @@ ALLOWED: Final = (
     "Allowed are comparisons (== != < <= > >= in), and, or, not, numbers, 'text', [lists] of these, and the names "
     f"{', '.join(NAMES)}"
 )
-LONGEST: Final = 1_000
+MAX_EXPRESSION_LENGTH: Final = 1_000
 """Characters."""
 
 Condition: TypeAlias = Callable[[Interaction], bool]
@@ -59,8 +59,10 @@ def parse_condition(text: str) -> Condition:
     Traceback (most recent call last):
     flows.steps.conditions.ExpressionError: column 10 of 'value >= low': there is no name 'low'. Allowed are
     comparisons ..."""
-    if len(text) > LONGEST:
-        raise ExpressionError(f"expected a condition of at most {LONGEST:,} characters; got {len(text):,}.")
+    if len(text) > MAX_EXPRESSION_LENGTH:
+        raise ExpressionError(
+            f"expected a condition of at most {MAX_EXPRESSION_LENGTH:,} characters; got {len(text):,}."
+        )
     line = " ".join(text.split("\n")).strip()
     try:
         with warnings.catch_warnings():

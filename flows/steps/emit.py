@@ -21,7 +21,7 @@ from recmodels.storage.tables import Table, dump_changes, dump_part
 
 MOST_WITHDRAWN: Final = 32
 """Most stale lists that are withdrawn after one event."""
-GIVEN_UP: Final = 64
+EVICTION_DIVISOR: Final = 64
 """When all users' rows are taken, one in so many is given up at a time."""
 
 Policy: TypeAlias = Literal["every", "changed"]
@@ -184,7 +184,7 @@ class Emitter(StatefulStep[Ranked, Decided]):
     def _new_row(self, user: str) -> int:
         if self._users.is_full:
             turns = self._last.arrays["turn"][RESERVED : self._last.used]
-            count = max(1, len(turns) // GIVEN_UP)
+            count = max(1, len(turns) // EVICTION_DIVISOR)
             oldest = np.argpartition(turns, count - 1)[:count] + RESERVED
             self._forget(sorted(oldest.tolist()))
         row = self._users.add(user)

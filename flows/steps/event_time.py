@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from flows.steps.hashing import digest
 
-JUMP: Final = 7 * 86_400.0
+MAX_JUMP_SECONDS: Final = 7 * 86_400.0
 """Seconds: further ahead of all others no event is believed by itself."""
-AGREEING: Final = 10
+MIN_AGREEING_EVENTS: Final = 10
 """So many events in a row that are far ahead are believed even if they are all of one user."""
 
 
@@ -19,8 +19,8 @@ class EventTime:
     """The newest time that is believed. It never moves backwards, and no single clock moves it far: only the very
     first one is believed by itself, until another user's event says that it was wrong.
 
-    An event more than `JUMP` ahead is believed when the next event, of another user, says about the same: then the
-    log had a gap. Else the sender's clock is wrong, and the event is placed at the newest time that is believed.
+    An event more than `MAX_JUMP_SECONDS` ahead is trusted when the next event, of another user, has about that time: then
+    the log had a gap. Else the sender's clock is wrong, and the event gets the newest trusted time.
 
     >>> clock = EventTime()
     >>> [clock.place(time, user) for time, user in [(10.0, "ann"), (12.0, "bob"), (11.0, "ann"), (4e9, "eve")]]
@@ -45,33 +45,33 @@ class EventTime:
         if self.newest == -math.inf:
             self.newest, self._first_user = time, digest(user)
             return time
-        if time - self.newest <= JUMP:
+        if time - self.newest <= MAX_JUMP_SECONDS:
             if self._first_user and self._first_user != digest(user):
                 self._first_user = 0
-                if self.newest - time > JUMP:
+                if self.newest - time > MAX_JUMP_SECONDS:
                     self.newest = time
             self._in_a_row = 0
             self.newest = max(self.newest, time)
             return time
         sender = digest(user)
-        agrees = self._in_a_row > 0 and abs(time - self._ahead) <= JUMP
+        agrees = self._in_a_row > 0 and abs(time - self._ahead) <= MAX_JUMP_SECONDS
         self._in_a_row = self._in_a_row + 1 if agrees else 1
-        if agrees and (sender != self._ahead_user or self._in_a_row >= AGREEING):
+        if agrees and (sender != self._ahead_user or self._in_a_row >= MIN_AGREEING_EVENTS):
             self.newest, self._in_a_row, self._first_user = max(time, self._ahead), 0, 0
             return time
         self._ahead, self._ahead_user = time, sender
         return self.newest
 
-    def believed(self, time: float) -> float:
+    def trusted(self, time: float) -> float:
         """Return the time as of which a request is answered: its own, or the newest if that lies too far ahead.
 
         A request moves no clock: a user who only looks proves nothing about the time.
 
         >>> clock = EventTime()
-        >>> clock.place(10.0, "ann"), clock.believed(60.0), clock.believed(4e9), clock.newest
+        >>> clock.place(10.0, "ann"), clock.trusted(60.0), clock.trusted(4e9), clock.newest
         (10.0, 60.0, 10.0, 10.0)
         """
-        return self.newest if time - JUMP > self.newest > -math.inf else time
+        return self.newest if time - MAX_JUMP_SECONDS > self.newest > -math.inf else time
 
     def forget(self, user: str) -> None:
         """Keep nothing of a user."""

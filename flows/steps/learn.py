@@ -17,7 +17,7 @@ from flows.monitoring.counters import Counters
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from recmodels.base import Context, Example, Recommender, Step
 
-PARTS: Final = 3
+MAX_REASONS: Final = 3
 """So many reasons are given for an item."""
 
 DIGITS: Final = 6
@@ -148,7 +148,7 @@ class Learner(StatefulStep[Prepared, Ranked]):
     def _reasons(self, user: str, items: Sequence[str], x: Context | None = None) -> list[dict[str, float]]:
         """Return for each item of a user's list what speaks for it most."""
         said = {why.item: why.parts for why in self.model.explain(user, len(items), x)}
-        return [{name: round(part, 4) for name, part in islice(said.get(i, {}).items(), PARTS)} for i in items]
+        return [{name: round(part, 4) for name, part in islice(said.get(i, {}).items(), MAX_REASONS)} for i in items]
 
     def _answer(self, request: Request) -> Ranked:
         """Make the list that a user needs now. An unknown user gets the model's list for a new user."""

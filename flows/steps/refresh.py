@@ -27,17 +27,17 @@ from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
 
-ROUND: Final = 8
+EVENTS_PER_ROUND: Final = 8
 """Requests come after every so many interactions: the events between are learned in one call of the model."""
-MOST: Final = 32
+MAX_REFRESHES_PER_ROUND: Final = 32
 """Most requests of one round: what bounds the time that an event may have to wait for lists of others."""
-LOOKS: Final = 8 * MOST
+MAX_LOOKS_PER_ROUND: Final = 8 * MAX_REFRESHES_PER_ROUND
 """So many entries of the queue are looked at in one round; most say that the user has been back meanwhile."""
-FALLBACK_ROUND: Final = 5 * ROUND
+EVENTS_PER_FALLBACK: Final = 5 * EVENTS_PER_ROUND
 """Interactions from one fallback list to the next. So it adds at most 0.025 messages an event."""
-LONGER: Final = 4.0
+IDLE_TIME_FACTOR: Final = 4.0
 """A user must be away so many times longer for the next refresh."""
-GIVEN_UP: Final = 64
+EVICTION_DIVISOR: Final = 64
 """When all users' rows are taken, one in so many is given up at a time: those who have been away longest."""
 
 
@@ -106,7 +106,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
             event = prepared.event
             if isinstance(event, Interaction):
                 self._note(event)
-                if self._events % ROUND == 0:
+                if self._events % EVENTS_PER_ROUND == 0:
                     out.extend(Prepared(request, None) for request in self._requests(event))
             elif isinstance(event, Forget) and (row := self._users.row(event.user)):
                 self._release([row])
@@ -129,10 +129,10 @@ class Refresher(StatefulStep[Prepared, Prepared]):
 
     def _requests(self, event: Interaction) -> list[Refresh]:
         now, made = self._now, []
-        if self._events % FALLBACK_ROUND == 0:
+        if self._events % EVENTS_PER_FALLBACK == 0:
             made.append(Refresh(FALLBACK_USER, now, event.source, event.arrived))
-        away, looks = self._away.arrays, LOOKS
-        while self._queue and self._queue[0][0] <= now and len(made) < MOST and looks:
+        away, looks = self._away.arrays, MAX_LOOKS_PER_ROUND
+        while self._queue and self._queue[0][0] <= now and len(made) < MAX_REFRESHES_PER_ROUND and looks:
             _, turn, row = heapq.heappop(self._queue)
             looks -= 1
             if away["turn"][row] != turn:
@@ -151,7 +151,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
 
     def _absence(self, stage: int) -> float:
         """How long a user must have been away for a stage."""
-        return self.after * LONGER**stage
+        return self.after * IDLE_TIME_FACTOR**stage
 
     def _enqueue(self, row: int, due: float) -> None:
         self._turn += 1
@@ -159,7 +159,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
         away["due"][row], away["turn"][row] = due, self._turn
         self._away.dirty[row] = 1
         heapq.heappush(self._queue, (due, self._turn, row))
-        if len(self._queue) > 4 * len(self._users) + GIVEN_UP:  # more void entries than a queue should carry
+        if len(self._queue) > 4 * len(self._users) + EVICTION_DIVISOR:  # more void entries than a queue should carry
             self._fill_queue()
 
     def _fill_queue(self) -> None:
@@ -170,7 +170,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
     def _new_row(self, user: str) -> int:
         if self._users.is_full:
             seen = self._away.arrays["seen"][RESERVED : self._away.used]
-            count = max(1, len(seen) // GIVEN_UP)
+            count = max(1, len(seen) // EVICTION_DIVISOR)
             longest = np.argpartition(seen, count - 1)[:count] + RESERVED
             self._release(sorted(longest.tolist()))
         row = self._users.add(user)

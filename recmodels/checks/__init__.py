@@ -3,12 +3,12 @@
 A check takes a *factory*: something that makes a fresh model, with whatever arguments it is given, such as
 `repeats="exclude"`. It raises AssertionError where the rule is broken. Read them by subject:
 
-- `reading`: reads never write.
+- `read_only`: reads never write.
 - `listing`: the items of a list, and their order.
 - `learning`: events in order, odd events, micro-batches.
-- `keeping`: dump and load, erasure, bounded memory.
-- `estimating`: River's conventions for estimators.
-- `repeating`: the same lists in every process.
+- `state`: dump and load, erasure, bounded memory.
+- `estimator`: River's conventions for estimators.
+- `determinism`: the same lists in every process.
 
 `yield_models` finds every public model, those of `recmodels.deep` too if that extra is installed, and `yield_checks`
 every check that holds for one. A model opts out of a check by name, with the reason, in a method `_unit_test_skips`
@@ -27,14 +27,14 @@ from contextlib import suppress
 
 import recmodels
 from recmodels.base import Recommender
-from recmodels.checks import estimating, keeping, learning, listing, reading, repeating
+from recmodels.checks import determinism, estimator, learning, listing, read_only, state
 from recmodels.checks.events import Check, Factory
 
 __all__ = ["ALL", "Check", "Factory", "reasons_to_skip", "yield_checks", "yield_models"]
 
 ALL: tuple[Check, ...] = tuple(
     check
-    for subject in (reading, listing, learning, keeping, estimating, repeating)
+    for subject in (read_only, listing, learning, state, estimator, determinism)
     for name, check in vars(subject).items()
     if name.startswith("check_")
 )

@@ -107,7 +107,7 @@ class Contextual(Recommender):
             self._clock[1] = time_of(x)
 
     @property
-    def counting(self) -> Recommender:
+    def unwrapped(self) -> Recommender:
         """The blend that offers."""
         return self.offers
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from recmodels.deep.histories import Entries, parts
 from recmodels.deep.online_inputs import SPANS
-from recmodels.deep.perceptron import Asked, Batch
+from recmodels.deep.perceptron import Batch, Query
 
 UNKNOWN_USERS = 0.2
 UNKNOWN_ITEMS = 0.05
@@ -35,7 +35,7 @@ class Examples:
         self._numbers = int(entries.number.max(initial=0)) + 1
         self._taken = np.sort(self._key(self._likes, entries.number[liked]))
 
-    def at(self, events: NDArray[np.int64], item: NDArray[np.int32]) -> Asked:
+    def at(self, events: NDArray[np.int64], item: NDArray[np.int32]) -> Query:
         """Return the inputs of candidates just before events.
 
         Args:
@@ -47,7 +47,7 @@ class Examples:
         number = self.entries.number[events, None]
         end = np.searchsorted(self._taken, self._key(item, number))
         begins = [np.searchsorted(self._taken, self._key(item, np.maximum(number - span, 0))) for span in SPANS]
-        return Asked(
+        return Query(
             self.entries.user[events],
             history.astype(np.int32),
             np.log1p(self._activity[events, None], dtype=np.float32),
@@ -62,12 +62,12 @@ class Examples:
         own = self.entries.item[events, None]
         item = np.concatenate([own, draw.choice(catalogue, (len(events), negatives)).astype(np.int32)], axis=1)
         label = (item == own) & (self.entries.reward[events, None] > 0.0)
-        asked = self.at(events, item)
-        asked = asked._replace(
-            user=np.where(draw.random(len(events)) < UNKNOWN_USERS, 0, asked.user).astype(np.int32),
+        query = self.at(events, item)
+        query = query._replace(
+            user=np.where(draw.random(len(events)) < UNKNOWN_USERS, 0, query.user).astype(np.int32),
             item=np.where(draw.random(item.shape) < UNKNOWN_ITEMS, 0, item).astype(np.int32),
         )
-        return Batch(asked, label.astype(np.float32))
+        return Batch(query, label.astype(np.float32))
 
     def _key(self, item: NDArray[np.int32], number: NDArray[np.int64]) -> NDArray[np.int64]:
         return item.astype(np.int64) * self._numbers + number

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recmodels.deep.examples import Examples
 from recmodels.deep.network import Weights, capacity
-from recmodels.deep.perceptron import HISTORY, ITEMS, USERS, Asked, Batch, Perceptron, Shape, perceptron
+from recmodels.deep.perceptron import HISTORY, ITEMS, USERS, Batch, Perceptron, Query, Shape, perceptron
 from recmodels.deep.retrained import RetrainedModel
 from recmodels.storage.id_table import RESERVED
 from recmodels.validation import expect_counts, expect_numbers
@@ -86,12 +86,12 @@ class MLP(RetrainedModel):
     def _network_of(self, weights: Weights) -> Perceptron:
         return self._network(len(weights[USERS]), len(weights[ITEMS]))
 
-    def _said(self, user: int) -> NDArray[np.float32]:
+    def _predicted(self, user: int) -> NDArray[np.float32]:
         weights = self._weights
-        asked = self._asked(user, len(weights[ITEMS]))
-        return np.asarray(self._network_of(weights).probability(weights, asked)[0])
+        query = self._query(user, len(weights[ITEMS]))
+        return np.asarray(self._network_of(weights).probability(weights, query)[0])
 
-    def _asked(self, user: int, rows: int) -> Asked:
+    def _query(self, user: int, rows: int) -> Query:
         """Return the current inputs of a user's row and of the first rows of items."""
         live = self._live
         recent = live.histories.recent(user, self.recent)[::-1]
@@ -99,7 +99,7 @@ class MLP(RetrainedModel):
         history[0, : len(recent)] = recent
         item = np.zeros((1, rows), np.int32)
         item[0, live.old_items] = live.old_items
-        return Asked(
+        return Query(
             np.array([user if live.is_old_user(user) else 0], np.int32),
             history,
             np.log1p(np.array([[len(live.histories.items(user))]]), dtype=np.float32),

@@ -79,7 +79,7 @@ class Network(ABC):
         output = self._model.stateless_call(trained[: self._layers], seeds, inputs, training=True)
         return output[0], output[1]
 
-    def answer(self, trained: Any, inputs: Any) -> Any:
+    def predict(self, trained: Any, inputs: Any) -> Any:
         """Return the outputs of the model."""
         return self._model.stateless_call(trained[: self._layers], self._seeds, inputs, training=False)[0]
 

@@ -43,7 +43,7 @@ class Shape(NamedTuple):
     seed: int
 
 
-class Asked(NamedTuple):
+class Query(NamedTuple):
     """Users, and candidates for each of them."""
 
     user: NDArray[np.int32]
@@ -61,7 +61,7 @@ class Asked(NamedTuple):
 class Batch(NamedTuple):
     """What to learn from."""
 
-    asked: Asked
+    query: Query
     label: NDArray[np.float32]
     """[B, C] 1 for the item taken, 0 for negatives."""
 
@@ -72,17 +72,17 @@ class Perceptron(Network):
     def __init__(self, shape: Shape) -> None:
         super().__init__(_build(shape), keras.optimizers.Adam(shape.learning_rate))
 
-    def probability(self, weights: Weights, asked: Asked) -> NDArray[np.float32]:
+    def probability(self, weights: Weights, query: Query) -> NDArray[np.float32]:
         """Return [B, C] how likely it is that each user takes each candidate."""
-        return np.asarray(self._probability(self._listed(weights), asked))
+        return np.asarray(self._probability(self._listed(weights), query))
 
     @partial(jax.jit, static_argnums=0)
-    def _probability(self, trained: Any, asked: Asked) -> Any:
-        return jax.nn.sigmoid(self.answer(trained, list(asked)))
+    def _probability(self, trained: Any, query: Query) -> Any:
+        return jax.nn.sigmoid(self.predict(trained, list(query)))
 
     def loss(self, trained: Any, seeds: Any, batch: Batch) -> tuple[Any, Any]:
         """Return the mean binary cross-entropy, and the seeds after it."""
-        logit, seeds = self.call(trained, seeds, list(batch.asked))
+        logit, seeds = self.call(trained, seeds, list(batch.query))
         return jnp.mean(keras.losses.binary_crossentropy(batch.label, logit, from_logits=True)), seeds
 
 

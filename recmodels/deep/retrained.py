@@ -14,7 +14,7 @@ from recmodels.rewards import bounded
 from recmodels.storage.id_table import RESERVED
 from recmodels.validation import expect_counts
 
-UNTRAINED = -100.0
+UNTRAINED_SCORE = -100.0
 """Score of an item that came after the last training: below all trained items. Among them the most taken of late
 comes first. So do all items before the first training."""
 
@@ -68,7 +68,7 @@ class RetrainedModel(Recommender):
         """Return weights trained on the last `window` events, which go on from those of `_begin`."""
 
     @abstractmethod
-    def _said(self, user: int) -> NDArray[np.float32]:
+    def _predicted(self, user: int) -> NDArray[np.float32]:
         """Return the score of each item's row for a user's row. Row 0 is a new user."""
 
     @abstractmethod
@@ -100,16 +100,16 @@ class RetrainedModel(Recommender):
 
     def _scores(self, user: str) -> NDArray[np.float32]:
         live = self._live
-        scores = np.float32(UNTRAINED) + np.log1p(live.taken[-1, : live.rows], dtype=np.float32)
+        scores = np.float32(UNTRAINED_SCORE) + np.log1p(live.taken[-1, : live.rows], dtype=np.float32)
         if self._weights:
             rows = live.old_items
-            scores[rows] = self._said(live.users.row(user))[rows]
+            scores[rows] = self._predicted(live.users.row(user))[rows]
         return scores
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
         """Return the score of an item for a user, as `top` would give it."""
         row = self._live.items.row(item)
-        return float(self._scores(user)[row]) if row else UNTRAINED
+        return float(self._scores(user)[row]) if row else UNTRAINED_SCORE
 
     def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
         """Return the scores of many items for a user, NaN for items that came after the last training: to a blend, of
@@ -117,7 +117,7 @@ class RetrainedModel(Recommender):
         scores = np.full(self._live.rows, np.nan, np.float32)
         if self._weights:
             old = self._live.old_items[RESERVED:]
-            scores[old] = self._said(self._live.users.row(user))[old]
+            scores[old] = self._predicted(self._live.users.row(user))[old]
         rows = [self._live.items.row(item) for item in items]
         return scores[rows].tolist()  # type: ignore[no-any-return]
 
@@ -125,7 +125,7 @@ class RetrainedModel(Recommender):
         """Order items by falling score. Ties keep the first-seen order, then the given order."""
         given, scores = list(items), self._scores(user)
         rows = [self._live.items.row(item) for item in given]
-        value = [float(scores[row]) if row else UNTRAINED for row in rows]
+        value = [float(scores[row]) if row else UNTRAINED_SCORE for row in rows]
         last = self._live.events + 1
         age = [int(self._live.first_seen[row]) or last for row in rows]
         return [given[k] for k in sorted(range(len(given)), key=lambda k: (-value[k], age[k]))]

@@ -94,7 +94,7 @@ class SASRec(RetrainedModel):
     def _network_of(self, weights: Weights) -> Transformer:
         return self._network(len(weights[BIAS]))
 
-    def _said(self, user: int) -> NDArray[np.float32]:
+    def _predicted(self, user: int) -> NDArray[np.float32]:
         return self._weights[ITEMS] @ self._vector(user) + self._weights[BIAS]
 
     def _vector(self, user: int) -> NDArray[np.float32]:

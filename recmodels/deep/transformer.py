@@ -68,7 +68,7 @@ class Transformer(Network):
 
     @partial(jax.jit, static_argnums=0)
     def _vector(self, trained: Any, items: Any, place: Any) -> Any:
-        return self.answer(trained, items)[0, place]
+        return self.predict(trained, items)[0, place]
 
     def loss(self, trained: Any, seeds: Any, batch: Batch) -> tuple[Any, Any]:
         """Return the mean cross-entropy of the targets among the drawn items, and the seeds after it."""

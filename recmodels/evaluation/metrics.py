@@ -59,7 +59,7 @@ BUCKETS: Final = 2_048
 """So finely probabilities are told apart, evenly in their log-odds, ..."""
 LARGEST_ODDS: Final = 14.0
 """... which lie between minus this and this: about one in a million, and all but one."""
-WAITING: Final = 4_096
+MAX_PENDING: Final = 4_096
 """Number of probabilities that are put into buckets at a time."""
 ROUNDING: Final = 1e-6
 """A probability may be beyond 0 or 1 by what single precision rounds."""
@@ -115,7 +115,7 @@ class Calibration:
         if 0 <= chosen < len(probabilities):
             self._chosen.append(len(self._waiting) + chosen)
         self._waiting.extend(probabilities)
-        if len(self._waiting) >= WAITING:
+        if len(self._waiting) >= MAX_PENDING:
             self._sort_in()
 
     def _sort_in(self) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from recmodels.base import Context, Example, Recommender, Step, Why
 from recmodels.exploration.thompson import ThompsonBandit
-from recmodels.kernels.splitmix import STEP, mix
+from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 from recmodels.rewards import bounded
 from recmodels.validation import expect_counts, expect_numbers
 
@@ -113,9 +113,9 @@ class Explorer(Recommender):
         return self.model.drift_moments
 
     @property
-    def counting(self) -> Recommender:
+    def unwrapped(self) -> Recommender:
         """The wrapped model that counts users and items."""
-        return self.model.counting
+        return self.model.unwrapped
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
         """Take examples one after the other, in one call of the model from slot to slot and from new item to new item.
@@ -156,7 +156,7 @@ class Explorer(Recommender):
     def forget_one(self, user: str) -> None:
         """Erase a user: from the model, and from the slots that wait for an answer."""
         self.model.forget_one(user)
-        self._trial.answer(user, None)
+        self._trial.reward(user, None)
 
     def has_seen(self, user: str, item: str) -> bool:
         """Say what the model says."""
@@ -219,7 +219,7 @@ class Explorer(Recommender):
 
     def _learn(self, user: str, item: str, y: float, is_new: bool) -> None:
         self._learned += 1
-        self._trial.answer(user, item if bounded(y) > 0.0 else None)
+        self._trial.reward(user, item if bounded(y) > 0.0 else None)
         if is_new:
             self._trial.add(item)
 
@@ -249,5 +249,5 @@ class Explorer(Recommender):
 
 def _chance(seed: int, number: int) -> float:
     """Return what looks like a random number from 0 to 1, always the same for a seed and a number (SplitMix64)."""
-    word = (seed * 0xD1342543DE82EF95 + (number + 1) * int(STEP)) & WORD
+    word = (seed * 0xD1342543DE82EF95 + (number + 1) * int(GOLDEN_GAMMA)) & WORD
     return int(mix(np.array([word], np.uint64))[0]) / (WORD + 1)

@@ -18,7 +18,7 @@ from recmodels.storage.tables import Table, dump_changes
 SHOWN, CHOSEN, ADDED = range(3)
 """Where the totals stand: slots that were answered, slots that were chosen, and arms that were ever added."""
 
-TRIES = 64
+MAX_DRAWS = 64
 """Maximum number of draws of arms that the user already had."""
 
 
@@ -34,8 +34,8 @@ class ThompsonBandit:
     >>> for item in ("tea", "jam", "pie"):
     ...     arms.add(item)
     >>> arms.show("ann", "pie", turn=1)
-    >>> arms.answer("ann", "pie")
-    >>> arms.believed("jam"), arms.believed("pie"), "tea" in arms
+    >>> arms.reward("ann", "pie")
+    >>> arms.posterior("jam"), arms.posterior("pie"), "tea" in arms
     ((1.0, 1.0), (2.0, 1.0), False)
     """
 
@@ -74,11 +74,13 @@ class ThompsonBandit:
         """Draw a chance for every arm from its posterior, and return the eligible arm with the highest draw.
 
         Returns:
-            An item, or None if none of the first `TRIES` is eligible.
+            An item, or None if none of the first `MAX_DRAWS` is eligible.
         """
         rows = np.flatnonzero(self._arms.arrays["added"][: self._arms.used])
         drawn = rng.beta(*self._posterior(rows))
-        for _ in range(min(len(rows), TRIES)):  # mostly one of the first is eligible: sorting them all would cost more
+        for _ in range(
+            min(len(rows), MAX_DRAWS)
+        ):  # mostly one of the first is eligible: sorting them all would cost more
             best = int(drawn.argmax())
             item = self._items.names[int(rows[best])]
             if item is not None and is_eligible(item):
@@ -95,7 +97,7 @@ class ThompsonBandit:
         self._slots.dirty[row] = 1
         self._mark_used()
 
-    def answer(self, user: str, item: str | None) -> None:
+    def reward(self, user: str, item: str | None) -> None:
         """Use the user's next action as the answer to the slot in the user's list, if it has one.
 
         Args:
@@ -115,7 +117,7 @@ class ThompsonBandit:
             self._totals[CHOSEN] += was_chosen
         self._slots.forget([row])
 
-    def believed(self, item: str) -> tuple[float, float]:
+    def posterior(self, item: str) -> tuple[float, float]:
         """Return the two parameters of the Beta distribution of an arm."""
         a, b = self._posterior(np.array([self._items.rows[item]]))
         return float(a[0]), float(b[0])

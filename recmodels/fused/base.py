@@ -113,7 +113,7 @@ class FusedBase(Recommender):
         expect_numbers(0.0, 1e3, factor_rate=self.factor_rate, l2=self.l2, learning_rate=self.learning_rate)
 
     @property
-    def outside_members(self) -> ExternalMembers:
+    def external_members(self) -> ExternalMembers:
         """The members that do not run in the kernels."""
         if self._outside is None:
             models = build_members(self.outside, seed=self.seed, max_users=self.max_users, max_items=self.max_items)
@@ -126,7 +126,7 @@ class FusedBase(Recommender):
     def memory(self) -> Memory:
         """The model's tables. They come to be when they are first asked for."""
         if self._memory is None:
-            self._memory = Memory(self._arguments(), self._used_members(), len(self.outside_members))
+            self._memory = Memory(self._arguments(), self._used_members(), len(self.external_members))
             hidden = self._memory.small["hidden_weight"]
             hidden[...] = first_weights(self.seed, hidden.shape)
             for member in MEMBERS:
@@ -157,11 +157,11 @@ class FusedBase(Recommender):
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return the whole state as arrays."""
-        return self.memory.dump() | self._drift.dump() | self.outside_members.dump()
+        return self.memory.dump() | self._drift.dump() | self.external_members.dump()
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
         """Return the rows that have changed since the last dump."""
-        return self.memory.dump_changes() | self._drift.dump() | self.outside_members.dump_changes()
+        return self.memory.dump_changes() | self._drift.dump() | self.external_members.dump_changes()
 
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
         """Return about `size` bytes of the state from `place` on, and the place behind them: 0 at the end."""
@@ -171,24 +171,24 @@ class FusedBase(Recommender):
             if inner:
                 return part, joined(TABLES, inner, PARTS)
             return part | self._drift.dump(), joined(OUTSIDE, 0, PARTS) if self.outside else 0
-        part, inner = self.outside_members.dump_part(inner, size)
+        part, inner = self.external_members.dump_part(inner, size)
         return part, joined(OUTSIDE, inner, PARTS) if inner else 0
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
         """Take over what any of the dumps gave."""
         self.memory.load(record)
         self._drift.load(record)
-        self.outside_members.load(record)
+        self.external_members.load(record)
 
     @property
     def version(self) -> str:
         """Names the model in every list it makes."""
         name, _, number = super().version.rpartition("/")
-        return f"{'+'.join([name, *self.outside_members.names()])}/{number}"
+        return f"{'+'.join([name, *self.external_members.names()])}/{number}"
 
     def _unit_test_skips(self) -> dict[str, str]:
         skips = super()._unit_test_skips()
-        for model in self.outside_members.models:
+        for model in self.external_members.models:
             skips |= model._unit_test_skips()
         return skips
 

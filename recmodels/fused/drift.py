@@ -19,12 +19,12 @@ import numpy as np
 import river
 from numpy.typing import NDArray
 
-FEW: Final = 32
+EVENTS_PER_MEAN: Final = 32
 """Events whose losses make one mean."""
-BLOCK: Final = 8 * FEW
-MEANS: Final = 8_192
+BLOCK_EVENTS: Final = 8 * EVENTS_PER_MEAN
+MEANS_BEFORE_RESTART: Final = 8_192
 """So many means ADWIN is told before it begins anew: a quarter of a million events."""
-SEEN: Final = 100
+KEPT_MOMENTS: Final = 100
 """So many of the newest moments of drift are remembered."""
 DELTA: Final = 1e-3
 """Chance of a false alarm at each mean, as ADWIN counts it."""
@@ -35,11 +35,11 @@ class DriftDetector:
     what learning looks like.
 
     >>> watch = DriftDetector()
-    >>> sum(watch.add(2.0 + 0.1 * (k % 3)) for k in range(100 * BLOCK)), watch.moments
+    >>> sum(watch.add(2.0 + 0.1 * (k % 3)) for k in range(100 * BLOCK_EVENTS)), watch.moments
     (0, [])
-    >>> sum(watch.add(4.0 + 0.1 * (k % 3)) for k in range(100 * BLOCK))
+    >>> sum(watch.add(4.0 + 0.1 * (k % 3)) for k in range(100 * BLOCK_EVENTS))
     1
-    >>> watch.moments[0] // BLOCK in range(100, 110)
+    >>> watch.moments[0] // BLOCK_EVENTS in range(100, 110)
     True
     """
 
@@ -55,11 +55,11 @@ class DriftDetector:
     @property
     def room(self) -> int:
         """How many events there are to the end of the block."""
-        return BLOCK - self._events % BLOCK
+        return BLOCK_EVENTS - self._events % BLOCK_EVENTS
 
     @property
     def moments(self) -> list[int]:
-        """The numbers of the events after which drift was seen, the newest `SEEN`."""
+        """The numbers of the events after which drift was seen, the newest `KEPT_MOMENTS`."""
         return self._moments.copy()
 
     def add(self, loss: float) -> bool:
@@ -68,22 +68,22 @@ class DriftDetector:
         if not isnan(loss):
             self._losses += 1
             self._sum += loss
-        if self._events % FEW:
+        if self._events % EVENTS_PER_MEAN:
             return False
         if self._losses:
-            if self._told == MEANS:
+            if self._told == MEANS_BEFORE_RESTART:
                 self._begin()
             self._is_drift |= self._tell(self._sum / self._losses)
             self._losses, self._sum = 0, 0.0
-        if self._events % BLOCK or not self._is_drift:
+        if self._events % BLOCK_EVENTS or not self._is_drift:
             return False
         self._is_drift = False
-        self._moments = [*self._moments, self._events][-SEEN:]
+        self._moments = [*self._moments, self._events][-KEPT_MOMENTS:]
         return True
 
     def dump(self) -> dict[str, NDArray[np.float64]]:
         """Return the state: of the means only those there are."""
-        moments = [0] * (SEEN - len(self._moments)) + self._moments
+        moments = [0] * (KEPT_MOMENTS - len(self._moments)) + self._moments
         return {
             "drift_block": np.array([self._events, self._losses, self._sum, self._is_drift], np.float64),
             "drift_moments": np.array(moments, np.float64),
@@ -102,7 +102,7 @@ class DriftDetector:
             self._tell(mean)
 
     def _begin(self) -> None:
-        self._means: NDArray[np.float64] = np.zeros(MEANS)
+        self._means: NDArray[np.float64] = np.zeros(MEANS_BEFORE_RESTART)
         self._adwin = _adwin()(delta=DELTA, clock=1, min_window_length=5)
         self._told = 0
 

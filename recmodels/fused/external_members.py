@@ -11,9 +11,9 @@ from recmodels.fused.memory import Memory
 from recmodels.kernels.state import COLUMNS
 from recmodels.storage.place import joined, split
 
-FARTHEST: Final = 4.0
+MAX_DISTANCE: Final = 4.0
 """Standard deviations: no candidate stands out further than this."""
-LARGEST: Final = 1e30
+LARGEST_SCORE: Final = 1e30
 
 Scale: TypeAlias = tuple[float, float]
 """Mean and standard deviation."""
@@ -103,7 +103,7 @@ def scale_of(values: NDArray[np.float64]) -> Scale:
     >>> scale_of(np.array([1.0, 3.0, np.nan])), scale_of(np.array([2.0, 2.0]))
     ((2.0, 1.0), (2.0, 0.0))
     """
-    numbers = np.clip(values[np.isfinite(values)], -LARGEST, LARGEST)
+    numbers = np.clip(values[np.isfinite(values)], -LARGEST_SCORE, LARGEST_SCORE)
     if not len(numbers):
         return 0.0, 0.0
     mean, spread = float(numbers.mean()), float(numbers.std())
@@ -119,5 +119,5 @@ def scaled(values: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
     mean, spread = scale
     if not spread:
         return np.zeros(len(values))
-    bounded = np.clip(np.where(np.isfinite(values), values, mean), -LARGEST, LARGEST)
-    return np.clip((bounded - mean) / spread, -FARTHEST, FARTHEST)
+    bounded = np.clip(np.where(np.isfinite(values), values, mean), -LARGEST_SCORE, LARGEST_SCORE)
+    return np.clip((bounded - mean) / spread, -MAX_DISTANCE, MAX_DISTANCE)

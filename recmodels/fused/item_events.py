@@ -35,6 +35,6 @@ def learn_item(memory: Memory, item: str, features: Context | None, available: b
     if changes and not available:
         item_events.hide(memory.handle.address, row)
     if tags:
-        item_events.announce(memory.handle.address, row, tag_rows)
+        item_events.set_tags(memory.handle.address, row, tag_rows)
     if changes and available:
         item_events.show(memory.handle.address, row)

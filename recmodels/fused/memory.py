@@ -24,7 +24,7 @@ class Memory:
         arguments: The model's arguments by name: `max_users`, `max_items`, `max_tags`, `max_pairs`, and each length
             and `Argument` that a layout names.
         members: The names of the members that the model has.
-        n_outside: The number of columns that are filled from outside.
+        n_external: Number of columns that external members fill.
 
     Attributes:
         users, items, tags: Which id has which row.
@@ -36,12 +36,12 @@ class Memory:
         handle: All of it, as the kernels find it.
     """
 
-    def __init__(self, arguments: Mapping[str, Any], members: Collection[str], n_outside: int) -> None:
+    def __init__(self, arguments: Mapping[str, Any], members: Collection[str], n_external: int) -> None:
         rows = {kind: int(arguments[f"max_{kind}"]) + RESERVED for kind in ("users", "items", "tags", "pairs")}
         self.users, self.items, self.tags = (IdTable(rows[kind]) for kind in ("users", "items", "tags"))
         self.tables: dict[str, Table] = {}
         self.small: dict[str, NDArray[Any]] = {}
-        self.n_outside = n_outside
+        self.n_external = n_external
         self.columns: list[tuple[Table, Field]] = []
         self.stored: dict[str, Field] = {}
         self._rows: dict[str, Rows] = {}
@@ -51,7 +51,7 @@ class Memory:
             "is_used": np.array([member in used for member in MEMBERS], np.uint8),
             "needs_shares": any(member.needs_shares for member in used),
         }
-        widths = {"columns": COLUMNS + n_outside, "contexts": LENGTHS + GAPS, "lengths": LENGTHS}
+        widths = {"columns": COLUMNS + n_external, "contexts": LENGTHS + GAPS, "lengths": LENGTHS}
         widths["padded_columns"] = -(-widths["columns"] // 4) * 4
         self.handle = Handle(cast(State, self._build(State, {**arguments, **rows, **widths, **flags})))
         for member in MEMBERS:
@@ -268,7 +268,7 @@ class Memory:
         """Return a saved array in the shape that it has now: of columns that came later it says nothing."""
         array = self.small[name]
         if self.stored[name].marker.shape[-1] == "columns":
-            known = saved.shape[-1] - self.n_outside
+            known = saved.shape[-1] - self.n_external
             if saved.shape[:-1] == array.shape[:-1] and 0 < known < COLUMNS:
                 array = array.copy()
                 array[..., :known] = saved[..., :known]

@@ -40,24 +40,24 @@ class FusedModel(FusedBase):
         return steps
 
     def _step(self, example: Example, n: int) -> Step:
-        """Take one example as `event_loop.step` does, with the members outside in between."""
-        memory, address, outside, user = self.memory, self.memory.handle.address, self.outside_members, example.user
+        """Take one example as `event_loop.process_batch` does, with the external members in between."""
+        memory, address, members, user = self.memory, self.memory.handle.address, self.external_members, example.user
         y, time = bounded(example.y), example.timestamp if isfinite(example.timestamp) else 0.0
         x = {"timestamp": time, **(example.x or {})}
         memory.make_cells()
         user_row, item_row = memory.user_row(user), memory.item_row(example.item)
         memory.mark_used()
         least = max(n, event_loop.MIN_CANDIDATES)
-        external.fill(address, user_row, least)
-        outside.fill(memory, user, x)
-        position, loss = external.take(address, user_row, item_row, y, time, n)
-        outside.learn(user, example.item, y, x)
+        external.fill_candidates(address, user_row, least)
+        members.fill(memory, user, x)
+        position, loss = external.score_and_learn(address, user_row, item_row, y, time, n)
+        members.learn(user, example.item, y, x)
         self._note_losses([loss])
         listed, scores = np.zeros(n, np.int32), np.zeros(n)
         kept = 0
         if n:
-            external.fill(address, user_row, least)
-            outside.fill(memory, user, x)
+            external.fill_candidates(address, user_row, least)
+            members.fill(memory, user, x)
             kept = external.write_list(address, user_row, nan, np.zeros(n, np.int32), listed, scores)
         memory.mark_used()
         names = [str(memory.items.names[row]) for row in listed[:kept]]
@@ -98,7 +98,7 @@ class FusedModel(FusedBase):
         memory.mark_used()
         positions, lengths, losses = np.zeros(taken, np.int32), np.zeros(taken, np.int32), np.zeros(taken)
         listed, scores = np.zeros((taken, n), np.int32), np.zeros((taken, n))
-        event_loop.step(
+        event_loop.process_batch(
             memory.handle.address,
             user_rows[:taken],
             item_rows[:taken],
@@ -162,15 +162,15 @@ class FusedModel(FusedBase):
         address, scores = memory.handle.address, np.zeros(len(rows), np.float32)
         if self.outside:
             state.shared.candidates.epoch[1] = 0
-            external.fill(address, user_row, event_loop.MIN_CANDIDATES)
-            scales = self.outside_members.fill(memory, user, x)
-            log_total = external.weigh(address, user_row, time)
+            external.fill_candidates(address, user_row, event_loop.MIN_CANDIDATES)
+            scales = self.external_members.fill(memory, user, x)
+            log_total = external.log_denominator(address, user_row, time)
         most = len(state.shared.candidates.item)
         for start in range(0, len(rows), most):
             part = slice(start, start + most)
             if self.outside:
                 external.admit(address, user_row, rows[part])
-                self.outside_members.fill(memory, user, x, scales)
+                self.external_members.fill(memory, user, x, scales)
                 external.score_admitted(address, user_row, time, log_total, rows[part], scores[part])
             else:
                 inference.score_items(address, user_row, time, rows[part], scores[part])
@@ -217,7 +217,7 @@ class FusedModel(FusedBase):
         """Return a name for each column of the candidate set."""
         arguments = {**vars(self), "unit": " s" if self.decay_by == "time" else ""}
         own = [name.format(**arguments) for member in MEMBERS for name in member.columns]
-        return [*own, *self.outside_members.names()]
+        return [*own, *self.external_members.names()]
 
     @property
     def drift_moments(self) -> list[int]:
@@ -232,8 +232,8 @@ class FusedModel(FusedBase):
         listed, scores = np.zeros(n, np.int32), np.zeros(n)
         if self.outside:
             state.shared.candidates.epoch[1] = 0
-            external.fill(address, user_row, max(n, event_loop.MIN_CANDIDATES))
-            self.outside_members.fill(memory, user, x)
+            external.fill_candidates(address, user_row, max(n, event_loop.MIN_CANDIDATES))
+            self.external_members.fill(memory, user, x)
             kept = external.write_list(address, user_row, time, places, listed, scores)
             state.shared.candidates.epoch[1] = 0
         else:
@@ -244,13 +244,13 @@ class FusedModel(FusedBase):
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
         """Learn what an item is, and whether it may be recommended; see `recmodels.fused.item_events`."""
-        for model in self.outside_members.models:
+        for model in self.external_members.models:
             model.learn_item(item, x, available)
         learn_item(self.memory, item, x, available)
 
     def forget_one(self, user: str) -> None:
         """Erase a user: afterwards the user is a stranger. What others' items gained from them stays."""
-        for model in self.outside_members.models:
+        for model in self.external_members.models:
             model.forget_one(user)
         row = self.memory.users.row(user)
         if row:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from math import inf, log2
 from typing import Any, Final
 
-LONGEST: Final = 200
+MAX_TAG_LENGTH: Final = 200
 """Characters of a tag; what comes after them is left out."""
 LARGEST_PRICE: Final = 1e15
 """A higher price is this one."""
@@ -52,7 +52,7 @@ def _all_tags(features: Mapping[str, Any]) -> Iterator[str]:
         yield f"price:{bucket}"
     title = features.get("title")
     if isinstance(title, str):
-        for word in _WORD.findall(title[:LONGEST].casefold()):
+        for word in _WORD.findall(title[:MAX_TAG_LENGTH].casefold()):
             yield f"title:{word}"
 
 
@@ -61,7 +61,7 @@ def _texts(value: object) -> Iterator[str]:
         value = value.split(_SEPARATOR)
     if isinstance(value, list | tuple):
         for part in value:
-            if isinstance(part, str) and (text := part.strip()[:LONGEST].casefold()):
+            if isinstance(part, str) and (text := part.strip()[:MAX_TAG_LENGTH].casefold()):
                 yield text
 
 

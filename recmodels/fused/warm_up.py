@@ -10,7 +10,7 @@ def are_kernels_compiled() -> bool:
     """Say whether the kernels of this version have been compiled on this machine before."""
     Content(max_users=1, max_items=1, max_pairs=1, max_tags=ITEM_TAGS).allocate()  # its layout names the cache
     directory = cache_directory()
-    return directory is not None and any(directory.rglob("event_loop.step*.nbc"))
+    return directory is not None and any(directory.rglob("event_loop.process_batch*.nbc"))
 
 
 def warm_up() -> None:

@@ -106,13 +106,13 @@ def rising(model: Recommender, n: int = 10, short: float | None = None, long: fl
 
 
 def _counting(model: Recommender) -> FusedModel:
-    counting = model.counting
-    if not isinstance(counting, FusedModel):
+    unwrapped = model.unwrapped
+    if not isinstance(unwrapped, FusedModel):
         raise TrendError(
             f"expected a model that counts popularity; got {type(model).__name__}. Such are blend, popularity, "
             "covisitation, history, factorization, content and contextual."
         )
-    return counting
+    return unwrapped
 
 
 def _half_lives(model: FusedModel) -> list[float]:

@@ -29,7 +29,7 @@ class UserProfile(NamedTuple):
     """The history, the newest first. An item that is there twice counts where it was newest."""
 
 
-def know(model: Recommender, user: str) -> UserProfile:
+def user_profile(model: Recommender, user: str) -> UserProfile:
     """Return the profile of a user, without changing the model.
 
     Args:
@@ -41,14 +41,14 @@ def know(model: Recommender, user: str) -> UserProfile:
     >>> model = Blend()
     >>> for minute, item in enumerate(["tea", "jam", "jam", "tea"]):
     ...     model.learn_one("ann", item, x={"timestamp": 60.0 * minute})
-    >>> know(model, "ann")
+    >>> user_profile(model, "ann")
     UserProfile(user='ann', events=4, last_time=180.0, recent=['tea', 'jam', 'tea'],
       had=[HistoryEntry(item='tea', amount=2.0), HistoryEntry(item='jam', amount=2.0)])
-    >>> know(model, "eve").events
+    >>> user_profile(model, "eve").events
     0
     """
-    if isinstance(model.counting, FusedModel):
-        return _of_fused(model.counting, user)
+    if isinstance(model.unwrapped, FusedModel):
+        return _of_fused(model.unwrapped, user)
     had = [HistoryEntry(item, float("nan")) for item in reversed(model.seen_by(user))]
     return UserProfile(user, len(had), None, [each.item for each in had], had)
 

@@ -16,15 +16,13 @@ import numpy as np
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.layout import Int32
 from recmodels.kernels.shared import Candidates
-from recmodels.kernels.state import Calibration
+from recmodels.kernels.state import CalibrationState
 
-LISTED: Final = 10
-"""So many items, from the top of the list, are learned from."""
-RATE: Final = 0.2
+LEARNING_RATE: Final = 0.2
 FIRST_SQUARES: Final = 1.0
 """Squared gradient that slope and offset start with."""
 LEAST_SLOPE: Final = 0.1
-LARGEST: Final = 10.0
+LARGEST_PARAMETER: Final = 10.0
 """Neither slope nor offset goes beyond this, whatever comes."""
 SMALLEST_SHARE: Final = 1e-12
 
@@ -37,21 +35,23 @@ def log_odds(share: float) -> float:
 
 
 @kernel
-def probability(calibration: Calibration, length: int, share: float) -> float:
+def probability(calibration: CalibrationState, length: int, share: float) -> float:
     """Return the chance that the next item is one with this share of the softmax, in the context `length`."""
     slope, offset = calibration.platt[length, 0], calibration.platt[length, 1]
     return 1.0 / (1.0 + np.exp(-(slope * log_odds(share) + offset)))
 
 
 @kernel
-def learn(calibration: Calibration, length: int, target: int, places: Int32, kept: int, candidates: Candidates) -> None:
+def learn(
+    calibration: CalibrationState, length: int, target: int, places: Int32, kept: int, candidates: Candidates
+) -> None:
     """Learn from a list which of its items the user chose.
 
     Args:
         calibration: Slope and offset by length of history.
         length: The context of the user's number of events.
         target: The slot of the item that the user chose, or -1.
-        places: [LISTED] the slots of the list's items.
+        places: [CALIBRATED_ITEMS] the slots of the list's items.
         kept: The number of items in the list.
         candidates: The user's set, with its shares.
     """
@@ -65,5 +65,11 @@ def learn(calibration: Calibration, length: int, target: int, places: Int32, kep
         offset_gradient += error
     squares[0] += slope_gradient * slope_gradient
     squares[1] += offset_gradient * offset_gradient
-    platt[0] = min(max(platt[0] + RATE * slope_gradient / np.sqrt(squares[0] + FIRST_SQUARES), LEAST_SLOPE), LARGEST)
-    platt[1] = min(max(platt[1] + RATE * offset_gradient / np.sqrt(squares[1] + FIRST_SQUARES), -LARGEST), LARGEST)
+    platt[0] = min(
+        max(platt[0] + LEARNING_RATE * slope_gradient / np.sqrt(squares[0] + FIRST_SQUARES), LEAST_SLOPE),
+        LARGEST_PARAMETER,
+    )
+    platt[1] = min(
+        max(platt[1] + LEARNING_RATE * offset_gradient / np.sqrt(squares[1] + FIRST_SQUARES), -LARGEST_PARAMETER),
+        LARGEST_PARAMETER,
+    )

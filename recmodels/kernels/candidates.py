@@ -9,7 +9,7 @@ from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Int32
 from recmodels.kernels.shared import CANDIDATES, Candidates, Items
 
-BARRED: Final = CANDIDATES
+EXCLUDED: Final = CANDIDATES
 """The place of all items that are barred: sums may be added up there, and nobody reads them."""
 PLACES: Final = 2 * CANDIDATES
 
@@ -38,16 +38,16 @@ def admit(candidates: Candidates, some: Int32) -> None:
 
 
 @kernel
-def bar(candidates: Candidates, item: int) -> None:
+def exclude(candidates: Candidates, item: int) -> None:
     """Keep an item out of the set."""
-    candidates.slot[item] = candidates.epoch[0] * PLACES + BARRED
+    candidates.slot[item] = candidates.epoch[0] * PLACES + EXCLUDED
 
 
 @kernel
 def slot_of(candidates: Candidates, item: int) -> int:
     """Return the slot of an item, or -1 if it is not in the set."""
     place = candidates.slot[item] - candidates.epoch[0] * PLACES
-    return place if 0 <= place < BARRED else -1
+    return place if 0 <= place < EXCLUDED else -1
 
 
 @kernel
@@ -67,7 +67,7 @@ def add(candidates: Candidates, items: Items, some: Int32, count: int) -> None:
         item = some[k]
         if places[item] < base:
             if hidden[item] > 0 or size == room:
-                places[item] = base + BARRED
+                places[item] = base + EXCLUDED
                 continue
             places[item] = base + size
             found[size] = item
@@ -82,7 +82,7 @@ def add_one(candidates: Candidates, items: Items, item: int) -> None:
         return
     size = candidates.size[0]
     if items.hidden[item] > 0 or size == candidates.size[1]:
-        bar(candidates, item)
+        exclude(candidates, item)
         return
     candidates.slot[item] = candidates.epoch[0] * PLACES + size
     candidates.item[size] = item

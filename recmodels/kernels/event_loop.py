@@ -40,7 +40,7 @@ MILLION: Final = 1e6
 
 
 @kernel
-def fill(state: State, user: int, least: int) -> None:
+def fill_candidates(state: State, user: int, least: int) -> None:
     """Make the user's candidate set with all its columns, with `least` candidates if the catalogue has them."""
     shared = state.shared
     candidates = shared.candidates
@@ -127,11 +127,11 @@ def has_had(address: int, user: int, item: int) -> bool:
 
 
 @kernel
-def take(state: State, user: int, item: int, reward: float, time: float, wanted: int) -> tuple[int, float]:
-    """Score an event against the user's candidate set, which `fill` has made, and learn it.
+def score_and_learn(state: State, user: int, item: int, reward: float, time: float, wanted: int) -> tuple[int, float]:
+    """Score an event against the user's candidate set, which `fill_candidates` has made, and learn it.
 
     Returns:
-        Where its item stood, as of `step`, and the loss, as of `learn`.
+        Where its item stood, as of `process_batch`, and the loss, as of `learn`.
     """
     candidates = state.shared.candidates
     length, gap = (
@@ -151,7 +151,7 @@ def take(state: State, user: int, item: int, reward: float, time: float, wanted:
 
 
 @entry
-def step(
+def process_batch(
     address: int,
     user_rows: Int64,
     item_rows: Int64,
@@ -182,10 +182,10 @@ def step(
     least = max(wanted, MIN_CANDIDATES)
     for e in range(user_rows.shape[0]):
         user, item, reward, time = user_rows[e], item_rows[e], rewards[e], times[e]
-        fill(state, user, least)
-        positions[e], losses[e] = take(state, user, item, reward, time, wanted)
+        fill_candidates(state, user, least)
+        positions[e], losses[e] = score_and_learn(state, user, item, reward, time, wanted)
         if wanted > 0:
-            fill(state, user, least)
+            fill_candidates(state, user, least)
             lengths[e] = write_list(state, user, np.nan, places, list_items[e], list_scores[e])
             for k in range(lengths[e]):
                 list_scores[e, k] = np.rint(list_scores[e, k] * MILLION) / MILLION
@@ -193,7 +193,7 @@ def step(
 
 @kernel
 def write_list(state: State, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
-    """Write the list from a user's candidate set, which `fill` has made; return how many items it has."""
+    """Write the list from a user's candidate set, which `fill_candidates` has made; return how many items it has."""
     candidates = state.shared.candidates
     length, gap = (
         user_context.length_context(state.shared.users, user),

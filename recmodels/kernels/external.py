@@ -9,17 +9,19 @@ from recmodels.kernels.state_pointer import opened
 
 
 @entry
-def fill(address: int, user: int, least: int) -> None:
-    """Make the user's candidate set, as of `event_loop.fill`. Columns from outside follow: scores are computed anew."""
+def fill_candidates(address: int, user: int, least: int) -> None:
+    """Make the user's candidate set, as `event_loop.fill_candidates` does. The caller fills the external
+    columns next, so the scores are marked as not computed.
+    """
     state = opened(address)
-    event_loop.fill(state, user, least)
+    event_loop.fill_candidates(state, user, least)
     state.shared.candidates.scored[0] = 0
 
 
 @entry
-def take(address: int, user: int, item: int, reward: float, time: float, wanted: int) -> tuple[int, float]:
-    """Score an event and learn it, as of `event_loop.take`."""
-    return event_loop.take(opened(address), user, item, reward, time, wanted)
+def score_and_learn(address: int, user: int, item: int, reward: float, time: float, wanted: int) -> tuple[int, float]:
+    """Score an event and learn it, as of `event_loop.score_and_learn`."""
+    return event_loop.score_and_learn(opened(address), user, item, reward, time, wanted)
 
 
 @entry
@@ -29,9 +31,9 @@ def write_list(address: int, user: int, time: float, places: Int32, list_items: 
 
 
 @entry
-def weigh(address: int, user: int, time: float) -> np.float32:
-    """Return the logarithm of the softmax's denominator, as of `inference.weigh`."""
-    return inference.weigh(opened(address), user, time)
+def log_denominator(address: int, user: int, time: float) -> np.float32:
+    """Return the logarithm of the softmax's denominator, as of `inference.log_denominator`."""
+    return inference.log_denominator(opened(address), user, time)
 
 
 @entry

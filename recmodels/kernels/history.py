@@ -16,7 +16,7 @@ def exclude(shared: Shared, user: int) -> None:
     """Bar every item of the user's history from the candidate set."""
     cell = shared.users.newest[user]
     while cell > 0:
-        candidate_set.bar(shared.candidates, int64(shared.history.item[cell]))
+        candidate_set.exclude(shared.candidates, int64(shared.history.item[cell]))
         cell = shared.history.next[cell]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from recmodels.kernels import calibration, dispatch, reranker, user_context, weights
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import entry, int64, kernel
-from recmodels.kernels.event_loop import MIN_CANDIDATES, fill, score_candidates, share_out, write_list
+from recmodels.kernels.event_loop import MIN_CANDIDATES, fill_candidates, score_candidates, share_out, write_list
 from recmodels.kernels.layout import Float32, Float64, Int32
 from recmodels.kernels.state import State
 from recmodels.kernels.state_pointer import opened
@@ -19,7 +19,7 @@ def top(address: int, user: int, time: float, places: Int32, list_items: Int32, 
     """
     state = opened(address)
     state.shared.candidates.epoch[1] = 0
-    fill(state, user, max(places.shape[0], MIN_CANDIDATES))
+    fill_candidates(state, user, max(places.shape[0], MIN_CANDIDATES))
     kept = write_list(state, user, time, places, list_items, list_scores)
     state.shared.candidates.epoch[1] = 0
     return kept
@@ -32,8 +32,8 @@ def score_items(address: int, user: int, time: float, item_rows: Int32, scores: 
     state.shared.candidates.epoch[1] = 0
     log_total = np.float32(0.0)
     if state.shared.options.learn_weights:
-        fill(state, user, int64(MIN_CANDIDATES))
-        log_total = weigh(state, user, time)
+        fill_candidates(state, user, int64(MIN_CANDIDATES))
+        log_total = log_denominator(state, user, time)
     admit(state, user, item_rows)
     score_admitted(state, user, time, log_total, item_rows, scores)
 
@@ -46,8 +46,11 @@ def contexts(address: int, user: int, time: float) -> tuple[int, int]:
 
 
 @kernel
-def weigh(state: State, user: int, time: float) -> np.float32:
-    """Return the logarithm of the softmax's denominator over a user's candidate set, which `fill` has made."""
+def log_denominator(state: State, user: int, time: float) -> np.float32:
+    """Return the logarithm of the softmax's denominator over a user's candidate set.
+
+    Call `fill_candidates` first.
+    """
     length, gap = (
         user_context.length_context(state.shared.users, user),
         user_context.asked_gap_context(state.shared.users, user, time),
@@ -70,7 +73,10 @@ def admit(state: State, user: int, item_rows: Int32) -> None:
 def score_admitted(
     state: State, user: int, time: float, log_total: np.float32, item_rows: Int32, scores: Float32
 ) -> None:
-    """Write the scores of the items that `admit` let in; `log_total` is as of `weigh`, which has found the top."""
+    """Write the scores of the items that `admit` let in.
+
+    `log_total` is the result of `log_denominator`, which has found the top, too.
+    """
     candidates = state.shared.candidates
     length, gap = (
         user_context.length_context(state.shared.users, user),

@@ -12,7 +12,7 @@ from recmodels.kernels.state_pointer import opened
 
 
 @entry
-def announce(address: int, item: int, tags: Int32) -> None:
+def set_tags(address: int, item: int, tags: Int32) -> None:
     """Learn the tags of an item, one at least. They take the place of those it had."""
     state = opened(address)
     shared = state.shared

@@ -9,12 +9,12 @@ A length is a number or a name: `users`, `items`, `tags` or `pairs` (rows, the r
 ...
 ...     seconds: Annotated[Float32, Column()]
 ...     dirty: Marks
->>> class Age(NamedTuple):
+>>> class AgeState(NamedTuple):
 ...     '''All that a member remembers.'''
 ...
 ...     items: Annotated[Ages, Rows("items", key="item_ages")]
 ...     newest: Annotated[Float64, Stored(1)]
->>> [(field.name, field.dtype.__name__, field.marker) for field in fields(Age)]
+>>> [(field.name, field.dtype.__name__, field.marker) for field in fields(AgeState)]
 [('items', 'Ages', Rows('items', key='item_ages')), ('newest', 'float64', Stored(1))]
 """
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from recmodels.storage.tables import LINE_BYTES
 
-AHEAD: Final = 12
+PREFETCH_DISTANCE: Final = 12
 """So many candidates ahead: what is asked for takes about as long to come as so many take to be dealt with."""
 LINES: Final = 2
 """Of a row of several values: so many are 32 factors, which begin with a line (`recmodels.storage.tables`)."""

@@ -3,9 +3,9 @@
     logit(j) = score(j) + sum over units k of out[k] * max(0, bias[length, k] + bias[gap, k] + weight[k] · x(j))
 
 `score` is that of `weights`, x(j) are the candidate's columns, scaled, and `length` and `gap` are the contexts of the
-user. The net speaks for the *top* only: candidates whose score is less than `REACH` below the best, and where these
-are more than `MOST`, less than the largest part of `REACH` that `MOST` candidates fit in. At first it says nothing,
-since `out` is zero.
+user. The net scores the *top* only: candidates whose score is less than `TOP_RANGE` below the best. If these are more
+than `TOP_SIZE`, the range shrinks to its largest part that holds at most `TOP_SIZE` candidates. At first the net adds
+nothing, since `out` is zero.
 
 Each event takes one AdaGrad step on the loss of `weights`, the softmax over all candidates. That holds too where the
 event's item is a candidate below the top: then every candidate in the top had too large a share. A net that skips
@@ -22,23 +22,23 @@ from recmodels.kernels.layout import Float32, Int32, Int64, Scratch, Stored
 from recmodels.kernels.members.popularity import HALF_LIVES
 from recmodels.kernels.reductions import add_up, dot
 from recmodels.kernels.shared import Candidates
-from recmodels.kernels.splitmix import STEP, mix
+from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 
 UNITS: Final = 16
 """Hidden units."""
-RATE: Final = np.float32(0.05)
+LEARNING_RATE: Final = np.float32(0.05)
 """Learning rate."""
-REACH: Final = np.float32(6.0)
-MOST: Final = 96
+TOP_RANGE: Final = np.float32(6.0)
+TOP_SIZE: Final = 96
 BINS: Final = 64
-"""The parts of `REACH` that candidates are counted in."""
+"""The parts of `TOP_RANGE` that candidates are counted in."""
 LANES: Final = 8
 """Loops run over a multiple of this number of candidates, so that none is left over for a slower loop."""
 FIRST_SQUARES: Final = np.float32(0.01)
 """Squared gradient that every weight starts with."""
-LARGEST: Final = np.float32(20.0)
+LARGEST_WEIGHT: Final = np.float32(20.0)
 """No weight grows beyond this."""
-SPREAD: Final = 0.5
+INITIAL_RANGE: Final = 0.5
 """The hidden weights lie at first between minus this and this."""
 POPULAR_SCALE: Final = np.float32(0.15)
 """Columns of popularity go down to -14, …"""
@@ -49,17 +49,17 @@ SQUARES: Final = ("hidden_step", "hidden_bias_step", "hidden_out_step")
 
 
 class Block(NamedTuple):
-    """Scratch: up to `MOST` candidates as the net sees them."""
+    """Scratch: up to `TOP_SIZE` candidates as the net sees them."""
 
-    place: Annotated[Int32, Scratch(MOST)]
+    place: Annotated[Int32, Scratch(TOP_SIZE)]
     """[MOST] their places in the candidate set."""
     size: Annotated[Int64, Scratch(2)]
     """[2] the number of candidates, and the same rounded up to a multiple of `LANES`."""
-    x: Annotated[Float32, Scratch("padded_columns", MOST)]
+    x: Annotated[Float32, Scratch("padded_columns", TOP_SIZE)]
     """[padded_columns, MOST] their columns, scaled, without those that are inactive."""
-    hidden: Annotated[Float32, Scratch(UNITS, MOST)]
+    hidden: Annotated[Float32, Scratch(UNITS, TOP_SIZE)]
     """[UNITS, MOST] what each unit says of them, after the ReLU."""
-    added: Annotated[Float32, Scratch(MOST)]
+    added: Annotated[Float32, Scratch(TOP_SIZE)]
     """[MOST] what the net adds to their scores."""
 
 
@@ -79,15 +79,15 @@ class Reranker(NamedTuple):
     cut: Annotated[Float32, Scratch(1)]
     """[1] the best score of the candidate set."""
     bins: Annotated[Int64, Scratch(BINS + 1)]
-    """[BINS + 1] candidates in each part of `REACH` below the best score; the last: the parts that are the top."""
+    """[BINS + 1] candidates in each part of `TOP_RANGE` below the best score; the last: the parts that are the top."""
     packed: Annotated[Float32, Scratch(UNITS, "padded_columns")]
     """[UNITS, padded_columns] the weights of the active columns."""
     active: Annotated[Int32, Scratch("padded_columns")]
     """[padded_columns] the active columns."""
     n_active: Annotated[Int64, Scratch(2)]
     """[2] the number of active columns, and the same rounded up to a multiple of 4."""
-    error: Annotated[Float32, Scratch(MOST)]
-    back: Annotated[Float32, Scratch(MOST)]
+    error: Annotated[Float32, Scratch(TOP_SIZE)]
+    back: Annotated[Float32, Scratch(TOP_SIZE)]
     slope: Annotated[Float32, Scratch("columns")]
     top: Block
     """The top of the candidates that are learned from."""
@@ -104,11 +104,11 @@ def first_weights(seed: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):
         words = (
             np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
-            + np.arange(1, int(np.prod(shape)) + 1).astype(np.uint64) * STEP
+            + np.arange(1, int(np.prod(shape)) + 1).astype(np.uint64) * GOLDEN_GAMMA
         )
     z = mix(words)
     unit = (z >> np.uint64(40)).astype(np.float64) * 2.0**-24
-    return (SPREAD * (2.0 * unit - 1.0)).astype(np.float32).reshape(shape)
+    return (INITIAL_RANGE * (2.0 * unit - 1.0)).astype(np.float32).reshape(shape)
 
 
 @kernel
@@ -118,7 +118,7 @@ def score(net: Reranker, length: int, gap: int, candidates: Candidates) -> None:
     find_top(net, candidates)
     net.top.size[:] = 0
     if net.bins[BINS] > 0:
-        fill(net, net.top, candidates, int64(0), candidates.size[2])
+        fill_block(net, net.top, candidates, int64(0), candidates.size[2])
         add_to_scores(net, net.top, length, gap, candidates)
         score_others(net, length, gap, candidates)
 
@@ -128,7 +128,7 @@ def score_others(net: Reranker, length: int, gap: int, candidates: Candidates) -
     """Do the same for candidates that are not learned from, by the top that was found before."""
     start = candidates.size[2]
     while start < candidates.size[0] and net.bins[BINS] > 0:
-        start = fill(net, net.more, candidates, start, candidates.size[0])
+        start = fill_block(net, net.more, candidates, start, candidates.size[0])
         add_to_scores(net, net.more, length, gap, candidates)
 
 
@@ -163,7 +163,7 @@ def find_top(net: Reranker, candidates: Candidates) -> None:
         if b < BINS:
             bins[b] += 1
     total, parts = int64(0), int64(0)
-    while parts < BINS and total + bins[parts] <= MOST:
+    while parts < BINS and total + bins[parts] <= TOP_SIZE:
         total += bins[parts]
         parts += 1
     net.cut[0] = best
@@ -172,17 +172,17 @@ def find_top(net: Reranker, candidates: Candidates) -> None:
 
 @kernel
 def part_below(best: np.float32, score: np.float32) -> int:
-    """Return in which part of `REACH` below the best score a score lies; `BINS` if it lies below all of them."""
-    part = (best - score) * np.float32(BINS / REACH)
+    """Return in which part of `TOP_RANGE` below the best score a score lies; `BINS` if it lies below all of them."""
+    part = (best - score) * np.float32(BINS / TOP_RANGE)
     return int64(max(min(part, np.float32(BINS)), np.float32(0.0)))
 
 
 @kernel
-def fill(net: Reranker, block: Block, candidates: Candidates, start: int, stop: int) -> int:
+def fill_block(net: Reranker, block: Block, candidates: Candidates, start: int, stop: int) -> int:
     """Fill a block with the candidates of the top from place `start` on; return where the next block begins."""
     best, parts = net.cut[0], net.bins[BINS]
     count, s = 0, start
-    while s < stop and count < MOST:
+    while s < stop and count < TOP_SIZE:
         if part_below(best, candidates.score[s]) < parts:
             block.place[count] = s
             count += 1
@@ -268,13 +268,13 @@ def move(weight: Float32, squares: Float32, slope: Float32) -> None:
     """Move weights along their gradients."""
     for c in range(slope.shape[0]):
         squares[c] += slope[c] * slope[c]
-        moved = weight[c] + RATE * slope[c] / np.sqrt(squares[c] + FIRST_SQUARES)
-        weight[c] = min(max(moved, -LARGEST), LARGEST)
+        moved = weight[c] + LEARNING_RATE * slope[c] / np.sqrt(squares[c] + FIRST_SQUARES)
+        weight[c] = min(max(moved, -LARGEST_WEIGHT), LARGEST_WEIGHT)
 
 
 @kernel
 def move_one(weight: Float32, squares: Float32, k: int, slope: np.float32) -> None:
     """Move one weight along its gradient."""
     squares[k] += slope * slope
-    moved = weight[k] + RATE * slope / np.sqrt(squares[k] + FIRST_SQUARES)
-    weight[k] = min(max(moved, -LARGEST), LARGEST)
+    moved = weight[k] + LEARNING_RATE * slope / np.sqrt(squares[k] + FIRST_SQUARES)
+    weight[k] = min(max(moved, -LARGEST_WEIGHT), LARGEST_WEIGHT)

@@ -25,7 +25,7 @@ COUNTERS: Final = 8
 
 CANDIDATES: Final = 8192
 """Most candidates of one list."""
-LISTED: Final = 10
+CALIBRATED_ITEMS: Final = 10
 """Items, from the top of the list, that calibration learns from."""
 
 
@@ -93,11 +93,11 @@ class Candidates(NamedTuple):
     share: Annotated[Float32, Scratch(CANDIDATES)]
     """[CANDIDATES] their softmax."""
     slot: Annotated[Int64, Scratch("items")]
-    """[items] the set that an item was last in or barred from, times `PLACES`, plus its slot there or `BARRED`."""
+    """[items] the set that an item was last in or barred from, times `PLACES`, plus its slot there or `EXCLUDED`."""
     scored: Annotated[Int64, Scratch(1)]
     """[1] the contexts that `score` is for, as one number from 1; 0: it is to be computed."""
-    listed: Annotated[Int32, Scratch(LISTED)]
-    """[LISTED] places of the list that is learned from."""
+    listed: Annotated[Int32, Scratch(CALIBRATED_ITEMS)]
+    """[CALIBRATED_ITEMS] places of the list that is learned from."""
 
 
 class Options(NamedTuple):

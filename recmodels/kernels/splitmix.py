@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-STEP: Final = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN_GAMMA: Final = np.uint64(0x9E3779B97F4A7C15)
 """What is added to the state of the generator for each number."""
 _A, _B, _C = np.uint64(30), np.uint64(27), np.uint64(31)
 _BY, _THEN_BY = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)

@@ -7,13 +7,13 @@ from typing import Annotated, Final, NamedTuple
 from recmodels.kernels.layout import Float64, Stored
 from recmodels.kernels.member import Member
 from recmodels.kernels.members import age, content, covisitation, factorization, history, popularity, predecessors
-from recmodels.kernels.members.age import Age
-from recmodels.kernels.members.content import Content
-from recmodels.kernels.members.covisitation import Covisitation
-from recmodels.kernels.members.factorization import Factorization
-from recmodels.kernels.members.history import PersonalHistory
-from recmodels.kernels.members.popularity import Popularity
-from recmodels.kernels.members.predecessors import Predecessors
+from recmodels.kernels.members.age import AgeState
+from recmodels.kernels.members.content import ContentState
+from recmodels.kernels.members.covisitation import CovisitationState
+from recmodels.kernels.members.factorization import FactorizationState
+from recmodels.kernels.members.history import HistoryState
+from recmodels.kernels.members.popularity import PopularityState
+from recmodels.kernels.members.predecessors import PredecessorsState
 from recmodels.kernels.reranker import Reranker
 from recmodels.kernels.shared import Shared
 
@@ -27,7 +27,7 @@ class Weights(NamedTuple):
     """[contexts, columns] sum of squared gradients, as AdaGrad needs it."""
 
 
-class Calibration(NamedTuple):
+class CalibrationState(NamedTuple):
     """How shares of the softmax become probabilities, by length of history."""
 
     platt: Annotated[Float64, Stored("lengths", 2, key="line", first=(1.0, 0.0))]
@@ -40,16 +40,16 @@ class State(NamedTuple):
     """Everything a kernel works on."""
 
     shared: Shared
-    popularity: Popularity
-    covisitation: Covisitation
-    history: PersonalHistory
-    factorization: Factorization
-    content: Content
-    predecessors: Predecessors
-    age: Age
+    popularity: PopularityState
+    covisitation: CovisitationState
+    history: HistoryState
+    factorization: FactorizationState
+    content: ContentState
+    predecessors: PredecessorsState
+    age: AgeState
     weights: Weights
     reranker: Reranker
-    calibration: Calibration
+    calibration: CalibrationState
 
 
 MEMBERS: Final[tuple[Member, ...]] = (

@@ -20,7 +20,7 @@ FIRST_SQUARES: Final = 0.01
 """Squared gradient that every weight starts with."""
 LOG2_E: Final = np.float32(1.44269504)
 LN_2: Final = np.float32(0.69314718)
-LARGEST: Final = 20.0
+LARGEST_WEIGHT: Final = 20.0
 """No weight grows beyond this, whatever comes."""
 
 
@@ -101,4 +101,4 @@ def move(weights: Weights, context: int, c: int, gradient: float, rate: float) -
     """Move one weight along its gradient."""
     weights.squares[context, c] += gradient * gradient
     moved = weights.weight[context, c] + rate * gradient / np.sqrt(weights.squares[context, c] + FIRST_SQUARES)
-    weights.weight[context, c] = min(max(moved, -LARGEST), LARGEST)
+    weights.weight[context, c] = min(max(moved, -LARGEST_WEIGHT), LARGEST_WEIGHT)

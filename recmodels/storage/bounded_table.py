@@ -9,11 +9,11 @@ from numpy.typing import DTypeLike, NDArray
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table
 
-GIVEN_UP: Final = 64
+EVICTION_DIVISOR: Final = 64
 """A full table gives up one row in this number at a time, so that not every new id costs a search."""
 
 
-def oldest(ids: IdTable, age: NDArray[np.number], share: int = GIVEN_UP) -> list[int]:
+def oldest(ids: IdTable, age: NDArray[np.number], share: int = EVICTION_DIVISOR) -> list[int]:
     """Return the rows of the lowest age numbers, and of equals the first rows.
 
     Args:
@@ -55,7 +55,12 @@ class BoundedTable(Table):
     ids: IdTable
 
     def __init__(
-        self, name: str, most: int, age: str, share: int = GIVEN_UP, **columns: tuple[DTypeLike, tuple[int, ...]]
+        self,
+        name: str,
+        most: int,
+        age: str,
+        share: int = EVICTION_DIVISOR,
+        **columns: tuple[DTypeLike, tuple[int, ...]],
     ) -> None:
         super().__init__(name, most + RESERVED, IdTable(most + RESERVED), **columns)
         self.age = age

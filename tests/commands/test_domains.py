@@ -11,7 +11,7 @@ from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings, SettingsError, load_settings
 from flows.steps.features import prepare
-from recmodels.rewards import LARGEST
+from recmodels.rewards import LARGEST_REWARD
 from tests.support.cli import freshrank
 from tests.support.flow import Flow, event
 
@@ -43,7 +43,9 @@ def test_every_preset_is_one_that_a_model_takes(domain: Domain) -> None:
     assert settings.build_model().half_lives == preset.half_lives  # type: ignore[attr-defined]
     assert (settings.repeats, settings.rewards) == (preset.repeats, preset.rewards)
     assert list(preset.half_lives) == sorted(preset.half_lives)
-    assert all(-LARGEST <= worth <= LARGEST for worth in preset.rewards.values()), "what is more is cut off"
+    assert all(-LARGEST_REWARD <= worth <= LARGEST_REWARD for worth in preset.rewards.values()), (
+        "what is more is cut off"
+    )
     assert max(preset.rewards.values()) == 1.0, "what a model keeps fades by the sum of rewards"
     assert set(preset.by_value) <= preset.rewards.keys()
     assert replay(EVENTS, settings, limit=200).counters.learned == 200

@@ -17,7 +17,7 @@ from flows.settings import Settings
 from flows.state.recovery import RecoveryError, recovery_in
 from recmodels import Blend, RiverModel, build_model
 from recmodels.inspection.trends import TrendError, popular, rising
-from recmodels.inspection.user_profile import know
+from recmodels.inspection.user_profile import user_profile
 from tests.support.cli import freshrank
 from tests.support.gate import kill, start_gated
 
@@ -218,7 +218,7 @@ def test_models_without_counts_say_which_have_them() -> None:
     for ask in (popular, rising):
         with pytest.raises(TrendError, match=r"Such are blend, popularity, .*content and contextual\."):
             ask(model)
-    known = know(model, "ann")
+    known = user_profile(model, "ann")
     assert (known.events, known.recent) == (1, ["tea"])
 
 
@@ -228,7 +228,7 @@ def test_models_that_count_say_what_is_popular_and_what_they_know(name: str) -> 
     for user, item in [("ann", "tea"), ("bob", "tea"), ("ann", "jam")]:
         model.learn_one(user, item, x={"timestamp": 5.0})
     assert [found.item for found in popular(model)] == ["tea", "jam"]
-    assert know(model, "ann")[:4] == ("ann", 2, 5.0, ["jam", "tea"])
+    assert user_profile(model, "ann")[:4] == ("ann", 2, 5.0, ["jam", "tea"])
 
 
 def test_hidden_items_are_neither_popular_nor_rising() -> None:

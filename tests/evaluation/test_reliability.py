@@ -32,7 +32,7 @@ class Calibrated(Recommender):
     scores_are_probabilities = True
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
-        self.remember(user, item)
+        self.register(user, item)
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
         return CHANCES[item]

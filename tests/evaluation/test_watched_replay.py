@@ -22,7 +22,7 @@ class Weighing(Recommender):
     learned = 0
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
-        self.remember(user, item)
+        self.register(user, item)
         self.learned += 1
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:

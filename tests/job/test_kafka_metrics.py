@@ -19,7 +19,7 @@ from tests.support.flow import event, sample_records
 from tests.support.gate import kill
 from tests.support.kafka_fixtures import NewTopic, config, until
 from tests.support.kafka_jobs import Job, consume, produce
-from tests.support.watching import Scraped, free_port, get, scrape, watching
+from tests.support.monitored_flow import Scraped, free_port, get, scrape, watching
 
 
 def test_lag_is_what_the_topic_holds_and_the_flow_has_not_been_given(mock_broker: str) -> None:

@@ -8,7 +8,7 @@ from flows.job.model_change import applicable_change
 from flows.messages import Outgoing
 from flows.state.recovery import RecoveryError, recovery_in
 from tests.support.flow import sample_records
-from tests.support.watching import watching
+from tests.support.monitored_flow import watching
 
 
 def listed(directory: Path, count: int, model: str) -> list[Outgoing]:

@@ -14,7 +14,7 @@ from recmodels.fused.model import FusedModel
 from recmodels.fused.tags import price_bucket, tags_of
 from recmodels.fused.warm_up import warm_up
 from recmodels.kernels import forgetting, item_events
-from recmodels.kernels.members.content import FADE, ITEM_TAGS, NEWEST, USER_TAGS
+from recmodels.kernels.members.content import INTEREST_DECAY, ITEM_TAGS, NEWEST, USER_TAGS
 from recmodels.kernels.shared import EVENTS, TAGGED
 from recmodels.kernels.state import columns_of
 
@@ -144,7 +144,7 @@ def test_columns_by_hand() -> None:
         for s in range(int(state.shared.candidates.size[0]))
     }
     # x: seen in a, which has faded once, and in b, which has two tags; two of four items have it, as have y.
-    x, y, rarity = FADE + 1 / sqrt(2), 1 / sqrt(2), log2(1 + 4 / 2)
+    x, y, rarity = INTEREST_DECAY + 1 / sqrt(2), 1 / sqrt(2), log2(1 + 4 / 2)
     assert column["c"][0] == pytest.approx(y * rarity / (rarity * sqrt(x * x + y * y)), rel=1e-5)
     assert column["d"][0] == 0.0
     # nobody has touched c and d
@@ -294,7 +294,7 @@ def test_fewer_tags_than_one_item_may_have_are_refused() -> None:
 def test_warming_up_leaves_no_kernel_to_be_compiled_by_an_event() -> None:
     warm_up()
     kernels = (
-        item_events.announce,
+        item_events.set_tags,
         item_events.show,
         item_events.hide,
         forgetting.drop_items,

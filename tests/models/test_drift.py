@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from recmodels import Blend
-from recmodels.fused.drift import BLOCK, DriftDetector
+from recmodels.fused.drift import BLOCK_EVENTS, DriftDetector
 from tests.support.teach import CHANGE, a_stream_that_changes
 
 
 def test_drift_is_seen_where_the_stream_changes() -> None:
     model = Blend(reranker=False)  # with the reranker the loss hardly rises here
     model.step_many(a_stream_that_changes(), n=0)
-    assert any(CHANGE < moment <= CHANGE + 8 * BLOCK for moment in model.drift_moments)
+    assert any(CHANGE < moment <= CHANGE + 8 * BLOCK_EVENTS for moment in model.drift_moments)
     assert not any(2_000 < moment <= CHANGE for moment in model.drift_moments)
 
 
@@ -30,7 +30,7 @@ def test_where_batches_begin_never_shows(batch: int, reranker: bool) -> None:
 
 def test_a_restarted_watch_sees_the_same() -> None:
     draw = np.random.default_rng(3)
-    losses = np.concatenate([draw.normal(2.0, 0.5, 40 * BLOCK), draw.normal(3.0, 0.5, 40 * BLOCK)])
+    losses = np.concatenate([draw.normal(2.0, 0.5, 40 * BLOCK_EVENTS), draw.normal(3.0, 0.5, 40 * BLOCK_EVENTS)])
     live = DriftDetector()
     for number, loss in enumerate(losses.tolist()):
         if number % 1_777 == 0:

@@ -112,10 +112,10 @@ def test_a_slot_is_answered_by_the_users_next_interaction() -> None:
         (shown,) = model.step_many([Example(f"u{turn}", "tea", 1.0, float(turn))], 2)
         model.step_many([Example("v", "jam", 1.0, float(turn))], 0)  # of another user: no answer
         model.learn_one(f"u{turn}", "good" if shown.items[-1] == "good" else "jam")
-    chosen, not_chosen = model._trial.believed("good")
+    chosen, not_chosen = model._trial.posterior("good")
     assert chosen > 10
-    assert not_chosen <= model._trial.believed("bad")[1]
-    assert model._trial.believed("bad")[0] == 1.0
+    assert not_chosen <= model._trial.posterior("bad")[1]
+    assert model._trial.posterior("bad")[0] == 1.0
 
 
 def test_a_return_answers_nothing() -> None:
@@ -124,7 +124,7 @@ def test_a_return_answers_nothing() -> None:
     arms.show("ann", "tea", 1)
     arms.answer("ann", None)
     arms.answer("ann", "tea")
-    assert arms.believed("tea") == (1.0, 1.0)
+    assert arms.posterior("tea") == (1.0, 1.0)
 
 
 def test_a_good_item_that_nobody_finds_by_himself_is_found_by_exploring_only() -> None:

@@ -12,7 +12,7 @@ from flows.settings import Settings
 from recmodels import Blend, RiverModel
 from recmodels.exploration.explorer import Explorer
 from recmodels.inspection.trends import popular, rising
-from recmodels.inspection.user_profile import know
+from recmodels.inspection.user_profile import user_profile
 from tests.support.flow import Flow, event
 from tests.support.teach import CHANGE, POPULAR, a_stream_that_changes, learn, listed
 
@@ -65,7 +65,7 @@ def test_what_the_model_knows_and_saw_is_there_behind_the_explorer() -> None:
         watch.after(model, part, model.step_many(part, n=3))
     assert model.drift_moments
     assert model.drift_moments == model.model.drift_moments
-    known = know(model, events[-1].user)
+    known = user_profile(model, events[-1].user)
     assert known.events > 100
     assert known.recent[0] == events[-1].item
     assert popular(model) == popular(model.model)
@@ -86,4 +86,4 @@ def test_the_page_marks_the_drift_that_an_explored_blend_saw(tmp_path: Path) -> 
 def test_what_an_explored_river_model_has_kept_is_there() -> None:
     model = Explorer(RiverModel(reco.BiasedMF(n_factors=2, seed=1), repeats="exclude"), share=0.5)
     learn(model, "ann:tea ann:jam")
-    assert know(model, "ann").recent == ["jam", "tea"]
+    assert user_profile(model, "ann").recent == ["jam", "tea"]

@@ -23,7 +23,7 @@ class Taken(Recommender):
     """Keeps what the base keeps, and nothing else."""
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
-        self.remember(user, item, y)
+        self.register(user, item, y)
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
         return 0.0

@@ -79,7 +79,7 @@ def test_the_net_goes_down_the_softmax_loss_even_where_the_item_is_below_the_top
         squares[...] = 1e4
     net_learn(net, LENGTH, GAP, target, candidates)
     after = [net.out[1], net.weight[1, 6], net.weight[4, 2], net.bias[LENGTH, 3]]
-    steps = (np.array(before, float) - np.array(after, float)) * 1e2 / float(reranker.RATE)
+    steps = (np.array(before, float) - np.array(after, float)) * 1e2 / float(reranker.LEARNING_RATE)
     assert np.abs(slopes).max() > 1e-3
     assert steps == pytest.approx(np.array(slopes), rel=0.05, abs=2e-3)
 
@@ -90,11 +90,11 @@ def test_the_top_is_as_large_as_its_bound_allows() -> None:
     state = model.memory.state
     net_score(state.reranker, LENGTH, GAP, state.shared.candidates)
     top = state.reranker.top.place[: state.reranker.top.size[0]]
-    assert scores[top].min() >= 4.0 - reranker.REACH
-    assert len(top) == np.count_nonzero(scores > 4.0 - reranker.REACH)
+    assert scores[top].min() >= 4.0 - reranker.TOP_RANGE
+    assert len(top) == np.count_nonzero(scores > 4.0 - reranker.TOP_RANGE)
     crowded = net_with_scores(np.linspace(4.0, 3.0, 500)).memory.state
     net_score(crowded.reranker, LENGTH, GAP, crowded.shared.candidates)
-    assert 0 < crowded.reranker.top.size[0] <= reranker.MOST
+    assert 0 < crowded.reranker.top.size[0] <= reranker.TOP_SIZE
     alike = net_with_scores(np.ones(500)).memory.state
     net_score(alike.reranker, LENGTH, GAP, alike.shared.candidates)
     assert alike.reranker.top.size[0] == 0, "more equals than the top can hold: the net says nothing"

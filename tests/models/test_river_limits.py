@@ -6,8 +6,8 @@ import pytest
 from river import base, compose, ensemble, facto, linear_model, optim, preprocessing, reco
 
 from recmodels import RiverModel
+from recmodels.checks.determinism import check_lists_are_the_same_in_every_process, lists_of
 from recmodels.checks.equality import expect_same_state
-from recmodels.checks.repeating import check_lists_are_the_same_in_every_process, lists_of
 from recmodels.river_seeds import repeatable
 from recmodels.specification import build_model
 from tests.support.teach import checkerboard, learn, listed

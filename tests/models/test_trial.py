@@ -11,10 +11,10 @@ def test_the_unknown_are_believed_to_be_as_good_as_the_average() -> None:
         arms.add(item)
     for k in range(100):
         arms.show("ann", "known", k)
-        arms.answer("ann", "known" if k % 10 == 0 else "else")
-    a, b = arms.believed("unknown")
+        arms.reward("ann", "known" if k % 10 == 0 else "else")
+    a, b = arms.posterior("unknown")
     assert a / (a + b) == pytest.approx(0.1, rel=0.1)
-    assert arms.believed("known")[0] == 11.0
+    assert arms.posterior("known")[0] == 11.0
 
 
 def test_a_full_trial_gives_up_the_worst_then_the_oldest() -> None:
@@ -23,7 +23,7 @@ def test_a_full_trial_gives_up_the_worst_then_the_oldest() -> None:
         arms.add(item)
     for turn, item in enumerate(["bad", "good"] * 5):
         arms.show("ann", item, turn)
-        arms.answer("ann", "good")
+        arms.reward("ann", "good")
     arms.add("new")
     assert "bad" not in arms
     arms.add("newer")
@@ -37,8 +37,8 @@ def test_an_arms_row_that_is_given_out_again_takes_no_answer_for_the_one_before(
     arms.add("old")
     arms.show("ann", "old", 1)
     arms.add("new")
-    arms.answer("ann", "new")
-    assert arms.believed("new") == (1.0, 1.0)
+    arms.reward("ann", "new")
+    assert arms.posterior("new") == (1.0, 1.0)
 
 
 def test_slots_that_nobody_answers_are_bounded() -> None:
@@ -46,7 +46,7 @@ def test_slots_that_nobody_answers_are_bounded() -> None:
     arms.add("tea")
     for turn in range(1_000):
         arms.show(f"u{turn}", "tea", turn)
-    arms.answer("u999", "tea")
-    arms.answer("u0", "tea")
-    assert arms.believed("tea") == (2.0, 1.0)
+    arms.reward("u999", "tea")
+    arms.reward("u0", "tea")
+    assert arms.posterior("tea") == (2.0, 1.0)
     assert len(arms.dump_changes()["explore.slots.rows"]) <= 6

@@ -8,7 +8,7 @@ import pytest
 from flows.monitoring.http_server import PortError, serve_http
 from flows.monitoring.metrics import registry_of
 from flows.settings import Settings
-from tests.support.watching import get, watching
+from tests.support.monitored_flow import get, watching
 
 
 def test_health_before_during_and_after_a_stall() -> None:

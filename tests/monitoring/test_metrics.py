@@ -10,9 +10,9 @@ import pytest
 from flows.monitoring.metrics import EDGES, registry_of
 from flows.settings import Settings
 from flows.state.recovery import recovery_in
-from flows.steps.refresh import FALLBACK_ROUND
+from flows.steps.refresh import EVENTS_PER_FALLBACK
 from tests.support.flow import sample_records
-from tests.support.watching import mixed, scrape, watching
+from tests.support.monitored_flow import mixed, scrape, watching
 
 
 def test_what_is_scraped_is_what_happened() -> None:
@@ -31,7 +31,9 @@ def test_what_is_scraped_is_what_happened() -> None:
     assert told["freshrank_forgotten_total", ""] == 1
     assert told["freshrank_late_total", ""] == counters.late > 0
     assert told["freshrank_ahead_total", ""] == counters.ahead == 1
-    assert told["freshrank_emitted_total", ""] + told["freshrank_suppressed_total", ""] == 503 + 502 // FALLBACK_ROUND
+    assert (
+        told["freshrank_emitted_total", ""] + told["freshrank_suppressed_total", ""] == 503 + 502 // EVENTS_PER_FALLBACK
+    )
     assert told["freshrank_suppressed_total", ""] == counters.suppressed
     assert 0 < told["freshrank_hits_total", ""] == counters.hits < told["freshrank_scored_total", ""] == counters.scored
     assert told["freshrank_list_latency_seconds_count", ""] == counters.emitted

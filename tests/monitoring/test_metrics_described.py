@@ -8,7 +8,7 @@ import pytest
 
 from flows.monitoring.metrics import registry_of
 from flows.monitoring.weights import WeightsObserver
-from tests.support.watching import watching
+from tests.support.monitored_flow import watching
 
 ROOT = Path(__file__).parent.parent.parent
 

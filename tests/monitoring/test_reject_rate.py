@@ -4,7 +4,7 @@ import pytest
 
 from flows.monitoring.watched_source import REJECT_WINDOW, TooManyRejectsError
 from tests.support.flow import event
-from tests.support.watching import watching
+from tests.support.monitored_flow import watching
 
 
 def bad(every: int, count: int) -> list[bytes]:

@@ -11,7 +11,7 @@ from flows.monitoring.counters import Counters
 from flows.state.store import Store
 from flows.steps.clean import Cleaner
 from flows.steps.emit import Emitter
-from flows.steps.event_time import AGREEING, JUMP, EventTime
+from flows.steps.event_time import MAX_JUMP_SECONDS, MIN_AGREEING_EVENTS, EventTime
 from tests.support.flow import Flow, event
 
 NOW = 1_700_000_000.0
@@ -87,7 +87,10 @@ def test_what_is_loaded_goes_on_like_what_was_dumped(tmp_path: Path, seed: int) 
 
 
 def random_event(draw: random.Random) -> Event:
-    user, time = f"u{draw.randrange(5)}", draw.choice([NOW, NOW, NOW, NOW + 3 * JUMP, FAR, 0.0]) + draw.random()
+    user, time = (
+        f"u{draw.randrange(5)}",
+        draw.choice([NOW, NOW, NOW, NOW + 3 * MAX_JUMP_SECONDS, FAR, 0.0]) + draw.random(),
+    )
     if draw.random() < 0.05:
         return Forget(user, time)
     return click(user, time, f"e{draw.randrange(100)}")
@@ -169,15 +172,17 @@ def test_two_wrong_clocks_with_a_right_one_between_do_not_agree() -> None:
 
 
 def test_after_a_gap_in_the_log_time_goes_on_with_the_second_user() -> None:
-    times, newest = placed((NOW, "ann"), (NOW, "bob"), (NOW + 2 * JUMP, "ann"), (NOW + 2 * JUMP + 1, "bob"))
-    assert times == [NOW, NOW, NOW, NOW + 2 * JUMP + 1]
-    assert newest == NOW + 2 * JUMP + 1
+    times, newest = placed(
+        (NOW, "ann"), (NOW, "bob"), (NOW + 2 * MAX_JUMP_SECONDS, "ann"), (NOW + 2 * MAX_JUMP_SECONDS + 1, "bob")
+    )
+    assert times == [NOW, NOW, NOW, NOW + 2 * MAX_JUMP_SECONDS + 1]
+    assert newest == NOW + 2 * MAX_JUMP_SECONDS + 1
 
 
 def test_after_a_gap_in_the_log_of_one_user_time_goes_on_too() -> None:
-    later = [(NOW + 2 * JUMP + n, "ann") for n in range(AGREEING + 1)]
+    later = [(NOW + 2 * MAX_JUMP_SECONDS + n, "ann") for n in range(MIN_AGREEING_EVENTS + 1)]
     times, newest = placed((NOW, "ann"), *later)
-    assert times == [NOW] * AGREEING + [time for time, _ in later[-2:]]
+    assert times == [NOW] * MIN_AGREEING_EVENTS + [time for time, _ in later[-2:]]
     assert newest == later[-1][0]
 
 

@@ -127,7 +127,7 @@ class Devices(Recommender):
     told: list[Any] = []  # noqa: RUF012
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Any = None) -> None:
-        self.remember(user, item)
+        self.register(user, item)
         self.told.append(x.get("device"))
 
     def predict_one(self, user: str, item: str, x: Any = None) -> float:

@@ -16,7 +16,7 @@ from flows.sample import EVENTS
 from flows.settings import Settings
 from flows.state.store import Store
 from flows.steps.emit import Emitter
-from flows.steps.refresh import FALLBACK_ROUND, MOST, ROUND, Refresher, Refreshing
+from flows.steps.refresh import EVENTS_PER_FALLBACK, EVENTS_PER_ROUND, MAX_REFRESHES_PER_ROUND, Refresher, Refreshing
 from tests.support.flow import Flow, event, sample_records
 
 NAME = "ann-who-asked-to-be-erased"
@@ -45,7 +45,7 @@ def test_a_list_is_asked_for_after_ever_longer_absence_and_then_withdrawn() -> N
     mine = [(time, withdraw) for user, time, withdraw in found if user == "ann"]
     assert [withdraw for _, withdraw in mine] == [False, False, True]
     for (time, _), due in zip(mine, (60.0, 240.0, 960.0), strict=True):
-        assert due <= time < due + ROUND + 1
+        assert due <= time < due + EVENTS_PER_ROUND + 1
 
 
 def test_who_comes_back_is_not_away() -> None:
@@ -56,13 +56,13 @@ def test_who_comes_back_is_not_away() -> None:
     back = requests(refresher, [*clicks(("ann", 300.0)), *others(301, 1_400)])
     absences = [time - 300.0 for user, time, _ in back if user == "ann"]
     for absence, due in zip(absences, (60.0, 240.0, 960.0), strict=True):
-        assert due <= absence < due + 2 * ROUND, "the absence begins anew"
+        assert due <= absence < due + 2 * EVENTS_PER_ROUND, "the absence begins anew"
 
 
 def test_a_long_gap_between_events_skips_what_nobody_would_see() -> None:
-    quiet = clicks(("ann", 0.0), *(("bob", 700.0) for _ in range(2 * ROUND)))
+    quiet = clicks(("ann", 0.0), *(("bob", 700.0) for _ in range(2 * EVENTS_PER_ROUND)))
     assert requests(made(), quiet) == [("ann", 700.0, False)], "one list, not one for each time that has passed"
-    gone = clicks(("ann", 0.0), *(("bob", 5_000.0) for _ in range(2 * ROUND)))
+    gone = clicks(("ann", 0.0), *(("bob", 5_000.0) for _ in range(2 * EVENTS_PER_ROUND)))
     assert requests(made(), gone) == [("ann", 5_000.0, True)]
 
 
@@ -74,19 +74,19 @@ def test_without_refreshes_a_list_is_withdrawn_at_once() -> None:
 def test_nobody_waits_for_more_than_so_many_lists() -> None:
     refresher = made()
     refresher.process(clicks(*((f"u{n}", 0.0) for n in range(500))))
-    out = refresher.process(clicks(*(("late", 100.0) for _ in range(40 * ROUND))))
+    out = refresher.process(clicks(*(("late", 100.0) for _ in range(40 * EVENTS_PER_ROUND))))
     between, most, total = 0, 0, 0
     for each, _ in out:
         between = between + 1 if isinstance(each, Refresh) else 0
         most, total = max(most, between), total + (isinstance(each, Refresh) and each.user != FALLBACK_USER)
-    assert most == MOST
+    assert most == MAX_REFRESHES_PER_ROUND
     assert total == 500, "all of them in the end"
 
 
 def test_fallback_list_comes_by_the_number_of_events() -> None:
-    out = made(after=0.0, fallback=True).process(clicks(*(("ann", 1.0) for _ in range(2 * FALLBACK_ROUND))))
+    out = made(after=0.0, fallback=True).process(clicks(*(("ann", 1.0) for _ in range(2 * EVENTS_PER_FALLBACK))))
     places = [place for place, (each, _) in enumerate(out) if isinstance(each, Refresh)]
-    assert places == [FALLBACK_ROUND, 2 * FALLBACK_ROUND + 1]
+    assert places == [EVENTS_PER_FALLBACK, 2 * EVENTS_PER_FALLBACK + 1]
     assert {each.user for each, _ in out if isinstance(each, Refresh)} == {FALLBACK_USER}
 
 
@@ -188,14 +188,14 @@ def test_batches_never_show_in_refreshed_lists(settings: dict[str, Any]) -> None
 
 
 def test_fallback_list_is_what_is_popular_and_goes_out_only_when_it_changes() -> None:
-    records = [event(f"u{n}", "tea", float(n)) for n in range(4 * FALLBACK_ROUND)]
+    records = [event(f"u{n}", "tea", float(n)) for n in range(4 * EVENTS_PER_FALLBACK)]
     strange = Flow(records, fallback=True).fallbacks
     assert [[entry["item"] for entry in each["items"]] for each in strange] == [["tea"]]
-    assert strange[0]["source"] == f"events/0/{FALLBACK_ROUND - 1}"
+    assert strange[0]["source"] == f"events/0/{EVENTS_PER_FALLBACK - 1}"
 
 
 def test_a_list_that_is_withdrawn_is_a_tombstone() -> None:
-    records = [event("ann", "tea", 0.0), *(event("bob", "jam", 100.0) for _ in range(ROUND))]
+    records = [event("ann", "tea", 0.0), *(event("bob", "jam", 100.0) for _ in range(EVENTS_PER_ROUND))]
     flow = Flow(records, refresh=60.0, refreshes=0)
     assert [message.value for key, message in flow.sent if key == "ann"][1:] == [None]
     assert flow.connections.counters.withdrawn == 1

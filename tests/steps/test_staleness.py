@@ -13,7 +13,7 @@ from flows.monitoring.counters import Counters
 from flows.state.store import Store
 from flows.steps.emit import Emitter
 from flows.steps.encode import encode_list
-from flows.steps.refresh import FALLBACK_ROUND
+from flows.steps.refresh import EVENTS_PER_FALLBACK
 from flows.steps.staleness import BUCKETS, MEMORY, Staleness, alternate, best_ages, bucket_of, heeded
 from tests.support.flow import Flow, event, sample_records
 
@@ -200,7 +200,7 @@ def test_one_setting_leaves_one_list_for_each_event_and_nothing_else() -> None:
     assert len(flow.everything) == 500
     both = Flow(records)
     assert both.sent == flow.everything, "the lists of users are the same bytes"
-    assert 0 < len(both.fallbacks) <= 500 // FALLBACK_ROUND
+    assert 0 < len(both.fallbacks) <= 500 // EVENTS_PER_FALLBACK
 
 
 def test_negative_events_and_excluded_repeats_say_nothing() -> None:

@@ -21,7 +21,7 @@ class Sound(Recommender):
         return {}
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Any = None) -> None:
-        if self.remember(user, item, y):
+        if self.register(user, item, y):
             self.counts[item] += bounded(y)
             self.last.pop(user, None)
             self.last[user] = item

@@ -74,9 +74,9 @@ class GrowsByExcluding(Sound):
         while len(self.last) > self.max_users:
             del self.last[next(iter(self.last))]
 
-    def remember(self, user: str, item: str, y: float = 1.0) -> bool:
+    def register(self, user: str, item: str, y: float = 1.0) -> bool:
         self._seen.setdefault(user, {})[item] = None
-        return super().remember(user, item, y)
+        return super().register(user, item, y)
 
 
 class NoRanker:

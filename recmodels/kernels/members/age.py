@@ -17,13 +17,13 @@ from recmodels.kernels.compile import kernel
 from recmodels.kernels.layout import Argument, Column, Float32, Int64, Marks, Rows
 from recmodels.kernels.member import Member
 from recmodels.kernels.members.popularity import HALF_LIVES
-from recmodels.kernels.prefetch import AHEAD, prefetch
+from recmodels.kernels.prefetch import PREFETCH_DISTANCE, prefetch
 from recmodels.kernels.shared import ANNOUNCED, EVENTS, Event, Shared
 
 SCALE: Final = np.float32(0.25)
-FADE: Final = np.float32(0.95)
+HABIT_DECAY: Final = np.float32(0.95)
 """Share of a user's habit that is left after another event."""
-LONGEST: Final = HALF_LIVES - 1
+POPULARITY_COLUMN: Final = HALF_LIVES - 1
 """The column of popularity at the longest half-life."""
 
 
@@ -39,7 +39,7 @@ class Habits(NamedTuple):
     dirty: Marks
 
 
-class Taken(NamedTuple):
+class LastEvents(NamedTuple):
     """A row for each item. An impression or a return does not make an item recent."""
 
     last: Annotated[Int64, Column()]
@@ -47,11 +47,11 @@ class Taken(NamedTuple):
     dirty: Marks
 
 
-class Age(NamedTuple):
+class AgeState(NamedTuple):
     """Habits of users and the last positive event of items. The first event of an item is shared by all members."""
 
     users: Annotated[Habits, Rows("users", key="habits")]
-    items: Annotated[Taken, Rows("items", key="taken")]
+    items: Annotated[LastEvents, Rows("items", key="taken")]
     column: Annotated[int, Argument("column")]
 
 
@@ -71,19 +71,19 @@ def log2(x: np.float32) -> np.float32:
 
 
 @kernel
-def score(own: Age, shared: Shared, user: int) -> None:
+def score(own: AgeState, shared: Shared, user: int) -> None:
     """Fill the columns."""
     candidates, items, first = shared.candidates, shared.items, own.column
     recency, age = candidates.column[first], candidates.column[first + 1]
     fits_age, fits_popularity = candidates.column[first + 2], candidates.column[first + 3]
-    popular, size = candidates.column[LONGEST], candidates.size[0]
+    popular, size = candidates.column[POPULARITY_COLUMN], candidates.size[0]
     now = shared.counters[EVENTS] + 2
     begun = now + shared.counters[ANNOUNCED] + 1
     for s in range(size):
         item = candidates.item[s]
-        if s + AHEAD < size:
-            prefetch(own.items.last, candidates.item[s + AHEAD])
-            prefetch(items.first_seen, candidates.item[s + AHEAD])
+        if s + PREFETCH_DISTANCE < size:
+            prefetch(own.items.last, candidates.item[s + PREFETCH_DISTANCE])
+            prefetch(items.first_seen, candidates.item[s + PREFETCH_DISTANCE])
         age[s] = np.float32(begun - items.first_seen[item])
         last = own.items.last[item]
         recency[s] = np.float32(now - last) if last > 0 else age[s]
@@ -105,10 +105,10 @@ def score(own: Age, shared: Shared, user: int) -> None:
 
 
 @kernel
-def learn(own: Age, shared: Shared, event: Event) -> None:
+def learn(own: AgeState, shared: Shared, event: Event) -> None:
     """Add the age and the popularity that the item had just before to the user's habit."""
     candidates, habits, user = shared.candidates, own.users, event.user
-    popular = candidates.column[LONGEST]
+    popular = candidates.column[POPULARITY_COLUMN]
     age, popularity = np.float32(0.0), np.float32(0.0)
     if not event.is_new:
         since = event.number + 2 + shared.counters[ANNOUNCED] - shared.items.first_seen[event.item]
@@ -118,9 +118,9 @@ def learn(own: Age, shared: Shared, event: Event) -> None:
     else:
         for s in range(candidates.size[0]):
             popularity = min(popularity, popular[s])
-    habits.age[user] = FADE * habits.age[user] + age
-    habits.popularity[user] = FADE * habits.popularity[user] + popularity
-    habits.weight[user] = FADE * habits.weight[user] + np.float32(1.0)
+    habits.age[user] = HABIT_DECAY * habits.age[user] + age
+    habits.popularity[user] = HABIT_DECAY * habits.popularity[user] + popularity
+    habits.weight[user] = HABIT_DECAY * habits.weight[user] + np.float32(1.0)
     habits.dirty[user] = 1
     own.items.last[event.item] = event.number
     own.items.dirty[event.item] = 1
@@ -128,7 +128,7 @@ def learn(own: Age, shared: Shared, event: Event) -> None:
 
 MEMBER: Final = Member(
     name="age",
-    state=Age,
+    state=AgeState,
     columns=("recency", "age", "fits the usual age", "fits the usual popularity"),
     says="log2 of the events since the item's last positive one and since its first; how near age and popularity are "
     "to the user's usual ones",

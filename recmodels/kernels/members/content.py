@@ -36,13 +36,13 @@ TAG_NEWEST: Final = 16
 """Number of the items announced last with a tag that are proposed to a user who is interested in it."""
 TAG_POPULAR: Final = 32
 """Number of the items popular lately with a tag that are proposed to a user who is interested in it."""
-STRONGEST: Final = 4
+STRONGEST_TAGS: Final = 4
 """Number of a user's tags that propose items."""
-FADE: Final = np.float32(0.95)
+INTEREST_DECAY: Final = np.float32(0.95)
 """Share of an interest that is left after another event of the user."""
-SMALLEST: Final = np.float32(1e-6)
+SMALLEST_INTEREST: Final = np.float32(1e-6)
 """An interest below this is dropped."""
-DECAY: Final = 1.0 / 3_000.0
+POPULARITY_DECAY: Final = 1.0 / 3_000.0
 """Of popularity within a tag: 1 / half-life in events."""
 LARGEST_LIFT: Final = 8.0
 
@@ -61,7 +61,7 @@ class Tags(NamedTuple):
     popular: Annotated[Int32, Column(TAG_POPULAR, holds="items")]
     """[tags, TAG_POPULAR] items that were popular lately, in no order."""
     level: Annotated[Float64, Column(TAG_POPULAR, beside="popular")]
-    """[tags, TAG_POPULAR] their popularity, as that of `Popularity`."""
+    """[tags, TAG_POPULAR] their popularity, as that of `PopularityState`."""
     dirty: Marks
 
 
@@ -85,7 +85,7 @@ class Interests(NamedTuple):
     dirty: Marks
 
 
-class Content(NamedTuple):
+class ContentState(NamedTuple):
     """What is known of items before anybody has touched them, and of the users that they concern."""
 
     tags: Annotated[Tags, Rows("tags", key="tags")]
@@ -107,7 +107,7 @@ def is_inactive(shared: Shared) -> bool:
 
 
 @kernel
-def propose(content: Content, shared: Shared, user: int) -> None:
+def propose(content: ContentState, shared: Shared, user: int) -> None:
     """Add the newest items, and new and popular ones of the user's strongest tags."""
     if is_inactive(shared):
         return
@@ -116,7 +116,7 @@ def propose(content: Content, shared: Shared, user: int) -> None:
     tags, weights = content.users.tag[user], content.users.weight[user]
     count = filled(tags)
     bound, last = np.float32(np.inf), -1
-    for _ in range(min(STRONGEST, count)):
+    for _ in range(min(STRONGEST_TAGS, count)):
         # The strongest below the one before; of equals the first.
         best = -1
         for k in range(count):
@@ -130,7 +130,7 @@ def propose(content: Content, shared: Shared, user: int) -> None:
 
 
 @kernel
-def score(content: Content, shared: Shared, user: int) -> None:
+def score(content: ContentState, shared: Shared, user: int) -> None:
     """Fill the columns, or mark them as inactive."""
     candidates, counters, first = shared.candidates, shared.counters, content.column
     inactive = is_inactive(shared)
@@ -165,16 +165,16 @@ def score(content: Content, shared: Shared, user: int) -> None:
 
 
 @kernel
-def learn(content: Content, shared: Shared, event: Event) -> None:
+def learn(content: ContentState, shared: Shared, event: Event) -> None:
     """Add an item's tags to the user's interest, and the interaction to the popularity of the tags."""
     newness, counters, item = shared.items.newness, shared.counters, event.item
     newness[item] /= np.float32(1.0) + newness[item]
     count = filled(content.items.tag[item])
     if count == 0:
         return
-    added = np.log2(event.reward) + event.number * DECAY
+    added = np.log2(event.reward) + event.number * POPULARITY_DECAY
     content.log_rate[0] = sum_of_levels(content.log_rate[0], added - np.log2(counters[TAGGED]))
-    fade(content.users, event.user)
+    decay_interests(content.users, event.user)
     gain = np.float32(event.reward) / np.sqrt(np.float32(count))
     tags = content.tags
     for k in range(count):
@@ -194,14 +194,14 @@ def sum_of_levels(a: float, b: float) -> float:
 
 
 @kernel
-def fade(users: Interests, user: int) -> None:
-    """Let all interests of a user fade, and drop those below `SMALLEST`."""
+def decay_interests(users: Interests, user: int) -> None:
+    """Let all interests of a user fade, and drop those below `SMALLEST_INTEREST`."""
     users.dirty[user] = 1
     tags, weights = users.tag[user], users.weight[user]
     kept = 0
     for k in range(filled(tags)):
-        weight = weights[k] * FADE
-        if weight >= SMALLEST:
+        weight = weights[k] * INTEREST_DECAY
+        if weight >= SMALLEST_INTEREST:
             tags[kept], weights[kept] = tags[k], weight
             kept += 1
     tags[kept:] = 0
@@ -236,7 +236,7 @@ def count_popular(tags: Tags, tag: int, item: int, added: float) -> None:
 
 
 @kernel
-def describe(content: Content, shared: Shared, item: int, tags: Int32) -> None:
+def describe(content: ContentState, shared: Shared, item: int, tags: Int32) -> None:
     """Give an item its tags [n], instead of those it had."""
     items, counters, of_tags = shared.items, shared.counters, content.tags
     own = content.items.tag[item]
@@ -264,7 +264,7 @@ def describe(content: Content, shared: Shared, item: int, tags: Int32) -> None:
 
 
 @kernel
-def show(content: Content, shared: Shared, item: int) -> None:
+def show(content: ContentState, shared: Shared, item: int) -> None:
     """Put an item that was announced before anybody touched it in front of the new ones, once."""
     if shared.items.newness[item] == 0.0 or content.items.announced[item] > 0:
         return
@@ -306,7 +306,7 @@ def remove(tags: Tags, tag: int, item: int) -> None:
 
 
 @kernel
-def drop_items(content: Content, shared: Shared, gone: Marks) -> None:
+def drop_items(content: ContentState, shared: Shared, gone: Marks) -> None:
     """Count items no more that are `gone` [items]."""
     for item in range(gone.shape[0]):
         if gone[item] > 0:
@@ -318,7 +318,7 @@ def drop_items(content: Content, shared: Shared, gone: Marks) -> None:
 
 
 @kernel
-def drop_tags(content: Content, shared: Shared, gone: Marks) -> None:
+def drop_tags(content: ContentState, shared: Shared, gone: Marks) -> None:
     """Count items no more of which all tags are `gone` [tags]."""
     for item in range(1, shared.counters[ITEM_ROWS]):
         own, left = content.items.tag[item], 0
@@ -345,7 +345,7 @@ def holds(row: Int32, wanted: int) -> bool:
     return found
 
 
-def check(content: Content, shared: Shared, live: Mapping[str, set[int]]) -> None:
+def check(content: ContentState, shared: Shared, live: Mapping[str, set[int]]) -> None:
     """Items, and the rows of tags that hold them, agree; every interest is above 0."""
     carried = {item: set(content.items.tag[item].tolist()) - {0} for item in live["items"]}
     assert shared.counters[TAGGED] == sum(map(bool, carried.values()))
@@ -361,7 +361,7 @@ def check(content: Content, shared: Shared, live: Mapping[str, set[int]]) -> Non
 
 MEMBER: Final = Member(
     name="content",
-    state=Content,
+    state=ContentState,
     columns=("tags of interest", "tags that are popular", "new", "new and of interest"),
     says="fit of the item's tags, popularity of such items, newness: [content.md](content.md)",
     offers="new items, and items with the user's tags",

@@ -15,14 +15,14 @@ from typing import Annotated, Final, NamedTuple
 import numpy as np
 
 from recmodels.kernels import candidates as candidate_set
-from recmodels.kernels.candidates import BARRED, PLACES
+from recmodels.kernels.candidates import EXCLUDED, PLACES
 from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Argument, Column, Float32, Int32, Int64, Marks, Rows, Scratch
 from recmodels.kernels.member import Member
 from recmodels.kernels.shared import CANDIDATES, Event, Shared
 
-SOON: Final = np.float32(0.5)
-LATER: Final = np.float32(0.9)
+FAST_DECAY: Final = np.float32(0.5)
+SLOW_DECAY: Final = np.float32(0.9)
 LARGEST_TOTAL: Final = np.float32(400.0)
 """A row with a larger total is halved, so that old pairs fade, however many events the item has."""
 
@@ -44,13 +44,13 @@ class Followers(NamedTuple):
     dirty: Marks
 
 
-class Covisitation(NamedTuple):
+class CovisitationState(NamedTuple):
     """The items that followed each item, and what they add up to for the user at hand."""
 
     items: Annotated[Followers, Rows("items", key="covisitation")]
     sums: Annotated[Float32, Scratch(CANDIDATES + 1, 2)]
-    """[CANDIDATES + 1, 2] for each place of the candidate set, the sum with `SOON` and with `LATER`. The last row takes
-    what falls to barred items, and is never read."""
+    """[CANDIDATES + 1, 2] sums of each candidate with `FAST_DECAY` and with `SLOW_DECAY`. The last row collects those of
+    excluded items, and is never read."""
     summed: Annotated[Int64, Scratch(1)]
     """[1] number of places of the candidate set that have sums."""
     decay: Annotated[float, Argument("learn_decay")]
@@ -59,7 +59,7 @@ class Covisitation(NamedTuple):
 
 
 @kernel
-def propose(covisitation: Covisitation, shared: Shared, user: int) -> None:
+def propose(covisitation: CovisitationState, shared: Shared, user: int) -> None:
     """Add the items that followed the user's recent items, and sum up how strongly."""
     table, candidates, recent = covisitation.items, shared.candidates, shared.users.recent
     sums, places, base = covisitation.sums, candidates.slot, candidates.epoch[0] * PLACES
@@ -80,12 +80,12 @@ def propose(covisitation: Covisitation, shared: Shared, user: int) -> None:
                 s = places[follower[k]] - base
                 sums[s, 0] += fast_share * weight[k]
                 sums[s, 1] += slow_share * weight[k]
-        fast *= SOON
-        slow *= LATER
+        fast *= FAST_DECAY
+        slow *= SLOW_DECAY
 
 
 @kernel
-def clear_new(covisitation: Covisitation, size: int) -> None:
+def clear_new(covisitation: CovisitationState, size: int) -> None:
     """Clear the sums of the candidates that have none yet, of `size` candidates."""
     sums = covisitation.sums
     for s in range(covisitation.summed[0], size):
@@ -95,7 +95,7 @@ def clear_new(covisitation: Covisitation, size: int) -> None:
 
 
 @kernel
-def score(covisitation: Covisitation, shared: Shared, user: int) -> None:
+def score(covisitation: CovisitationState, shared: Shared, user: int) -> None:
     """Turn the sums into columns."""
     table, candidates, recent = covisitation.items, shared.candidates, shared.users.recent
     fast, slow = np.float32(1.0), np.float32(1.0)
@@ -105,8 +105,8 @@ def score(covisitation: Covisitation, shared: Shared, user: int) -> None:
             break
         fast_sum += fast
         slow_sum += slow
-        fast *= SOON
-        slow *= LATER
+        fast *= FAST_DECAY
+        slow *= SLOW_DECAY
     fast_part, slow_part = (
         np.float32(9.0) / max(fast_sum, np.float32(1.0)),
         np.float32(9.0) / max(slow_sum, np.float32(1.0)),
@@ -125,12 +125,12 @@ def score(covisitation: Covisitation, shared: Shared, user: int) -> None:
         places, base = candidates.slot, candidates.epoch[0] * PLACES
         for k in range(table.size[row]):
             s = places[table.item[row, k]] - base
-            if 0 <= s < BARRED:
+            if 0 <= s < EXCLUDED:
                 last[s] = np.sqrt(share * table.weight[row, k])
 
 
 @kernel
-def learn(covisitation: Covisitation, shared: Shared, event: Event) -> None:
+def learn(covisitation: CovisitationState, shared: Shared, event: Event) -> None:
     """Note for each of the user's recent items that the event's item followed it."""
     recent, gain = shared.users.recent, np.float32(event.reward)
     for p in range(recent.shape[1]):
@@ -166,7 +166,7 @@ def add(table: Followers, row: int, item: int, gain: np.float32) -> None:
     weight[place] = gain
 
 
-def check(covisitation: Covisitation, shared: Shared, live: Mapping[str, set[int]]) -> None:
+def check(covisitation: CovisitationState, shared: Shared, live: Mapping[str, set[int]]) -> None:
     """Rows have the size and the weights that they say, and no item follows itself."""
     check_rows(covisitation.items, live["items"])
 
@@ -183,7 +183,7 @@ def check_rows(table: Followers, live: set[int]) -> None:
 
 MEMBER: Final = Member(
     name="covisitation",
-    state=Covisitation,
+    state=CovisitationState,
     columns=("followed the last item", "followed the last few", "followed the recent"),
     says="how often the item followed the user's last item, last few and last twenty",
     offers="what followed any of these, 64 of each",

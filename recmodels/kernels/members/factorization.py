@@ -22,10 +22,10 @@ import numpy as np
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.layout import Argument, Column, Float32, Marks, Rows, Scratch
 from recmodels.kernels.member import Member
-from recmodels.kernels.prefetch import AHEAD, prefetch
+from recmodels.kernels.prefetch import PREFETCH_DISTANCE, prefetch
 from recmodels.kernels.reductions import dot, dot_row
 from recmodels.kernels.shared import Event, Shared
-from recmodels.kernels.splitmix import STEP, mix
+from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 
 FIRST_SQUARES: Final = np.float32(0.01)
 """Squared gradient that every row starts with: keeps the first steps small."""
@@ -62,7 +62,7 @@ class UserFactors(NamedTuple):
     dirty: Marks
 
 
-class Factorization(NamedTuple):
+class FactorizationState(NamedTuple):
     """The factors of items and users, and the vector of the user at hand."""
 
     items: Annotated[ItemFactors, Rows("items", key="item_factors")]
@@ -80,20 +80,20 @@ class Factorization(NamedTuple):
 
 
 @kernel
-def begin(factorization: Factorization, shared: Shared, item: int) -> None:
+def begin(factorization: FactorizationState, shared: Shared, item: int) -> None:
     """Draw the out-factors of a new item, from the seed and the row alone (SplitMix64)."""
     factors = factorization.items
     factors.dirty[item] = 1
-    word = np.uint64(shared.options.seed) * STEP + np.uint64(item) * np.uint64(0xD1B54A32D192ED03)
+    word = np.uint64(shared.options.seed) * GOLDEN_GAMMA + np.uint64(item) * np.uint64(0xD1B54A32D192ED03)
     for k in range(factors.out.shape[1]):
-        word += STEP
+        word += GOLDEN_GAMMA
         z = mixed(word)
         unit = np.float32(z >> np.uint64(40)) * np.float32(2.0**-24)
         factors.out[item, k] = SPREAD * (np.float32(2.0) * unit - np.float32(1.0))
 
 
 @kernel
-def score(factorization: Factorization, shared: Shared, user: int) -> None:
+def score(factorization: FactorizationState, shared: Shared, user: int) -> None:
     """Put together the user's vector and fill the column."""
     factors, own, candidates, recent = factorization.items, factorization.users, shared.candidates, shared.users.recent
     vector = factorization.user_vector
@@ -111,14 +111,14 @@ def score(factorization: Factorization, shared: Shared, user: int) -> None:
     column, size = candidates.column[factorization.column], candidates.size[0]
     for s in range(size):
         item = candidates.item[s]
-        if s + AHEAD < size:
-            prefetch(factors.out, candidates.item[s + AHEAD])
-            prefetch(factors.bias, candidates.item[s + AHEAD])
+        if s + PREFETCH_DISTANCE < size:
+            prefetch(factors.out, candidates.item[s + PREFETCH_DISTANCE])
+            prefetch(factors.bias, candidates.item[s + PREFETCH_DISTANCE])
         column[s] = dot_row(vector, factors.out, item) + factors.bias[item]
 
 
 @kernel
-def learn(factorization: Factorization, shared: Shared, event: Event) -> None:
+def learn(factorization: FactorizationState, shared: Shared, event: Event) -> None:
     """Take one step on the softmax loss, if the event's item is a candidate.
 
     The candidate set is that of the user, with its shares, and the user vector is as `score` left it.
@@ -134,10 +134,10 @@ def learn(factorization: Factorization, shared: Shared, event: Event) -> None:
     size = candidates.size[0]
     for s in range(size):
         item = candidates.item[s]
-        if s + AHEAD < size:
-            prefetch(factors.out_squares, candidates.item[s + AHEAD])
-            prefetch(factors.bias_squares, candidates.item[s + AHEAD])
-            prefetch(factors.dirty, candidates.item[s + AHEAD])
+        if s + PREFETCH_DISTANCE < size:
+            prefetch(factors.out_squares, candidates.item[s + PREFETCH_DISTANCE])
+            prefetch(factors.bias_squares, candidates.item[s + PREFETCH_DISTANCE])
+            prefetch(factors.dirty, candidates.item[s + PREFETCH_DISTANCE])
         error = -candidates.share[s]
         if s == event.target:
             error += np.float32(1.0)
@@ -172,7 +172,7 @@ def learn(factorization: Factorization, shared: Shared, event: Event) -> None:
 
 MEMBER: Final = Member(
     name="factorization",
-    state=Factorization,
+    state=FactorizationState,
     columns=("factors",),
     says="how near the item's vector is to the user's recent items, 32 numbers each",
     weights=(1.0,),

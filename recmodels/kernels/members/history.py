@@ -15,25 +15,25 @@ from recmodels.kernels.layout import Argument
 from recmodels.kernels.member import Member
 from recmodels.kernels.shared import Shared
 
-PROPOSED: Final = 512
+PROPOSED_ITEMS: Final = 512
 """Number of the newest items that are proposed again."""
 
 
-class PersonalHistory(NamedTuple):
+class HistoryState(NamedTuple):
     """It remembers nothing of its own: histories are shared."""
 
     column: Annotated[int, Argument("column")]
 
 
 @kernel
-def propose(own: PersonalHistory, shared: Shared, user: int) -> None:
+def propose(own: HistoryState, shared: Shared, user: int) -> None:
     """Add the newest items of the user's history."""
     if shared.options.exclude_seen:
         return
     history, items = shared.history, shared.items
     cell = shared.users.newest[user]
     place = 0
-    while cell > 0 and place < PROPOSED:
+    while cell > 0 and place < PROPOSED_ITEMS:
         if items.first_seen[history.item[cell]] > 0:
             candidate_set.add_one(shared.candidates, items, int64(history.item[cell]))
         cell = history.next[cell]
@@ -41,7 +41,7 @@ def propose(own: PersonalHistory, shared: Shared, user: int) -> None:
 
 
 @kernel
-def score(own: PersonalHistory, shared: Shared, user: int) -> None:
+def score(own: HistoryState, shared: Shared, user: int) -> None:
     """Fill the columns."""
     candidates, history, first = shared.candidates, shared.history, own.column
     size = candidates.size[0]
@@ -51,7 +51,7 @@ def score(own: PersonalHistory, shared: Shared, user: int) -> None:
     known[:size] = 0.0
     cell = shared.users.newest[user]
     place = 0
-    while cell > 0 and place < PROPOSED:
+    while cell > 0 and place < PROPOSED_ITEMS:
         s = candidate_set.slot_of(candidates, int64(history.item[cell]))
         if s >= 0:
             amounts[s] = np.log(1.0 + history.amount[cell])
@@ -63,7 +63,7 @@ def score(own: PersonalHistory, shared: Shared, user: int) -> None:
 
 MEMBER: Final = Member(
     name="history",
-    state=PersonalHistory,
+    state=HistoryState,
     columns=("had often", "had lately", "had before"),
     says="whether, how often and how lately the user had the item",
     offers="the user's last 512 items; with repeats excluded it removes them instead",

@@ -17,20 +17,20 @@ from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Argument, Column, Float64, Int32, Marks, Rows, Stored
 from recmodels.kernels.member import Member
-from recmodels.kernels.prefetch import AHEAD, prefetch
+from recmodels.kernels.prefetch import PREFETCH_DISTANCE, prefetch
 from recmodels.kernels.shared import EVENTS, ITEM_ROWS, Event, Items, Shared
 
 HALF_LIVES: Final = 5
 """Number of half-lives."""
-TOP: Final = 100
+TOP_ITEMS: Final = 100
 """Number of items that each half-life proposes."""
-CROWDED: Final = 0.25
+LARGEST_HIDDEN_SHARE: Final = 0.25
 """Share of the top items of a half-life that may be unavailable before they are taken out."""
 FLOOR: Final = np.float32(-14.0)
 """Lowest value of a column: an item 16,000 times rarer than the first is as good as unheard of."""
 CEILING: Final = -FLOOR
 """Highest value: an announced item stands above the first where nobody has touched any available item for long."""
-LATEST: Final = 1e11
+LATEST_TIME: Final = 1e11
 """Unix seconds, about 3,000 years ahead: a later time is wrong, or in milliseconds, and does not move the clock."""
 
 
@@ -44,11 +44,11 @@ class Levels(NamedTuple):
     dirty: Marks
 
 
-class Popularity(NamedTuple):
+class PopularityState(NamedTuple):
     """How popular items are, and for each half-life the most popular of them."""
 
     items: Annotated[Levels, Rows("items", key="popularity")]
-    top: Annotated[Int32, Stored(HALF_LIVES, TOP, holds="items")]
+    top: Annotated[Int32, Stored(HALF_LIVES, TOP_ITEMS, holds="items")]
     """[HALF_LIVES, TOP] the items of the highest level, in falling order."""
     size: Annotated[Int32, Stored(HALF_LIVES)]
     """[HALF_LIVES] number of items that `top` holds."""
@@ -62,23 +62,23 @@ class Popularity(NamedTuple):
 
 
 @kernel
-def propose(popularity: Popularity, shared: Shared, user: int) -> None:
+def propose(popularity: PopularityState, shared: Shared, user: int) -> None:
     """Add the top items of every half-life."""
     for h in range(popularity.top.shape[0]):
         candidate_set.add(shared.candidates, shared.items, popularity.top[h], int64(popularity.size[h]))
 
 
 @kernel
-def score(popularity: Popularity, shared: Shared, user: int) -> None:
+def score(popularity: PopularityState, shared: Shared, user: int) -> None:
     """Fill the columns."""
     candidates, items, level, first = shared.candidates, shared.items, popularity.items.level, popularity.column
     size, column, top = candidates.size[0], candidates.column, popularity.top
     best = (level[top[0, 0], 0], level[top[1, 0], 1], level[top[2, 0], 2], level[top[3, 0], 3], level[top[4, 0], 4])
     for s in range(size):
         item = candidates.item[s]
-        if s + AHEAD < size:
-            prefetch(level, candidates.item[s + AHEAD])
-            prefetch(items.first_seen, candidates.item[s + AHEAD])
+        if s + PREFETCH_DISTANCE < size:
+            prefetch(level, candidates.item[s + PREFETCH_DISTANCE])
+            prefetch(items.first_seen, candidates.item[s + PREFETCH_DISTANCE])
         if items.first_seen[item] > 0:
             for h in range(HALF_LIVES):
                 column[first + h, s] = min(max(np.float32(level[item, h] - best[h]), FLOOR), CEILING)
@@ -88,10 +88,10 @@ def score(popularity: Popularity, shared: Shared, user: int) -> None:
 
 
 @kernel
-def learn(popularity: Popularity, shared: Shared, event: Event) -> None:
+def learn(popularity: PopularityState, shared: Shared, event: Event) -> None:
     """Count an interaction with the weight of its reward."""
     item, items, table = event.item, shared.items, popularity.items
-    if event.time <= LATEST:
+    if event.time <= LATEST_TIME:
         popularity.clock[0] = max(popularity.clock[0], event.time)
     now, gain = moment(popularity, event.number), np.log2(event.reward)
     is_untouched = event.is_new or items.newness[item] == 1.0
@@ -112,13 +112,13 @@ def learn(popularity: Popularity, shared: Shared, event: Event) -> None:
 
 
 @kernel
-def moment(popularity: Popularity, number: int) -> float:
+def moment(popularity: PopularityState, number: int) -> float:
     """Return when event `number` is, as half-lives count: its number, or the newest time of interactions so far."""
     return popularity.clock[0] if popularity.by_time else float(number)
 
 
 @kernel
-def begin(popularity: Popularity, shared: Shared, item: int) -> None:
+def begin(popularity: PopularityState, shared: Shared, item: int) -> None:
     """Give an announced item, which nobody has touched, the level of one interaction now.
 
     It has no place among the top items, lest many announcements at once drive out what is popular.
@@ -132,7 +132,7 @@ def begin(popularity: Popularity, shared: Shared, item: int) -> None:
 
 
 @kernel
-def show(popularity: Popularity, shared: Shared, item: int) -> None:
+def show(popularity: PopularityState, shared: Shared, item: int) -> None:
     """Give an item that has become available its place among the top items, if anybody has touched it."""
     if is_touched(shared.items, item):
         for h in range(popularity.top.shape[0]):
@@ -140,8 +140,8 @@ def show(popularity: Popularity, shared: Shared, item: int) -> None:
 
 
 @kernel
-def hide(popularity: Popularity, shared: Shared, item: int) -> None:
-    """Find the top items anew once unavailable ones are more than `CROWDED` of them."""
+def hide(popularity: PopularityState, shared: Shared, item: int) -> None:
+    """Find the top items anew once unavailable ones are more than `LARGEST_HIDDEN_SHARE` of them."""
     hidden = shared.items.hidden
     most = 0
     for h in range(popularity.top.shape[0]):
@@ -149,12 +149,12 @@ def hide(popularity: Popularity, shared: Shared, item: int) -> None:
         for place in range(popularity.size[h]):
             count += hidden[popularity.top[h, place]]
         most = max(most, count)
-    if most > CROWDED * popularity.top.shape[1]:
+    if most > LARGEST_HIDDEN_SHARE * popularity.top.shape[1]:
         rebuild(popularity, shared, hidden)
 
 
 @kernel
-def drop_items(popularity: Popularity, shared: Shared, gone: Marks) -> None:
+def drop_items(popularity: PopularityState, shared: Shared, gone: Marks) -> None:
     """Find the top items anew if some of them are `gone` [items]."""
     for item in range(gone.shape[0]):
         if gone[item] > 0 and popularity.items.rank[item].any():
@@ -169,7 +169,7 @@ def is_touched(items: Items, item: int) -> bool:
 
 
 @kernel
-def is_above(popularity: Popularity, items: Items, a: int, b: int, h: int) -> bool:
+def is_above(popularity: PopularityState, items: Items, a: int, b: int, h: int) -> bool:
     """Say whether item `a` comes before item `b`."""
     level = popularity.items.level
     if level[a, h] != level[b, h]:
@@ -178,7 +178,7 @@ def is_above(popularity: Popularity, items: Items, a: int, b: int, h: int) -> bo
 
 
 @kernel
-def rise(popularity: Popularity, items: Items, item: int, h: int) -> None:
+def rise(popularity: PopularityState, items: Items, item: int, h: int) -> None:
     """Move an item whose level has grown to its place among the top items."""
     top, table = popularity.top[h], popularity.items
     place = table.rank[item, h] - 1
@@ -204,7 +204,7 @@ def rise(popularity: Popularity, items: Items, item: int, h: int) -> None:
 
 
 @kernel
-def rebuild(popularity: Popularity, shared: Shared, barred: Marks) -> None:
+def rebuild(popularity: PopularityState, shared: Shared, barred: Marks) -> None:
     """Find the top items anew, leaving out those that are unavailable, or for which `barred` [items] has a 1."""
     items, table, rows = shared.items, popularity.items, shared.counters[ITEM_ROWS]
     for h in range(popularity.top.shape[0]):
@@ -219,7 +219,7 @@ def rebuild(popularity: Popularity, shared: Shared, barred: Marks) -> None:
                 rise(popularity, items, item, h)
 
 
-def check(popularity: Popularity, shared: Shared, live: Mapping[str, set[int]]) -> None:
+def check(popularity: PopularityState, shared: Shared, live: Mapping[str, set[int]]) -> None:
     """The top items are sorted, agree with the ranks, and are what sorting all items would give."""
     table, items = popularity.items, shared.items
     touched = [row for row in live["items"] if items.first_seen[row] > 0 and items.newness[row] < 1.0]
@@ -234,12 +234,12 @@ def check(popularity: Popularity, shared: Shared, live: Mapping[str, set[int]]) 
         shown = [row for row in order if not items.hidden[row]]
         shown_top = [row for row in top if not items.hidden[row]]
         assert shown_top == shown[: len(shown_top)], f"the list of half-life {h} lacks an item"
-        assert size == TOP or len(shown_top) == len(shown), f"half-life {h} has room, and lacks an item"
+        assert size == TOP_ITEMS or len(shown_top) == len(shown), f"half-life {h} has room, and lacks an item"
 
 
 MEMBER: Final = Member(
     name="popularity",
-    state=Popularity,
+    state=PopularityState,
     columns=tuple(f"popular, half-life {{half_lives[{h}]:g}}{{unit}}" for h in range(HALF_LIVES)),
     says="log2 of the item's recent count over that of the most popular item, at each of five half-lives",
     offers="the 100 most popular of each half-life",

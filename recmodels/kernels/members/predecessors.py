@@ -22,15 +22,15 @@ from recmodels.kernels.candidates import PLACES
 from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Argument, Float32, Rows, Scratch
 from recmodels.kernels.member import Member
-from recmodels.kernels.members.covisitation import LATER, SMALLEST_GAIN, SOON, Followers, add, check_rows
+from recmodels.kernels.members.covisitation import FAST_DECAY, SLOW_DECAY, SMALLEST_GAIN, Followers, add, check_rows
 from recmodels.kernels.prefetch import prefetch
 from recmodels.kernels.shared import CANDIDATES, Event, Shared
 
-ASKED: Final = 10
+RECENT_ITEMS: Final = 10
 """Number of a user's recent items whose rows are asked."""
 
 
-class Predecessors(NamedTuple):
+class PredecessorsState(NamedTuple):
     """What came before each item."""
 
     rows: Annotated[Followers, Rows("items", key="predecessors")]
@@ -43,10 +43,10 @@ class Predecessors(NamedTuple):
 
 
 @kernel
-def propose(own: Predecessors, shared: Shared, user: int) -> None:
+def propose(own: PredecessorsState, shared: Shared, user: int) -> None:
     """Add the items that came before the user's recent items."""
     recent = shared.users.recent[user]
-    for p in range(min(recent.shape[0], ASKED)):
+    for p in range(min(recent.shape[0], RECENT_ITEMS)):
         row = recent[p]
         if row == 0:
             break
@@ -57,7 +57,7 @@ def propose(own: Predecessors, shared: Shared, user: int) -> None:
 
 
 @kernel
-def score(own: Predecessors, shared: Shared, user: int) -> None:
+def score(own: PredecessorsState, shared: Shared, user: int) -> None:
     """Sum up the weights of the candidates in the rows of the user's recent items, and fill the columns."""
     candidates, recent, sums = shared.candidates, shared.users.recent[user], own.sums
     size = candidates.size[0]
@@ -67,7 +67,7 @@ def score(own: Predecessors, shared: Shared, user: int) -> None:
     places, base = candidates.slot, candidates.epoch[0] * PLACES
     fast, slow = np.float32(1.0), np.float32(1.0)
     fast_sum, slow_sum = np.float32(0.0), np.float32(0.0)
-    for p in range(min(recent.shape[0], ASKED)):
+    for p in range(min(recent.shape[0], RECENT_ITEMS)):
         row = recent[p]
         if row == 0:
             break
@@ -82,8 +82,8 @@ def score(own: Predecessors, shared: Shared, user: int) -> None:
                     sums[s, 1] += slow_share * weight[k]
         fast_sum += fast
         slow_sum += slow
-        fast *= SOON
-        slow *= LATER
+        fast *= FAST_DECAY
+        slow *= SLOW_DECAY
     fast_part = np.float32(9.0) / max(fast_sum, np.float32(1.0))
     slow_part = np.float32(9.0) / max(slow_sum, np.float32(1.0))
     few, many = candidates.column[own.column], candidates.column[own.column + 1]
@@ -93,7 +93,7 @@ def score(own: Predecessors, shared: Shared, user: int) -> None:
 
 
 @kernel
-def learn(own: Predecessors, shared: Shared, event: Event) -> None:
+def learn(own: PredecessorsState, shared: Shared, event: Event) -> None:
     """Note for the item that each of the user's recent items came before it."""
     recent, gain = shared.users.recent[event.user], np.float32(event.reward)
     for p in range(recent.shape[0]):
@@ -104,14 +104,14 @@ def learn(own: Predecessors, shared: Shared, event: Event) -> None:
         gain *= np.float32(own.decay)
 
 
-def check(own: Predecessors, shared: Shared, live: Mapping[str, set[int]]) -> None:
+def check(own: PredecessorsState, shared: Shared, live: Mapping[str, set[int]]) -> None:
     """Rows have the size and the weights that they say, and no item comes before itself."""
     check_rows(own.rows, live["items"])
 
 
 MEMBER: Final = Member(
     name="predecessors",
-    state=Predecessors,
+    state=PredecessorsState,
     columns=("came before the last few", "came before the recent"),
     says="how often the item came before the user's last few items and last ten",
     offers="what came before any of these, 64 of each",

@@ -57,7 +57,7 @@ def answer() -> None:
 @cache
 def _process(hash_seed: str) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(
-        [sys.executable, "-c", "from recmodels.checks.repeating import answer; answer()"],
+        [sys.executable, "-c", "from recmodels.checks.determinism import answer; answer()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={

@@ -19,7 +19,7 @@ class Noise(Recommender):
     """Says something else of every item, and means nothing."""
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
-        self.remember(user, item)
+        self.register(user, item)
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
         return float(self.predict_many(user, [item], x)[0])
@@ -34,7 +34,7 @@ class Oracle(Recommender):
     """Knows that whoever is called u7 takes i7 next."""
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
-        self.remember(user, item)
+        self.register(user, item)
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
         return 1.0 if user[1:] == item[1:] else 0.0
@@ -62,7 +62,7 @@ def bundled(count: int) -> list[Example]:
 def test_noise_costs_less_than_a_fiftieth() -> None:
     log = bundled(12_000)
     alone = hit_rate(build_model("blend", "exclude"), log)
-    noisy = hit_rate(build_model("blend+tests.models.test_outside:Noise", "exclude"), log)
+    noisy = hit_rate(build_model("blend+tests.models.test_external_members:Noise", "exclude"), log)
     assert alone > 0.1
     assert noisy > 0.98 * alone
 
@@ -76,7 +76,7 @@ def test_the_weights_find_out_who_is_right() -> None:
             Example(f"u{number}", f"i{number}" if draw.random() < 0.9 else f"i{draw.integers(30)}", 1.0, k * 60.0)
         )
     draw.shuffle(log)  # type: ignore[arg-type]
-    model = Blend(outside="tests.models.test_outside:Noise + tests.models.test_outside:Oracle")
+    model = Blend(outside="tests.models.test_external_members:Noise + tests.models.test_external_members:Oracle")
     model.step_many(log)
     weights = model.member_weights()
     assert weights["oracle"] > 5 * abs(weights["noise"])
@@ -86,7 +86,7 @@ def test_the_weights_find_out_who_is_right() -> None:
 
 def test_what_is_no_number_says_nothing() -> None:
     log = bundled(300)
-    broken = Blend(outside="tests.models.test_outside:Broken")
+    broken = Blend(outside="tests.models.test_external_members:Broken")
     for step in broken.step_many(log):
         assert all(0.0 <= score <= 1.0 for score in step.scores)
 
@@ -96,7 +96,7 @@ def test_any_river_model_is_a_member() -> None:
     assert isinstance(model, Blend)
     steps = model.step_many(bundled(300), n=5)
     assert model.version == "blend+river.BiasedMF/1"
-    assert model.outside_members.models[0].max_users == 500  # type: ignore[attr-defined]
+    assert model.external_members.models[0].max_users == 500  # type: ignore[attr-defined]
     assert len(steps[-1].items) == 5
 
 
@@ -117,11 +117,11 @@ def test_state_goes_in_parts_and_comes_back() -> None:
 
 
 def test_an_erased_user_is_a_stranger_to_every_member() -> None:
-    model = Blend(outside="tests.models.test_outside:Oracle + history")
+    model = Blend(outside="tests.models.test_external_members:Oracle + history")
     model.step_many([Example("u1", "i1", 1.0, 60.0 * k) for k in range(5)] + [Example("u2", "i2", 1.0, 400.0)])
     model.forget_one("u1")
-    assert not model.outside_members.models[0].has_seen("u1", "i1")
-    assert not model.outside_members.models[1].has_seen("u1", "i1")
+    assert not model.external_members.models[0].has_seen("u1", "i1")
+    assert not model.external_members.models[1].has_seen("u1", "i1")
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def scrape(url: str) -> Scraped:
 
 
 @dataclass
-class Watching:
+class MonitoredFlow:
     """A flow between lists, that is watched."""
 
     connections: Connections
@@ -73,7 +73,7 @@ class Watching:
         run_flow(build_flow(Settings(**settings), self.connections), recovery, epoch_seconds)
 
 
-def watching(records: list[bytes], batch: int = 10, max_reject_rate: float = 1.0, **more: Any) -> Watching:
+def watching(records: list[bytes], batch: int = 10, max_reject_rate: float = 1.0, **more: Any) -> MonitoredFlow:
     raw = [Raw("events", 0, offset, record) for offset, record in enumerate(records)]
     counters, sent, letters = Counters(), [], []
     watched = WatchedSource(TestingSource(raw, batch_size=batch), counters, max_reject_rate)
@@ -85,7 +85,9 @@ def watching(records: list[bytes], batch: int = 10, max_reject_rate: float = 1.0
         dead_letter=lambda rejected: rejected,
         counters=counters,
     )
-    return Watching(connections, watched, MetricSources(counters, connections.latency, watched, **more), sent, letters)
+    return MonitoredFlow(
+        connections, watched, MetricSources(counters, connections.latency, watched, **more), sent, letters
+    )
 
 
 def mixed(count: int) -> list[bytes]:

@@ -10,8 +10,8 @@ from recmodels.checks.equality import expect_same_record, expect_same_state
 from recmodels.checks.events import STRANGER, Factory, learn, learned, some_events, steps_of
 
 EVENTS = some_events()
-FORGOTTEN = "who-asked-to-be-forgotten"
-LONG = "-" * 500
+FORGOTTEN_USER = "who-asked-to-be-forgotten"
+LONG_ID = "-" * 500
 """Makes an id so long that it shows in the size of a model if it is kept."""
 
 
@@ -104,14 +104,16 @@ def check_forget_one_leaves_no_trace(make: Factory) -> None:
         model = make(repeats=repeats)
         for event in EVENTS:
             model.learn_one(event.user, event.item, event.y, {"timestamp": event.timestamp})
-            model.learn_one(FORGOTTEN, event.item, event.y, {"timestamp": event.timestamp})
+            model.learn_one(FORGOTTEN_USER, event.item, event.y, {"timestamp": event.timestamp})
         if repeats == "exclude":  # with "allow" a model may keep nothing of anybody
-            assert FORGOTTEN.encode() in _bytes(model), "the check looks in the wrong place: the id should be there now"
-        model.forget_one(FORGOTTEN)
-        assert FORGOTTEN.encode() not in _bytes(model), "the id is still there"
-        assert model.top(FORGOTTEN, 10) == model.top(STRANGER, 10)
-        assert model.predict_one(FORGOTTEN, "i0") == model.predict_one(STRANGER, "i0")
-        assert not model.has_seen(FORGOTTEN, "i0")
+            assert FORGOTTEN_USER.encode() in _bytes(model), (
+                "the check looks in the wrong place: the id should be there now"
+            )
+        model.forget_one(FORGOTTEN_USER)
+        assert FORGOTTEN_USER.encode() not in _bytes(model), "the id is still there"
+        assert model.top(FORGOTTEN_USER, 10) == model.top(STRANGER, 10)
+        assert model.predict_one(FORGOTTEN_USER, "i0") == model.predict_one(STRANGER, "i0")
+        assert not model.has_seen(FORGOTTEN_USER, "i0")
 
 
 def check_forget_one_leaves_the_others(make: Factory) -> None:
@@ -141,7 +143,7 @@ def check_memory_is_bounded(make: Factory) -> None:
         sizes = []
         for part in range(4):
             for k in range(200 * part, 200 * part + 200):
-                user, hidden = f"user{k:06}{LONG}", f"announced{k:06}{LONG}"
+                user, hidden = f"user{k:06}{LONG_ID}", f"announced{k:06}{LONG_ID}"
                 model.learn_one(user, f"item{k:06}", 1.0, {"timestamp": float(k)})
                 model.learn_one(user, f"item{k // 2:06}", 1.0, {"timestamp": float(k)})
                 model.learn_one(user, "item000000", 1.0, {"timestamp": float(k)})
