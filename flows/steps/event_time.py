@@ -19,8 +19,8 @@ class EventTime:
     """The newest time that is believed. It never moves backwards, and no single clock moves it far: only the very
     first one is believed by itself, until another user's event says that it was wrong.
 
-    An event more than `MAX_JUMP_SECONDS` ahead is trusted when the next event, of another user, has about that time: then
-    the log had a gap. Else the sender's clock is wrong, and the event gets the newest trusted time.
+    An event more than `MAX_JUMP_SECONDS` ahead is trusted when the next event, of another user, has about that time:
+    then the log had a gap. Else the sender's clock is wrong, and the event gets the newest trusted time.
 
     >>> clock = EventTime()
     >>> [clock.place(time, user) for time, user in [(10.0, "ann"), (12.0, "bob"), (11.0, "ann"), (4e9, "eve")]]

@@ -49,7 +49,7 @@ class CovisitationState(NamedTuple):
 
     items: Annotated[Followers, Rows("items", key="covisitation")]
     sums: Annotated[Float32, Scratch(CANDIDATES + 1, 2)]
-    """[CANDIDATES + 1, 2] sums of each candidate with `FAST_DECAY` and with `SLOW_DECAY`. The last row collects those of
+    """[CANDIDATES + 1, 2] sums of each candidate with `FAST_DECAY` and with `SLOW_DECAY`. The last row is for
     excluded items, and is never read."""
     summed: Annotated[Int64, Scratch(1)]
     """[1] number of places of the candidate set that have sums."""
