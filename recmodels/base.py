@@ -5,14 +5,19 @@ import pickle
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite, nan
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from river.reco.base import Ranker
 
 from recmodels.rewards import bounded
+from recmodels.river_import import import_alone
 from recmodels.validation import expect_choice, expect_counts
+
+if TYPE_CHECKING:
+    from river.reco.base import Ranker
+else:
+    Ranker = import_alone("river.reco.base").Ranker
 
 Context = Mapping[str, Any]
 """Further fields of an interaction, such as `timestamp`, `value` or `device`."""

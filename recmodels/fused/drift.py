@@ -7,17 +7,19 @@ what it knows is what it has been told since: a restarted model tells it again.
 Source: Bifet and Gavaldà, "Learning from time-changing data with adaptive windowing", SDM 2007.
 """
 
-import sys
 from collections.abc import Mapping
-from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
 from math import isnan
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import river
 from numpy.typing import NDArray
+
+from recmodels.river_import import import_alone
+
+if TYPE_CHECKING:
+    from river.drift import ADWIN
+else:
+    ADWIN = import_alone("river.drift.adwin").ADWIN
 
 EVENTS_PER_MEAN: Final = 32
 """Events whose losses make one mean."""
@@ -103,7 +105,7 @@ class DriftDetector:
 
     def _begin(self) -> None:
         self._means: NDArray[np.float64] = np.zeros(MEANS_BEFORE_RESTART)
-        self._adwin = _adwin()(delta=DELTA, clock=1, min_window_length=5)
+        self._adwin = ADWIN(delta=DELTA, clock=1, min_window_length=5)
         self._told = 0
 
     def _tell(self, mean: float) -> bool:
@@ -112,18 +114,3 @@ class DriftDetector:
         before = self._adwin.estimation
         self._adwin.update(mean)
         return bool(self._adwin.drift_detected and self._adwin.estimation > before)
-
-
-@cache
-def _adwin() -> Any:
-    """Return River's ADWIN without the rest of its package: that imports SciPy's statistics, a second of each start."""
-    name = "river.drift.adwin"
-    file = Path(river.__file__).parent / "drift" / "adwin.py"
-    spec = spec_from_file_location(name, file) if name not in sys.modules and file.exists() else None
-    if spec is None or spec.loader is None:
-        from river.drift import ADWIN
-
-        return ADWIN
-    module = sys.modules[name] = module_from_spec(spec)  # where River finds it too, if it imports the rest later
-    spec.loader.exec_module(module)
-    return module.ADWIN

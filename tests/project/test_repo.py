@@ -39,7 +39,7 @@ FLOORS = {
         ["cli"],
     ],
     "recmodels": [
-        ["storage", "validation", "rewards", "platt", "evaluation"],
+        ["storage", "validation", "rewards", "platt", "evaluation", "river_import"],
         ["base", "kernels"],
         ["river_seeds"],
         ["river_model", "exploration", "deep"],
@@ -244,6 +244,7 @@ def test_step_ids_are_a_storage_format() -> None:
 def test_a_job_starts_without_what_few_models_need() -> None:
     heavy = [
         "river.drift",
+        "river.reco",
         "river.linear_model",
         "river.preprocessing",
         "scipy.stats",
