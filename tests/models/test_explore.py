@@ -122,8 +122,8 @@ def test_a_return_answers_nothing() -> None:
     arms = ThompsonBandit(3, 3)
     arms.add("tea")
     arms.show("ann", "tea", 1)
-    arms.answer("ann", None)
-    arms.answer("ann", "tea")
+    arms.reward("ann", None)
+    arms.reward("ann", "tea")
     assert arms.posterior("tea") == (1.0, 1.0)
 
 
