@@ -1,4 +1,4 @@
-"""Rights: what the job may do on the brokers, asked without doing it."""
+"""Check of the access rights that the job needs on the brokers. It reads rights and changes nothing."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -25,15 +25,15 @@ class RequiredAcl(NamedTuple):
 
 
 def missing_rights(config: Config, topics: Sequence[RequiredAcl], group: RequiredAcl) -> list[str]:
-    """Say which rights are missing. Brokers that keep no rights, or do not say, grant everything.
+    """Say which rights are missing. Brokers that have no access control, or do not answer, grant everything.
 
     Args:
         config: librdkafka settings.
-        topics: Needs of topics; those that do not exist are passed over.
-        group: The need of the consumer group.
+        topics: Rights needed on topics. Topics that do not exist are skipped.
+        group: Right needed on the consumer group.
 
     Returns:
-        A sentence or two for each, with the setting to change.
+        One or two sentences for each missing right, with the setting to change.
     """
     admin = AdminClient({**SILENCE_STDERR, **config})
     names = sorted({need.name for need in topics})

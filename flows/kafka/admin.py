@@ -1,4 +1,4 @@
-"""Connect to the brokers, ask about topics and create them. Nothing here waits longer than its timeout."""
+"""Administration of topics: connect to the brokers, describe topics and create them, each within a timeout."""
 
 import time
 from typing import Any
@@ -41,11 +41,11 @@ def create_topic(
     Args:
         config: librdkafka settings.
         topic: Its name.
-        compacted: True for a topic that keeps the newest message of every key: the lists. False for one that keeps
-            every message until its retention ends, whatever the brokers' default is.
+        compacted: True: the topic keeps only the newest message of each key, as the topic of lists does. False: it
+            keeps every message until its retention ends, whatever the brokers' default is.
         partitions: Number of partitions of a new topic. A topic that exists is left as it is.
         replication: Number of copies of each partition of a new topic.
-        timeout: Seconds for each of: to connect, to create, to appear.
+        timeout: Seconds for each of three steps: connect, create, wait for the topic to appear.
 
     Raises:
         KafkaJobError: No broker answers, the topic may not be created, or it does not appear in time.
@@ -71,7 +71,7 @@ def create_topic(
 
 
 def max_message_bytes(config: Config, topic: str, timeout: float = 5.0) -> int | None:
-    """Return how large a message (rather: a batch of them) may be on a topic; None if the brokers do not say."""
+    """Return the topic's `max.message.bytes`, the largest batch in bytes; None if the brokers do not say."""
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
         settings: dict[str, Any] = {
@@ -87,7 +87,7 @@ def max_message_bytes(config: Config, topic: str, timeout: float = 5.0) -> int |
 
 
 def connect(config: Config, timeout: float) -> tuple[AdminClient, ClusterMetadata]:
-    """Return a client that has had an answer from a broker, and that answer.
+    """Connect, and return the client with the brokers' metadata.
 
     Raises:
         KafkaJobError: No broker answers in time, or it refuses the client.
@@ -99,7 +99,7 @@ def connect(config: Config, timeout: float) -> tuple[AdminClient, ClusterMetadat
     deadline = time.monotonic() + timeout
     while True:
         try:
-            # All topics: to ask for one by its name may create it.
+            # Metadata of all topics: a request for one by its name may create it.
             return admin, admin.list_topics(timeout=max(0.1, min(1.0, deadline - time.monotonic())))
         except KafkaException as error:
             admin.poll(0)

@@ -1,4 +1,4 @@
-"""A producer whose deliveries an asyncio program awaits."""
+"""Kafka producer for asyncio: a coroutine waits until the brokers have acknowledged its messages."""
 
 import asyncio
 import threading
@@ -23,16 +23,16 @@ _DEFAULTS: dict[str, Any] = {
 
 
 class Delivery(NamedTuple):
-    """What became of one message."""
+    """Result of sending one message."""
 
     source: str
-    """Its position, `topic/partition/offset`; empty where it was not delivered."""
+    """Position of the message, `topic/partition/offset`. Empty if it was not delivered."""
     fault: str
-    """Why it was not delivered; empty where it was."""
+    """Reason for the failure. Empty if the message was delivered."""
 
 
 class AwaitedProducer:
-    """Writes to one topic and says of every message whether the brokers have it.
+    """Writes to one topic and reports for each message whether the brokers acknowledged it.
 
     Args:
         config: librdkafka settings with `bootstrap.servers`.
@@ -46,7 +46,7 @@ class AwaitedProducer:
         self.delivered = 0
         """Messages that the brokers have acknowledged."""
         self.fault: str | None = None
-        """What kept the latest message from being delivered; None: nothing."""
+        """Fault of the latest delivery. None: it succeeded."""
         self._config = config
         settings: dict[str, Any] = {
             **_DEFAULTS,
@@ -62,13 +62,13 @@ class AwaitedProducer:
 
     @property
     def pending(self) -> int:
-        """Messages that are on their way."""
+        """Number of messages sent and not acknowledged yet."""
         return len(self._producer)
 
     async def deliver(self, messages: Sequence[Outgoing]) -> list[Delivery]:
-        """Write messages and return, in their order, what became of each.
+        """Send messages, wait, and return one `Delivery` for each, in the same order.
 
-        Never raises for what a broker does: a full queue, an outage or a refusal is said in the deliveries.
+        A full queue, an outage or a refusal does not raise. It is the `fault` of the delivery.
         """
         if not messages:
             return []
@@ -89,7 +89,7 @@ class AwaitedProducer:
         return await pending.future
 
     def close(self) -> None:
-        """Wait a few seconds for what is on its way, and end."""
+        """Wait a few seconds for messages that are not acknowledged yet, and close."""
         self._producer.flush(_CLOSE_SECONDS)
         self._stopped.set()
         self._thread.join(_CLOSE_SECONDS)
@@ -115,7 +115,7 @@ class AwaitedProducer:
 
 
 class _Pending:
-    """The deliveries that one caller awaits. They arrive on the producer's thread."""
+    """Deliveries of one call of `deliver`. They arrive on the producer's thread."""
 
     def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
         self.future: asyncio.Future[list[Delivery]] = loop.create_future()

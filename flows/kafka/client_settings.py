@@ -1,4 +1,4 @@
-"""Settings of the Kafka client: those that the job sets itself, and those that cannot work together."""
+"""Settings of librdkafka: those that the job reserves for itself, and combinations that conflict."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -24,7 +24,7 @@ RESERVED: Final[Mapping[str, str]] = {
         ("error_cb", "log_cb", "stats_cb", "throttle_cb", "oauth_cb", "on_commit", "on_delivery", "logger"), _CALLBACK
     ),
 }
-"""What the job sets itself, by its name, with what to do instead."""
+"""Settings that the job sets itself, by name, each with the advice for a user who wants to set it."""
 
 OAUTH_WAY_OUT: Final = (
     'Set `kafka_token_command` to a command that prints a token, or "sasl.oauthbearer.method" = "oidc" with'
@@ -43,7 +43,7 @@ def as_text(value: str | float | bool) -> str:
 
 
 def conflicts(config: Mapping[str, Any]) -> list[str]:
-    """Say which settings cannot work together. What librdkafka itself says is asked in `flows.kafka.probe`.
+    """Say which settings conflict. `flows.kafka.probe` runs librdkafka's own checks.
 
     Args:
         config: librdkafka settings of the job.

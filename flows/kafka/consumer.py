@@ -1,4 +1,4 @@
-"""One consumer that fetches for several partitions, and what it holds for each."""
+"""Consumer of one worker: it fetches records of several partitions and buffers them."""
 
 import logging
 import time
@@ -22,13 +22,13 @@ from flows.messages import Raw
 logger = logging.getLogger(__name__)
 
 _SECONDS = 10.0
-"""How long a question to the brokers may take before the flow runs."""
+"""Timeout in seconds of a request to the brokers before the flow runs."""
 _CLOSE_SECONDS = 2.0
-"""How long the last commit may take."""
+"""Timeout in seconds of the last commit."""
 _LIST_SECONDS = 1.0
-"""How long a look for new topics may take while the flow runs."""
+"""Timeout in seconds of the search for new topics while the flow runs."""
 _FETCHED = 1_000
-"""Records fetched at once while a partition is waited for."""
+"""Number of records fetched at once while the merge waits for a partition."""
 _DEFAULTS: dict[str, Any] = {
     **SILENCE_STDERR,
     "topic.metadata.refresh.interval.ms": 30_000,
@@ -37,25 +37,25 @@ _DEFAULTS: dict[str, Any] = {
 
 
 class Reader:
-    """A consumer and the partitions it fetches for.
+    """One consumer, and the partitions that it fetches.
 
-    A reader that reads every partition, and more than one, merges them by time: then its first partition hosts all
-    others, so that one call of the engine returns records of all of them.
+    A reader of all partitions, if there are several, merges them by time. Then its first partition is the *host*: one
+    call of the engine for the host returns records of all partitions.
 
     Args:
         config: librdkafka consumer settings.
         topics: Which topics to read.
-        places: Their partitions; some may be other readers'.
-        rule: Finds where each begins; it is given what the group has committed.
+        places: All partitions of these topics. Other readers may read some of them.
+        start_offsets: Finds the start offset of each partition. The reader gives it the group's committed offsets.
         patience: How long to wait for brokers.
-        batch_size: Records taken at once, over all partitions.
-        idle_seconds: How long to wait for a record where there is none.
-        stop_at_end: End each partition where it ends now.
-        expects_state: There is a recovery directory: an empty one is not begun with in silence.
+        batch_size: Number of records taken at once, over all partitions.
+        idle_seconds: Seconds to wait for a record if there is none.
+        stop_at_end: End each partition at its present end.
+        expects_state: There is a recovery directory. An empty one is refused if the group has read before.
 
     Raises:
-        KafkaJobError: From every method: what it needs of Kafka is not there.
-        StartError: It is not clear where to begin.
+        KafkaJobError: From every method: a topic, a broker or a right is missing.
+        StartError: The start offset is ambiguous.
     """
 
     def __init__(
@@ -78,16 +78,16 @@ class Reader:
         self.idle_seconds = idle_seconds
         self.stop_at_end = stop_at_end
         self.merge: TimeMerge | None = None
-        """Merges the partitions, once it is known that this reader has them all."""
+        """Merges the partitions. None until the reader has opened them all."""
         self.host: Place | None = None
-        """The partition whose state holds the offsets of all, where they are merged."""
+        """The partition whose state holds the offsets of all merged partitions."""
         self.buffered = 0
         self.idle_calls = 0
-        """Calls in a row that had nothing to give."""
+        """Number of consecutive calls without a record."""
         self.parts = 0
-        """How many partitions the engine asks in turn."""
+        """Number of partitions that the engine polls in turn."""
         self.foreign: dict[Place, int] = {}
-        """Offsets that the group had when the job began, and that the job had not committed."""
+        """Offsets of the group at the start that another program committed."""
         self._partitions: dict[Place, PartitionBuffer] = {}
         self._by_number: dict[int, PartitionBuffer] | None = {} if topics.is_one else None
         self._handed: dict[Place, Position] = {}
@@ -101,18 +101,18 @@ class Reader:
         self._look_is_due = False
         self._unanswered = 0
         self._leaderless: dict[Place, float] = {}
-        """Since when each partition has had no leader."""
+        """Monotonic seconds since when each partition has had no leader."""
         self._doing = f"reading topic {topics.text!r}"
         self._watch = ErrorCallback(config, self._doing, patience)
         settings: dict[str, Any] = {
-            # The statistics name a topic's partitions, new ones too, and say which brokers are there.
+            # The statistics list a topic's partitions, new ones too, and the brokers that are up.
             "statistics.interval.ms": max(100, int(min(30.0, patience.seconds / 4) * 1000)),
             **_DEFAULTS,
             **config,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",  # the rule resolves it; no later jump may pass silently
-            "enable.partition.eof": True,  # tells where the log ends behind what a transaction leaves there
+            "auto.offset.reset": "error",  # `StartOffsets` resolves it; no later jump may pass silently
+            "enable.partition.eof": True,  # gives the end of the log behind the markers of a transaction
             "error_cb": self._watch,
             "on_commit": self._on_commit,
             "stats_cb": self._statistics,
@@ -123,7 +123,7 @@ class Reader:
         try:
             answers = retry(config, doing, lambda: self._consumer.committed(every, timeout=_SECONDS))
         except KafkaJobError:
-            # What the client met in the background says more than that time is up.
+            # An error that the client met in the background explains more than "timed out".
             for met in self._consumer.consume(100, 0.1):
                 if (error := met.error()) is not None:
                     self._watch(error)
@@ -143,11 +143,11 @@ class Reader:
         start_offsets.topic_ids = self.topic_ids.fetch({topic for topic, _ in places})
 
     def open(self, place: Place, saved: Position | None) -> PartitionBuffer:
-        """Begin a partition.
+        """Open a partition at its start offset.
 
         Args:
             place: The partition.
-            saved: Its recovery state, if there is one, with the offsets of those that it hosted.
+            saved: Its recovery state, if there is one, with the offsets of the partitions that it hosted.
         """
         self.parts += 1
         self._opened.add(place)
@@ -162,30 +162,30 @@ class Reader:
         return self._begin(place, saved if saved is not None and place in saved.offsets else None)
 
     def hosts(self, place: Place) -> bool:
-        """Say whether another partition gives this one's records."""
+        """Say whether the records of this partition come from another one, the host."""
         return self.host is not None and self.host != place
 
     def check_state(self) -> None:
-        """Refuse to begin with an empty state where the group has read: to be called when all partitions are open."""
+        """Refuse an empty state if the group has read before. Call it when all partitions are open."""
         if not self._is_checked:
             self.start_offsets.check_state(self._is_resumed)
             self._is_checked = True
 
     def partitions(self) -> list[PartitionBuffer]:
-        """Return what is held of all partitions."""
+        """Return the buffers of all partitions."""
         return list(self._partitions.values())
 
     def position(self, partitions: Iterable[PartitionBuffer]) -> Position:
-        """Return where these partitions are, as the engine is to keep it."""
+        """Return the position in these partitions, for the engine's snapshot."""
         offsets = {partition.place: partition.settled for partition in partitions}
         ids = {topic: known for topic, known in self.topic_ids.known.items() if any(topic == at[0] for at in offsets)}
         foreign = {place: at for place, at in self.foreign.items() if place in offsets}
         return Position(offsets, ids, foreign, frozenset(offsets.keys() - self._opened))
 
     def fill(self) -> None:
-        """Fetch once for all partitions; wait only where one whole round of calls has found nothing.
+        """Fetch once for all partitions. Wait only after one whole round of calls without a record.
 
-        To wait any sooner would hold up the records that another partition has just given to the flow.
+        An earlier wait would delay records that another partition has just given to the flow.
         """
         if self._unassigned or self._new or self._look_is_due:
             self._assign()
@@ -205,7 +205,7 @@ class Reader:
             if (error := message.error()) is not None:
                 self._failed(error, partition, offset)
             elif partition is None or offset is None:
-                continue  # on its way when the partition was closed
+                continue  # fetched before the partition was closed
             elif partition.end is not None and offset >= partition.end:
                 partition.reached = partition.end
             else:
@@ -221,7 +221,7 @@ class Reader:
             self._watch.check_patience()
 
     def take(self, partitions: list[PartitionBuffer]) -> list[Raw]:
-        """Return the next records of these partitions: of one of them, or of all in order of time."""
+        """Return the next records of these partitions, from one of them or merged by time."""
         batch: list[Raw] = []
         if self.merge is not None:
             batch = self.merge.take(self.batch_size, self._leaderless)
@@ -234,7 +234,7 @@ class Reader:
         return batch
 
     def commit(self, offsets: Mapping[Place, int]) -> None:
-        """Tell the group, without waiting for its answer."""
+        """Commit offsets to the group, without waiting for the answer."""
         known = self.topic_ids.known
         at = [
             TopicPartition(*place, offset, metadata=f"{OUR_MARK} {known.get(place[0], '')}".rstrip())
@@ -247,12 +247,12 @@ class Reader:
             self._on_commit(error.args[0], [])
 
     def release(self, partition: PartitionBuffer, final: int | None) -> None:
-        """Stop fetching for a partition; `final` is its last snapshot, if there was one."""
+        """Stop fetching a partition. `final` is the offset of its last snapshot, if there was one."""
         place = partition.place
         if final is not None:
             self._final[place] = max(final, self._final.get(place, 0))
         if self._partitions.pop(place, None) is None:
-            return  # released by its host, or by itself
+            return  # the host or the partition itself released it before
         self.buffered -= len(partition.buffer)
         if self.merge is not None:
             self.merge.drop(partition)
@@ -263,7 +263,7 @@ class Reader:
                 self._consumer.incremental_unassign([TopicPartition(*place)])
 
     def close(self) -> None:
-        """Commit the last snapshots and hang up."""
+        """Commit the offsets of the last snapshots and close the consumer."""
         if self._final:
             self.commit(self._final)
         deadline = time.monotonic() + _CLOSE_SECONDS
@@ -276,7 +276,7 @@ class Reader:
     def _begin(self, place: Place, saved: Position | None, *, is_new: bool = False) -> PartitionBuffer:
         low, high = self._ends(place)
         start = self.start_offsets.resolve(place, saved, low, high, is_new=is_new)
-        # Assigned when all are open: a broker that holds a fetch until records come answers nothing else.
+        # Assigned when all are open: a broker that waits with a fetch for records answers no other request.
         self._unassigned[place] = TopicPartition(*place, start)
         end = high if self.stop_at_end else None
         partition = self._partitions.setdefault(place, PartitionBuffer(place, start, end, high))
@@ -314,7 +314,7 @@ class Reader:
         self._unassigned.clear()
 
     def _look_for_topics(self) -> None:
-        """Find topics that match a pattern since the job began."""
+        """Find topics that match the pattern and did not exist at the start."""
         if not self._look_is_due:
             return
         self._look_is_due = False
@@ -325,7 +325,7 @@ class Reader:
             self._known |= found
 
     def _ends(self, place: Place) -> tuple[int, int]:
-        """The offset of the first record that the partition holds, and that of the next to come."""
+        """Return the offset of the partition's first record, and of the next record to come."""
         doing = f"asking for the offsets of {name_of(place)}"
         request = partial(self._consumer.get_watermark_offsets, TopicPartition(*place), timeout=_SECONDS)
         return retry(self.config, doing, request)
@@ -380,7 +380,7 @@ class Reader:
             )
 
     def _check_leaders(self, leaderless: set[Place]) -> None:
-        """Brokers may be there, and still none of them has a partition: then it is waited for like a broker."""
+        """Wait for the leader of a partition as for a broker: brokers may be up while none of them leads it."""
         now = time.monotonic()
         self._leaderless = {place: self._leaderless.get(place, now) for place in leaderless}
         for place, since in self._leaderless.items():

@@ -1,6 +1,6 @@
-"""What goes wrong between the job and its brokers, said so that one knows which setting to change.
+"""Errors of Kafka clients, explained: each message names the setting to change and shows no secret.
 
-Clients speak through `KafkaJobError`. What they do while they wait is in `flows.kafka.outage`. No secret is shown.
+`flows.kafka.outage` says what a client does while it waits for brokers.
 """
 
 import re
@@ -13,11 +13,11 @@ from confluent_kafka import KafkaError, KafkaException
 from flows.errors import JobError
 
 Config = Mapping[str, Any]
-"""librdkafka settings by their own names: `bootstrap.servers` and what the `kafka` table passes through.
-Values are texts or numbers; `oauth_cb`, which gives tokens, is a callable."""
+"""librdkafka settings by their own names: `bootstrap.servers` and those of the `kafka` table.
+Values are texts or numbers. `oauth_cb`, which returns a token, is a callable."""
 
 SILENCE_STDERR = {"log_level": 2}
-"""What librdkafka would print on stderr by itself, `flows.kafka.outage.ErrorCallback` says through `logging`."""
+"""Stops librdkafka from printing on stderr. `flows.kafka.outage.ErrorCallback` logs its errors through `logging`."""
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ NON_RETRIABLE = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
 }
-"""Errors that no waiting heals."""
+"""Errors that do not go away by waiting."""
 
 _UNREADY = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
@@ -94,16 +94,20 @@ _SECRET = re.compile(r"password|secret|token|\.pem$|oauthbearer\.config")
 
 
 class KafkaJobError(JobError):
-    """Kafka cannot do what the job needs: what was expected, what came, where, and what to do."""
+    """A Kafka operation failed. The message says what was expected, what came, where, and what to do."""
 
 
 def explain_error(config: Config, doing: str, error: BaseException | KafkaError) -> KafkaJobError:
-    """Make a `KafkaJobError` of what librdkafka said.
+    """Turn an error of librdkafka into a `KafkaJobError` with advice.
 
     Args:
-        config: The client's settings; its secrets are blotted out of the message.
-        doing: What was being done and where, such as `"reading events/0"`.
+        config: The client's settings. Their secrets become `***` in the message.
+        doing: The operation and its object, such as `"reading events/0"`.
         error: The error, or the exception that carries it.
+
+    >>> error = KafkaError(KafkaError._RESOLVE, "failed to resolve 'kafak:9092'")
+    >>> print(explain_error({}, "connecting", error))
+    connecting failed: failed to resolve 'kafak:9092'. Correct the host name in `bootstrap`.
     """
     if isinstance(error, KafkaException) and error.args and isinstance(error.args[0], KafkaError):
         error = error.args[0]
@@ -121,16 +125,19 @@ def secrets_in(config: Config) -> list[str]:
 
 
 def retry(config: Config, doing: str, request: Callable[[], T], timeout: float = 10.0) -> T:
-    """Return the answer to a request, which is made again while the brokers are only not ready for it yet.
+    """Make a request, and repeat it while the brokers are not ready for it.
 
     Args:
         config: The client's settings.
-        doing: What the request is for, such as `"opening topic 'events'"`.
-        request: Makes it, with a timeout of its own.
-        timeout: Seconds after which it is not made again.
+        doing: The purpose of the request, such as `"opening topic 'events'"`.
+        request: Makes the request, with a timeout of its own.
+        timeout: Seconds after which the request is not repeated.
+
+    Returns:
+        The result of `request`.
 
     Raises:
-        KafkaJobError: The request failed, or was still too early after all that time.
+        KafkaJobError: The request failed, or the brokers were still not ready after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
     while True:
@@ -143,6 +150,6 @@ def retry(config: Config, doing: str, request: Callable[[], T], timeout: float =
 
 
 def most_telling(errors: Iterable[KafkaError]) -> KafkaError:
-    """Choose, of several errors, the one that says most about what is wrong."""
+    """Choose the most specific of several errors: a refusal before a timeout."""
     vague = {KafkaError._ALL_BROKERS_DOWN: 2, KafkaError._TIMED_OUT: 2, KafkaError._TRANSPORT: 1}
     return min(errors, key=lambda error: vague.get(error.code(), 0))

@@ -1,7 +1,7 @@
-"""Follows a topic from given positions for as long as a process lives, and rides out every outage.
+"""Follower of a topic for `freshrank serve`: it reads from given offsets for as long as the process lives.
 
-The job's own reader (`flows.kafka.consumer`) ends the job where its input is gone for good. A follower never ends
-by itself: what it has read stays useful, so it says what is wrong and tries again.
+The job's own reader (`flows.kafka.consumer`) ends the job when its input is gone. A follower never ends by itself,
+since the data read so far stays useful. It logs the fault and tries again.
 """
 
 import logging
@@ -20,15 +20,15 @@ from flows.kafka.errors import SILENCE_STDERR, Config, explain_error
 logger = logging.getLogger(__name__)
 
 GROUP: Final = "freshrank-serve"
-"""A consumer must name a group. This one is neither joined nor committed to."""
+"""Name of the group that a consumer must have. The follower neither joins it nor commits to it."""
 BATCH: Final = 2_000
-"""Most messages handed over at once."""
+"""Largest number of messages handed over at once."""
 _SECONDS: Final = 5.0
-"""How long one question to the brokers may take."""
+"""Timeout in seconds of one request to the brokers."""
 _RETRY: Final = 1.0
 """Seconds between two attempts to open the topic."""
 _IDENTITY: Final = 5.0
-"""Seconds between two questions for the topic's identity and partitions."""
+"""Seconds between two requests for the topic's id and partitions."""
 _LAG: Final = 0.5
 """Seconds between two measurements of the lag."""
 _GONE: Final = {
@@ -39,11 +39,11 @@ _GONE: Final = {
     KafkaError._UNKNOWN_PARTITION,
     KafkaError.UNKNOWN_TOPIC_ID,
 }
-"""Errors after which the topic is opened anew: it was deleted, recreated or cut off."""
+"""Errors after which the topic is reopened: it was deleted, recreated or truncated."""
 
 
 class Bounds(NamedTuple):
-    """The offsets that a partition holds: from `low` up to, and without, `high`."""
+    """Offsets of the records that a partition holds: from `low` to `high` - 1."""
 
     low: int
     high: int
@@ -54,22 +54,22 @@ Start = Callable[[str, Mapping[int, Bounds]], Mapping[int, int]]
 
 
 class _ReopenError(Exception):
-    """The topic is to be opened anew."""
+    """The topic must be reopened."""
 
 
 class Follower(threading.Thread):
-    """Reads one topic on a thread of its own.
+    """Thread that reads one topic.
 
     Args:
         config: librdkafka settings with `bootstrap.servers`.
         topic: The topic's name.
-        start: Chooses where each partition begins. It is asked again whenever the topic is opened anew.
-        take: Is handed every batch, in order per partition.
-        idle: Is called at least every tenth of a second on the same thread.
+        start: Chooses the start offset of each partition. It is called each time the topic is opened.
+        take: Called with every batch, in order per partition.
+        idle: Called at least every 0.1 s on the same thread.
 
     Attributes:
-        caught_up: Whether all that every partition held when the topic was opened has been read.
-        fault: What is wrong now, as one sentence; None: nothing.
+        caught_up: Whether all records that the topic held when it was opened have been read.
+        fault: The present fault as one sentence. None: there is none.
     """
 
     def __init__(
@@ -87,9 +87,9 @@ class Follower(threading.Thread):
         self.read = 0
         """Messages read since the process started."""
         self.lag: int | None = None
-        """Messages that the topic holds and that are not read yet, at most a second old; None: unknown."""
+        """Number of messages not read yet, at most 1 s old. None: unknown."""
         self.positions: dict[int, int] = {}
-        """Offset of the message to come next, by partition."""
+        """Offset of the next message, by partition."""
         self._config = config
         self._begin = start
         self._take = take
@@ -100,17 +100,17 @@ class Follower(threading.Thread):
         self._reason: str | None = None
 
     def stop(self) -> None:
-        """End the thread and wait for it; all that it has read has been handed over by then."""
+        """End the thread and wait for it. All messages that it has read are handed over by then."""
         self._stopped.set()
         if self.is_alive():
             self.join(_SECONDS)
 
     def reopen(self, reason: str) -> None:
-        """Open the topic anew soon, from where `start` says."""
+        """Ask the thread to reopen the topic at the offsets that `start` chooses."""
         self._reason = reason
 
     def run(self) -> None:
-        """Open the topic and read it, again and again until `stop`."""
+        """Open and read the topic until `stop`, and reopen it after a fault."""
         while not self._stopped.is_set():
             try:
                 self._follow()
@@ -164,7 +164,7 @@ class Follower(threading.Thread):
             bounds[number] = Bounds(*found)
         positions = self._begin(self._identity, bounds)
         self.positions = dict(positions)
-        # A busy topic never comes to an end: what it held when it was opened is what must be read.
+        # A busy topic has no end: "caught up" means the records that it held when it was opened.
         self._behind = {n: bounds[n].high for n in numbers if self.positions[n] < bounds[n].high}
         self.caught_up = False
         consumer.assign([TopicPartition(self.topic, number, offset) for number, offset in positions.items()])
@@ -191,7 +191,7 @@ class Follower(threading.Thread):
                 asked, question = time.monotonic(), None
 
     def _measure_lag(self, consumer: Consumer) -> None:
-        """Compare the positions with the ends that the last fetches told. Another thread that asked might wait."""
+        """Compare the positions with the ends known from the last fetches. It makes no request, so it cannot block."""
         total = 0
         for number, position in self.positions.items():
             bounds = consumer.get_watermark_offsets(TopicPartition(self.topic, number), cached=True)
@@ -231,7 +231,7 @@ class Follower(threading.Thread):
             logger.info("topic %r is read to its end: %s", self.topic, self.positions)
 
     def _check(self, question: "Future[TopicDescription]") -> None:
-        """Compare the topic with the one that was opened; no answer within the time says nothing about it."""
+        """Compare the topic's id with the one that was opened. A timeout proves nothing and changes nothing."""
         try:
             found = question.result()
         except KafkaException as error:
@@ -247,7 +247,7 @@ class Follower(threading.Thread):
         self.fault = None
 
     def _met(self, error: KafkaError) -> None:
-        """Note an error that the client goes on from by itself."""
+        """Note an error from which the client recovers by itself."""
         self._say(str(explain_error(self._config, f"following topic {self.topic!r}", error)))
 
 

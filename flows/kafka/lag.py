@@ -1,6 +1,6 @@
-"""How far behind the job is: the ends of the input topic's partitions, asked of the brokers, against its positions.
+"""Lag of the job: ends of the input topic's partitions, from the brokers, minus the job's positions.
 
-The consumer that reads knows the ends only as of its last fetch: where fetching is what is broken, it would see no lag.
+The consumer that reads knows the ends only as of its last fetch. It would see no lag if fetching itself were broken.
 """
 
 import logging
@@ -16,17 +16,17 @@ from flows.kafka.position import Place
 logger = logging.getLogger(__name__)
 
 TIMEOUT: Final = 2.0
-"""Seconds: who asks for metrics does not wait longer."""
+"""Timeout in seconds: a scrape of the metrics waits no longer."""
 
 
 class Lag:
-    """Asks for the lag of every partition, over a connection of its own that is made when it is first asked.
+    """Measures the lag of every partition, over a connection of its own that the first call makes.
 
-    The end of a partition is that of what the job can read: records of a transaction count when it is committed.
+    The end of a partition is the end of its readable records: those of a transaction count once it is committed.
 
     Args:
         config: librdkafka settings with `bootstrap.servers`.
-        positions: Offset of the record to come next, by topic and partition. Its owner keeps it up to date.
+        positions: Offset of the next record, by topic and partition. The caller keeps it up to date.
     """
 
     def __init__(self, config: Config, positions: Mapping[Place, int]) -> None:
@@ -35,9 +35,9 @@ class Lag:
         self._admin: AdminClient | None = None
 
     def __call__(self) -> dict[Place, int]:
-        """Return how many records each partition holds that have not been handed over.
+        """Return the number of records of each partition that the flow has not received.
 
-        A partition whose end is not told in time is left out: better no number than an old one.
+        A partition is left out if its end does not come in time: no number is better than an old one.
         """
         positions = dict(self.positions)
         if not positions:

@@ -1,4 +1,4 @@
-"""What the job does while its brokers are away: it waits, says so now and then, and ends when its patience does."""
+"""Outages of brokers: wait, log a warning at most every 10 s, and end the job after `broker_patience` seconds."""
 
 import logging
 import threading
@@ -11,17 +11,17 @@ from flows.kafka.errors import NON_RETRIABLE, Config, KafkaJobError, explain_err
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.0
-"""How long a job that has been told to stop waits for a broker that does not answer."""
+"""Seconds that a stopping job waits for a broker that does not answer."""
 _LOG_PAUSE = 10.0
 """Seconds: librdkafka's longest pause between two attempts to connect."""
 
 
 class OutagePolicy:
-    """How long the clients of a job wait for their brokers. They share one, and so speak with one voice.
+    """How long a job waits for its brokers. All its clients share one policy, so a warning is logged once.
 
     Args:
-        seconds: After so long without a broker the job ends.
-        stop: It is set when the job is told to stop: then it waits no longer than `STOP_SECONDS`.
+        seconds: Time without a broker after which the job ends.
+        stop: Set when the job is to stop. Then it waits at most `STOP_SECONDS`.
     """
 
     def __init__(self, seconds: float = 300.0, stop: threading.Event | None = None) -> None:
@@ -31,13 +31,13 @@ class OutagePolicy:
         self._stopping_since: float | None = None
 
     def say(self, text: str) -> None:
-        """Log a warning, unless there was one within the last ten seconds."""
+        """Log a warning, unless there was one within the last 10 s."""
         if time.monotonic() >= self._silent_until:
             self._silent_until = time.monotonic() + _LOG_PAUSE
             logger.warning(text)
 
     def stopping_for(self) -> float:
-        """Return for how many seconds the job has been known to be stopping; 0 while it is not."""
+        """Return the seconds since the job began to stop; 0 if it is not stopping."""
         if not self.stop.is_set():
             return 0.0
         if self._stopping_since is None:
@@ -46,15 +46,14 @@ class OutagePolicy:
 
 
 class ErrorCallback:
-    """Listens to the errors that a client meets in the background; its `error_cb`.
+    """Callback (`error_cb`) for errors that a client meets in the background.
 
-    What waiting can heal is said, while the client goes on trying. What it cannot heal is kept until `check` raises
-    it.
+    An error that may go away is logged, and the client goes on trying. Any other error is kept, and `check` raises it.
 
     Args:
         config: The client's settings.
-        doing: What the client is for, such as `"reading events"`.
-        patience: How long to wait, and the voice to say so; None: its own.
+        doing: Purpose of the client, such as `"reading events"`.
+        patience: How long to wait. None: a policy of its own.
     """
 
     def __init__(self, config: Config, doing: str, patience: OutagePolicy | None = None) -> None:
@@ -66,7 +65,7 @@ class ErrorCallback:
         self._away_since: float | None = None
 
     def __call__(self, error: KafkaError) -> None:
-        """Take one error."""
+        """Log an error, or keep it for `check`."""
         if error.fatal() or error.code() in NON_RETRIABLE:
             self._hopeless = self._hopeless or explain_error(self.config, self.doing, error)
             return
@@ -76,22 +75,22 @@ class ErrorCallback:
         self.patience.say(f"{explain_error(self.config, self.doing, error)} The job waits and tries again.")
 
     def give_up(self, said: str) -> None:
-        """Keep what `check` shall raise."""
+        """Make `check` raise a `KafkaJobError` with this text."""
         self._hopeless = self._hopeless or KafkaJobError(said)
 
     def answered(self) -> None:
-        """Take note that a broker is there."""
+        """Note that a broker has answered."""
         if self._away_since is not None:
             logger.info("%s: a broker answers again", self.doing)
             self._away_since = None
 
     def check(self) -> None:
-        """Raise the `KafkaJobError` that was met, if any was that does not heal."""
+        """Raise the first `KafkaJobError` that cannot go away by waiting, if there was one."""
         if self._hopeless is not None:
             raise self._hopeless
 
     def check_patience(self) -> None:
-        """Raise a `KafkaJobError` if no broker has answered for too long; only for a client that calls `answered`."""
+        """Raise a `KafkaJobError` if no broker has answered for too long. The client must call `answered`."""
         if self._away_since is not None and time.monotonic() - self._away_since > self.patience.seconds:
             said = explain_error(self.config, self.doing, self._last or KafkaError(KafkaError._ALL_BROKERS_DOWN))
             raise KafkaJobError(

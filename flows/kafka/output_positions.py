@@ -1,4 +1,4 @@
-"""What the output topic holds when the job begins: which events its latest lists answer."""
+"""Latest source positions on the output topic: the last event of each input partition that has a list there."""
 
 import logging
 import time
@@ -12,21 +12,21 @@ from flows.kafka.errors import SILENCE_STDERR, Config, explain_error
 logger = logging.getLogger(__name__)
 
 TAIL: Final = 1_000
-"""So many of the latest messages of each partition are looked at."""
+"""Number of the latest messages of each partition that are read."""
 _SECONDS: Final = 2.0
 
 
 def latest_source_positions(config: Config, topic: str) -> dict[str, int]:
-    """Return the offset of the last event that a list of the topic answers, by the event's `topic/partition`.
+    """Return the offset of the last event whose list is on the output topic, by the event's `topic/partition`.
 
-    It is asked for the sake of a count alone: where it cannot be told, as without the right to read the topic, the log
-    says so and the answer is empty.
+    The result only serves to count redelivered lists. If the topic cannot be read, for instance without the right to,
+    a log line says so and the result is empty.
 
     Args:
         config: librdkafka settings with `bootstrap.servers`.
         topic: The output topic.
     """
-    # A consumer must name a group; this one neither joins it nor commits.
+    # A consumer must name a group. This one neither joins it nor commits.
     settings: dict[str, Any] = {**SILENCE_STDERR, **config, "group.id": "freshrank-looks", "enable.auto.commit": False}
     consumer = Consumer(settings)
     try:
@@ -41,7 +41,7 @@ def latest_source_positions(config: Config, topic: str) -> dict[str, int]:
 
 def _read(consumer: Consumer, topic: str) -> dict[str, int]:
     missing: dict[int, int] = {}
-    """Offset up to which each partition is still to be read."""
+    """Offset up to which each partition must still be read."""
     starts: list[TopicPartition] = []
     for number in consumer.list_topics(topic, timeout=_SECONDS).topics[topic].partitions:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_SECONDS)
@@ -67,7 +67,7 @@ def _read(consumer: Consumer, topic: str) -> dict[str, int]:
 
 
 def _note(found: dict[str, int], value: bytes | None) -> None:
-    """Take the position out of a list. A tombstone has none, and others may have written something else."""
+    """Note the source position of a list. Tombstones have none, and messages of other programs are ignored."""
     try:
         source = orjson.loads(value or b"null")["source"]
         partition, _, offset = source.rpartition("/")

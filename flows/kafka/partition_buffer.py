@@ -1,4 +1,4 @@
-"""One partition's records that were fetched and not yet taken, and several partitions' records in one order."""
+"""Buffer of fetched records for one partition, and the merge of several partitions by time."""
 
 import heapq
 import time
@@ -10,21 +10,21 @@ from flows.kafka.position import Place
 from flows.messages import Raw
 
 HELD_BYTES: Final = 64 * 1024 * 1024
-"""How much is held while a partition that is behind has nothing here yet."""
+"""Limit of the merge's buffers in bytes while it waits for a partition."""
 WAIT_SECONDS: Final = 5.0
-"""How long such a partition is waited for."""
+"""Longest wait for such a partition, in seconds."""
 FAR_BEHIND: Final = 1_000
-"""Records that a partition must be behind to be waited for, once it has caught up."""
+"""Number of records that a partition must fall behind, after it has caught up, before the merge waits for it again."""
 
 
 class PartitionBuffer:
-    """One partition's records that were fetched and not yet taken.
+    """Records of one partition that were fetched and not yet taken.
 
     Args:
         place: The partition.
         position: Offset of the next record to take.
-        end: Offset at which reading ends; None: never.
-        goal: Offset up to which the partition counts as behind: its end when it was opened.
+        end: Offset at which reading ends. None: never.
+        goal: Offset below which the partition counts as behind: its end when it was opened.
     """
 
     def __init__(self, place: Place, position: int, end: int | None, goal: int = 0) -> None:
@@ -34,7 +34,7 @@ class PartitionBuffer:
         self.goal = goal
         self.buffer: deque[Raw] = deque()
         self.reached = position
-        """Where the log was last seen to end: transactions leave offsets there that no record fills."""
+        """Last known end of the log. Markers of transactions take offsets there that no record has."""
 
     @property
     def next(self) -> int:
@@ -43,69 +43,69 @@ class PartitionBuffer:
 
     @property
     def settled(self) -> int:
-        """Offset from which a job that starts again has to read: nothing before it is held."""
+        """Offset at which a restarted job has to read. No record before it is in the buffer."""
         return self.position if self.buffer else self.next
 
     @property
     def has_ended(self) -> bool:
-        """Whether all up to the end has been taken."""
+        """Whether all records up to the end have been taken."""
         return self.end is not None and self.settled >= self.end
 
     @property
     def is_behind(self) -> bool:
-        """Whether the topic holds records that are not here yet."""
+        """Whether the topic holds records below `goal` that are not fetched yet."""
         return self.next < self.goal
 
     def take(self) -> list[Raw]:
-        """Return the records, and move on behind them."""
+        """Return all records of the buffer, and advance the position."""
         batch, self.position = list(self.buffer), self.next
         self.buffer.clear()
         return batch
 
 
 class TimeMerge:
-    """Gives the records of several partitions in the order of their Kafka timestamps, as far as they are held.
+    """Merges the records of several partitions by their Kafka timestamps.
 
-    A partition that is behind and has nothing here holds the others up, within `HELD_BYTES` and `WAIT_SECONDS`: its
-    next record may be older than theirs. Records of the same time come in the order of the partitions.
+    The merge waits for a partition that is behind and has no record in its buffer, since its next record may be the
+    oldest. `HELD_BYTES` and `WAIT_SECONDS` bound the wait. Records of the same time keep the order of the partitions.
 
     Args:
-        high: Returns the end of a partition as the last fetch has told it.
-        clock: Monotonic seconds.
+        high: Returns the end of a partition as of the last fetch.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, high: Callable[[Place], int], clock: Callable[[], float] = time.monotonic) -> None:
         self.high = high
         self.clock = clock
         self.held = 0
-        """Bytes of values that are held."""
+        """Size of the buffered values in bytes."""
         self._heads: list[tuple[int, Place]] = []
         self._partitions: dict[Place, PartitionBuffer] = {}
         self._waiting_since: float | None = None
 
     def watch(self, partition: PartitionBuffer) -> None:
-        """Take a partition in, with what it holds."""
+        """Add a partition with the records of its buffer."""
         self._partitions[partition.place] = partition
         if partition.buffer:
             heapq.heappush(self._heads, (_time_of(partition.buffer[0]), partition.place))
             self.held += sum(len(raw.value or b"") for raw in partition.buffer)
 
     def drop(self, partition: PartitionBuffer) -> None:
-        """Leave a partition out."""
+        """Remove a partition."""
         self._partitions.pop(partition.place, None)
         self._heads = [head for head in self._heads if head[1] != partition.place]
         heapq.heapify(self._heads)
         self.held -= sum(len(raw.value or b"") for raw in partition.buffer)
 
     def add(self, partition: PartitionBuffer, raw: Raw) -> None:
-        """Hold a record."""
+        """Add a record to the buffer of its partition."""
         if not partition.buffer:
             heapq.heappush(self._heads, (_time_of(raw), partition.place))
         partition.buffer.append(raw)
         self.held += len(raw.value or b"")
 
     def take(self, size: int, leaderless: Iterable[Place] = ()) -> list[Raw]:
-        """Return the next records, at most `size`; none while a partition that is behind is waited for."""
+        """Return the next records, at most `size`. There are none while the merge waits for a partition."""
         batch: list[Raw] = []
         heads, partitions = self._heads, self._partitions
         if self._waits(leaderless):

@@ -1,4 +1,4 @@
-"""Where the job is in its input topics, as the engine keeps it between two runs."""
+"""Position of the job in its input topics: the source's state in the engine's snapshot."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -23,18 +23,18 @@ def place_of(name: str) -> Place:
 
 
 class Position(NamedTuple):
-    """The offsets of the next records, and what tells whether they still mean the same."""
+    """Offsets of the next records, with topic ids that show whether the offsets are still valid."""
 
     offsets: dict[Place, int]
     topic_ids: dict[str, str]
-    """The id of each topic. A topic that was deleted and made anew has another one."""
+    """The id of each topic. A topic that was deleted and created again has another id."""
     foreign: dict[Place, int] | None
-    """Offsets that the group had when the job began, and that the job had not committed; None: not known."""
+    """Offsets of the group at the start that another program committed. None: not known."""
     adopted: frozenset[Place] = frozenset()
-    """Partitions, among those of `offsets`, that have no state of their own: they were added while the job ran."""
+    """Partitions of `offsets` without a state of their own: they were added while the job ran."""
 
     def dump(self) -> dict[str, Any]:
-        """Return it in the form that the engine keeps.
+        """Return the position in the form of the engine's snapshot.
 
         >>> Position({("events", 0): 17}, {"events": "a1"}, {}).dump()
         {'offsets': {'events/0': 17}, 'topic_ids': {'events': 'a1'}, 'foreign': {}, 'adopted': []}
@@ -48,9 +48,9 @@ class Position(NamedTuple):
 
     @classmethod
     def load(cls, kept: int | Mapping[Any, Any], place: Place) -> "Position":
-        """Read what the engine kept for a partition.
+        """Read the engine's snapshot of a partition.
 
-        Version 0.1.0 kept the offset alone, or offsets by the numbers of the partitions.
+        Version 0.1.0 stored only the offset, or offsets by the numbers of the partitions.
 
         >>> Position.load(17, ("events", 0)).offsets, Position.load({0: 17, 4: 2}, ("events", 0)).offsets
         ({('events', 0): 17}, {('events', 0): 17, ('events', 4): 2})

@@ -1,5 +1,6 @@
-"""Ask the brokers before a run: whether they answer, and whether the topics are there and keep what they must keep.
-Nothing here waits longer than its timeout.
+"""Checks of the brokers before a run: do they answer, do the topics exist, and what is their cleanup policy?
+
+No check waits longer than its timeout.
 """
 
 import logging
@@ -25,25 +26,25 @@ from flows.kafka.token_command import TokenError
 
 logger = logging.getLogger(__name__)
 _UNHEARD: Final = logging.getLogger(f"{__name__}.unheard")
-"""Takes what clients that are made for a check would print. They are never polled, so it gets nothing."""
+"""Logger of clients that are made only for a check. Nothing polls them, so it stays silent."""
 
 _CONNECT_SECONDS: Final = 3.0
-"""How long an advertised listener may take to accept a connection."""
+"""Timeout in seconds for an advertised listener to accept a connection."""
 
 
 def probe(
     config: Config, topics: Mapping[str, str | Sequence[str]], timeout: float = 10.0, *, may_be_missing: bool = False
 ) -> list[str]:
-    """Say what keeps these settings from working: settings that conflict, brokers that do not answer, missing topics.
+    """Find faults before a run: settings that conflict, brokers that do not answer, and missing topics.
 
     Args:
         config: librdkafka settings.
         topics: One or several topics by the setting that names them: `{"input_topic": ["events", "items"]}`.
         timeout: Seconds after which a broker that does not answer counts as out of reach.
-        may_be_missing: A topic that is not there is no fault.
+        may_be_missing: Whether a missing topic is allowed.
 
     Returns:
-        One line for each fault, with the setting to change. Nothing where all is well.
+        One line for each fault, with the setting to change. Empty if there is none.
     """
     if faults := conflicts(config) or client_faults(config):
         return faults
@@ -64,7 +65,7 @@ def probe(
 
 
 def client_faults(config: Config) -> list[str]:
-    """Say what librdkafka refuses: it checks all settings when it makes a client, before it connects."""
+    """Return the settings that librdkafka refuses. It checks all of them when a client is made, before it connects."""
     if (give_token := config.get("oauth_cb")) is not None:
         try:
             give_token("")
@@ -85,9 +86,9 @@ def client_faults(config: Config) -> list[str]:
 
 
 def listener_faults(cluster: ClusterMetadata, topics: Iterable[str]) -> list[str]:
-    """Say which brokers that lead partitions of these topics do not answer at the address that they advertise.
+    """Find leaders of these topics' partitions that do not answer at their advertised address.
 
-    A client asks the bootstrap address for the brokers' own addresses, and then speaks to those alone.
+    A client gets the brokers' own addresses from the bootstrap address, and then uses only those.
     """
     leaders = {
         part.leader for topic in topics if topic in cluster.topics for part in cluster.topics[topic].partitions.values()
@@ -112,7 +113,7 @@ def _listener_fault(broker: BrokerMetadata) -> str | None:
 
 
 def cleanup_policies(config: Config, topics: Iterable[str], timeout: float = 5.0) -> dict[str, str]:
-    """Return each topic's `cleanup.policy`. A topic that is missing, or that this user may not describe, is left out.
+    """Return each topic's `cleanup.policy`. Topics that are missing, or that this user may not describe, are left out.
 
     Args:
         config: librdkafka settings.

@@ -1,4 +1,4 @@
-"""The flow's sink on Kafka: every message is delivered, or the job stops and says which was not."""
+"""Kafka sink of the flow: every message is delivered, or the job stops and names the one that was not."""
 
 import time
 from collections.abc import Callable
@@ -22,39 +22,39 @@ PRODUCER_DEFAULTS: dict[str, Any] = {
     "reconnect.backoff.max.ms": 2_000,
 }
 _WAIT_SECONDS = 0.05
-"""How long to wait at a time: a signal is heard in between."""
+"""Seconds of one wait. Signals are handled between two waits."""
 _CLOSE_SECONDS = 1.0
 _LONG_SECONDS = 5.0
-"""After so long without a delivery the log says so."""
+"""Seconds without a delivery after which a warning is logged."""
 _BATCH_BYTES: Final = 128
-"""What a batch of one message has beside the message, at most."""
+"""Largest overhead of a batch of one message, in bytes."""
 _RECORD_BYTES: Final = 40
-"""What librdkafka adds to key, value and headers when it looks whether a message is too large."""
+"""Bytes that librdkafka adds to key, value and headers when it checks the size of a message."""
 _MOST_BYTES: Final = 32 * 1024 * 1024
-"""Half of the producer's queue: a message that does not fit into it would wait for ever."""
+"""Largest message in bytes: half of the producer's queue. A message larger than the queue would wait for ever."""
 _LEAST_BYTES: Final = 1_000
-"""librdkafka does not take a lower limit."""
+"""Lowest limit in bytes that librdkafka accepts."""
 
 
 class OversizeFallback(NamedTuple):
-    """Where a message goes that is too large for its topic."""
+    """Destination of a message that is too large for its topic."""
 
     sink: "KafkaSink"
     convert: Callable[[Outgoing], Outgoing]
 
 
 class KafkaSink(FixedPartitionedSink[Outgoing, None]):
-    """Writes messages to a topic, in order per key, and knows of each whether it arrived.
+    """Writes messages to a topic, in order per key, and checks the delivery of each.
 
-    Takes `(key, Outgoing)` pairs; the pair's key only routes within the flow, the message has its own. Deliveries are
-    awaited at the end of every epoch: an epoch is durable only if its messages are.
+    It takes pairs `(key, Outgoing)`. The pair's key only routes within the flow. The message has a key of its own. The
+    sink waits for all deliveries at the end of each epoch, so an epoch is durable only if its messages are.
 
     Args:
         config: librdkafka producer settings with `bootstrap.servers`.
         topic: The topic to write to.
         patience: How long a message may wait for a broker.
-        instead: Where a message goes that is too large for the topic; None: it stops the flow.
-        shorten: Makes a message fit, given the limit in bytes; None: it stays as it is.
+        instead: Destination of a message that is too large for the topic. None: it stops the flow.
+        shorten: Shortens a message to a limit in bytes. None: messages stay as they are.
 
     Raises:
         KafkaJobError: From the running flow: a message was refused or could not be delivered in time.
@@ -75,16 +75,16 @@ class KafkaSink(FixedPartitionedSink[Outgoing, None]):
         self.instead = instead
         self.shorten = shorten
         self.delivered = 0
-        """How many messages the brokers have acknowledged."""
+        """Number of messages that the brokers have acknowledged."""
         self.too_large = 0
-        """How many messages were too large: they went elsewhere, or were shortened."""
+        """Number of messages that were too large, and were redirected or shortened."""
 
     def list_parts(self) -> list[str]:
-        """Name the one part; the topic's own partitions are the producer's business."""
+        """Return the name of the only part. The producer chooses the topic's partition."""
         return ["0"]
 
     def part_fn(self, item_key: str) -> int:
-        """Route everything to the one part."""
+        """Route everything to the only part."""
         return 0
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Part":
@@ -93,7 +93,7 @@ class KafkaSink(FixedPartitionedSink[Outgoing, None]):
 
 
 class _Part(StatefulSinkPartition[Outgoing, None]):
-    """One producer, and that of the other sink once a message is too large."""
+    """One producer, and the producer of the fallback sink once a message is too large."""
 
     def __init__(self, sink: KafkaSink) -> None:
         self._sink = sink
@@ -107,7 +107,7 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
             **sink.config,
             "error_cb": self._watch,
         }
-        # Checked before a message joins a batch: brokers refuse whole batches, and with them the messages that fit.
+        # Checked before a message joins a batch: a broker refuses a whole batch, also the messages that fit.
         limit = None if "message.max.bytes" in settings else max_message_bytes(sink.config, sink.topic)
         if limit is not None:
             settings["message.max.bytes"] = max(_LEAST_BYTES, min(limit - _BATCH_BYTES, _MOST_BYTES))
@@ -121,7 +121,7 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
         self._check()
 
     def snapshot(self) -> None:
-        """Wait until everything has arrived: the epoch must not be durable before its messages are."""
+        """Wait until all messages are delivered: an epoch must not be durable before its messages are."""
         delivered, since = self._sink.delivered, time.monotonic()
         while left := self._producer.flush(_WAIT_SECONDS):
             self._check()
@@ -133,8 +133,8 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
             self._elsewhere.snapshot()
 
     def close(self) -> None:
-        # The last snapshot has awaited all that counts. The engine closes while an exception is on its way too, and
-        # would abort the process at a second one.
+        # The last snapshot has waited for every delivery that counts. The engine also closes while it handles an
+        # exception, and a second one would abort the process.
         if self._failure is not None or self._patience.stop.is_set():
             self._producer.purge()
         self._producer.flush(_CLOSE_SECONDS)
@@ -197,11 +197,11 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
         self._watch.check()
 
     def _check_wait(self, left: int, seconds: float) -> None:
-        """Say that messages wait, and give up where the job is to stop; the producer itself knows how long is too long.
+        """Log that messages wait, and give up if the job is to stop. The producer itself has the longer timeout.
 
         Args:
-            left: How many wait.
-            seconds: How long none has arrived.
+            left: Number of messages that wait.
+            seconds: Seconds since the last delivery.
         """
         if min(seconds, self._patience.stopping_for()) > STOP_SECONDS:
             raise KafkaJobError(

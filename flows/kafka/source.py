@@ -1,9 +1,9 @@
-"""Kafka partitions as the flow's source: undecoded records, each with its position.
+"""Kafka source of the flow: records as bytes, each with its position.
 
-One consumer per worker serves all of the worker's partitions. Where one worker has all of them, as is usual, their
-records come merged by time; else each partition takes its own share. Partitions are assigned, not balanced by a
-group: the engine decides who reads what. The group's offsets are committed all the same, each as soon as its epoch is
-durable, so that lag monitors work and a run without a recovery state goes on where the last one stopped.
+One consumer per worker reads all of the worker's partitions. One worker usually has all of them, and then merges their
+records by time. The engine assigns partitions to workers, so there is no group balancing. Still, the source commits the
+group's offsets, each as soon as its epoch is durable. So lag monitors work, and a run without a recovery state
+continues where the last one stopped.
 """
 
 import threading
@@ -30,27 +30,27 @@ _ALWAYS_DUE = datetime(1970, 1, 1, tzinfo=UTC)
 class KafkaSource(FixedPartitionedSource[Raw, Any]):
     """Reads all partitions of one or several topics, in order within each.
 
-    A partition starts where the recovery state says (the offset of its next record), else at the group's committed
-    offset, else by `auto.offset.reset`; see `flows.kafka.start_offsets`. Partitions that are added while the job runs,
-    and topics that begin to match a pattern, are read from their first record, if one worker reads everything; else
-    they wait for a restart, and the log says so.
+    A partition starts at the offset of the recovery state, else at the group's committed offset, else by
+    `auto.offset.reset` (see `flows.kafka.start_offsets`). If one worker reads everything, it also reads partitions and
+    matching topics that are added while the job runs, from their first record. Otherwise they wait for a restart, and a
+    log line says so.
 
     Args:
-        config: librdkafka consumer settings with `bootstrap.servers` and `group.id`. Commits are the source's own.
+        config: librdkafka consumer settings with `bootstrap.servers` and `group.id`. The source makes all commits.
         topic: The topic to read, several with commas between them, or a pattern that begins with `^`.
-        batch_size: Records taken at once, over all partitions.
-        idle_seconds: How long to wait for a record where there is none. The wait ends with the first record.
-        stop: When it is set, the source ends as if there were no more records, so that all state is kept.
-        stop_at_end: End at what were the ends of the partitions when the flow began.
+        batch_size: Number of records taken at once, over all partitions.
+        idle_seconds: Seconds to wait for a record if there is none. The wait ends with the first record.
+        stop: When it is set, the source ends as if there were no more records, so all state is saved.
+        stop_at_end: End at the ends that the partitions had when the flow began.
         patience: How long to wait for brokers.
-        lost: What to do where the topic no longer holds the records to go on with.
-        begin_from: Where to begin, if the operator has chosen.
-        expects_state: There is a recovery directory: an empty one is not begun with in silence.
+        lost: What to do if retention removed the next records.
+        begin_from: Start offset that the operator has chosen, if any.
+        expects_state: There is a recovery directory. An empty one is refused if the group has read before.
 
     Raises:
-        KafkaJobError: From the methods and the running flow: no broker, no such topic, no rights, or a position that
-            the topic no longer holds.
-        StartError: From the methods and the running flow: it is not clear where to begin.
+        KafkaJobError: From the methods and the running flow: no broker, no such topic, no rights, or an offset that the
+            topic no longer holds.
+        StartError: From the methods and the running flow: the start offset is ambiguous.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         self.begin_from = begin_from
         self.expects_state = expects_state
         self.places: list[Place] = []
-        """The partitions as the engine was told of them."""
+        """The partitions that the engine knows."""
         self.skipped: Counter[Place] = Counter()
-        """How many records the topic no longer held when their turn came, by partition."""
+        """Number of records that retention removed before they were read, by partition."""
         self._readers: dict[int, Reader] = {}
 
     def list_parts(self) -> list[str]:
@@ -99,10 +99,10 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         return _Partition(reader, reader.open(place, saved), self.stop)
 
     def close(self) -> None:
-        """Commit the last positions and hang up: to be called when the dataflow has returned, not raised.
+        """Commit the last positions and close the consumer. Call it once the dataflow has returned normally.
 
-        The engine closes a partition before its last snapshot is durable, so no earlier moment is right.
-        Without this call the group's offsets stay behind by the last epoch; nothing else is different.
+        The engine closes a partition before its last snapshot is durable, so an earlier commit would be wrong. Without
+        this call the group's offsets lack the last epoch. Nothing else differs.
         """
         for reader in self._readers.values():
             reader.close()
@@ -136,7 +136,7 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
 
 
 class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
-    """One partition as the engine sees it; the host of merged partitions has them all."""
+    """One partition as the engine sees it. The host of merged partitions reads them all."""
 
     def __init__(self, reader: Reader, partition: PartitionBuffer, stop: threading.Event) -> None:
         self._reader = reader
@@ -149,7 +149,7 @@ class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
     def next_batch(self) -> list[Raw]:
         reader = self._reader
         reader.check_state()
-        if self._undurable:  # the engine asks for records again only when the snapshot's epoch is durable
+        if self._undurable:  # the engine polls again only when the snapshot's epoch is durable
             self._undurable = False
             if not reader.hosts(self._own.place):
                 reader.commit(self._snapshot)
@@ -170,7 +170,7 @@ class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
         return batch
 
     def next_awake(self) -> datetime:
-        """Always due: `Reader.fill` does the waiting, and wakes with the first record."""
+        """Return a time in the past: `Reader.fill` does the waiting, and returns with the first record."""
         return _ALWAYS_DUE
 
     def snapshot(self) -> dict[str, Any]:
@@ -180,8 +180,8 @@ class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
         return position.dump()
 
     def close(self) -> None:
-        # A host closes before those that it hosts, or after: each partition is released by itself, with the newest
-        # offset that is known of it.
+        # A host closes before or after the partitions that it hosts. So each is released by itself, with its newest
+        # known offset.
         self._reader.release(self._own, self._snapshot.get(self._own.place))
         for partition in self._partitions:
             if partition is not self._own:
@@ -190,5 +190,5 @@ class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
     @property
     def _has_ended(self) -> bool:
         if not self._own.has_ended or self._reader.host != self._own.place:
-            return self._own.has_ended  # a job without an end asks no further
+            return self._own.has_ended  # enough for a job without an end
         return all(partition.has_ended for partition in [*self._partitions, *self._reader.partitions()])

@@ -1,4 +1,4 @@
-"""Where in a partition the job begins, and what happens where those records are gone or the topic is another one."""
+"""Start offsets: where a partition begins, and what happens if those records are gone or the topic was recreated."""
 
 import logging
 from collections import Counter
@@ -10,12 +10,12 @@ from flows.kafka.errors import KafkaJobError
 from flows.kafka.position import Place, Position, name_of
 
 LostOffsets: TypeAlias = Literal["stop", "continue"]
-"""What to do where records are gone before they were read: stop, or continue at the first record that is there."""
+"""What to do if retention removed records before they were read: stop, or continue at the first record left."""
 BeginFrom: TypeAlias = Literal["state", "group", "start"]
-"""Where to begin, whatever else is known: at the recovery state, at the group's offsets, or at the first record."""
+"""The operator's choice of the start: the recovery state, the group's offsets, or the first record."""
 
 OUR_MARK: Final = "freshrank"
-"""First word of the metadata of the offsets that the job commits. The topic's id follows."""
+"""First word of the metadata that the job commits with an offset. The topic's id follows."""
 
 logger = logging.getLogger(__name__)
 
@@ -23,39 +23,39 @@ _RESETS = {"earliest": 0, "smallest": 0, "beginning": 0, "latest": 1, "largest":
 
 
 class StartError(UsageError):
-    """It is not clear where to begin: the operator has to choose."""
+    """The start offset is ambiguous, and the operator has to choose."""
 
 
 class Committed(NamedTuple):
-    """What a group has committed for a partition."""
+    """Offset and metadata that a group has committed for a partition."""
 
     offset: int
-    """Negative where there is none."""
+    """Negative if there is none."""
     metadata: str
 
     @property
     def is_ours(self) -> bool:
-        """Whether a job of version 0.2.0 or later has committed it."""
+        """Whether a job of version 0.2.0 or later committed the offset."""
         return self.metadata.startswith(OUR_MARK)
 
     @property
     def topic_id(self) -> str | None:
-        """The topic's id when it was committed, if it says so."""
+        """The topic's id at the time of the commit, if the metadata has it."""
         return self.metadata.removeprefix(OUR_MARK).strip() or None if self.is_ours else None
 
 
 class StartOffsets:
-    """Finds the offset at which each partition is begun.
+    """Finds the start offset of each partition.
 
-    It is that of the recovery state, else the group's committed offset, else what `auto.offset.reset` says. A
-    partition that was added since others were committed begins at its first record: nobody has had its events yet.
+    It is the offset of the recovery state, else the group's committed offset, else the one of `auto.offset.reset`. A
+    partition that was added after others were committed starts at its first record, since nothing has read it yet.
 
     Args:
-        group: The group, for messages.
+        group: Name of the group, for messages.
         reset: librdkafka's `auto.offset.reset`.
-        lost: What to do where the records are gone.
-        begin_from: Where to begin, if the operator has chosen.
-        skipped: Counts the records that were passed over, by partition.
+        lost: What to do if the records are gone.
+        begin_from: The operator's choice, if there is one.
+        skipped: Counts the skipped records, by partition.
     """
 
     def __init__(
@@ -68,21 +68,21 @@ class StartOffsets:
         self.skipped = skipped
         self.committed: dict[Place, Committed] = {}
         self.topic_ids: Mapping[str, str] = {}
-        """The ids that the topics have now."""
+        """The present ids of the topics."""
 
     def resolve(self, place: Place, saved: Position | None, low: int, high: int, *, is_new: bool = False) -> int:
-        """Return the offset to begin at.
+        """Return the start offset of a partition.
 
         Args:
             place: The partition.
-            saved: The recovery state that holds its offset, if there is one.
-            low: Offset of the first record that it holds.
+            saved: The recovery state with its offset, if there is one.
+            low: Offset of the first record in the partition.
             high: Offset of the next record to come.
-            is_new: It was added while the job runs.
+            is_new: Whether the partition was added while the job runs.
 
         Raises:
-            KafkaJobError: There is no offset to begin at, or its record is gone.
-            StartError: The group's offset was changed by somebody else.
+            KafkaJobError: There is no start offset, or its record is gone.
+            StartError: Another program has changed the group's offset.
         """
         committed = self.committed.get(place, Committed(-1, ""))
         if saved is not None and self.begin_from is None:
@@ -110,13 +110,13 @@ class StartOffsets:
         return start
 
     def check_state(self, is_resumed: bool) -> None:
-        """Refuse to begin with an empty state where the group has read before; called when all partitions are open.
+        """Refuse an empty state if the group has read before. Call it when all partitions are open.
 
         Args:
             is_resumed: Whether the recovery directory had a state of any partition.
 
         Raises:
-            StartError: The state is empty, the group has offsets, and nobody has chosen.
+            StartError: The state is empty, the group has offsets, and the operator has not chosen.
         """
         found = {place: each.offset for place, each in self.committed.items() if each.offset > 0}
         if is_resumed or self.begin_from is not None or not found:
@@ -129,9 +129,9 @@ class StartOffsets:
         )
 
     def handle_gap(self, place: Place, offset: int, origin: str, low: int, high: int) -> int:
-        """Return the offset to go on at, where the record at `offset` is not there; see `begin`."""
+        """Return the offset to continue at if there is no record at `offset`. Arguments are those of `resolve`."""
         if offset > high:
-            # Nothing tells which of the records that are there the job has had.
+            # Nothing shows which of the present records the job has read.
             raise KafkaJobError(
                 f"{name_of(place)}: expected to go on at offset {offset} ({origin}), but the topic holds {low} to"
                 f" {high}: it is shorter than it was, or another of the same name. Restore it, or start once with"

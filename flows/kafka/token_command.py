@@ -13,9 +13,9 @@ import orjson
 logger = logging.getLogger(__name__)
 
 _SECONDS: Final = 30.0
-"""How long the command may take."""
+"""Timeout of the command in seconds."""
 _UNKNOWN_LIFE: Final = 300.0
-"""Seconds that a token counts as valid where neither it nor the command says how long."""
+"""Seconds that a token counts as valid if neither the token nor the command says how long."""
 
 
 class TokenError(Exception):
@@ -23,7 +23,7 @@ class TokenError(Exception):
 
 
 class TokenCommand:
-    """Runs a command whenever the client needs a token; librdkafka's `oauth_cb`.
+    """Callback (`oauth_cb`) that runs a command whenever the client needs a token.
 
     The command prints the token alone, or a JSON object with `access_token` and `expires_in` (seconds), as token
     endpoints answer. Without `expires_in` the claim `exp` of a JSON Web Token says how long it is valid.
@@ -77,7 +77,7 @@ def _token_in(printed: bytes) -> tuple[str, float] | None:
 
 
 def _expiry_of(token: str) -> float | None:
-    """Return the claim `exp` of a JSON Web Token; None if it is no such token."""
+    """Return the claim `exp` of a JSON Web Token, in Unix seconds; None if the token is not one."""
     claims = token.split(".")[1:2]
     try:
         payload = base64.urlsafe_b64decode(claims[0] + "==") if claims else b""

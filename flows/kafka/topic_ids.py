@@ -1,4 +1,4 @@
-"""Topic ids: a topic that was deleted and made anew has its old name and another id."""
+"""Topic ids: a topic that was deleted and created again keeps its name and gets another id."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -16,9 +16,9 @@ _SECONDS: Final = 5.0
 
 
 class TopicIds:
-    """Asks for the ids of topics, and later, without waiting, whether they are still the same.
+    """Fetches the ids of topics, and later checks without blocking whether they changed.
 
-    Brokers that know no ids, or do not tell them, leave them out; then nothing is noticed.
+    Old brokers have no ids, or do not return them. Then a change is not noticed.
 
     Args:
         config: librdkafka settings with `bootstrap.servers`.
@@ -31,14 +31,14 @@ class TopicIds:
         self._asked: dict[str, Future[Any]] = {}
 
     def fetch(self, topics: Iterable[str]) -> Mapping[str, str]:
-        """Return the ids of topics as they are now, and remember them."""
+        """Return the present ids of topics, and remember them for `changed`."""
         for topic, answer in self._ask(list(topics)).items():
             if (found := self._answer(topic, answer)) is not None:
                 self.known[topic] = found
         return self.known
 
     def changed(self) -> str | None:
-        """Return a topic whose id is another one than at the last look, and look again for the next call."""
+        """Return a topic whose id has changed since `fetch`, or None, and start the request for the next call."""
         answers, self._asked = self._asked, {}
         for topic, answer in answers.items():
             if not answer.done():

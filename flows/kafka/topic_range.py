@@ -1,4 +1,4 @@
-"""A range of a topic: what every partition holds between two moments, or between two offsets, in one order."""
+"""Range of a topic: the records of all partitions between two times or two offsets, merged by time."""
 
 import heapq
 from collections.abc import Iterator
@@ -16,19 +16,19 @@ from flows.kafka.outage import ErrorCallback, OutagePolicy
 from flows.messages import Raw
 
 GROUP: Final = "freshrank-record"
-"""A consumer must name a group. This one is neither joined nor committed to."""
+"""Name of the group that a consumer must have. It is neither joined nor committed to."""
 _SECONDS: Final = 10.0
 _FETCHED: Final = 500
 
 
 @dataclass(frozen=True)
 class Range:
-    """From where to where in every partition. What is not set does not limit."""
+    """Start and end in every partition. None sets no limit."""
 
     since: float | None = None
-    """Unix seconds: the first record that Kafka took at this moment or later, by the record's own timestamp."""
+    """Unix seconds. The range starts at the first record with this Kafka timestamp or a later one."""
     until: float | None = None
-    """Unix seconds: records before the first that Kafka took at this moment or later."""
+    """Unix seconds. The range ends before the first record with this Kafka timestamp or a later one."""
     first: int | None = None
     """Offset of the first record."""
     end: int | None = None
@@ -36,11 +36,11 @@ class Range:
 
 
 def read_range(config: Config, topic: str, wanted: Range, patience: OutagePolicy | None = None) -> Iterator[Raw]:
-    """Read a range of a topic, up to where the partitions end now.
+    """Read a range of a topic, at most up to the present ends of its partitions.
 
-    Partitions are merged by the time at which Kafka took the records, those of the same time by partition. That is
-    about the order in which a job that keeps up has read them, and it is the same whenever the range is read; within a
-    partition it is the order of the offsets.
+    Partitions are merged by Kafka timestamp, and records of the same time by partition. This is about the order in
+    which a job without lag reads them. It is the same each time the range is read. Within a partition it is the order
+    of the offsets.
 
     Args:
         config: librdkafka settings with `bootstrap.servers`.
@@ -50,7 +50,7 @@ def read_range(config: Config, topic: str, wanted: Range, patience: OutagePolicy
 
     Raises:
         KafkaJobError: No broker answers, the topic does not exist, or it may not be read.
-        LogError: The topic no longer holds the first records that are asked for by offset.
+        LogError: The topic no longer holds the record at the first offset.
     """
     doing = f"reading topic {topic!r}"
     parts = [
@@ -67,7 +67,7 @@ def read_range(config: Config, topic: str, wanted: Range, patience: OutagePolicy
 
 
 class _Part:
-    """One partition, with a consumer of its own: fetching stops where the merge waits for another."""
+    """One partition with a consumer of its own, so that fetching pauses while the merge waits for another."""
 
     def __init__(self, config: Config, topic: str, number: int, watch: ErrorCallback) -> None:
         self.config = config
@@ -89,7 +89,7 @@ class _Part:
         self.consumer = retry(config, f"opening {self.where}", lambda: Consumer(settings))
 
     def bounds(self, wanted: Range) -> tuple[int, int]:
-        """The offset to begin at, and that to end before."""
+        """Return the first offset, and the one after the last."""
         doing, place = f"asking for the offsets of {self.where}", TopicPartition(self.topic, self.number)
         request = partial(self.consumer.get_watermark_offsets, place, timeout=_SECONDS)
         low, high = retry(self.config, doing, request)
@@ -105,7 +105,7 @@ class _Part:
         return start, stop
 
     def _at(self, moment: float, high: int) -> int:
-        """The offset of the first record that Kafka took at a moment or later."""
+        """Return the offset of the first record with a Kafka timestamp of at least `moment`."""
         place = TopicPartition(self.topic, self.number, int(moment * 1_000))
         doing = f"asking for the offset of {self.where} at a time"
         (found,) = retry(self.config, doing, partial(self.consumer.offsets_for_times, [place], timeout=_SECONDS))
@@ -114,7 +114,7 @@ class _Part:
         return found.offset if found.offset >= 0 else high
 
     def read(self, start: int, stop: int) -> Iterator[tuple[int, Raw]]:
-        """The records with the milliseconds at which Kafka took them."""
+        """Yield records, each with its Kafka timestamp in milliseconds."""
         if start >= stop:
             return
         self.consumer.assign([TopicPartition(self.topic, self.number, start)])

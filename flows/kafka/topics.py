@@ -1,4 +1,4 @@
-"""Which topics the job reads: one, several, or all whose names match a pattern."""
+"""Choice of the input topics: one, several, or all whose names match a pattern."""
 
 import re
 from collections.abc import Iterable
@@ -7,18 +7,18 @@ from typing import Final
 from flows.errors import UsageError
 
 PATTERN_MARK: Final = "^"
-"""A choice that begins with it is a regular expression, as in Kafka's own clients."""
+"""First character of a choice that is a regular expression, as in Kafka's own clients."""
 
 
 class TopicChoice:
-    """The input topics, as a setting says them.
+    """The input topics, parsed from the setting `input_topic`.
 
     Args:
         text: A topic, several with commas between them, or a regular expression that begins with `^` and matches whole
             names.
 
     Raises:
-        UsageError: No topic is named, a topic is named twice, or the expression is none.
+        UsageError: There is no topic, a topic is there twice, or the expression is not valid.
 
     >>> TopicChoice("events").among(["events", "lists"]), TopicChoice("events, items").main
     (['events'], 'events')
@@ -29,7 +29,7 @@ class TopicChoice:
     def __init__(self, text: str) -> None:
         self.text = text
         self.names: list[str] = []
-        """The topics that are named; empty for a pattern."""
+        """Names of the topics; empty for a pattern."""
         self.pattern: re.Pattern[str] | None = None
         if text.startswith(PATTERN_MARK):
             try:
@@ -45,12 +45,12 @@ class TopicChoice:
 
     @property
     def main(self) -> str | None:
-        """The first topic that is named. Its partitions have their numbers as names in the recovery state."""
+        """The first named topic. In the recovery state, its partitions are named by their numbers alone."""
         return self.names[0] if self.names else None
 
     @property
     def is_one(self) -> bool:
-        """Whether it is one topic by its name."""
+        """Whether the choice is one named topic."""
         return len(self.names) == 1
 
     def matches(self, topic: str) -> bool:
@@ -58,6 +58,6 @@ class TopicChoice:
         return topic in self.names if self.pattern is None else self.pattern.fullmatch(topic) is not None
 
     def among(self, topics: Iterable[str]) -> list[str]:
-        """Return which of these topics are input topics; named ones in their order, others by name."""
+        """Return the input topics among these. Named topics keep their order, others are sorted by name."""
         found = {topic for topic in topics if self.matches(topic)}
         return [name for name in self.names if name in found] if self.names else sorted(found)
