@@ -1,8 +1,8 @@
-"""What travels through the flow: raw bytes in, typed events, lists, and bytes out.
+"""Types of the messages in the flow: raw records, typed events, lists, and encoded messages.
 
-After `decode` no step asks whether a field exists or has the right type. The wire formats are described in the
-README; how bytes become these types is in `flows.formats.json_events`, how a list becomes bytes in
-`flows.steps.encode`."""
+`decode` checks all fields, so no later step checks a type. The wire formats are in docs/messages.md.
+`flows.formats.json_events` turns bytes into these types, and `flows.steps.encode` turns a list into bytes.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -13,7 +13,7 @@ from recmodels.base import Example
 
 
 class Carrier(Protocol):
-    """The Kafka message that a record came in. Its parts are read only where somebody asks for them."""
+    """The Kafka message of a record. Its key, headers and timestamp are read only on demand."""
 
     def key(self) -> str | bytes | None:
         """Return the message's key."""
@@ -22,22 +22,21 @@ class Carrier(Protocol):
         """Return the message's headers, in order."""
 
     def timestamp(self) -> tuple[int, int]:
-        """Return the kind of the message's timestamp, 0 for none, and its Unix milliseconds."""
+        """Return the type of the message's timestamp (0: none) and the timestamp in Unix milliseconds."""
 
 
 def headers_of(carrier: Carrier | None) -> list[tuple[str, bytes | None]]:
-    """Return the headers of a message as bytes, in order; none where there is no message."""
+    """Return the headers of a message as bytes, in order. Empty if there is no message."""
     given = () if carrier is None else carrier.headers() or ()
     pairs = given.items() if isinstance(given, dict) else given
     return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]
 
 
 class Raw(NamedTuple):
-    """One undecoded record and where it stands.
+    """One undecoded record and its position.
 
-    A file counts as one topic with one partition: `topic` is the file's name without its endings and `offset` the
-    number of the record from 0, so that a log replayed from a file and the same log read from a topic of that
-    name have the same positions.
+    A file counts as a topic with one partition. Its `topic` is the file's name without its endings, and `offset` is the
+    number of the record from 0. So a log has the same positions in a file and in a topic of that name.
     """
 
     topic: str
@@ -45,7 +44,7 @@ class Raw(NamedTuple):
     offset: int
     value: bytes | None
     carrier: Carrier | None = None
-    """The Kafka message; None for a record of a file."""
+    """The Kafka message. None for a record of a file."""
 
     @property
     def source(self) -> str:
@@ -54,7 +53,7 @@ class Raw(NamedTuple):
 
 
 class Interaction(msgspec.Struct, frozen=True, gc=False):
-    """A user did something with an item."""
+    """An event of a user with an item."""
 
     user: str
     item: str
@@ -69,7 +68,7 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     arrived: float = 0.0
     """`time.perf_counter()` when the event was decoded: for measuring latency, never for learning."""
     has_value: bool = True
-    """Whether the event said a value; where it did not, `value` is 1."""
+    """Whether the event has a value. If not, `value` is 1."""
 
 
 class ItemEvent(msgspec.Struct, frozen=True, gc=False):
@@ -78,13 +77,13 @@ class ItemEvent(msgspec.Struct, frozen=True, gc=False):
     item: str
     timestamp: float
     available: bool | None = None
-    """None: not said, leave it as it was."""
+    """None: unchanged."""
     features: dict[str, Any] | None = None
     source: str = ""
 
 
 class Forget(msgspec.Struct, frozen=True, gc=False):
-    """A user asked to be erased."""
+    """Erasure of a user."""
 
     user: str
     timestamp: float
@@ -93,65 +92,65 @@ class Forget(msgspec.Struct, frozen=True, gc=False):
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """A user needs a list now. The model learns nothing from it, and the answer always goes out."""
+    """Request for a user's list. The model learns nothing from it, and its list is always sent."""
 
     user: str
     timestamp: float
-    """Unix seconds: when the list will be shown."""
+    """Unix seconds at which the list will be shown."""
     request: str
-    """The request's id; the answer carries it in its header `request`."""
+    """Id of the request. The answer has it in the header `request`."""
     context: dict[str, Any] | None = None
     source: str = ""
     arrived: float = 0.0
     is_of_replay: bool = False
-    """A replay put the request before a visit; no record asked for it."""
+    """Whether a replay inserted the request before a visit, so that no record belongs to it."""
 
 
 Event = Interaction | ItemEvent | Forget | Request
 
 FALLBACK_USER = ""
-"""The key of the fallback list: a reader takes it for users who have no list. No user's id is empty."""
+"""Key of the fallback list, which a reader shows to users without a list. No user's id is empty."""
 
 
 class Refresh(msgspec.Struct, frozen=True, gc=False):
-    """A request for a list that no event of its user asks for. It is made by an event of somebody else's."""
+    """Recomputation of a list without an event of its user. An event of another user triggers it."""
 
     user: str
-    """Whose list; `FALLBACK_USER` for the fallback list."""
+    """The user of the list, or `FALLBACK_USER` for the fallback list."""
     timestamp: float
-    """The newest time of an event, in Unix seconds. The other fields are those of the event that made it."""
+    """The newest event time in Unix seconds. The other fields are those of the event that triggered the refresh."""
     source: str = ""
     arrived: float = 0.0
     withdraw: bool = False
-    """The list goes, and the fallback list stands in."""
+    """Whether the list is withdrawn by a tombstone."""
 
 
 class Prepared(NamedTuple):
-    """An event or a refresh, and what a model learns from it: None for what is no interaction."""
+    """An event or a refresh, with the example that a model learns. The example is None unless it is an interaction."""
 
     event: Event | Refresh
     example: Example | None
 
 
 class Rejected(msgspec.Struct, frozen=True, gc=False):
-    """A record that could not be taken, and why. Its raw bytes are kept."""
+    """A record that cannot be decoded, with the reason and its raw bytes."""
 
     source: str
     reason: str
-    """One of a small set of fixed phrases, so that rejects can be counted by reason."""
+    """One of a fixed set of phrases, so that rejects can be counted by reason."""
     field: str
-    """The field at fault, or an empty string where the whole record is."""
+    """Name of the invalid field. Empty if the whole record is invalid."""
     raw: bytes | None
     carrier: Carrier | None = None
-    """The Kafka message that the record came in; None for a record of a file."""
+    """The Kafka message of the record. None for a record of a file."""
 
 
 class Ignored(Rejected, frozen=True, gc=False):
-    """A record that is no event and no fault, such as a tombstone. It is counted, and is no dead letter."""
+    """A valid record that is not an event, such as a tombstone. It is counted, and gives no dead letter."""
 
 
 class Outgoing(NamedTuple):
-    """One encoded message for a sink. A `value` of None is a tombstone: a compacted topic forgets the key."""
+    """One encoded message for a sink. A `value` of None is a tombstone: a compacted topic drops the key."""
 
     key: bytes | None
     value: bytes | None
@@ -159,42 +158,42 @@ class Outgoing(NamedTuple):
 
 
 class FallbackAges(NamedTuple):
-    """From which age of a user's own list the fallback list serves better, learned from users who came back.
+    """Ages of a user's own list from which the fallback list serves better, learned from users who came back.
 
-    Both are seconds between the event of the user's own list and now; None: from no age on, as far as is known.
+    An age is the number of seconds between the event of the list and now. None: no such age is known.
     """
 
     merge_after: float | None = None
-    """From this age on both lists, merged in turn, serve better than the user's own."""
+    """From this age on, both lists merged (one item of each in turn) serve better than the user's own."""
     stale_after: float | None = None
-    """From this age on the fallback list alone serves better."""
+    """From this age on, the fallback list alone serves better."""
 
 
 class Ranked(NamedTuple):
-    """What the model made of an event, or of a refresh."""
+    """The model's result for an event or a refresh: the position of the item, and the user's new list."""
 
     event: Interaction | Forget | Request | Refresh
     position: int | None
-    """Where the event's item stood, from 0, in the user's list just before the event; -1 if it was not in it; None
-    if the event is not scored."""
+    """Position of the event's item, from 0, in the user's list just before the event. -1: it was not in the list. None:
+    the event is not scored."""
     items: Sequence[str] | None
-    """The user's new list, the best first; None where there is to be none: the user was erased, or long away."""
+    """The user's new list, the best item first. None means a tombstone: the user was erased or idle too long."""
     scores: Sequence[float] | None
     why: Sequence[Mapping[str, float]] | None = None
-    """For each item what speaks for it most, where lists are to say so."""
+    """The largest contributions to the score of each item, by name. None unless the setting `why` is on."""
     is_target: bool = True
-    """Whether a list could have had the event's item: not if the user has had it and repeats are excluded, nor if
-    the event does not speak for the item."""
+    """Whether the event can be a hit. It cannot if its reward is not positive, or if it is a repeat and repeats are
+    excluded."""
     ages: FallbackAges | None = None
-    """Of the fallback list: from which age of a user's own list it is to be taken."""
+    """Ages that the fallback list carries. None for other lists."""
 
 
 class Decided(NamedTuple):
-    """A list, and whether it goes out."""
+    """A list, and whether it is sent."""
 
     ranked: Ranked
     is_emitted: bool
 
 
 Decoder: TypeAlias = Callable[[Raw, float], Event | Rejected]
-"""Decodes a record; the second argument is the `time.perf_counter()` at which it arrived. Never raises."""
+"""Function that decodes a record. Its second argument is the `time.perf_counter()` of the arrival. It never raises."""

@@ -1,1 +1,1 @@
-"""The path of an event after decoding: a file a step, its helpers beside it."""
+"""Steps of the flow, one file each, in the order of an event's path: decode, clean, features, learn, emit, encode."""

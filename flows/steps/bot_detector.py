@@ -1,4 +1,4 @@
-"""The crowd: how fast its users usually are and how often they come back to the same items, and who is far outside."""
+"""Bot detection: outliers among users by their rate of events and by their rate of repeated items."""
 
 from collections.abc import Mapping
 from math import exp2, inf, log2
@@ -13,38 +13,39 @@ from flows.steps.hashing import digest
 from recmodels.storage.tables import Table, dump_changes, dump_part
 
 SLOTS: Final = 1 << 14
-"""So many users are measured at a time."""
+"""Number of users that are measured at a time."""
 RECENT: Final = 8
-"""Items of a user that are remembered, to see repeats."""
+"""Number of a user's latest items that are remembered to find repeats."""
 RATE_HALF_LIFE, REPEATS_HALF_LIFE = 60.0, 3_600.0
-"""Seconds: a person is fast for a moment, and comes back within the hour."""
+"""Half-lives in seconds: people are fast only for a moment, and come back to an item within the hour."""
 CLOCK_SKEW: Final = 3_600.0
-"""Seconds: an event that is late by no more counts as of its user's newest; else that one's clock was wrong."""
+"""Seconds. An event that is at most this late counts at the user's newest time. A later one shows that the newest time
+was wrong."""
 WINDOW: Final = 1_000
-"""Visits of others that a user is compared with."""
+"""Number of visits of all users that a user is compared with."""
 LEAST_VISITS: Final = 200
-"""Before so many nobody is far outside."""
+"""Number of visits before which no user is an outlier."""
 LEAST_SPREAD: Final = 1.5
-"""Least width of the middle half, in doublings: where all are alike, a little more is not yet far outside."""
+"""Least interquartile range on the log2 scale, so that a small excess is no outlier when all users are alike."""
 
 MEASURES: Final = ("rate", "repeats")
 
 
 class BotDetector:
-    """Measures users by two counts that fade with event time, and says who is far outside what others do.
+    """Finds users whose decayed counts of events lie far above those of all users.
 
-    A user's *rate* counts events with a half-life of a minute, the *repeats* count those of them that came back to one
-    of the user's last `RECENT` items with one of an hour. What a user had reached at the end of a visit, when somebody
-    else's event came, is compared in doublings, log2(1 + count), with the quartiles q1 and q3 of the last `WINDOW`
-    visits (River's `RollingQuantile`): far outside is who is above q3 + far · max(q3 − q1, `LEAST_SPREAD`). A bot that
-    fires ten thousand events in a row is one visit, so it does not become what is usual; if visits like it become
-    usual, it is outside no longer.
+    Each user has two counts. The *rate* counts events, with a half-life of 60 s of event time. The *repeats* count
+    events with one of the user's last `RECENT` items, with a half-life of 3,600 s. A *visit* is a run of one user's
+    events, and ends with the next event of another user. Its final counts join the last `WINDOW` visits on a log2
+    scale, log2(1 + count). Their quartiles are q1 and q3 (River's `RollingQuantile`). A user is an outlier while one of
+    the counts is above q3 + far * max(q3 - q1, `LEAST_SPREAD`). A bot with 10,000 events in a row makes one visit, so
+    it does not shift the quartiles. If many visits are like it, they do shift, and it is no outlier any more.
 
-    Users are known by digests, each in one slot of a table of fixed size. A slot that is taken is given to another
-    user as soon as less than two events are left of its owner's counts; until then the other is not measured.
+    A table of fixed size holds one digest of a user in each slot. A user takes over the slot of another as soon as
+    that one's counts are below two events. Until then the new user is not measured.
 
     Args:
-        far: How many widths of the middle half above it is far outside: 3 is Tukey's "far out".
+        far: Number of interquartile ranges above q3 at which the outliers begin. 3 is Tukey's "far out".
 
     >>> crowd = BotDetector(far=3.0)
     >>> people = [crowd.is_outlier(f"u{n}", f"i{n}", float(n)) for n in range(1_000)]
@@ -61,7 +62,7 @@ class BotDetector:
             "users",
             SLOTS,
             who=(np.uint64, ()),
-            counts=(np.float64, (len(MEASURES) + 1,)),  # and the time as of which they count
+            counts=(np.float64, (len(MEASURES) + 1,)),  # the last is the time of the counts
             recent=(np.uint32, (RECENT,)),
             turn=(np.uint8, ()),  # which of `recent` is the oldest
         )
@@ -70,15 +71,21 @@ class BotDetector:
         self._who, self._counts, self._recent, self._turn = (arrays[n] for n in ("who", "counts", "recent", "turn"))
         self._visits: NDArray[np.float64] = np.zeros((WINDOW, len(MEASURES)))
         self._seen = 0
-        """How many visits there have been; the last `WINDOW` of them are in the ring."""
+        """Number of visits so far. The last `WINDOW` of them are in the ring."""
         self._last = 0
-        """Whose event came last."""
+        """Digest of the user of the last event."""
         self._reached = (0.0, 0.0)
         self._quartiles = _no_visits()
         self.fences = [inf for _ in MEASURES]
 
     def is_outlier(self, user: str, item: str, time: float) -> bool:
-        """Take note of an event, in the order of the log, and say whether its user is far outside by now."""
+        """Count an event, in the order of the log, and say whether its user is an outlier now.
+
+        Args:
+            user: Id of the user.
+            item: Id of the item.
+            time: Unix seconds.
+        """
         who = digest(user)
         if who != self._last:
             self._end_visit()
@@ -87,7 +94,7 @@ class BotDetector:
         return reached is not None and (reached[0] > self.fences[0] or reached[1] > self.fences[1])
 
     def forget(self, user: str) -> None:
-        """Keep nothing of a user; what the quartiles of all visits gained stays."""
+        """Remove a user. The user's visits stay in the quartiles."""
         who = digest(user)
         if self._last == who:
             self._last = 0
@@ -95,7 +102,7 @@ class BotDetector:
             self.users.empty(np.array([who % SLOTS]))
 
     def _count(self, who: int, item: str, time: float) -> tuple[float, float] | None:
-        """Count an event, and return the user's counts in doublings; None if the user's slot is another's."""
+        """Count an event, and return the user's counts on the log2 scale; None if another user has the slot."""
         slot = who % SLOTS
         owner, counts, recent = self._who.item(slot), self._counts[slot], self._recent[slot]
         rate, repeats, last = counts.tolist()
@@ -140,11 +147,11 @@ class BotDetector:
         return self.users.dump_rows(np.flatnonzero(self._who)) | self._rest()
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
-        """Return what has changed since the last time: users, and all visits, which are few."""
+        """Return the users that changed since the last dump, and all visits, which are few."""
         return dump_changes([self.users]) | self._rest()
 
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
-        """Return a part of all users, and all visits; see `flows.state.stateful`."""
+        """Return a part of the users, and all visits; see `flows.state.stateful`."""
         part, place = dump_part([self.users], place, size)
         return part | self._rest(), place
 
@@ -157,7 +164,7 @@ class BotDetector:
         }
 
     def load(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what one of the dumps gave."""
+        """Load a dump of any kind."""
         self.users.load_rows(snapshot)
         self._seen, self._last = snapshot["seen"].tolist()
         self._reached = tuple(snapshot["reached"].tolist())

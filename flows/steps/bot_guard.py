@@ -1,4 +1,4 @@
-"""Hold back: users who act like bots are not learned from."""
+"""Bot filter: drops interactions of users who act like bots."""
 
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
@@ -14,18 +14,26 @@ from flows.steps.bot_detector import BotDetector
 def filter_bots(
     step_id: str, up: KeyedStream[Event], far: float, counters: Counters, store: StoreFor
 ) -> KeyedStream[Event]:
-    """Pass on every event but the interactions of users who are far outside what others do."""
+    """Drop the interactions of users who are outliers (`flows.steps.bot_detector`). Other events pass.
+
+    Args:
+        step_id: Id of the step. It names stored state.
+        up: Events by shard.
+        far: Threshold of `BotDetector`, in interquartile ranges.
+        counters: Counts the dropped events.
+        store: Opens the stored state.
+    """
     return stateful("crowd", up, lambda: BotGuard(far, counters), store)
 
 
 class BotGuard(StatefulStep[Event, Event]):
-    """Holds back the interactions of users who are far outside, as long as they are (`flows.steps.bot_detector`).
+    """Drops the interactions of users while they are outliers.
 
-    What is held back is dropped as a repeat is: it is counted, not learned, and no list answers it.
+    A dropped event is counted. It is not learned, and gives no list.
 
     Args:
-        far: How far outside a user must be; see `BotDetector`.
-        counters: Counts what is held back.
+        far: Threshold of `BotDetector`, in interquartile ranges.
+        counters: Counts the dropped events.
 
     >>> guard = BotGuard(3.0, Counters())
     >>> people: list[Event] = [Interaction(f"u{n}", f"i{n}", float(n)) for n in range(1_000)]

@@ -1,6 +1,4 @@
-"""Clean: drop events that were already seen, keep time (count what is late, correct what is far ahead), and hold back
-users who act like bots.
-"""
+"""Clean: drops repeated events and events of bots, counts late events, and corrects times that are far ahead."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,12 +20,12 @@ from flows.steps.event_time import EventTime
 from flows.steps.hashing import digest
 
 SLOT_BYTES: Final = 24
-"""Of a remembered id in a dump: its number, its digest, its user's."""
+"""Bytes of a remembered id in a dump: its slot, its digest and its user's digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cleaning:
-    """What `clean` drops."""
+    """Configuration of `clean`."""
 
     dedup_window: int
     """Number of event ids that are remembered."""
@@ -45,14 +43,15 @@ def clean(
 
 
 class Cleaner(StatefulStep[Event, Event]):
-    """Remembers the ids of events, as 64-bit digests in a ring: bounded, and nobody's id can be read from it.
+    """Drops repeated events by their ids, and corrects event times.
 
-    An event that is late keeps its time; one whose time is not believed gets the newest that is
-    (`flows.steps.event_time`). The times of item events, requests and erasures move nothing.
+    A ring of fixed size holds 64-bit digests of the last ids, from which no id can be read. A late event keeps its
+    time. An event whose time is not trusted gets the newest trusted time (`flows.steps.event_time`). Times of item
+    events, requests and erasures do not move the clock.
 
     Args:
-        window: How many ids are remembered.
-        counters: Counts what is dropped, late or far ahead.
+        window: Number of ids that are remembered.
+        counters: Counts events that are dropped, late or far ahead.
 
     >>> cleaner = Cleaner(100, Counters())
     >>> click = Interaction("u1", "i1", 10.0, id="e-77")
@@ -70,7 +69,7 @@ class Cleaner(StatefulStep[Event, Event]):
         self._users: NDArray[np.uint64] = np.zeros(window, np.uint64)
         self._next = 0
         self._unsaved = 0
-        """How many slots before `_next` have changed since the last dump."""
+        """Number of slots before `_next` that changed since the last dump."""
         self._known: set[int] = set()
 
     @override
@@ -91,7 +90,7 @@ class Cleaner(StatefulStep[Event, Event]):
         return fresh
 
     def _is_repeat(self, event: Interaction) -> bool:
-        """Say whether it is the same event once more: an order number stands in every event of the order."""
+        """Say whether an event was seen before. User and item count, too: all events of an order may share its id."""
         known_as = digest("\0".join((event.id or "", event.user, event.item, event.event)))
         if known_as in self._known:
             self.counters.duplicate += 1
@@ -131,7 +130,7 @@ class Cleaner(StatefulStep[Event, Event]):
         self._unsaved = self.window
 
     def _resize(self) -> None:
-        """Keep the newest ids in a ring of the size that is set now."""
+        """Move the newest ids to a ring of the present size."""
         size = len(self._ids)
         slots = (self._next + np.arange(size)) % max(size, 1)
         slots = slots[self._ids[slots] != 0]
@@ -165,7 +164,7 @@ class Cleaner(StatefulStep[Event, Event]):
     @override
     def load(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
         size, self._next = snapshot["ring"].tolist()
-        if size != len(self._ids):  # then the record is a whole dump, or the first part of one
+        if size != len(self._ids):  # then the snapshot is a whole dump, or the first part of one
             self._ids, self._users = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
             self._known.clear()
         slots = snapshot["slots"]

@@ -1,8 +1,7 @@
-"""Small conditions on an interaction, such as `value >= 4 and event != 'return'`, as analysts write them on the command
-line.
+"""Conditions on an interaction, such as `value >= 4 and event != 'return'`, for options of the command line.
 
-The text is parsed by Python's own parser and turned into closures, node by node. Nothing is ever evaluated: what is not
-in the short list below is refused with the column where it stands.
+Python's own parser reads the text, and each node becomes a closure. The text is never evaluated. A construct outside
+the short list below is refused, and the message names its column.
 """
 
 import ast
@@ -15,16 +14,16 @@ from flows.errors import UsageError
 from flows.messages import Interaction
 
 NAMES: Final[dict[str, type]] = {"value": float, "timestamp": float, "event": str, "user": str, "item": str}
-"""The fields of an interaction that a condition may name, and whether each is a number or text."""
+"""The fields of an interaction that a condition may name, with the type of each."""
 ALLOWED: Final = (
     "Allowed are comparisons (== != < <= > >= in), and, or, not, numbers, 'text', [lists] of these, and the names "
     f"{', '.join(NAMES)}"
 )
 MAX_EXPRESSION_LENGTH: Final = 1_000
-"""Characters."""
+"""Longest condition in characters."""
 
 Condition: TypeAlias = Callable[[Interaction], bool]
-"""Says whether an interaction meets the condition. Never raises."""
+"""Function that says whether an interaction meets the condition. It never raises."""
 
 _Term: TypeAlias = Callable[[Interaction], Any]
 _COMPARE: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
@@ -40,17 +39,17 @@ _COMPARE: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
 
 
 class ExpressionError(UsageError):
-    """A condition cannot be understood. The message says in which column, what is there and what is allowed."""
+    """A condition is not valid. The message gives the column, what is there, and what is allowed."""
 
 
 def parse_condition(text: str) -> Condition:
     """Turn the text of a condition into a function.
 
     Args:
-        text: Such as `value >= 4`, `event in ['click', 'buy'] and not user == 'u1'`, `3 <= value < 5`.
+        text: For instance `value >= 4`, `event in ['click', 'buy'] and not user == 'u1'` or `3 <= value < 5`.
 
     Raises:
-        ExpressionError: The text is no such condition.
+        ExpressionError: The text is not such a condition.
 
     >>> is_good = parse_condition("value >= 4 and event != 'return'")
     >>> [is_good(Interaction("ann", "tea", 1.0, value=value)) for value in (3.0, 4.0)]
@@ -66,7 +65,7 @@ def parse_condition(text: str) -> Condition:
     line = " ".join(text.split("\n")).strip()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes and the like: what they make of the text is looked at
+            warnings.simplefilter("ignore")  # such as those of odd escapes; the parsed text is checked below
             tree = ast.parse(line, mode="eval")
     except SyntaxError as error:
         raise _fault(line, (error.offset or 1) - 1, error.msg) from None
@@ -76,13 +75,13 @@ def parse_condition(text: str) -> Condition:
 
 
 class _Parser:
-    """Walks over the tree of one text."""
+    """Turns the syntax tree of one text into closures."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     def condition(self, node: ast.expr) -> Condition:
-        """What is true or false."""
+        """Compile an expression that is true or false."""
         if isinstance(node, ast.BoolOp):
             parts = [self.condition(part) for part in node.values]
             if isinstance(node.op, ast.And):
@@ -96,7 +95,7 @@ class _Parser:
         raise self.fault(node, f"expected a comparison, such as value >= 4; got {self.source(node)}")
 
     def comparison(self, node: ast.Compare) -> Condition:
-        """`a < b`, or a chain of such: `a < b < c` is `a < b and b < c`."""
+        """Compile `a < b`, or a chain: `a < b < c` means `a < b and b < c`."""
         sides = [node.left, *node.comparators]
         links = []
         for left, link, right in zip(sides[:-1], node.ops, sides[1:], strict=True):
@@ -127,7 +126,7 @@ class _Parser:
         return lambda event: values
 
     def term(self, node: ast.expr) -> tuple[_Term, type]:
-        """A field or a literal, and whether it is a number or text."""
+        """Compile a field or a literal, and return its type, too."""
         if isinstance(node, ast.Name):
             if node.id not in NAMES:
                 raise self.fault(node, f"there is no name {node.id!r}")
@@ -138,7 +137,7 @@ class _Parser:
         return lambda event: value, str if isinstance(value, str) else float
 
     def literal(self, node: ast.expr) -> float | str | None:
-        """A number, with a sign or without, or text; None for anything else."""
+        """Return the value of a number, signed or not, or of a text; None for anything else."""
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
             value = self.literal(node.operand)
             if isinstance(value, str) or value is None:
@@ -149,7 +148,7 @@ class _Parser:
         return None
 
     def source(self, node: ast.expr) -> str:
-        """The piece of text that a node stands for."""
+        """Return the source text of a node."""
         return ast.get_source_segment(self.text, node) or type(node).__name__
 
     def fault(self, node: ast.expr, said: str) -> ExpressionError:

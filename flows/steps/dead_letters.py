@@ -1,4 +1,4 @@
-"""Dead letters: the step that sends rejects to a sink of their own."""
+"""Dead letters: sends rejected records to a sink of their own."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -19,7 +19,7 @@ def dead_letters(
     encode: Callable[[Rejected], X],
     sink: Sink[tuple[str, X]],
 ) -> None:
-    """Hand every reject to the sink in the sink's form. `decode` has counted it."""
+    """Convert every reject to the sink's form and send it. `decode` has counted it."""
 
     def encode_batch(batch: list[Rejected]) -> list[tuple[str, X]]:
         return [(rejected.source, encode(rejected)) for rejected in batch]

@@ -1,4 +1,4 @@
-"""Decode: the step that turns bytes into typed events, and sets apart what it cannot take."""
+"""Decode: turns bytes into typed events, and separates the records that it cannot decode."""
 
 import time
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from flows.monitoring.counters import Counters
 
 @dataclass(frozen=True)
 class DecodeOut:
-    """The two streams that leave `decode`, each in the order of the records."""
+    """The two output streams of `decode`, each in the order of the records."""
 
     events: Stream[Event]
     rejected: Stream[Rejected]
@@ -21,11 +21,10 @@ class DecodeOut:
 
 @operator
 def decode(step_id: str, up: Stream[Raw], decoder: Decoder, counters: Counters | None = None) -> DecodeOut:
-    """Decode every record of a stream; each comes out as an event or as a reject, or is ignored and counted.
+    """Decode every record of a stream to an event or a reject. Ignored records, such as tombstones, are only counted.
 
-    Rejects are counted here, and not where they leave the flow: what is counted is then known to all steps below.
-
-    All records of one batch share one arrival time: they came together.
+    Rejects are counted here and not at the sink, so that all later steps see the count. All records of a batch share
+    one arrival time.
     """
 
     def decode_batch(batch: list[Raw]) -> list[Event | Rejected]:
@@ -44,7 +43,7 @@ def decode(step_id: str, up: Stream[Raw], decoder: Decoder, counters: Counters |
 
     decoded = op.flat_map_batch("records", up, decode_batch)
     parted = op.branch("accepted", decoded, _is_event)
-    # branch() narrows the type of what is accepted, not of what is left
+    # branch() narrows the type of the first stream only
     return DecodeOut(parted.trues, parted.falses)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,4 @@
-"""Emit: the list policy. It decides which lists go out, and never changes the model."""
+"""Emit: the list policy. It decides which lists are sent, and never changes the model."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,19 +20,18 @@ from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
 
 MOST_WITHDRAWN: Final = 32
-"""Most stale lists that are withdrawn after one event."""
+"""Largest number of stale lists that are withdrawn after one event."""
 EVICTION_DIVISOR: Final = 64
-"""When all users' rows are taken, one in so many is given up at a time."""
+"""When the table of users is full, one row in this number is evicted at a time."""
 
 Policy: TypeAlias = Literal["every", "changed"]
-"""Emit a list after every event, or only if its items are others, or in another order, than those last emitted. The
-fallback list is only emitted if its items or its ages have changed. The answer to a request is always emitted, since
-somebody waits for it."""
+"""Emit a list after every event, or only if its items or their order changed since the last one. The fallback list is
+emitted only if its items or its ages changed. The answer to a request is always emitted."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Emission:
-    """Which lists go out: the arguments of `Emitter`."""
+    """Configuration of `emit`: the arguments of `Emitter`."""
 
     policy: Policy
     interval: float
@@ -46,21 +45,21 @@ class Emission:
 def emit(
     step_id: str, up: KeyedStream[Ranked], rules: Emission, counters: Counters, store: StoreFor
 ) -> KeyedStream[Decided]:
-    """Decide for each list whether it goes out, and with which items."""
+    """Decide for each list whether it is sent, and with which items."""
     return stateful("lists", up, lambda: Emitter(counters=counters, **vars(rules)), store)
 
 
 class Emitter(StatefulStep[Ranked, Decided]):
-    """Knows of each user what was emitted last and when.
+    """Remembers the last emitted list of each user and its time, and decides about the next one.
 
     Args:
         policy: "every" or "changed".
-        interval: Seconds, by the events' time, between two lists of one user; 0: no limit.
-        max_users: So many users are known. Those whose lists are the oldest are given up for new ones.
+        interval: Least event time between two lists of one user, in seconds. 0: no limit.
+        max_users: Number of users that are remembered. Beyond it those with the oldest lists are evicted.
         counters: Counts lists.
-        min_score: Items below this score are left out, and a list may be left empty; None: all stay.
-        fallback: Whether there is a fallback list, which says from which age of a user's own list it serves better.
-        withdraw_stale: Whether a user's list is withdrawn at that age, for readers who cannot compare.
+        min_score: Items below this score are left out, and a list may become empty. None: all items stay.
+        fallback: Whether there is a fallback list. It gives the age of a user's list from which it serves better.
+        withdraw_stale: Whether a list is withdrawn at that age, for readers who cannot compare ages.
 
     >>> from flows.messages import Interaction
     >>> emitter = Emitter("changed", 0.0, 1_000, Counters())
@@ -90,7 +89,7 @@ class Emitter(StatefulStep[Ranked, Decided]):
         self.withdraw_stale = withdraw_stale
         self._lets_all_out = policy == "every" and not interval and not withdraw_stale
         self._staleness = Staleness() if fallback else None
-        self._ages = FallbackAges()  # those that the topic holds
+        self._ages = FallbackAges()  # of the fallback list on the topic
         self._now = -inf
         self._by_age: dict[int, None] = {}  # rows of users who have a list, the oldest list first
 
@@ -108,7 +107,7 @@ class Emitter(StatefulStep[Ranked, Decided]):
         return decided
 
     def _follow(self, ranked: Ranked, staleness: Staleness) -> Decided:
-        """Decide about a list, and learn from what its user came back for."""
+        """Decide about a list, and learn from the item that its user came back for."""
         event = ranked.event
         user = event.user
         if user == FALLBACK_USER:
@@ -127,7 +126,7 @@ class Emitter(StatefulStep[Ranked, Decided]):
         return Decided(ranked, is_out)
 
     def _stale(self, event: Interaction) -> list[Ranked]:
-        """Return withdrawals of the lists that have reached the age from which the fallback list serves better."""
+        """Return withdrawals of the lists that are so old that the fallback list serves better."""
         self._now = max(self._now, event.timestamp)
         if self._ages.stale_after is None:
             return []
@@ -157,7 +156,7 @@ class Emitter(StatefulStep[Ranked, Decided]):
         return True
 
     def _remember(self, ranked: Ranked) -> bool:
-        """Say whether a list goes out, and if so, remember it."""
+        """Say whether a list is sent, and if so, remember it."""
         user, time = ranked.event.user, ranked.event.timestamp
         row, last = self._users.row(user), self._last.arrays
         if ranked.items is None:
@@ -167,7 +166,7 @@ class Emitter(StatefulStep[Ranked, Decided]):
         digest = _digest([*ranked.items, *_texts(ranked.ages)]) if by_change else 0
         if row:
             is_same = by_change and digest == last["digest"][row]
-            is_soon = abs(time - last["time"][row]) < self.interval  # a clock that falls back silences nobody
+            is_soon = abs(time - last["time"][row]) < self.interval  # abs: after a clock goes back lists still go out
             if (is_same or is_soon) and not isinstance(ranked.event, Request):
                 return False
             time = max(time, float(last["time"][row]))
@@ -237,7 +236,7 @@ class Emitter(StatefulStep[Ranked, Decided]):
 
 
 def _texts(ages: FallbackAges | None) -> list[str]:
-    """Write the ages for a digest; nothing where none is known, as in version 0.1.0."""
+    """Return the ages as texts for a digest. Empty if none is known, as in version 0.1.0."""
     return [] if ages is None or ages == FallbackAges() else [repr(tuple(ages))]
 
 

@@ -1,4 +1,4 @@
-"""Encode: from a list to the message that goes out, keyed by its user."""
+"""Encode: turns a list into the JSON message of its user."""
 
 import time
 
@@ -16,12 +16,12 @@ from flows.monitoring.histogram import LatencyHistogram
 def encode(
     step_id: str, up: Stream[Decided], model: str, top: int, counters: Counters, latency: LatencyHistogram
 ) -> KeyedStream[Outgoing]:
-    """Encode every list that goes out, note how long it took since its event arrived, and count the hits."""
+    """Encode every list that is sent, record its latency since the event arrived, and count hits."""
 
     def encode_batch(batch: list[Decided]) -> list[tuple[str, Outgoing]]:
         positions = [ranked.position for ranked, _ in batch if ranked.position is not None]
         counters.scored += len(positions)
-        counters.hits += sum(0 <= position < top for position in positions)  # a model may look further than its lists
+        counters.hits += sum(0 <= position < top for position in positions)  # a model may rank more items than `top`
         if counters.held:
             counters.redelivered += sum(counters.is_redelivered(ranked.event.source) for ranked, out in batch if out)
         messages = [(ranked.event.user, encode_list(ranked, model)) for ranked, is_emitted in batch if is_emitted]
@@ -35,13 +35,13 @@ def encode(
 
 
 def encode_list(ranked: Ranked, model: str) -> Outgoing:
-    """Encode one list; for an erased user a tombstone. The answer to a request carries its id in a header.
+    """Encode one list, or a tombstone for an erased user. The answer to a request has the request's id in a header.
 
-    The fallback list says from which age of a user's own list it serves better, if that is known.
+    The fallback list has the ages of a user's own list from which it serves better, if they are known.
 
     Args:
-        ranked: The list and the event it answers.
-        model: Name and version of the model that made it.
+        ranked: The list and the event that it follows.
+        model: Name and version of the model.
 
     >>> from flows.messages import Interaction
     >>> event = Interaction("u1", "i9", 1382021321.5, source="events/0/4711")

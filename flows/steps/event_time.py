@@ -1,4 +1,4 @@
-"""Event time: how late it is by the events' own clocks, of which some are wrong."""
+"""Watermark: the newest trusted event time. Clocks that jump ahead are rejected."""
 
 import math
 from collections.abc import Mapping
@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 from flows.steps.hashing import digest
 
 MAX_JUMP_SECONDS: Final = 7 * 86_400.0
-"""Seconds: further ahead of all others no event is believed by itself."""
+"""Seconds. A time further ahead of the watermark is not trusted on its own."""
 MIN_AGREEING_EVENTS: Final = 10
-"""So many events in a row that are far ahead are believed even if they are all of one user."""
+"""Number of consecutive events far ahead that are trusted even if all are of one user."""
 
 
 class EventTime:
-    """The newest time that is believed. It never moves backwards, and no single clock moves it far: only the very
-    first one is believed by itself, until another user's event says that it was wrong.
+    """Tracks the newest trusted time. It never moves backwards, and one wrong clock cannot move it far.
+
+    The exception is the very first event: its time counts until another user's event proves it wrong.
 
     An event more than `MAX_JUMP_SECONDS` ahead is trusted when the next event, of another user, has about that time:
     then the log had a gap. Else the sender's clock is wrong, and the event gets the newest trusted time.
@@ -35,13 +36,18 @@ class EventTime:
     def __init__(self) -> None:
         self.newest = -math.inf
         self._first_user = 0
-        """Who alone has been heard so far; 0 from the moment that another user's event agrees."""
+        """Digest of the only user seen so far; 0 once a second user's event confirms the time."""
         self._ahead = -math.inf
         self._ahead_user = 0
         self._in_a_row = 0
 
     def place(self, time: float, user: str) -> float:
-        """Return the time as of which an event is learned, and note it."""
+        """Return the time at which an event is learned: its own, or the newest trusted one.
+
+        Args:
+            time: The event's own time in Unix seconds.
+            user: Id of its user.
+        """
         if self.newest == -math.inf:
             self.newest, self._first_user = time, digest(user)
             return time
@@ -63,9 +69,9 @@ class EventTime:
         return self.newest
 
     def trusted(self, time: float) -> float:
-        """Return the time as of which a request is answered: its own, or the newest if that lies too far ahead.
+        """Return the time at which a request is answered: its own, or the newest trusted one if that is far ahead.
 
-        A request moves no clock: a user who only looks proves nothing about the time.
+        A request does not move the watermark.
 
         >>> clock = EventTime()
         >>> clock.place(10.0, "ann"), clock.trusted(60.0), clock.trusted(4e9), clock.newest
@@ -74,7 +80,7 @@ class EventTime:
         return self.newest if time - MAX_JUMP_SECONDS > self.newest > -math.inf else time
 
     def forget(self, user: str) -> None:
-        """Keep nothing of a user."""
+        """Remove a user's digest from the state."""
         if self._ahead_user == digest(user):
             self._ahead_user = self._in_a_row = 0
         if self._first_user == digest(user):
@@ -88,6 +94,6 @@ class EventTime:
         }
 
     def load(self, snapshot: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `dump` gave."""
+        """Load a result of `dump`."""
         self.newest, self._ahead = snapshot["times"].tolist()
         self._first_user, self._ahead_user, self._in_a_row = snapshot["clocks"].tolist()

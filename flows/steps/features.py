@@ -1,4 +1,4 @@
-"""Features: what an interaction means for the model, its reward and its context, with what is missing filled."""
+"""Features: gives each interaction its reward and its context, and imputes missing fields."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -17,24 +17,23 @@ from recmodels.base import Example
 
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
-    """What an interaction means for the model."""
+    """Configuration of `features`."""
 
     rewards: Mapping[str, float]
-    """Reward by type of event; 1 for a type that is not there. At 0 or below the event speaks against the item: it is
-    learned as such and not scored."""
+    """Reward by type of event. Other types have 1. At 0 or below, the event counts against the item, unscored."""
     by_value: Collection[str] = ()
-    """Types whose reward is multiplied by the event's value; by 0 if that is negative."""
+    """Types of event whose reward is multiplied by the value, or by 0 if the value is negative."""
     fill: Mapping[str, Filling] = field(default_factory=dict)
-    """How missing fields are filled (`flows.steps.impute`)."""
+    """Imputation of missing fields, by name (`flows.steps.impute`)."""
     is_positive: Condition | None = None
-    """Interactions that do not meet it have a reward of 0 at most. None: all meet it."""
+    """Condition for a positive reward. Other interactions get at most 0. None: no condition."""
 
 
 @operator
 def features(
     step_id: str, up: KeyedStream[Event], meaning: Meaning, counters: Counters, store: StoreFor
 ) -> KeyedStream[Prepared]:
-    """Give every interaction its reward and its context, and count it by its type of event."""
+    """Give every interaction its reward and context, and count it by type of event."""
 
     def prepare_batch(batch: list[tuple[str, Event]]) -> list[tuple[str, Prepared]]:
         for _, event in batch:
@@ -47,7 +46,7 @@ def features(
 
 
 def prepare(event: Event, meaning: Meaning) -> Prepared:
-    """Make an event ready for the model.
+    """Add the model's `Example` to an event.
 
     >>> prepare(Interaction("u1", "i1", 5.0, event="return", value=2.0), Meaning(rewards={"return": -1.0})).example
     Example(user='u1', item='i1', y=-1.0, timestamp=5.0, x={'event': 'return', 'value': 2.0})

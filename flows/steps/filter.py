@@ -1,4 +1,4 @@
-"""Where: leaves out the interactions that do not meet a condition, so that a replay sees a part of a log."""
+"""Filter of a replay (`--where`): drops interactions that do not meet a condition."""
 
 import bytewax.operators as op
 from bytewax.dataflow import Stream, operator
@@ -10,7 +10,7 @@ from flows.steps.conditions import Condition
 
 @operator
 def filter_events(step_id: str, up: Stream[Event], is_selected: Condition, counters: Counters) -> Stream[Event]:
-    """Pass on the interactions that meet the condition, and whatever is no interaction."""
+    """Drop the interactions that do not meet the condition, and count them. Other events pass."""
 
     def pass_on(batch: list[Event]) -> list[Event]:
         passed = [event for event in batch if not isinstance(event, Interaction) or is_selected(event)]

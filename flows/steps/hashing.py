@@ -1,10 +1,10 @@
-"""A digest of an id: what is remembered where the id itself need not be known."""
+"""Digest of an id, for state that must recognise an id without storing it."""
 
 import hashlib
 
 
 def digest(text: str) -> int:
-    """Digest a text to 64 bits, never 0.
+    """Return a 64-bit digest of a text. It is never 0.
 
     >>> digest("e-77") == digest("e-77") != digest("e-78")
     True

@@ -1,4 +1,4 @@
-"""Fill: what an interaction does not say of its value and context, from what others said."""
+"""Imputation of a missing value or context field, from the values of earlier events."""
 
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
@@ -13,13 +13,14 @@ from flows.messages import Interaction, Prepared
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 
 Filling: TypeAlias = Literal["mean", "mode"]
-"""Fill with the mean of the numbers so far, or with the word (or whole number) that came most often."""
+"""Strategy: the mean of the numbers so far, or the mode, the most frequent word or whole number."""
 
 WORDS: Final = 100
-"""So many words of a field are counted, the first that come; it is for fields like a device, not for ids."""
+"""Number of distinct words that are counted for a field, in order of arrival. The mode is for fields such as a device,
+not for ids."""
 LONGEST_WORD: Final = 256
 LARGEST_NUMBER: Final = 1e30
-"""A number beyond it is none of the world's, and would spoil the mean for good."""
+"""Largest number that counts for the mean. One larger value would spoil the mean for ever."""
 LARGEST_WHOLE: Final = 2**63 - 1
 
 
@@ -27,19 +28,19 @@ LARGEST_WHOLE: Final = 2**63 - 1
 def impute(
     step_id: str, up: KeyedStream[Prepared], fields: Mapping[str, Filling], store: StoreFor
 ) -> KeyedStream[Prepared]:
-    """Fill the fields that are missing; everything else passes as it is."""
+    """Fill missing fields of interactions. Everything else passes unchanged."""
     return stateful("fields", up, lambda: Imputer(fields), store)
 
 
 class Imputer(StatefulStep[Prepared, Prepared]):
-    """River's `StatImputer` at work on a stream.
+    """Imputes missing fields by River's `StatImputer`.
 
-    A field is missing where the event does not have it or has null there; `value` is, too, although it counts as 1
-    everywhere else. Nothing is filled before a first value has been seen, nor learned from what has been filled, and a
-    value of the wrong type is neither learned nor replaced.
+    A field is missing if the event lacks it or has null. That holds for `value`, too, although it counts as 1
+    elsewhere. The first value of a field must come before it can be imputed. Imputed values are not learned. A value of
+    the wrong type is neither learned nor replaced.
 
     Args:
-        fields: How each field is filled, by its name: `value` or a name of the context.
+        fields: Strategy by name of the field: `value`, or a name of the context.
 
     >>> from flows.steps.features import Meaning, prepare
     >>> filler = Imputer({"device": "mode", "value": "mean"})
@@ -100,7 +101,7 @@ class Imputer(StatefulStep[Prepared, Prepared]):
     @override
     def load(self, snapshot: Snapshot) -> None:
         for name, (how, *state) in orjson.loads(snapshot["fields"].tobytes()).items():
-            if self.fields.get(name) != how:  # the setting has changed since: this field begins anew
+            if self.fields.get(name) != how:  # the setting has changed: this field starts empty
                 continue
             if how == "mean":
                 self._imputer.stats[name] = type(self._imputer.stats[name])._from_state(*state)

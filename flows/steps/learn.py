@@ -1,6 +1,6 @@
-"""Learn + rank: the step that holds the model. It learns each event and makes the user's new list.
+"""Learn and rank: the step that holds the model. It learns each event and makes the user's new list.
 
-Nothing but the order of the events decides what comes out.
+The output depends on the order of the events alone.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,35 +18,35 @@ from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from recmodels.base import Context, Example, Recommender, Step
 
 MAX_REASONS: Final = 3
-"""So many reasons are given for an item."""
+"""Number of reasons for an item of a list."""
 
 DIGITS: Final = 6
-"""Decimal places of a refreshed list's scores: more say nothing, and make every list longer."""
+"""Decimal places of a refreshed list's scores. More would only make the message longer."""
 
 
 class Evaluator(Protocol):
-    """Decides which events of a replay are scored, and against what."""
+    """Decides which events of a replay are scored, and against which candidates."""
 
     def step_many(self, model: Recommender, examples: Sequence[Example]) -> list[Step]:
-        """Take examples as `Recommender.step_many` does."""
+        """Score and learn examples as `Recommender.step_many` does."""
 
     def learn_item(self, item: str, available: bool | None) -> None:
-        """Take note of an item event."""
+        """Note an item event."""
 
     def forget_one(self, user: str) -> None:
-        """Take note of an erasure."""
+        """Note an erasure."""
 
 
 class Observer(Protocol):
-    """Is told of every batch that a model has learned, and changes nothing."""
+    """Receives every batch that a model has learned, and changes nothing."""
 
     def after(self, model: Recommender, examples: Sequence[Example], steps: Sequence[Step]) -> None:
-        """Note a batch, and what the model said of it."""
+        """Note a batch and the model's steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Learning:
-    """Which model learns, and what is asked of it."""
+    """Configuration of `learn`."""
 
     build_model: Callable[[], Recommender]
     top: int
@@ -54,27 +54,27 @@ class Learning:
     score: bool = False
     """Whether each event is scored against the list just before it."""
     why: bool = False
-    """Whether each list says why its items are in it. That costs more than the list."""
+    """Whether each item of a list gets its reasons. They take more time than the list."""
     watch: Observer | None = None
-    """Looks at the model as it learns; None: nobody does."""
+    """Observer of the model. None: there is none."""
     asker: Evaluator | None = None
-    """Scores by a protocol of its own; None: every event against the list of `top` items."""
+    """Evaluator with a protocol of its own. None: every event is scored against the list of `top` items."""
 
 
 @operator
 def learn(
     step_id: str, up: KeyedStream[Prepared], learning: Learning, counters: Counters, store: StoreFor
 ) -> KeyedStream[Ranked]:
-    """Learn every event. Interactions, erasures, requests and refreshes come out with the user's new list."""
+    """Learn every event, and attach the user's new list to interactions, erasures, requests and refreshes."""
     return stateful("model", up, lambda: Learner(learning, counters), store)
 
 
 class Learner(StatefulStep[Prepared, Ranked]):
-    """A model at work on a stream.
+    """Holds the model, and processes events by it.
 
     Args:
-        learning: Makes the model, and says what is asked of it.
-        counters: Counts what was learned.
+        learning: Configuration, with the function that builds the model.
+        counters: Counts learned events.
     """
 
     def __init__(self, learning: Learning, counters: Counters) -> None:
@@ -136,7 +136,7 @@ class Learner(StatefulStep[Prepared, Ranked]):
         return self.asker.step_many(self.model, examples)
 
     def _explain(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Ranked]) -> list[Step]:
-        """Take the events one by one, since a list can be explained only until the model learns on."""
+        """Process events one by one, since a list can be explained only before the model learns the next event."""
         steps = []
         for event, example in zip(events, examples, strict=True):
             [step] = self._steps([example])
@@ -146,12 +146,12 @@ class Learner(StatefulStep[Prepared, Ranked]):
         return steps
 
     def _reasons(self, user: str, items: Sequence[str], x: Context | None = None) -> list[dict[str, float]]:
-        """Return for each item of a user's list what speaks for it most."""
+        """Return the largest contributions to the score of each item of a user's list."""
         said = {why.item: why.parts for why in self.model.explain(user, len(items), x)}
         return [{name: round(part, 4) for name, part in islice(said.get(i, {}).items(), MAX_REASONS)} for i in items]
 
     def _answer(self, request: Request) -> Ranked:
-        """Make the list that a user needs now. An unknown user gets the model's list for a new user."""
+        """Make the list of a request. An unknown user gets the model's list for a new user."""
         self.counters.requests += 1
         self.counters.requests_of_replay += request.is_of_replay
         x = {**(request.context or {}), "timestamp": request.timestamp}

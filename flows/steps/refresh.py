@@ -1,15 +1,15 @@
-"""Refresh: asks the model for lists between the events, so that the topic does not grow old.
+"""Refresh: recomputes lists of idle users and the fallback list, so that the output topic does not go stale.
 
-A list is made when its user does something. Until the user comes back others go on, and a new user has no list at all.
-So this step puts refreshes into the stream. The step behind it holds the model and answers them like events:
+A list is made when its user acts. While the user is idle, the list ages, and a new user has no list at all. So this
+step inserts refreshes into the stream, and the next step, which holds the model, answers them like events:
 
-- the fallback list, under the key "", which no user can have: a reader takes it for users without a list;
-- a list whose user has been away for some time, again after four times as long, and so on a few times;
-- in the end a withdrawal, a tombstone: from then on the fallback list stands in.
+- The fallback list, under the key "", which no user has. A reader shows it to users without a list.
+- The list of a user who has been idle for some time, and again after each time four times as long.
+- At last a withdrawal: a tombstone. From then on a reader shows the fallback list.
 
-About as many users come back within each doubling of the time. So waiting ever longer keeps every list about as old,
-relative to the absence, at a cost that grows with its logarithm. Only the order and the times of the events decide when
-there is a refresh: no clock, no timer, and no border between batches.
+About the same number of users come back within each doubling of the idle time. So increasing waits keep the age of a
+list in proportion to the idle time, and the cost grows with its logarithm. The order and the times of the events alone
+decide when there is a refresh. Neither a clock nor the borders of batches matter.
 """
 
 import heapq
@@ -28,28 +28,28 @@ from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
 
 EVENTS_PER_ROUND: Final = 8
-"""Requests come after every so many interactions: the events between are learned in one call of the model."""
+"""Number of interactions between two rounds of refreshes. The model learns those of one round in one call."""
 MAX_REFRESHES_PER_ROUND: Final = 32
-"""Most requests of one round: what bounds the time that an event may have to wait for lists of others."""
+"""Largest number of refreshes in one round. It bounds the delay of the next event."""
 MAX_LOOKS_PER_ROUND: Final = 8 * MAX_REFRESHES_PER_ROUND
-"""So many entries of the queue are looked at in one round; most say that the user has been back meanwhile."""
+"""Number of entries of the queue that one round looks at. Most are outdated, since their user has come back."""
 EVENTS_PER_FALLBACK: Final = 5 * EVENTS_PER_ROUND
-"""Interactions from one fallback list to the next. So it adds at most 0.025 messages an event."""
+"""Number of interactions from one fallback list to the next. So it adds at most 0.025 messages an event."""
 IDLE_TIME_FACTOR: Final = 4.0
-"""A user must be away so many times longer for the next refresh."""
+"""Factor by which the idle time before each refresh is longer than the one before."""
 EVICTION_DIVISOR: Final = 64
-"""When all users' rows are taken, one in so many is given up at a time: those who have been away longest."""
+"""When the table of users is full, one row in this number is evicted at a time: the users who were idle longest."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refreshing:
-    """Which lists are made without an event of their user.
+    """Configuration of `refresh`.
 
     Args:
-        after: Idle time, by event time, after which a user's list is asked for, in seconds; 0: never.
-        times: Number of refreshes. The list is withdrawn after the last; with 0 at once.
+        after: Idle time by event time, in seconds, after which a user's list is made again. 0: never.
+        times: Number of refreshes. After the last the list is withdrawn. With 0 it is withdrawn at once.
         fallback: Whether there is a fallback list. With `after` there always is.
-        max_users: Number of users that are remembered. Lists of those given up stay as they are.
+        max_users: Number of users that are remembered. Lists of evicted users stay as they are.
     """
 
     after: float
@@ -60,15 +60,15 @@ class Refreshing:
 
 @operator
 def refresh(step_id: str, up: KeyedStream[Prepared], rules: Refreshing, store: StoreFor) -> KeyedStream[Prepared]:
-    """Put requests for lists between the events."""
+    """Insert refreshes between the events."""
     return stateful("due", up, lambda: Refresher(rules), store)
 
 
 class Refresher(StatefulStep[Prepared, Prepared]):
-    """Knows of each user whose list is out how long they have been away.
+    """Tracks the idle time of each user who has a list.
 
     Args:
-        rules: Which lists are made.
+        rules: The configuration.
 
     >>> refresher = Refresher(Refreshing(after=60.0, times=1, fallback=False, max_users=1_000))
     >>> events = [Interaction("ann", "tea", 0.0), *(Interaction("bob", "jam", 10.0 * t) for t in range(1, 40))]
@@ -123,7 +123,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
             row = self._new_row(event.user)
         away["seen"][row] = self._now
         self._away.dirty[row] = 1
-        if is_new or away["stage"][row]:  # else the entry in the queue is early enough
+        if is_new or away["stage"][row]:  # otherwise the present entry comes early enough
             away["stage"][row] = 0
             self._enqueue(row, self._now + self.after)
 
@@ -150,7 +150,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
         return made
 
     def _absence(self, stage: int) -> float:
-        """How long a user must have been away for a stage."""
+        """Return the idle time in seconds before a refresh, by the number of refreshes so far."""
         return self.after * IDLE_TIME_FACTOR**stage
 
     def _enqueue(self, row: int, due: float) -> None:
@@ -200,7 +200,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
 
     @override
     def load(self, snapshot: Snapshot) -> None:
-        """Take over what a dump gave; where nothing is refreshed any more, nothing, so that the files empty."""
+        """Load a dump. If refreshes were turned off, ignore it, so that the stored rows go away."""
         if not self.fallback:
             return
         self._turn, self._events = snapshot["counters"].tolist()

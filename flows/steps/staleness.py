@@ -1,13 +1,13 @@
-"""Staleness: learns from users who come back from which age on their own list serves worse than the fallback list.
+"""Staleness: learns, from users who come back, the age at which the fallback list serves better than a user's own.
 
-A user's list lies on the topic until the user comes back. What the user does then tells which list would have served
-better: the user's own, the fallback list, or both merged. Each such return is counted in the bucket of the list's age.
-The buckets double in width, from a second to years. From the counts follow two ages: from `merge_after` on a reader
-does best to merge both lists, from `stale_after` on to take the fallback list alone.
+A user's list stays on the topic until the user comes back. The item of that return shows which list would have been a
+hit: the user's own, the fallback list, or both merged. Each return is counted in the bucket of the list's age. Buckets
+double in width, from one second to years. Two ages follow from the counts. From `merge_after` on, a reader should merge
+both lists. From `stale_after` on, a reader should take the fallback list alone.
 
-Only a sample of the users is followed, chosen by a hash of the id. So memory is bounded, and long absences count as
-they should: a table of recent users would forget those who stay away. Nothing but the order and the times of the
-events decides.
+Only a sample of the users is followed, chosen by a hash of the id. So memory is bounded, and long absences count in
+full. A table of recent users would lose those who stay away. The result depends on the order and the times of the
+events alone.
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes
 
 BUCKETS: Final = 32
-"""Bucket 0 holds ages below a second, bucket k those from 2^(k - 1) seconds to twice that."""
+"""Number of buckets. Bucket 0 holds ages below 1 s, bucket k those from 2^(k - 1) s to 2^k s."""
 DEPTH: Final = 10
-"""Items of a list that count."""
+"""Number of items of a list that count."""
 MOST_USERS: Final = 32_768
-"""Most users that are followed. Beyond that half of them are dropped, by a hash of the id."""
+"""Largest number of followed users. Beyond it half of them are dropped, by a hash of the id."""
 MEMORY: Final = 4_096.0
-"""Returns that a bucket counts before all its counts are halved, so that old ones fade."""
+"""Number of returns in a bucket at which its counts are halved, so that old returns fade."""
 OWN, MERGED, FALLBACK, RETURNS = range(4)
 """Columns of the counts: hits in each list, and returns."""
 
@@ -55,7 +55,7 @@ def alternate(own: Sequence[Any], fallback: Sequence[Any], length: int) -> list[
 
 
 def heeded(own: Sequence[str], fallback: Sequence[str], age: float, ages: FallbackAges | None) -> Sequence[str]:
-    """Return the list that a reader shows who heeds the ages on the fallback list.
+    """Return the list of a reader who follows the ages on the fallback list.
 
     >>> ages = FallbackAges(merge_after=60.0, stale_after=600.0)
     >>> [heeded(["a", "b"], ["x", "y"], age, ages) for age in (59.0, 60.0, 600.0)]
@@ -71,7 +71,7 @@ def heeded(own: Sequence[str], fallback: Sequence[str], age: float, ages: Fallba
 
 
 class Staleness:
-    """Follows users' lists on the topic and counts, by the age of the list, which list would have served better.
+    """Follows users' lists on the topic, and counts hits of each kind of list by the age of the user's list.
 
     Attributes:
         counts: Hits of each list, and returns, by bucket of age; shape (`BUCKETS`, 4).
@@ -93,12 +93,12 @@ class Staleness:
         self._users = IdTable(most_users + RESERVED)
         columns: dict[str, Any] = {"time": (np.float64, ()), "items": (np.uint32, (DEPTH,))}
         self._held = Table("held", most_users + RESERVED, self._users, **columns)
-        self._lists: dict[int, Sequence[str]] = {}  # by row; those whose digests are not in the table yet
-        self._thinned = 0  # users are followed of whose hash so many low bits are 0
+        self._lists: dict[int, Sequence[str]] = {}  # by row; lists whose digests are not in the table yet
+        self._thinned = 0  # number of low bits of a user's hash that must be 0 for the user to be followed
         self._is_changed = False
 
     def observe(self, user: str, time: float, item: str) -> None:
-        """Count what a user came back for."""
+        """Count the item of a user's return."""
         row = self._users.row(user)
         if not row:
             return
@@ -123,7 +123,7 @@ class Staleness:
         self._is_changed = True
 
     def hold(self, user: str, time: float, items: Sequence[str]) -> None:
-        """Note the list that the topic holds for a user from now on."""
+        """Note the list that the topic now holds for a user."""
         row = self._users.row(user)
         if not row:
             if not self._is_followed(user):
@@ -140,26 +140,26 @@ class Staleness:
         self._is_changed = True
 
     def hold_fallback(self, items: Sequence[str]) -> None:
-        """Note the fallback list that the topic holds from now on."""
+        """Note the fallback list that the topic now holds."""
         self._fallback = list(items[:DEPTH])
         self._fallback_digests = [_digest(item) for item in self._fallback]
         self._is_changed = True
 
     def forget(self, user: str) -> None:
-        """Keep nothing of a user: the topic holds no list of the user any more."""
+        """Remove a user whose list is no longer on the topic."""
         row = self._users.row(user)
         if row:
             self._release([row])
 
     def ages(self) -> FallbackAges:
-        """Return the ages with which a reader would have hit most so far. Ties go to the user's own list."""
+        """Return the ages with the most hits so far. Ties go to the user's own list."""
         return best_ages(self.counts)
 
     def _is_followed(self, user: str) -> bool:
         return not self._thinned or not crc32(user.encode()) & ((1 << self._thinned) - 1)
 
     def _thin(self) -> None:
-        """Follow half as many users from now on."""
+        """Halve the sample of followed users."""
         while self._users.is_full:
             self._thinned += 1
             self._release([row for name, row in list(self._users.rows.items()) if not self._is_followed(name)])
@@ -188,7 +188,7 @@ class Staleness:
         return self.dump_changes()
 
     def dump_changes(self) -> Snapshot:
-        """Return what has changed since the last dump."""
+        """Return the rows that changed since the last dump."""
         if not self._is_changed:
             return {}
         self._is_changed = False
@@ -201,7 +201,7 @@ class Staleness:
         }
 
     def load(self, snapshot: Snapshot) -> None:
-        """Take over what a dump gave. State of version 0.1.0 has nothing of it."""
+        """Load a dump. State of version 0.1.0 has no data of this step."""
         if "stale.counts" not in snapshot:
             return
         self.counts = snapshot["stale.counts"].copy()
@@ -213,7 +213,7 @@ class Staleness:
 
 
 def best_ages(counts: NDArray[np.float64]) -> FallbackAges:
-    """Return the two ages with which a reader would have hit most.
+    """Return the two ages with the most hits.
 
     Args:
         counts: Hits in the user's own, the merged and the fallback list, by bucket of age; shape (`BUCKETS`, 3 or
@@ -222,7 +222,7 @@ def best_ages(counts: NDArray[np.float64]) -> FallbackAges:
     own, merged, fallback = (np.concatenate([[0.0], np.cumsum(counts[:, column])]) for column in range(RETURNS))
     merge, stale = np.triu_indices(BUCKETS + 1)
     hits = own[merge] + (merged[stale] - merged[merge]) + (fallback[-1] - fallback[stale])
-    last = len(hits) - 1 - int(hits[::-1].argmax())  # of equal ones the latest ages
+    last = len(hits) - 1 - int(hits[::-1].argmax())  # the latest ages among equals
     merge_from, stale_from = int(merge[last]), int(stale[last])
     return FallbackAges(
         merge_after=_edge(merge_from) if merge_from < stale_from else None,
