@@ -84,8 +84,8 @@ class Recommender(Ranker):
     Args:
         repeats: "allow" if a user's list may hold items the user has interacted with, or "exclude".
         seed: Seed of every random draw.
-        max_users: Bound on users that `remember` keeps. Beyond it the least recently used are dropped.
-        max_items: Bound on the catalogue that `remember` keeps. Later items are ignored.
+        max_users: Bound on users that `register` keeps. Beyond it the least recently used are dropped.
+        max_items: Bound on the catalogue that `register` keeps. Later items are ignored.
 
     >>> class Newest(Recommender):
     ...     '''Recommends what was touched last.'''

@@ -1,1 +1,1 @@
-"""Connector for files: recorded logs in, lists and rejects out."""
+"""Connector for files: reads recorded logs, and writes lists and rejects."""

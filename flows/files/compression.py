@@ -1,4 +1,4 @@
-"""The bytes of a file that may be compressed, a piece at a time."""
+"""Reading and writing of plain, gzip and zstd files in pieces."""
 
 import zlib
 from collections.abc import Callable, Iterator
@@ -8,25 +8,25 @@ from typing import BinaryIO, Final, Protocol
 import zstandard
 
 PLAIN_BYTES: Final = 64 * 1024
-"""How much of a plain file is read at once."""
+"""Bytes of a plain file that are read at once."""
 
 COMPRESSED_BYTES: Final = 1024
-"""How much of a compressed file is read at once. It can grow to 1 MB (gzip) or 32 MB (zstd), not further."""
+"""Bytes of a compressed file that are read at once. They decompress to at most 1 MB (gzip) or 32 MB (zstd)."""
 
 
 class Pieces:
     """Iterates over the bytes of a plain, gzip or zstd file, piece by piece.
 
-    What the file is, its first bytes say; a compressed one may have several members. Where it is cut short or
-    broken, the iteration ends after the last good bytes, and `damage` says what is wrong.
+    The first bytes tell the format. A compressed file may have several members. If the file is truncated or damaged,
+    the iteration ends after the last good bytes, and `damage` describes the fault.
 
     Args:
         path: The file.
 
     Attributes:
-        size: Bytes in the file, as it is stored.
-        consumed: How many of them have been read.
-        damage: What is wrong with the file and about where, or None.
+        size: Size of the stored file in bytes.
+        consumed: Number of stored bytes that have been read.
+        damage: The fault and its approximate place. None if there is none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -90,7 +90,7 @@ class Pieces:
 
 
 class Decompressor(Protocol):
-    """What zlib and zstandard have in common."""
+    """Decompressor of one member: the common interface of zlib and zstandard."""
 
     @property
     def eof(self) -> bool:
@@ -98,14 +98,14 @@ class Decompressor(Protocol):
 
     @property
     def unused_data(self) -> bytes:
-        """What came after the end of the member."""
+        """Bytes after the end of the member."""
 
     def decompress(self, data: bytes, /) -> bytes:
-        """The next bytes, as far as `data` tells them."""
+        """Return the bytes that `data` decompresses to."""
 
 
 def decompressor_for(magic: bytes) -> Callable[[], Decompressor] | None:
-    """Find what decompresses a file that begins with these four bytes; None for a plain file."""
+    """Return the decompressor of a file that begins with these four bytes; None for a plain file."""
     if magic[:2] == b"\x1f\x8b":
         return lambda: zlib.decompressobj(wbits=31)
     if magic == b"\x28\xb5\x2f\xfd" or (magic[1:] == b"\x2a\x4d\x18" and magic[0] >> 4 == 5):
@@ -117,10 +117,10 @@ class Compressor(Protocol):
     """What zlib and zstandard have in common."""
 
     def compress(self, data: bytes, /) -> bytes:
-        """What can be written of the data so far."""
+        """Return compressed bytes as far as they are ready."""
 
     def flush(self) -> bytes:
-        """All the rest; the compressor is done then."""
+        """Return all remaining bytes, and end the member."""
 
 
 class _Plain:
@@ -138,5 +138,5 @@ _COMPRESSORS: Final[dict[str, Callable[[], Compressor]]] = {
 
 
 def compressor_for(path: Path) -> Compressor:
-    """Make what compresses one member of a file, as the ending of its name says; a plain file's changes nothing."""
+    """Return a compressor for one member of a file, by the ending of its name. For a plain file it changes nothing."""
     return _COMPRESSORS.get(path.suffix, _Plain)()

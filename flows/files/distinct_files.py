@@ -1,4 +1,4 @@
-"""Say before anything is opened that no file is both read and written, and that no two outputs are one file."""
+"""Check before a run that no file is both read and written, and that no two outputs are the same file."""
 
 import os
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ from flows.files.sinks import OutputFileError
 def expect_distinct_files(
     reads: Iterable[tuple[str, str | Path | None]], writes: Iterable[tuple[str, str | Path | None]]
 ) -> None:
-    """Check files by what they are, not by their names: through links, and however a path is written.
+    """Check that outputs are files of their own. Links and different spellings of a path are resolved.
 
     Args:
-        reads: What each file that is read is called, such as `--items`, and its path; None: there is none.
-        writes: The same of files that are written.
+        reads: Option name, such as `--items`, and path of each input. A path of None is skipped.
+        writes: The same for outputs.
 
     Raises:
-        OutputFileError: A file is read and written, or written twice.
+        OutputFileError: A file is both read and written, or written twice.
 
     >>> expect_distinct_files([("the log", "a.csv")], [("--out", "b.jsonl"), ("--rejects", "./b.jsonl")])
     Traceback (most recent call last):
@@ -43,12 +43,12 @@ def expect_distinct_files(
 
 
 def _identities(path: Path) -> list[object]:
-    """Return what tells a file from others: its place, and, if it is there, its number on its disk."""
+    """Return the identities of a file: its real path and, if it exists, its device and inode numbers."""
     try:
         found = path.stat()
     except (OSError, ValueError):
         found = None
     if found is not None and not path.is_file():
-        return []  # a device or a pipe may be named twice
+        return []  # a device or a pipe may be used twice
     identities: list[object] = [os.path.realpath(path)] if "\0" not in str(path) else []
     return identities if found is None else [*identities, (found.st_dev, found.st_ino)]

@@ -1,4 +1,4 @@
-"""What a replay reads: one file or several, merged by time or sorted."""
+"""Input of a replay: one file or several, merged by time or sorted."""
 
 import glob
 from collections import Counter
@@ -26,8 +26,8 @@ def open_logs(
 ) -> Log:
     """Prepare to read one log, or several as one.
 
-    Several are merged by time, and each must be sorted; records of the same time come in the order of the files. Of
-    files of the same name, in different directories, each is a partition of its own: positions stay unique.
+    Several logs are merged by time, and each must be sorted. Records of the same time keep the order of the files.
+    Files of the same name in different directories become partitions of one topic, so that positions stay unique.
 
     Args:
         paths: Files, or patterns such as `"clicks/2026-11-*.parquet"`, whose files come in the order of their names.
@@ -37,7 +37,7 @@ def open_logs(
         batch_size, limit, progress: As of `flows.files.record_source.RecordSource`.
 
     Raises:
-        LogError: A file cannot be read as a log, a pattern matches none, or a file is named twice.
+        LogError: A file cannot be read as a log, a pattern matches none, or a file is there twice.
     """
     files = find_files(paths)
     seen: Counter[str] = Counter()
@@ -59,7 +59,7 @@ def open_logs(
 
 
 def short_name(path: str) -> str:
-    """Name a log for a title, given its path, or the paths of several with commas between them, as reports have it.
+    """Return a short name of a log for a title. `path` may hold several paths with commas between them.
 
     >>> short_name("logs/november.csv"), short_name("logs/a.csv, logs/b.csv, logs/c.csv")
     ('november.csv', 'a.csv and 2 more')
@@ -69,10 +69,10 @@ def short_name(path: str) -> str:
 
 
 def find_files(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """Return the files that paths and patterns name, in order.
+    """Return the files of paths and patterns, in order.
 
     Raises:
-        LogError: A pattern matches nothing, or a file is named twice.
+        LogError: A pattern matches nothing, or a file is there twice.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not given:

@@ -1,4 +1,4 @@
-"""Read a recorded log as the flow's source: from a file, plain, gzip or zstd, record by record, in constant memory."""
+"""Source of the flow from a log of lines or JSON objects: plain, gzip or zstd, in constant memory."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, count, repeat
@@ -17,21 +17,21 @@ COMPRESSED_ENDINGS: Final = (".gz", ".zst")
 KIND_ENDINGS: Final = (".csv", ".jsonl", ".ndjson", ".json", ".parquet")
 
 Positions: TypeAlias = Callable[[], tuple[str, Iterable[tuple[int, int]]]]
-"""Gives the topic that a file was recorded from, and partition and offset of each line."""
+"""Function that returns the topic of a recording, and the partition and offset of each line."""
 
 
 class LogSource(RecordSource):
     """One log file as one topic with one partition.
 
     A record is a line without its newline, a CSV record over several lines, or a JSON object. Offsets count records
-    from 0, blank lines too, but not the CSV header. A line longer than `MAX_RECORD_BYTES` is cut just beyond that,
-    which the decoder rejects.
+    from 0, including blank lines but not the CSV header. A line longer than `MAX_RECORD_BYTES` is cut just beyond that
+    length, and the decoder rejects it.
 
     Args:
         path: The file. `open_log` checks it.
-        format: How it is cut into records; None: as JSON Lines.
-        partition: The number of the partition that the file is read as.
-        positions: Gives partition and offset of each line, in order; None: records are counted from 0.
+        format: Format of the records. None: JSON Lines.
+        partition: Number of the partition in the positions.
+        positions: Returns partition and offset of each line, in order. None: records are counted from 0.
         batch_size, limit, progress: As of `RecordSource`.
     """
 
@@ -54,15 +54,15 @@ class LogSource(RecordSource):
 
     @property
     def topic(self) -> str:
-        """The file's name without the endings that say its format."""
+        """The file's name without the endings of its format."""
         return topic_of(self.path)
 
     @override
     def where(self, raw: Raw) -> str:
-        """Name a record as editors name lines: `events.csv.gz:4713`, where the first, header or not, is 1.
+        """Return the place of a record as editors show it: `events.csv.gz:4713`. The first line, header or not, is 1.
 
-        Where records are spread over lines it is the number of the record. A record that was taken from a topic is
-        named by its position there.
+        If a record may have several lines, it is the number of the record. For a recording it is the position in the
+        topic.
         """
         if self.positions is not None:
             return raw.source
@@ -70,7 +70,7 @@ class LogSource(RecordSource):
 
     @property
     def has_header(self) -> bool:
-        """Whether the first record names columns."""
+        """Whether the first record is a header with the names of columns."""
         return self.format.kind == Kind.CSV and self.format.header
 
     @override
@@ -112,7 +112,7 @@ class _Records:
 
 
 def topic_of(path: Path) -> str:
-    """Name the topic that a file is read as: its name without the endings that say its format.
+    """Return the topic of a file: its name without the endings of its format.
 
     >>> topic_of(Path("logs/clicks.jsonl.gz"))
     'clicks'
@@ -126,12 +126,12 @@ def topic_of(path: Path) -> str:
 def cut_into_records(
     format: FileFormat, pieces: Iterable[bytes], is_whole: Callable[[], bool] = lambda: True
 ) -> Iterator[list[bytes]]:
-    """Cut the bytes of a file into its records, which come in blocks. A header is the first of them.
+    """Cut the bytes of a file into records, in blocks. A header comes as the first record.
 
     Args:
-        format: How the file is read.
-        pieces: Its bytes, decompressed.
-        is_whole: Asked after the last piece whether the file ends there.
+        format: Format of the file.
+        pieces: Decompressed bytes of the file.
+        is_whole: Returns, after the last piece, whether the file is complete.
     """
     pieces = transcode(pieces, format.encoding)
     if format.kind == Kind.JSON_STREAM:

@@ -1,4 +1,4 @@
-"""Open a log: find out what a file is, and say before the flow starts what is wrong with it."""
+"""Opening of a log: detects the format of a file, and reports faults before the flow starts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 
 
 class Log(NamedTuple):
-    """An opened log: where its records come from, and what decodes them."""
+    """An opened log: the source of its records, and their decoder."""
 
     source: RecordSource
     decoder: Decoder
@@ -39,25 +39,24 @@ def open_log(
     limit: int | None = None,
     progress: Progress | None = None,
 ) -> Log:
-    """Look at the start of a file and prepare to read it as a log.
+    """Detect the format of a file by its start, and prepare to read it as a log.
 
-    Compression and Parquet show in the first bytes. The ending of the file's name says that it is JSON (`.jsonl`,
-    `.ndjson`, `.json`); under another name the first records say whether it is JSON or CSV
-    (`flows.formats.detection`). A recording (`flows.files.recording`) keeps the positions that its records had in their
-    topic.
+    The first bytes show compression and Parquet. The endings `.jsonl`, `.ndjson` and `.json` mean JSON. With another
+    ending the first records decide between JSON and CSV (`flows.formats.detection`). Records of a recording
+    (`flows.files.recording`) keep their positions in the topic.
 
     Args:
         path: The file.
-        map: The name of a field's column or JSON field, where the two differ: `{"user": "userId"}`.
-        file_options: Patterns of paths or names, and what holds for the files that match; what comes first wins.
-        is_one_of_several: Whether a name that is told may be meant for another file.
-        partition: The number of the partition that the file is read as.
+        map: Name of the column or JSON field of each field with another name: `{"user": "userId"}`.
+        file_options: Patterns of paths or names, with options for the files that match. The first match wins.
+        is_one_of_several: Whether a column of `map` may belong to another file.
+        partition: Number of the partition in the positions.
         batch_size, limit, progress: As of `LogSource`.
 
     Raises:
-        LogError: The file is missing, not a file, unreadable, empty, binary or damaged at its start, or it does not
-            tell what stands where. The message says what to give.
-        UsageError: An option cannot be used.
+        LogError: The file is missing, not a file, unreadable, empty, binary or damaged at its start, or its columns
+            cannot be detected. The message says which option to give.
+        UsageError: An option is not valid.
     """
     path = Path(path)
     options = options_for(path, [("*", FileOptions(dict(map or {}))), *file_options])
@@ -88,7 +87,7 @@ def open_log(
 
 
 def _up_to_damage(pieces: Pieces) -> Iterator[bytes]:
-    """Yield the bytes of a file; raise `LogError` if it is damaged before the first of them."""
+    """Yield the bytes of a file. Raise `LogError` if it is damaged before the first of them."""
     is_empty = True
     for piece in pieces:
         is_empty = is_empty and not piece

@@ -1,7 +1,7 @@
-"""Read a Parquet file as a log, one row group after the other; needs the extra `freshrank[parquet]`.
+"""Source of the flow from a Parquet file, one row group at a time. It needs the extra `freshrank[parquet]`.
 
-Each row becomes the JSON record that the same event would be on the input topic, so that the rules of
-`flows.formats.validation` hold for it, and a reject shows the row as text.
+Each row becomes the JSON record of the same event on the input topic. So the rules of `flows.formats.validation` hold,
+and a reject shows the row as text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,19 +28,18 @@ if TYPE_CHECKING:
 MAGIC: Final = b"PAR1"
 """The first bytes of a Parquet file."""
 ROWS: Final = 8_192
-"""Rows that are decoded at once, within a row group."""
+"""Number of rows that are decoded at once, within a row group."""
 
 
 class ParquetSource(RecordSource):
     """One Parquet file as one topic with one partition, a record a row. Offsets count rows from 0.
 
-    Ids may be text or whole numbers, which become text as they are written; `timestamp` a number of Unix seconds, ISO
-    8601 text with an offset, or a timestamp or date, which counts as UTC where it has no zone. Null, and NaN, mean: not
-    given.
+    Ids are text, or whole numbers that become text. `timestamp` is a number of Unix seconds, ISO 8601 text with an
+    offset, or a timestamp or date, in UTC if it has no zone. Null and NaN mean that the value is missing.
 
     Args:
         path: The file. `open_parquet` checks it.
-        columns: Field to column.
+        columns: Name of the column of each field.
         partition, batch_size, limit, progress: As of `LogSource`.
     """
 
@@ -61,7 +60,7 @@ class ParquetSource(RecordSource):
 
     @override
     def where(self, raw: Raw) -> str:
-        """Name a record by its row, from 1: `events.parquet:4713`."""
+        """Return the place of a record by its row, from 1: `events.parquet:4713`."""
         return f"{self.path.name}:{raw.offset + 1}"
 
     @override
@@ -70,11 +69,11 @@ class ParquetSource(RecordSource):
 
 
 def open_parquet(path: Path, options: FileOptions, **reading: Any) -> tuple[ParquetSource, FileFormat]:
-    """Look at the columns of a Parquet file and prepare to read it as a log.
+    """Check the columns of a Parquet file, and prepare to read it as a log.
 
     Args:
         path: The file.
-        options: What is told of it.
+        options: Options for the file.
         reading: As of `ParquetSource`.
 
     Raises:
@@ -161,7 +160,7 @@ def _check_type(place: str, field: str, type: "pa.DataType") -> None:
 
 
 def _values(field: str, column: "pa.Array") -> list[Any]:
-    """Return the cells of a column as JSON is to hold them."""
+    """Return the cells of a column as values for JSON."""
     import pyarrow as pa
     from pyarrow import types as t
 

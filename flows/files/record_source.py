@@ -1,4 +1,4 @@
-"""A source of recorded records for the engine, with progress and resume."""
+"""Base of the sources that read recorded logs: batches, progress, and resuming."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
@@ -11,44 +11,44 @@ from typing_extensions import override
 from flows.messages import Raw
 
 Progress: TypeAlias = Callable[[int, int, int], None]
-"""Told after each batch: bytes read of the file as it is stored, bytes of the whole file, records read."""
+"""Function called after each batch with the stored bytes read, the stored bytes of the file, and the records read."""
 
 
 class Reading(Protocol):
-    """One reading of a log, from its first record: iterate over it once."""
+    """One pass over a log from its first record. Iterate over it once."""
 
     @property
     def size(self) -> int:
-        """Bytes of what is read, as it is stored."""
+        """Size of the stored log in bytes."""
 
     @property
     def consumed(self) -> int:
-        """How many of them have been read."""
+        """Number of stored bytes that have been read."""
 
     @property
     def damage(self) -> str | None:
-        """What is wrong with it and about where, once the iteration has ended there."""
+        """The fault at which the iteration ended, and its approximate place. None if there is none."""
 
     def __iter__(self) -> Iterator[Raw]: ...
 
 
 class RecordSource(FixedPartitionedSource[Raw, int]):
-    """Records that lie ready, as one partition of the flow. The state is the number of the next record.
+    """A recorded log as one partition of the flow. The state is the number of the next record.
 
-    What is read may turn out damaged midway. The flow then ends as if the log did: each record that was whole is
-    delivered, and `damage` tells, so that the lists so far are written before the caller reports the error.
+    At damage in the middle of a log the flow ends as at its end. All good records are delivered, and their lists are
+    written. Then the caller reports `damage`.
 
     Args:
-        name: Names what is read, for messages.
-        batch_size: Records per batch.
-        limit: Read only the first so many records of the log, whether resumed or not.
-        progress: Told how far the reading is.
+        name: Name of the log, for messages.
+        batch_size: Number of records in a batch.
+        limit: Number of records to read from the start of the log, whether resumed or not. None: all.
+        progress: Called after each batch.
 
     Attributes:
-        said: How each file is read, in a sentence.
+        said: A sentence for each file that says how it is read.
         resumed_at: Number of the record at which the flow began.
-        damage: A message that says what is wrong with the log and about where, or None. Known once the flow
-            has ended.
+        damage: A message with the fault of the log and its approximate place, or None. It is set once the flow has
+            ended.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class RecordSource(FixedPartitionedSource[Raw, int]):
 
     @abstractmethod
     def read(self) -> Reading:
-        """Begin to read from the first record."""
+        """Start a pass over the log from its first record."""
 
     @abstractmethod
     def where(self, raw: Raw) -> str:
-        """Name a record for people."""
+        """Return the place of a record, for messages."""
 
     def say(self, damage: str, whole: int) -> str:
-        """Say what is wrong with the log, of which so many records are whole."""
+        """Return a message about damage after `whole` good records."""
         return (
             f"{self.name}: expected a whole file; {damage}. "
             f"The {whole:,} whole records before that are read. Get a whole copy of the file."

@@ -1,8 +1,8 @@
-"""A recording: a log that was taken from a topic, and beside it a file that says where in the topic each line stood.
+"""Recording: a log that was read from a topic, with a second file that holds the position of each line in the topic.
 
-The log is an ordinary one, with the bytes of one record a line. Beside `events.jsonl.gz` lies
-`events.jsonl.gz.positions`: a header, and a line `[partition, offset, count]` for each run of records that followed
-each other. So the lists of a replay name the positions that the job's lists name. Without that file lines are counted.
+The log is an ordinary one, with one record a line. The file `events.jsonl.gz.positions` belongs to `events.jsonl.gz`.
+It has a header, and a line `[partition, offset, count]` for each run of consecutive records. So the lists of a replay have
+the same positions as the job's lists. Without that file, positions count the lines.
 """
 
 import os
@@ -25,27 +25,30 @@ from flows.state.atomic_files import sync_directory
 FORMAT: Final = 1
 """Version of the layout of a file of positions."""
 HEADER_BYTES: Final = 512
-"""Room for the header, which is written last. A topic's name has 249 characters at most."""
+"""Bytes reserved for the header, which is written last. A topic's name has at most 249 characters."""
 RECORDS_PER_BLOCK: Final = 1_000
-"""Records that are compressed and written at once."""
+"""Number of records that are compressed and written at once."""
 ENDINGS: Final = (".jsonl", ".jsonl.gz", ".jsonl.zst")
 
 
 def record(topic: str, records: Iterable[Raw], path: Path) -> int:
-    """Write records as a log, and their positions beside it; return how many there are.
+    """Write records as a log with a file of their positions.
 
-    Both files get their names when they are whole and on the disk. Until then they are named `.NAME.part`, and they go
-    if anything goes wrong: a recording that breaks off leaves nothing that could be taken for a whole one.
+    Both files get their names when they are complete and on the disk. Until then they are named `.NAME.part`, and a
+    failure removes them. So an interrupted recording cannot be taken for a complete one.
 
     A newline inside a record, which JSON allows between its parts, becomes a space, since a record is a line.
 
     Args:
-        topic: The name of the topic.
-        records: In the order in which a replay is to read them.
-        path: The file; compressed if it ends in `.gz` or `.zst`.
+        topic: Name of the topic.
+        records: The records in the order of a replay.
+        path: The file. It is compressed if its name ends in `.gz` or `.zst`.
+
+    Returns:
+        Number of records.
 
     Raises:
-        OutputFileError: The file cannot be written, or is there already.
+        OutputFileError: The file cannot be written, or exists.
         LogError: There are no records.
     """
     check_recording(path)
@@ -85,7 +88,7 @@ def check_recording(path: Path) -> None:
 
 
 def positions_of(path: Path) -> Positions | None:
-    """Return where the lines of a log stood in the topic that it was recorded from; None for any other log.
+    """Return the positions of a recording's lines in their topic; None for any other log.
 
     Raises:
         LogError: The file of positions belongs to another log or another version.
@@ -143,7 +146,7 @@ def _write_run(positions: BinaryIO, run: list[int]) -> None:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that gets its name when it is whole."""
+    """Open a file that gets its name when it is complete."""
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:

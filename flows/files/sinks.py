@@ -1,4 +1,4 @@
-"""Write lists and rejects to files, so that a resumed run has each line exactly once."""
+"""Sinks that write lists and rejects to files. A resumed run has each line exactly once."""
 
 import os
 import weakref
@@ -24,19 +24,18 @@ X = TypeVar("X")
 
 
 class OutputFileError(UsageError):
-    """A file cannot be written. The message says what was expected, what came and what to do."""
+    """A file cannot be written. The message says what was expected, what came, and what to do."""
 
 
 class LineFile(FixedPartitionedSink[X, int], Generic[X]):
-    """Writes one line per item to one file; compressed if its name ends in `.gz` or `.zst`.
+    """Writes one line per item to one file. It is compressed if its name ends in `.gz` or `.zst`.
 
-    Every epoch ends with the lines on the disk and their number of bytes as the state. A resumed run cuts the
-    file back to there, so that the lines of an unfinished epoch are not in it twice; a run without a state
-    starts the file anew. Compressed, each epoch is a member of its own, and the whole is an ordinary file of
-    several members.
+    At the end of an epoch the lines are on the disk, and the file's size is the state. A resumed run truncates the file
+    to that size, so no line of an unfinished epoch is there twice. A run without a state overwrites the file. In a
+    compressed file each epoch is a member of its own, which gzip and zstd allow.
 
     Args:
-        path: The file. `check` says before the flow starts whether it can be written.
+        path: The file. Call `check` before the flow starts to see whether it can be written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -47,7 +46,7 @@ class LineFile(FixedPartitionedSink[X, int], Generic[X]):
         """Encode one item as a line, with its newline."""
 
     def check(self) -> None:
-        """Raise `OutputFileError` if the file cannot be written. What it holds stays as it is."""
+        """Raise `OutputFileError` if the file cannot be written. The file's content does not change."""
         is_new = not self.path.exists()
         if not is_new and not self.path.is_file():
             raise OutputFileError(f"{self.path}: expected a file to write; this is none. Name another.")
@@ -103,7 +102,7 @@ def write_lines(step_id: str, up: Stream[X], sink: LineFile[X]) -> None:
 
 
 def _open_at(path: Path, position: int | None) -> FileIO:
-    """Open without a buffer: what a crash or a full disk left in one would be written later, or raise once more."""
+    """Open a file without a buffer: after a crash or a full disk, a buffer would be written later or raise again."""
     if position is None:
         return path.open("wb", buffering=0)
     size = path.stat().st_size if path.exists() else 0
@@ -148,7 +147,7 @@ class _LinePartition(StatefulSinkPartition[X, int]):
 
     @override
     def close(self) -> None:
-        # The engine closes while an exception is on its way, too, and would abort the process at a second one.
+        # The engine also closes while it handles an exception. A second one would abort the process.
         if self._is_broken:
             with suppress(OSError):
                 self._file.close()
@@ -167,7 +166,7 @@ class _LinePartition(StatefulSinkPartition[X, int]):
 
 
 class Discard(DynamicSink[tuple[str, Any]]):
-    """Takes what nobody wants to keep."""
+    """Sink that drops everything."""
 
     @override
     def build(self, step_id: str, worker_index: int, worker_count: int) -> "_DiscardPart":

@@ -1,4 +1,4 @@
-"""Titles of items, to show lists to people: a CSV file with the columns `item` and `title`."""
+"""Titles of items, from a CSV file with the columns `item` and `title`."""
 
 from contextlib import suppress
 from csv import Error as CsvError
@@ -16,13 +16,13 @@ DELIMITERS: Final = (",", ";", "\t", "|", "::")
 
 
 def read_titles(path: str | Path) -> dict[str, str]:
-    """Read the titles of items, by item. A row without a title is passed over.
+    """Read the titles of items, by item. Rows without a title are skipped.
 
     Args:
-        path: CSV with any common delimiter, with or without a byte order mark; plain, `.gz` or `.zst`.
+        path: CSV with any common delimiter, with or without a byte order mark. It may be plain, `.gz` or `.zst`.
 
     Raises:
-        UsageError: The file cannot be read as such.
+        UsageError: The file is not such a CSV file.
     """
     path = Path(path)
     pieces = Pieces(path)
