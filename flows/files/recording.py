@@ -1,8 +1,8 @@
 """Recording: a log that was read from a topic, with a second file that holds the position of each line in the topic.
 
 The log is an ordinary one, with one record a line. The file `events.jsonl.gz.positions` belongs to `events.jsonl.gz`.
-It has a header, and a line `[partition, offset, count]` for each run of consecutive records. So the lists of a replay have
-the same positions as the job's lists. Without that file, positions count the lines.
+It has a header, and a line `[partition, offset, count]` for each run of consecutive records. So the lists of a replay
+have the same positions as the job's lists. Without that file, positions count the lines.
 """
 
 import os

@@ -1,0 +1,61 @@
+"""Settings of the job as a process: its connector, recovery, logging and metrics."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel
+
+from flows.monitoring.logging_setup import LogFormat
+from flows.setting_fields import setting
+
+
+class JobSettings(BaseModel):
+    """Settings of the running process."""
+
+    connector: Annotated[
+        str,
+        setting(
+            "job",
+            "System at both ends of the job: `kafka`, or `package.module:Class` for one of your own.",
+            see="docs/connectors.md",
+        ),
+    ] = "kafka"
+    recovery: Annotated[
+        Path | None,
+        setting(
+            "job",
+            "Directory of the state from which a stopped or killed job resumes. Without one the job starts anew.",
+            example='"/var/lib/freshrank"',
+            see="docs/guarantees.md",
+        ),
+    ] = None
+    epoch_seconds: Annotated[float, setting("job", "Time between two snapshots.", unit="s", gt=0.0)] = 5.0
+    max_reject_rate: Annotated[
+        float,
+        setting(
+            "job", "Share of 1,000 records that may be rejected before the job stops. 1 never stops it.", ge=0.0, le=1.0
+        ),
+    ] = 1.0
+    log_format: Annotated[
+        LogFormat,
+        setting("job", "Lines for people, or one JSON object a line.", see="docs/operations.md"),
+    ] = "text"
+    metrics_host: Annotated[
+        str,
+        setting(
+            "job",
+            "Address on which `/metrics` and `/healthz` are served. They need no password.",
+            see="docs/operations.md",
+        ),
+    ] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, setting("job", "Port of `/metrics` and `/healthz`. 0 serves neither.", ge=0, le=65_535)
+    ] = 0
+    stalled_seconds: Annotated[
+        float,
+        setting("job", "Time without progress after which `/healthz` reports the job as not alive.", unit="s", gt=0.0),
+    ] = 300.0
+    serve: Annotated[
+        dict[str, Any],
+        setting("job", "Settings of `freshrank serve`: `{ port = 8080 }`, or a table `[serve]`."),
+    ] = {}

@@ -1,0 +1,219 @@
+"""Settings of the lists: the model, the meaning of events, and which lists are sent."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, field_validator
+
+from flows.presets import UNKNOWN, Domain
+from flows.setting_fields import setting
+from flows.steps.clean import Cleaning
+from flows.steps.conditions import Condition
+from flows.steps.emit import Emission, Policy
+from flows.steps.features import Meaning
+from flows.steps.impute import Filling
+from flows.steps.learn import Learning
+from flows.steps.refresh import Refreshing
+from recmodels.base import Recommender
+from recmodels.exploration.explorer import Explorer
+from recmodels.specification import ModelInfo, build_model, model_info
+
+
+class ListSettings(BaseModel):
+    """Settings that decide the lists, and the configuration of the steps that they give."""
+
+    model: Annotated[
+        str,
+        setting(
+            "lists",
+            "Model: a name such as `blend`, several with `+` between them, `river:reco.BiasedMF(n_factors=32)` or "
+            "`package.module:Class(argument=1)`. A recovery directory belongs to one model.",
+            see="docs/models.md",
+        ),
+    ] = "blend"
+    top: Annotated[int, setting("lists", "Number of items in a list.", ge=1, le=1_000)] = 10
+    repeats: Annotated[
+        Literal["allow", "exclude"],
+        setting("lists", "Whether a list may hold items that its user has interacted with."),
+    ] = "allow"
+    domain: Annotated[
+        Domain | None,
+        setting(
+            "lists",
+            "Kind of site. It gives defaults to `rewards`, `by_value`, `repeats` and the half-lives of the model.",
+            example='"news"',
+            see="docs/domains.md",
+        ),
+    ] = None
+    seed: Annotated[
+        int,
+        setting("lists", "Seed of all that the model draws. The same seed and log give the same lists.", ge=0),
+    ] = 0
+    explore: Annotated[
+        float,
+        setting(
+            "lists",
+            "Share of lists whose last slot goes to an item on trial, such as 0.05. 0 turns it off.",
+            see="docs/models.md",
+            is_tuned=True,
+            ge=0.0,
+            le=1.0,
+        ),
+    ] = 0.0
+    rewards: Annotated[
+        dict[str, float],
+        setting(
+            "lists",
+            "Reward by type of event. Other types have 1. At 0 or below, the event speaks against the item.",
+            see="docs/domains.md",
+        ),
+    ] = UNKNOWN
+    by_value: Annotated[
+        list[str],
+        setting(
+            "lists",
+            "Types of event whose reward is multiplied by `value`, such as the watched share of a video.",
+            see="docs/domains.md",
+        ),
+    ] = []
+    fill: Annotated[
+        dict[str, Filling],
+        setting(
+            "lists",
+            "How a missing `value` or field of the context is filled: with the `mean` so far, or the `mode`, the most "
+            'common word. Example: `{ device = "mode", value = "mean" }`.',
+            is_tuned=True,
+        ),
+    ] = {}
+    dedup_window: Annotated[
+        int, setting("lists", "Number of event ids that are remembered to drop repeated events. 0 drops none.", ge=0)
+    ] = 10_000
+    hold_back: Annotated[
+        float,
+        setting(
+            "lists",
+            "Threshold of the bot filter: interquartile ranges above the third quartile of all users. 0 turns it off.",
+            see="docs/operations.md",
+            ge=0.0,
+        ),
+    ] = 3.0
+    emit: Annotated[
+        Policy,
+        setting("lists", "Emit a list after every event, or only if its items or their order changed.", is_tuned=True),
+    ] = "every"
+    emit_interval: Annotated[
+        float,
+        setting("lists", "Shortest event time between two lists of one user.", unit="s", is_tuned=True, ge=0.0),
+    ] = 0.0
+    why: Annotated[
+        bool,
+        setting(
+            "lists", "Add the largest parts of its score to each item of a list. It doubles the time.", is_tuned=True
+        ),
+    ] = False
+    min_score: Annotated[
+        float | None,
+        setting(
+            "lists",
+            "Lowest score of an item in a list. A list may then be empty.",
+            example="0.01",
+            see="docs/scores.md",
+            is_tuned=True,
+            allow_inf_nan=False,
+        ),
+    ] = None
+    max_users: Annotated[
+        int,
+        setting("lists", "Number of users that the emission policy and `refresh` remember.", is_tuned=True, ge=1),
+    ] = 1_000_000
+    refresh: Annotated[
+        float,
+        setting(
+            "lists",
+            "Idle time of a user, by event time, after which the list is made anew. 0 turns it off.",
+            unit="s",
+            see="docs/freshness.md",
+            is_tuned=True,
+            ge=0.0,
+            allow_inf_nan=False,
+        ),
+    ] = 0.0
+    refreshes: Annotated[
+        int,
+        setting(
+            "lists",
+            "Number of refreshes of an idle user, each after four times the idle time before. Then comes a tombstone.",
+            see="docs/freshness.md",
+            is_tuned=True,
+            ge=0,
+            le=10,
+        ),
+    ] = 1
+    fallback: Annotated[
+        bool,
+        setting(
+            "lists",
+            "Emit a fallback list under the empty key. It serves users without a list, and users whose list is old: it "
+            "says from which age. With `false` each event gives one list and nothing else. `refresh` turns it on, too.",
+            see="docs/freshness.md",
+            is_tuned=True,
+        ),
+    ] = True
+    withdraw_stale: Annotated[
+        bool,
+        setting(
+            "lists",
+            "Write a tombstone when a list reaches the age from which the fallback list serves better. Turn it on if "
+            "readers cannot compare ages.",
+            see="docs/freshness.md",
+            is_tuned=True,
+        ),
+    ] = False
+
+    @field_validator("model")
+    @classmethod
+    def _model_exists(cls, model: str) -> str:
+        model_info(model)
+        return model
+
+    def build_model(self) -> Recommender:
+        """Return a new model, which has learned nothing."""
+        model = build_model(self.model, repeats=self.repeats, seed=self.seed)
+        return Explorer(model, share=self.explore, seed=self.seed) if self.explore else model
+
+    @property
+    def model_info(self) -> ModelInfo:
+        """Version and properties of the model, without building it."""
+        info = model_info(self.model)
+        return info._replace(version=Explorer.version_of(info.version)) if self.explore else info
+
+    def cleaning(self) -> Cleaning:
+        """Return the configuration of the step `clean`."""
+        return Cleaning(dedup_window=self.dedup_window, bot_threshold=self.hold_back)
+
+    def meaning(self, is_positive: Condition | None = None) -> Meaning:
+        """Return the configuration of the step `features`. Only interactions that meet the condition are positive."""
+        return Meaning(rewards=self.rewards, by_value=self.by_value, fill=self.fill, is_positive=is_positive)
+
+    def refreshing(self) -> Refreshing:
+        """Return the configuration of the step `refresh`."""
+        return Refreshing(after=self.refresh, times=self.refreshes, fallback=self.fallback, max_users=self.max_users)
+
+    def learning(self, **more: Any) -> Learning:
+        """Return the configuration of the step `learn`. `more` are further arguments of `Learning`."""
+        return Learning(build_model=self.build_model, top=self.top, why=self.why, **more)
+
+    def emission(self) -> Emission:
+        """Return the configuration of the step `emit`."""
+        return Emission(
+            policy=self.emit,
+            interval=self.emit_interval,
+            max_users=self.max_users,
+            min_score=self.min_score,
+            fallback=self.makes_requests,
+            withdraw_stale=self.withdraw_stale,
+        )
+
+    @property
+    def makes_requests(self) -> bool:
+        """Whether the job makes lists without an event of their user: lists of idle users, or the fallback list."""
+        return self.refresh > 0 or self.fallback
