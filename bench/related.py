@@ -1,14 +1,14 @@
-"""How often the item that a user takes next is among the items related to the one before.
+"""Hit rate of related items: is a user's next item among the items related to the one before?
 
     python -m bench.related LOG... [--first-half]
 
-Test-then-learn: the related items are asked for just before an event is learned. The most popular items so far are the
-baseline.
-The constants of `flows.serve.related` were chosen on the first half of each log; without the option the
-second half is counted.
+Test-then-learn: the related items are computed just before each event is learned. The most popular items so far are the
+baseline. The constants of `flows.serve.related` were chosen on the first half of each log. Without the option the
+second half counts.
 """
 
 import argparse
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -55,10 +55,10 @@ def main() -> None:
     parser.add_argument("logs", nargs="+", type=Path)
     parser.add_argument("--first-half", action="store_true")
     asked = parser.parse_args()
-    print(f"{'log':24} {'events':>9} {'related':>9} {'popular':>9}")  # noqa: T201
+    sys.stdout.write(f"{'log':24} {'events':>9} {'related':>9} {'popular':>9}\n")
     for log in asked.logs:
         counted, hits, popular = measure(log, asked.first_half)
-        print(f"{log.parent.name:24} {counted:>9,} {hits:>9.4f} {popular:>9.4f}")  # noqa: T201
+        sys.stdout.write(f"{log.parent.name:24} {counted:>9,} {hits:>9.4f} {popular:>9.4f}\n")
 
 
 if __name__ == "__main__":

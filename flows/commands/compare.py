@@ -8,7 +8,7 @@ import typer
 
 from flows.commands.compare_view import progress_of_all, show_comparison
 from flows.commands.console import typed_command
-from flows.commands.experiment_options import Processes, Results, core_count, job_of
+from flows.commands.experiment_options import Processes, Results, core_count, job_of, metric_of
 from flows.commands.log_options import GivenLog, with_log
 from flows.commands.options import (
     Config,
@@ -21,7 +21,6 @@ from flows.commands.options import (
 )
 from flows.commands.protocol_options import GivenProtocol, with_protocol
 from flows.commands.setting_options import GivenSettings, with_settings
-from flows.evaluation.ranking_metrics import check_metric
 from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache
 from flows.experiments.compare import ModelResult, compare, expect_several
 from flows.files.distinct_files import expect_distinct_files
@@ -39,7 +38,8 @@ def compare_models(
     given: GivenSettings,
     model: Annotated[list[str], typer.Option(help="Two or more; each is compared with the first.")],
     metric: Annotated[
-        str | None, typer.Option(help="What the sentences are about.", show_default="hit_rate at the first --k")
+        str | None,
+        typer.Option(help="Metric of the sentences below the table.", show_default="hit_rate at the first --k"),
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything here, as JSON; - for the output.")] = None,
     html: Annotated[
@@ -55,8 +55,7 @@ def compare_models(
     settings = settings_of(config, model=model[0], **given, seed=protocol.seed)
     expect_several(model)
     asked = protocol(settings)
-    measure = metric or f"hit_rate@{asked.ks[0]}"
-    check_metric(measure, asked.ks, asked.requests)
+    measure = metric_of(metric, asked)
     written = None if json is None or str(json) == "-" else json
     expect_distinct_files(
         [*log.reads(), ("--items", items), ("--config", config_file(config))],
@@ -97,5 +96,5 @@ def compare_models(
 
 
 def _measured(one: ModelResult) -> Measured:
-    metrics = {**one.values, **one.report["metrics"]}  # whose errors of calibration are no measure of every model
+    metrics = {**one.values, **one.report["metrics"]}  # calibration errors exist only for some models
     return Measured.kept(one.model, {**one.report, "metrics": metrics}, one.outcomes, one.figures)

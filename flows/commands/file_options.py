@@ -1,4 +1,4 @@
-"""The options that say how files are read, the same for every command that reads logs."""
+"""Options for reading files, the same for every command that reads logs."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, TypeAlias
@@ -11,7 +11,7 @@ from flows.formats.field_map import FIELDS
 from flows.formats.file_format import FileOptions
 
 OptionsByPattern: TypeAlias = tuple[tuple[str, FileOptions], ...]
-"""Patterns of paths or names, and what holds for the files that match; what comes first wins."""
+"""Patterns of paths or names, with options for the files that match. The first match wins."""
 
 TAB = "\t"
 
@@ -19,39 +19,45 @@ TAB = "\t"
 def _options(
     map: Annotated[
         list[str] | None,
-        typer.Option("--map", help="Where a field stands: user=userId, user=actor.id, clicks.csv:user=userId, id=."),
+        typer.Option("--map", help="Name or path of a field: user=userId, user=actor.id, clicks.csv:user=userId, id=."),
     ] = None,
     delimiter: Annotated[
-        str | None, typer.Option(help="What stands between the cells of CSV, or tab.", show_default="found")
+        str | None, typer.Option(help="Delimiter of the cells of CSV, such as ; or tab.", show_default="found")
     ] = None,
     header: Annotated[
         bool | None,
-        typer.Option("--header/--no-header", help="Whether CSV names its columns first.", show_default="found"),
+        typer.Option(
+            "--header/--no-header",
+            help="Whether the first line of CSV has the names of the columns.",
+            show_default="found",
+        ),
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(help="Names of the columns of CSV, - to pass one over: user,item,-,timestamp.")
+        str | None, typer.Option(help="Names of the columns of CSV, - to skip one: user,item,-,timestamp.")
     ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of text, such as latin-1.", show_default="found")] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of the text, such as latin-1.", show_default="found")
+    ] = None,
     decimal_comma: Annotated[
         bool | None,
-        typer.Option("--decimal-comma/--decimal-point", help="How CSV writes numbers.", show_default="found"),
+        typer.Option("--decimal-comma/--decimal-point", help="Decimal mark of numbers in CSV.", show_default="found"),
     ] = None,
     time_unit: Annotated[
         str | None,
-        typer.Option(help="What numbers in timestamp count: s, ms, us, ns, d or yyyymmdd.", show_default="found"),
+        typer.Option(help="Unit of numbers in timestamp: s, ms, us, ns, d or yyyymmdd.", show_default="found"),
     ] = None,
     time_zone: Annotated[
-        str | None, typer.Option(help="Of times without one: Europe/Berlin, +02:00.", show_default="UTC")
+        str | None, typer.Option(help="Zone of times that name none: Europe/Berlin, +02:00.", show_default="UTC")
     ] = None,
     time_format: Annotated[
-        str | None, typer.Option(help="How times are written: '%d.%m.%Y %H:%M'.", show_default="ISO 8601")
+        str | None, typer.Option(help="Format of times: '%d.%m.%Y %H:%M'.", show_default="ISO 8601")
     ] = None,
 ) -> None:
     """Only the signature counts."""
 
 
 def with_file_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a Typer command the options that say how files are read.
+    """Add the options for reading files to a Typer command.
 
     The command takes them as one argument, `file_options: OptionsByPattern`.
     """
@@ -59,7 +65,7 @@ def with_file_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _united(flags: dict[str, Any]) -> OptionsByPattern:
-    """Unite the flags.
+    """Turn the flags into options by pattern.
 
     >>> pattern, options = _united({"map": ["clicks.csv:user=userId"], "delimiter": None})[0]
     >>> pattern, options.fields
@@ -79,7 +85,7 @@ def _united(flags: dict[str, Any]) -> OptionsByPattern:
 
 
 def _parted(pair: str) -> tuple[str, str, str]:
-    """Take `field=path`, or `file:field=path`, apart.
+    """Split `field=path` or `file:field=path` into pattern, field and path.
 
     >>> _parted("logs/a:b.csv:user=who=1"), _parted("id=")
     (('logs/a:b.csv', 'user', 'who=1'), ('*', 'id', ''))

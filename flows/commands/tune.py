@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.commands.console import typed_command
-from flows.commands.experiment_options import Processes, Results, core_count, job_of
+from flows.commands.experiment_options import Processes, Results, core_count, job_of, metric_of
 from flows.commands.log_options import GivenLog, with_log
 from flows.commands.options import (
     Config,
@@ -22,7 +22,6 @@ from flows.commands.options import (
 from flows.commands.protocol_options import GivenProtocol, with_protocol
 from flows.commands.setting_options import GivenSettings, with_settings
 from flows.commands.tune_view import progress_of_trials, show_tuned
-from flows.evaluation.ranking_metrics import check_metric
 from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache, digests_of
 from flows.experiments.search_space import read_space
 from flows.experiments.trials import Study
@@ -38,15 +37,18 @@ def tune_settings(
     log: GivenLog,
     protocol: GivenProtocol,
     given: GivenSettings,
-    space: Annotated[Path, typer.Option(help="TOML file of what to try: see docs/tune.md.")],
-    trials: Annotated[int, typer.Option(min=1, help="So many are made.")] = 50,
+    space: Annotated[Path, typer.Option(help="TOML file of the values to try: see docs/tune.md.")],
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 50,
     out: Annotated[Path, typer.Option(help="Write the winner here, as a configuration.")] = Path("tuned.toml"),
     study: Annotated[
-        Path | None, typer.Option(help="File of the trials, to go on with.", show_default="beside --out")
+        Path | None,
+        typer.Option(help="File of trials: a stopped study continues.", show_default="beside --out"),
     ] = None,
-    share: Annotated[float, typer.Option(min=0.01, max=0.99, help="The first part of the log: tuned on.")] = 0.5,
+    share: Annotated[
+        float, typer.Option(min=0.01, max=0.99, help="Share of the log, from its start, to tune on.")
+    ] = 0.5,
     metric: Annotated[
-        str | None, typer.Option(help="What is made high.", show_default="hit_rate at the first --k")
+        str | None, typer.Option(help="Metric to maximise.", show_default="hit_rate at the first --k")
     ] = None,
     processes: Processes = None,
     results: Results = USUAL_DIRECTORY,
@@ -54,9 +56,8 @@ def tune_settings(
 ) -> None:
     """Try settings on the first part of a log, stop poor ones early, and report the best on the rest."""
     settings = settings_of(config, **given, seed=protocol.seed)
-    rules = replace(protocol(settings), window=None)  # nobody is told of the metrics over time
-    measure = metric or f"hit_rate@{rules.ks[0]}"
-    check_metric(measure, rules.ks, rules.requests)
+    rules = replace(protocol(settings), window=None)  # tuning needs no metrics over time
+    measure = metric_of(metric, rules)
     found_space = read_space(space, settings)
     path = study or out.with_suffix(".study")
     expect_distinct_files(
@@ -65,7 +66,7 @@ def tune_settings(
     )
     for file in (out, path):
         check_writable(file)
-    toml_writer()  # says now, not at the end, that it is missing
+    toml_writer()  # fails now, not at the end, if the library is missing
     job = job_of(log, settings, rules)
     asked = {
         "version": version("freshrank"),

@@ -1,6 +1,5 @@
-"""What a person sees while something takes long whose end nobody can foresee."""
+"""Progress of a task of unknown length: a spinner on a terminal, lines elsewhere."""
 
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,16 +7,18 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from flows.monitoring.periodic import called_every
+
 PLAIN_SECONDS = 5.0
-"""Time between two lines where there is no terminal."""
+"""Seconds between two lines if the output is not a terminal."""
 
 
 @contextmanager
 def waiting(sentence: str, console: Console) -> Iterator[None]:
-    """Say what takes long, and how long it has taken: a spinner on a terminal, a line now and then elsewhere.
+    """Show a task and its duration: a spinner on a terminal, else a line every `PLAIN_SECONDS`.
 
     Args:
-        sentence: What is done.
+        sentence: The task.
         console: Where to print.
     """
     if console.is_terminal:
@@ -27,16 +28,10 @@ def waiting(sentence: str, console: Console) -> Iterator[None]:
             yield
         return
     console.print(sentence, highlight=False, soft_wrap=True)
-    done, began = threading.Event(), time.monotonic()
+    began = time.monotonic()
 
-    def tell() -> None:
-        while not done.wait(PLAIN_SECONDS):
-            console.print(f"... {time.monotonic() - began:.0f} s", highlight=False)
+    def show() -> None:
+        console.print(f"... {time.monotonic() - began:.0f} s", highlight=False)
 
-    thread = threading.Thread(target=tell, name="waiting", daemon=True)
-    thread.start()
-    try:
+    with called_every(PLAIN_SECONDS, show, "waiting"):
         yield
-    finally:
-        done.set()
-        thread.join()

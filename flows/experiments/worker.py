@@ -1,4 +1,4 @@
-"""Run one replay for `flows.experiments.job`: read a job, report progress, leave the result in a file."""
+"""Process of one replay for `flows.experiments.job`: reads a job, reports progress, and writes the result to a file."""
 
 import os
 import sys
@@ -22,19 +22,22 @@ from flows.settings import Settings
 from recmodels.fused.warm_up import warm_up
 
 PROGRESS_SECONDS: Final = 0.2
-"""Time between two lines that say how far it is."""
+"""Seconds between two progress messages."""
 
 
 def main() -> int:
     """Run the job from the standard input, and write its result to the path given as the argument."""
-    told = os.fdopen(os.dup(1), "wb", buffering=0)
+    messages = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # a model's own output is not a message
-    on_progress: Callable[[ProgressMessage], object] = lambda message: told.write(msgspec.json.encode(message) + b"\n")  # noqa: E731
+
+    def on_progress(message: ProgressMessage) -> None:
+        messages.write(msgspec.json.encode(message) + b"\n")
+
     try:
         job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
         write_replayed(run(job, on_progress), Path(sys.argv[1]))
     except (KeyboardInterrupt, BrokenPipeError):
-        return 1  # who asked for it is gone, or says that it is enough
+        return 1  # the parent process has ended, or has stopped the replay
     except UnusableInputError as error:
         on_progress(ProgressMessage(error=str(error), is_unusable=True))
         return 3
@@ -48,7 +51,16 @@ def main() -> int:
 
 
 def run(job: Job, on_progress: Callable[[ProgressMessage], object]) -> ReplayOutput:
-    """Run a job in this process."""
+    """Run a job in this process.
+
+    Args:
+        job: The replay.
+        on_progress: Called with each progress message.
+
+    Raises:
+        LogError: The log is damaged.
+        UnusableInputError: The log has too few usable events.
+    """
     settings = Settings(**job.settings)
     if settings.model_info.uses_kernels:
         warm_up()

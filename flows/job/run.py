@@ -15,6 +15,7 @@ from flows.job.connector import Connector
 from flows.job.model_change import applicable_change
 from flows.kafka.start_offsets import BeginFrom
 from flows.monitoring.counters import Counters
+from flows.monitoring.periodic import called_every
 from flows.pipeline import build_flow
 from flows.settings import Settings
 from flows.state.recovery import recovery_in
@@ -64,7 +65,7 @@ def run(
         flow = build_flow(settings, connections)
         logger.info("%s: reading %s at %s", settings.model, connector.input_name, connector.place)
         connections.counters.held = connections.answered()
-        with serve_metrics(settings, connections), _told_regularly(connections.counters):
+        with serve_metrics(settings, connections), _logged_regularly(connections.counters):
             run_flow(flow, recovery, settings.epoch_seconds)
         connections.close()
         logger.info("stopped: %s", connections.counters.sentence(), extra=connections.counters.counts())
@@ -93,22 +94,16 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _told_regularly(counters: Counters) -> Iterator[None]:
-    done = threading.Event()
+def _logged_regularly(counters: Counters) -> Iterator[None]:
+    last, then = counters.read, time.monotonic()
 
-    def tell() -> None:
-        last, then = counters.read, time.monotonic()
-        while not done.wait(SAY_SECONDS):
-            read, now = counters.read, time.monotonic()
-            rate = (read - last) / (now - then)
-            counts = {"events_per_second": round(rate, 1), **counters.counts()}
-            logger.info("%.0f events/s; so far %s", rate, counters.sentence(), extra=counts)
-            last, then = read, now
+    def log() -> None:
+        nonlocal last, then
+        read, now = counters.read, time.monotonic()
+        rate = (read - last) / (now - then)
+        counts = {"events_per_second": round(rate, 1), **counters.counts()}
+        logger.info("%.0f events/s; so far %s", rate, counters.sentence(), extra=counts)
+        last, then = read, now
 
-    thread = threading.Thread(target=tell, name="progress", daemon=True)
-    thread.start()
-    try:
+    with called_every(SAY_SECONDS, log, "progress"):
         yield
-    finally:
-        done.set()
-        thread.join()
