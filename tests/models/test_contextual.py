@@ -67,6 +67,7 @@ def tastes(kind: str, count: int = 900) -> tuple[Contextual, float]:
     return model, right / scored
 
 
+@pytest.mark.slow
 def test_tags_and_prices_tell_a_users_taste() -> None:
     nothing, tags, price = (tastes(kind)[1] for kind in ("nothing", "tags", "price"))
     assert tags > nothing + 0.15, f"right with tags {tags}, without {nothing}"
@@ -87,7 +88,7 @@ def test_a_probability_is_how_often_it_comes() -> None:
         assert said[f"i{item}"] == pytest.approx(chance, rel=0.3, abs=0.01), said
 
 
-@pytest.mark.parametrize("negatives", [5, 50])
+@pytest.mark.parametrize("negatives", [5, pytest.param(50, marks=pytest.mark.slow)])
 def test_the_prior_is_corrected_however_many_negatives_there_are(negatives: int) -> None:
     rng = np.random.default_rng(1)
     model = Contextual(candidates=50, negatives=negatives)
