@@ -1,4 +1,4 @@
-"""River's own models at work in the flow."""
+"""Wrapper that turns a River estimator into a recommender."""
 
 import random
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ from recmodels.river_seeds import repeatable
 from recmodels.validation import expect_counts
 
 LARGEST_REWARD = 1.0
-"""What is above is learned as this: squared losses of large targets diverge."""
+"""Bound on rewards, since squared losses of large targets diverge."""
 UNKNOWN_USER = "\0nobody"
-"""What no event can name: how a River model sees a user, or a word of the context, that it has not met."""
+"""Word for unknown users and words, which no event can contain."""
 
 
 class RiverModel(Recommender):

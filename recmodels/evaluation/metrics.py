@@ -1,5 +1,6 @@
-"""Measures for test-then-learn: fed with where each event's item stood in the list asked for just before, and for
-scores that are probabilities also with these."""
+"""Online ranking metrics, from the position of each event's item in the list made just before, and calibration error,
+from predicted probabilities.
+"""
 
 from collections.abc import Sequence
 from math import log2
@@ -56,13 +57,13 @@ class RankingMetrics:
 
 
 BUCKETS: Final = 2_048
-"""So finely probabilities are told apart, evenly in their log-odds, ..."""
+"""Number of buckets for probabilities, of equal width in log-odds, ..."""
 LARGEST_ODDS: Final = 14.0
-"""... which lie between minus this and this: about one in a million, and all but one."""
+"""... from minus this to this: from about 1e-6 to 1 - 1e-6."""
 MAX_PENDING: Final = 4_096
 """Number of probabilities that are put into buckets at a time."""
 ROUNDING: Final = 1e-6
-"""A probability may be beyond 0 or 1 by what single precision rounds."""
+"""Rounding error of single precision by which a probability may lie outside [0, 1]."""
 
 
 class ReliabilityBin(NamedTuple):

@@ -20,26 +20,25 @@ MOST_SLOTS: Final = 10_000
 class Explorer(Recommender):
     """Wraps any model, and gives the last slot of a share of its lists to an item on trial.
 
-    A model recommends what it has seen chosen, so an item that is in no list stays unknown however good it is. On
-    trial is every item from when it is first heard of, by its first interaction or by an item event; which of them
-    gets a slot is drawn by Thompson sampling: for each a chance from what is believed of it (see `arms`), and the
-    highest wins. So the unknown are tried, the good stay, and the bad are left alone. A slot is answered by the user's
-    next interaction: it was with that item, or it was not.
+    A model recommends items that were chosen before, so an item in no list stays unknown, however good it is. Each item
+    is on trial from its first interaction or item event. Thompson sampling picks the item of a slot: it draws a
+    probability from the posterior of each item, and the highest wins (`recmodels.exploration.thompson`). So new items
+    are tried, good ones stay, and bad ones disappear. The outcome of a slot is the user's next interaction: with that
+    item or with another.
 
-    The slot is the last one, where it costs least, and where the list stays in order for the others. The item's score
-    is the model's own, whatever that is. An item that is not available gets none, nor one
-    that the user has had where repeats are excluded. What
-    `top` gives and what `Step.position` counts is the list with the slot: what the user really gets.
+    The slot is the last of the list, where it costs least and leaves the order of the others. The item keeps the
+    model's own score. Unavailable items get no slot. Nor do the user's own items where repeats are excluded. `top` and
+    `Step.position` refer to the list with the slot, which the user gets.
 
-    Which lists are drawn depends on the seed and on how many events have been learned, and nothing else: reads never
-    move it, which is why River's `bandit.ThompsonSampling`, whose every `pull` does, is not used here.
+    Whether a list has a slot depends only on the seed and on the number of learned events. Reads change nothing.
+    River's `bandit.ThompsonSampling` changes with each `pull`, so it is not used here.
 
     Args:
         model: Any model.
-        share: Of the lists, from 0 to 1.
+        share: Share of the lists that have a slot, from 0 to 1.
         arms: Maximum number of items on trial. Beyond it the item with the lowest posterior mean is dropped, the
-        oldest of equals.
-        seed: Of the draws.
+            oldest of equals.
+        seed: Seed of the draws.
 
     Source: Chapelle and Li, An Empirical Evaluation of Thompson Sampling, NIPS 2011.
 
@@ -71,7 +70,7 @@ class Explorer(Recommender):
         return f"{type(self).__name__} (model={self.model!r}, share={self.share}, arms={self.arms}, seed={self.seed})"
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
-        """Learn one interaction: the answer to a slot first, if the user's list had one."""
+        """Learn one interaction. It is first the outcome of a slot, if the user's list had one."""
         is_new = bounded(y) > 0.0 and not self.model.knows(item)
         self.model.learn_one(user, item, y, x)
         self._learn(user, item, y, is_new)
@@ -89,13 +88,13 @@ class Explorer(Recommender):
         return self.model.rank(user, items, x)
 
     def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
-        """Return the user's list, with the slot if the draw of this moment says so."""
+        """Return the user's list, with a slot if the present draw gives one."""
         listed = self.model.top(user, n, x)
         item = self._item_for(user, [known for known, _ in listed], n)
         return listed if item is None else [*listed[: n - 1], (item, self.model.predict_one(user, item, x))]
 
     def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
-        """Return the user's list and what the model says of it; of an item on trial, that it is there to be tried."""
+        """Return the user's list with the model's reasons. The reason of an item on trial is the trial."""
         listed = self.model.explain(user, n, x)
         item = self._item_for(user, [why.item for why in listed], n)
         if item is None:
@@ -104,12 +103,12 @@ class Explorer(Recommender):
         return [*listed[: n - 1], Why(item, score, {"explore": score})]
 
     def member_weights(self) -> dict[str, float]:
-        """Return the model's."""
+        """Return the weights of the wrapped model."""
         return self.model.member_weights()
 
     @property
     def drift_moments(self) -> list[int]:
-        """The model's."""
+        """Drift moments of the wrapped model."""
         return self.model.drift_moments
 
     @property
@@ -118,16 +117,16 @@ class Explorer(Recommender):
         return self.model.unwrapped
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
-        """Take examples one after the other, in one call of the model from slot to slot and from new item to new item.
+        """Process examples in order. One call of the model covers those up to the next slot or the next new item.
 
-        A list that is made counts as shown: this is what is not the same whether `learn_one` or `step_many` is called.
+        Each list made here counts as shown. In this, `step_many` differs from `learn_one`.
         """
         steps: list[Step] = []
         while len(steps) < len(examples):
             start = len(steps)
             first, stop = examples[start], start + 1
             is_new = bounded(first.y) > 0.0 and not self.model.knows(first.item)
-            if self.model.knows(first.item):  # and so will the others be that are known now
+            if self.model.knows(first.item):  # items that are known now stay known
                 while stop < len(examples) and self.model.knows(examples[stop].item):
                     if self._is_drawn(stop - start):
                         break
@@ -148,13 +147,13 @@ class Explorer(Recommender):
         return steps
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
-        """Learn what an item is, and whether it may be recommended. A new item goes on trial."""
+        """Learn an item's attributes and availability. A new item goes on trial."""
         if not self.model.knows(item):
             self._trial.add(item)
         self.model.learn_item(item, x, available)
 
     def forget_one(self, user: str) -> None:
-        """Erase a user: from the model, and from the slots that wait for an answer."""
+        """Erase a user from the model and from the slots without an outcome."""
         self.model.forget_one(user)
         self._trial.reward(user, None)
 
@@ -248,6 +247,6 @@ class Explorer(Recommender):
 
 
 def _chance(seed: int, number: int) -> float:
-    """Return what looks like a random number from 0 to 1, always the same for a seed and a number (SplitMix64)."""
+    """Return a pseudo-random number from 0 to 1 for a seed and a number (SplitMix64)."""
     word = (seed * 0xD1342543DE82EF95 + (number + 1) * int(GOLDEN_GAMMA)) & WORD
     return int(mix(np.array([word], np.uint64))[0]) / (WORD + 1)

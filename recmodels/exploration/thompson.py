@@ -1,8 +1,8 @@
-"""Arms: the items on trial, and which user has been shown which of them.
+"""Thompson sampling over the items on trial (arms), with the arm that each user was shown.
 
-What is believed of an arm is a Beta distribution over the chance that it is chosen where it is shown. An arm that has
-been chosen c times of s has Beta(1 + c, b + s - c), where b is such that an arm of which nothing is known is
-believed to be as good as all that were shown so far were on average.
+The posterior of an arm is a Beta distribution over the probability that it is chosen when it is shown. After c choices
+in s slots it is Beta(1 + c, b + s - c). The prior's b makes the mean of a new arm equal to the average of all arms so
+far.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,14 +16,14 @@ from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes
 
 SHOWN, CHOSEN, ADDED = range(3)
-"""Where the totals stand: slots that were answered, slots that were chosen, and arms that were ever added."""
+"""Indices of the totals: slots with an outcome, slots that were chosen, and arms added so far."""
 
 MAX_DRAWS = 64
 """Maximum number of draws of arms that the user already had."""
 
 
 class ThompsonBandit:
-    """Items on trial, and the slots that have not been answered yet. Both are bounded, and both outlive the process.
+    """Items on trial, and the slots without an outcome yet. Both are bounded and part of the state.
 
     Args:
         most: Maximum number of arms. Beyond it the arm with the lowest posterior mean is dropped, the oldest of
@@ -98,11 +98,11 @@ class ThompsonBandit:
         self._mark_used()
 
     def reward(self, user: str, item: str | None) -> None:
-        """Use the user's next action as the answer to the slot in the user's list, if it has one.
+        """Use the user's next interaction as the outcome of the slot in the user's list, if there is one.
 
         Args:
-            user: Any user.
-            item: The item that the user chose. None: the slot is dropped without an answer.
+            user: Id of the user.
+            item: The item that the user chose. None: the slot is dropped without an outcome.
         """
         row = self._slots.row(user)
         if row == 0:

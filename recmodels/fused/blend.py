@@ -1,4 +1,4 @@
-"""The default model: all members united, by weights learned online."""
+"""Blend: the default model, which combines all members by weights learned online."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,11 +10,11 @@ from recmodels.kernels.state import MEMBERS
 class Blend(FusedModel):
     """Popularity at five half-lives, co-visitation from three histories, personal history and a factorisation.
 
-    The candidates are what the members propose. Each member says something of every candidate, and a multinomial
-    logit over the candidates, learned from every event before the members learn it, says how much that counts, by the
-    length of the user's history and the time since the user's last event. See `recmodels.kernels` for each part.
+    The members propose candidates, and each member fills its columns for every candidate. A multinomial logit over the
+    candidates learns the weight of each column. The weights depend on the length of the user's history and on the time
+    since the user's last event. They learn each event before the members do. See `recmodels.kernels` for each part.
 
-    The score of an item is how likely it is that the user's next interaction is with that item.
+    The score of an item is the probability that the user's next interaction is with that item.
 
     >>> model = Blend(repeats="exclude")
     >>> for minute, (user, item) in enumerate(

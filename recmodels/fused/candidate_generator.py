@@ -1,12 +1,12 @@
-"""What a slow model chooses from: the first candidates of a cheap compiled one."""
+"""Candidate generator: a cheap compiled model that selects candidates for a slow one."""
 
 from recmodels.fused.model import FusedModel
 
 
 class CandidateGenerator(FusedModel):
-    """What is popular, what follows, and what the user had before, united by weights that are learned online.
+    """Popularity, co-visitation and personal history, combined by weights that are learned online.
 
-    It is the blend without the factorisation, which costs most of the time and proposes nothing by itself.
+    It is the blend without the factorisation, which takes most of the time and proposes no candidates.
 
     >>> model = CandidateGenerator(repeats="exclude")
     >>> for user, item in [("ann", "tea"), ("ann", "jam"), ("bob", "tea"), ("cat", "pie")]:

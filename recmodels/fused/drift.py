@@ -1,8 +1,8 @@
-"""Drift of a stream, seen in the loss of the weights: River's ADWIN over the means of a few events each.
+"""Drift detection on the loss of the weights: River's ADWIN over means of 32 events.
 
-Drift is acted upon where a block of a fixed number of events ends, counted from the first that the model learned: so
-when that is never depends on how a stream is cut into micro-batches. ADWIN begins anew after some thousand means, and
-what it knows is what it has been told since: a restarted model tells it again.
+The model reacts to drift at the end of a block of a fixed number of events, counted from its first event. So the moment
+does not depend on the micro-batches. ADWIN restarts after `MEANS_BEFORE_RESTART` means. Its state is the list of means
+since then: after a restart of the job, ADWIN is fed with them again.
 
 Source: Bifet and Gavaldà, "Learning from time-changing data with adaptive windowing", SDM 2007.
 """
@@ -22,19 +22,18 @@ else:
     ADWIN = import_alone("river.drift.adwin").ADWIN
 
 EVENTS_PER_MEAN: Final = 32
-"""Events whose losses make one mean."""
+"""Number of events whose losses make one mean."""
 BLOCK_EVENTS: Final = 8 * EVENTS_PER_MEAN
 MEANS_BEFORE_RESTART: Final = 8_192
-"""So many means ADWIN is told before it begins anew: a quarter of a million events."""
+"""Number of means after which ADWIN restarts: a quarter of a million events."""
 KEPT_MOMENTS: Final = 100
-"""So many of the newest moments of drift are remembered."""
+"""Number of the newest moments of drift that are remembered."""
 DELTA: Final = 1e-3
-"""Chance of a false alarm at each mean, as ADWIN counts it."""
+"""ADWIN's probability of a false alarm at each mean."""
 
 
 class DriftDetector:
-    """Tells when the loss of a model's weights has become larger, beyond chance. One that falls is no drift: it is
-    what learning looks like.
+    """Detects a significant rise of the loss of a model's weights. A falling loss is not drift but learning.
 
     >>> watch = DriftDetector()
     >>> sum(watch.add(2.0 + 0.1 * (k % 3)) for k in range(100 * BLOCK_EVENTS)), watch.moments
@@ -48,7 +47,7 @@ class DriftDetector:
     def __init__(self) -> None:
         self._events = 0
         self._losses, self._sum = 0, 0.0
-        """Since the last mean."""
+        """Number of losses since the last mean, and their sum."""
         self._is_drift = False
         """Whether drift was seen in this block."""
         self._moments: list[int] = []
@@ -56,7 +55,7 @@ class DriftDetector:
 
     @property
     def room(self) -> int:
-        """How many events there are to the end of the block."""
+        """Number of events to the end of the block."""
         return BLOCK_EVENTS - self._events % BLOCK_EVENTS
 
     @property
@@ -65,7 +64,7 @@ class DriftDetector:
         return self._moments.copy()
 
     def add(self, loss: float) -> bool:
-        """Count one event with its loss; NaN if it has none. Say whether a block ends with it that showed drift."""
+        """Add one event's loss (NaN: none), and say whether it ends a block that showed drift."""
         self._events += 1
         if not isnan(loss):
             self._losses += 1
@@ -84,7 +83,7 @@ class DriftDetector:
         return True
 
     def dump(self) -> dict[str, NDArray[np.float64]]:
-        """Return the state: of the means only those there are."""
+        """Return the state, with the means added so far."""
         moments = [0] * (KEPT_MOMENTS - len(self._moments)) + self._moments
         return {
             "drift_block": np.array([self._events, self._losses, self._sum, self._is_drift], np.float64),
@@ -93,7 +92,7 @@ class DriftDetector:
         }
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `dump` gave, if the record holds it: ADWIN is told again what it had been told."""
+        """Load a dump, if it has this state, and feed ADWIN with its means again."""
         if "drift_block" not in record:
             return
         self._begin()

@@ -12,7 +12,7 @@ from recmodels.kernels.state import COLUMNS
 from recmodels.storage.place import joined, split
 
 MAX_DISTANCE: Final = 4.0
-"""Standard deviations: no candidate stands out further than this."""
+"""Bound on the distance of a score from the mean, in standard deviations."""
 LARGEST_SCORE: Final = 1e30
 
 Scale: TypeAlias = tuple[float, float]
@@ -22,9 +22,8 @@ Scale: TypeAlias = tuple[float, float]
 class ExternalMembers:
     """The members of a blend that do not run in its kernels.
 
-    What a member says of the candidates is brought to a mean of 0 and a standard deviation of 1 within each candidate
-    set, since a blend cannot know on what scale it scores. A member that says the same of all, or something that is no
-    number, says nothing.
+    The scores of a member are standardised to mean 0 and standard deviation 1 within each candidate set, since a blend
+    does not know their scale. A constant score, or one that is not a number, becomes 0.
 
     Args:
         models: The members.
@@ -44,13 +43,13 @@ class ExternalMembers:
         """Fill the columns of a user's candidate set.
 
         Args:
-            memory: The blend's, with the candidate set.
-            user: Whose it is.
-            x: The context that the list is for.
-            scales: For items that are scored apart from the candidate set: what `fill` returned for that.
+            memory: The blend's memory, with the candidate set.
+            user: Id of the user.
+            x: Context of the list.
+            scales: Results of `fill` for the candidate set, if other items are scored now. None: compute them.
 
         Returns:
-            For each member mean and standard deviation of what it said.
+            Mean and standard deviation of each member's scores.
         """
         candidates, known = memory.state.shared.candidates, memory.items.names
         size = int(candidates.size[0])
@@ -72,11 +71,11 @@ class ExternalMembers:
         return self._named([model.dump() for model in self.models])
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
-        """Return what has changed since the last dump."""
+        """Return the rows that changed since the last dump."""
         return self._named([model.dump_changes() for model in self.models])
 
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
-        """Return a part of the state, as of `Recommender.dump_part`; the members come one after the other."""
+        """Return a part of the state, as `Recommender.dump_part` does. The members come one after the other."""
         which, inner = split(place, len(self.models))
         part, inner = self.models[which].dump_part(inner, size)
         named = {f"outside.{which}.{name}": array for name, array in part.items()}
@@ -85,7 +84,7 @@ class ExternalMembers:
         return named, joined(which, inner, len(self.models))
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what any of the dumps gave, if it holds something of a member."""
+        """Load a dump of any kind, as far as it has state of a member."""
         for which, model in enumerate(self.models):
             prefix = f"outside.{which}."
             part = {name.removeprefix(prefix): array for name, array in record.items() if name.startswith(prefix)}
@@ -98,7 +97,7 @@ class ExternalMembers:
 
 
 def scale_of(values: NDArray[np.float64]) -> Scale:
-    """Return mean and standard deviation of what is a number; a deviation of 0 where all are the same.
+    """Return mean and standard deviation of the finite values. The deviation is 0 if all are equal.
 
     >>> scale_of(np.array([1.0, 3.0, np.nan])), scale_of(np.array([2.0, 2.0]))
     ((2.0, 1.0), (2.0, 0.0))
@@ -111,7 +110,7 @@ def scale_of(values: NDArray[np.float64]) -> Scale:
 
 
 def scaled(values: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
-    """Bring numbers to a mean of 0 and a standard deviation of 1; what is no number becomes the mean.
+    """Standardise values to mean 0 and standard deviation 1. Values that are not finite become 0.
 
     >>> scaled(np.array([1.0, 3.0, np.nan]), (2.0, 1.0)).tolist(), scaled(np.array([5.0]), (2.0, 0.0)).tolist()
     ([-1.0, 1.0, 0.0], [0.0])

@@ -1,4 +1,4 @@
-"""What a fused model learns of an item event: whether the item is shown, and its tags."""
+"""Item events of a fused model: availability and tags."""
 
 import numpy as np
 
@@ -14,10 +14,10 @@ def learn_item(memory: Memory, item: str, features: Context | None, available: b
     """Learn an item event.
 
     Args:
-        memory: Of the model.
-        item: Its id.
-        features: Tags and price; see `recmodels.fused.tags`. Those without any tag change nothing.
-        available: Whether the item may be recommended; None: as it was.
+        memory: Memory of the model.
+        item: Id of the item.
+        features: Tags and price (see `recmodels.fused.tags`). Features without any tag change nothing.
+        available: Whether the item may be recommended. None: unchanged.
     """
     state = memory.state
     tags = tags_of(features, ITEM_TAGS) if memory.learns_tags else []

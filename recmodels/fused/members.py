@@ -1,4 +1,4 @@
-"""Single members of the blend, each as a model of its own: to measure what each is worth, or where one is enough."""
+"""Single members of the blend, each as a model of its own, for comparisons or where one is enough."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -59,7 +59,7 @@ class Popularity(FusedModel):
 
 
 class CoVisitation(FusedModel):
-    """Directed item-to-item co-visitation over the recent items; popularity only breaks ties.
+    """Directed item-to-item co-visitation over the user's recent items. Popularity breaks ties.
 
     >>> model = CoVisitation()
     >>> for user, item in [("ann", "tea"), ("ann", "jam"), ("bob", "pie"), ("bob", "tea")]:
@@ -73,7 +73,7 @@ class CoVisitation(FusedModel):
 
 
 class History(FusedModel):
-    """What the user has had before: how often, and how recently. Popularity fills the list.
+    """Personal history: items that the user has interacted with, by count and recency. Popularity fills the list.
 
     >>> model = History()
     >>> for user, item in [("ann", "tea"), ("ann", "jam"), ("ann", "tea"), ("bob", "pie")]:
@@ -87,14 +87,15 @@ class History(FusedModel):
 
 
 class Factorization(FusedModel):
-    """Factorisation of the recent items, without any other member; popularity and co-visitation only propose."""
+    """Factorisation over the user's recent items. Popularity and co-visitation only propose candidates."""
 
     members = frozenset({"popularity", "covisitation", "factorization"})
     first_weights = {"factorization": (1.0,)}  # noqa: RUF012
 
 
 class Content(FusedModel):
-    """What has the tags of what the user has had, before anybody has touched it; popularity fills the list.
+    """Content: items that share tags with the user's items, also before their first interaction. Popularity fills the
+    list.
 
     >>> model = Content(repeats="exclude")
     >>> for item, tag in [("rose", "red"), ("sky", "blue"), ("ruby", "red")]:

@@ -1,4 +1,4 @@
-"""What a fused model remembers: tables of bounded size, and how a full table makes room."""
+"""Memory of a fused model: tables of bounded size, and the eviction of rows from a full table."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
@@ -18,7 +18,7 @@ from recmodels.storage.tables import Table, dump_changes, dump_part
 
 
 class Memory:
-    """The tables of a fused model, with the ids of their rows, as `recmodels.kernels.state.State` lays them out.
+    """The tables of a fused model with the ids of their rows, built from the layout `recmodels.kernels.state.State`.
 
     Args:
         arguments: The model's arguments by name: `max_users`, `max_items`, `max_tags`, `max_pairs`, and each length
@@ -27,13 +27,13 @@ class Memory:
         n_external: Number of columns that external members fill.
 
     Attributes:
-        users, items, tags: Which id has which row.
+        users, items, tags: Rows of the ids.
         learns_tags: Whether a member learns the tags of items.
-        tables: Everything with rows, for the store; by name.
-        small: Everything without, for the store; by name.
-        columns: The column of each table, and what is said of it.
-        stored: What is said of each array in `small`.
-        handle: All of it, as the kernels find it.
+        tables: Stored arrays with rows, by name.
+        small: Stored arrays without rows, by name.
+        columns: The columns of each table with their markers.
+        stored: The marker of each array in `small`.
+        handle: The state in the form that kernels take.
     """
 
     def __init__(self, arguments: Mapping[str, Any], members: Collection[str], n_external: int) -> None:
@@ -60,7 +60,7 @@ class Memory:
         self.mark_used()
 
     def _build(self, layout: type, known: Mapping[str, Any], table: Table | None = None) -> tuple[Any, ...]:
-        """Make what a layout describes, in the order of its fields."""
+        """Make the arrays of a layout, in the order of its fields."""
         first = {member.name: columns_of(member.name).start for member in MEMBERS}
         made: list[Any] = []
         for field in fields(layout):
@@ -106,21 +106,21 @@ class Memory:
 
     @property
     def state(self) -> State:
-        """All of it, for the kernels."""
+        """The state for the kernels."""
         return self.handle.state
 
     def ids(self, kind: str) -> IdTable:
-        """Return which id has which row: of "users", "items" or "tags"."""
+        """Return the table of ids of "users", "items" or "tags"."""
         return {"users": self.users, "items": self.items, "tags": self.tags}[kind]
 
     def mark_used(self) -> None:
-        """Tell tables and kernels how many rows have been given out."""
+        """Set the number of rows in use, for the tables and the kernels."""
         counters = self.state.shared.counters
         used = {kind: len(self.ids(kind).names) for kind in ("users", "items", "tags")}
         used["pairs"] = int(counters[CELLS]) + RESERVED
         counters[ITEM_ROWS], counters[TAG_ROWS] = used["items"], used["tags"]
         for key, rows in self._rows.items():
-            if not rows.once or used[rows.once] > RESERVED:  # else it holds nothing, and there is nothing to save
+            if not rows.once or used[rows.once] > RESERVED:  # otherwise it is empty, and nothing is saved
                 self.tables[key].used = used[rows.of]
 
     def tables_of(self, kind: str) -> list[Table]:
@@ -134,7 +134,7 @@ class Memory:
         return bool(unused + counters[FREE_CELLS] >= wanted)
 
     def user_row(self, name: str) -> int:
-        """Return the row of a user; a new one gets one, at the cost of the least recently used if need be."""
+        """Return the row of a user. A new user gets a row, if necessary that of the least recently used."""
         row = self.users.row(name)
         if row == 0:
             if self.users.is_full:
@@ -143,7 +143,7 @@ class Memory:
         return row
 
     def item_row(self, name: str) -> int:
-        """Return the row of an item; a new one gets one, at the cost of the least recently used if need be."""
+        """Return the row of an item. A new item gets a row, if necessary that of the least recently used."""
         row = self.items.row(name)
         if row == 0:
             if self.items.is_full:
@@ -152,19 +152,19 @@ class Memory:
         return row
 
     def tag_row(self, name: str) -> int:
-        """Return the row of a tag; a new one gets one, at the cost of the least recently used if need be."""
+        """Return the row of a tag. A new tag gets a row, if necessary that of the least recently used."""
         row = self.tags.row(name)
         if row == 0:
             if self.tags.is_full:
                 self.forget_tags(oldest(self.tags, self.state.content.tags.last_used))
             row = self.tags.add(name)
-        # So that it is not the stalest before it is described: one description never fills the table.
+        # Otherwise it would be evicted before its use. The tags of one item never fill the table.
         self.state.content.tags.last_used[row] = self.state.shared.counters[[EVENTS, ANNOUNCED]].sum() + 1
         return row
 
     def make_cells(self) -> None:
         """Make room for at least one more pair in the histories."""
-        while not self.has_cells(1):  # those who go may have had none
+        while not self.has_cells(1):  # evicted users may have no cells
             self.forget_users(oldest(self.users, self.state.shared.users.last_used))
 
     def _empty(self, kind: str, rows: Sequence[int]) -> None:
@@ -197,14 +197,14 @@ class Memory:
         return marks
 
     def forget_users(self, rows: Sequence[int]) -> None:
-        """Empty the rows of users and take their ids."""
+        """Empty the rows of users, and release their ids."""
         for row in rows:
             forgetting.forget_user(self.handle.address, row)
         self._empty("users", rows)
         self.users.release(rows)
 
     def forget_items(self, rows: Sequence[int]) -> None:
-        """Empty the rows of items, strike them from every other row, and take their ids."""
+        """Empty the rows of items, remove the items from all other rows, and release their ids."""
         gone = self._gone(self.items, rows)
         forgetting.drop_items(self.handle.address, gone, len(self.users.names))
         self._drop("items", gone)
@@ -212,7 +212,7 @@ class Memory:
         self.items.release(rows)
 
     def forget_tags(self, rows: Sequence[int]) -> None:
-        """Empty the rows of tags, take them from items and users, and take their ids."""
+        """Empty the rows of tags, remove the tags from items and users, and release their ids."""
         gone = self._gone(self.tags, rows)
         forgetting.drop_tags(self.handle.address, gone)
         self._drop("tags", gone)
@@ -220,21 +220,21 @@ class Memory:
         self.tags.release(rows)
 
     def dump(self) -> dict[str, NDArray[Any]]:
-        """Return all rows in use, and forget which have changed."""
+        """Return all rows in use, and clear their marks of change."""
         self.mark_changed()
         return self.dump_changes()
 
     def mark_changed(self) -> None:
-        """Have the next `dump_changes` return all rows in use."""
+        """Mark all rows in use as changed."""
         for table in self.tables.values():
             table.dirty[: table.used] = 1
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
-        """Return the rows that have changed since the last dump, with their values, and forget that they have."""
+        """Return the rows that changed since the last dump, and clear their marks of change."""
         return self._dump_small() | dump_changes(list(self.tables.values()))
 
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
-        """Return about `size` bytes of the rows in use from `place` on, and the place behind them: 0 at the end."""
+        """Return about `size` bytes of the rows in use from `place` on, and the place after them, 0 at the end."""
         part, place = dump_part(list(self.tables.values()), place, size)
         return (part if place else part | self._dump_small()), place
 
@@ -242,22 +242,22 @@ class Memory:
         return {f"small.{name}": array.copy() for name, array in self.small.items()}
 
     def copy(self) -> dict[str, NDArray[Any]]:
-        """Return all rows in use, as `dump` does, and leave the marks of what has changed."""
+        """Return all rows in use, as `dump` does, and keep the marks of change."""
         record = self._dump_small()
         for table in self.tables.values():
             record |= table.dump_rows(np.arange(table.used))
         return record
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what any of the dumps gave.
+        """Load a dump of any kind.
 
         Raises:
-            ValueError: It is of a model with other arguments, and does not fit.
+            ValueError: The dump is of a model with other arguments, and does not fit.
         """
         for table in self.tables.values():
             table.expect_fit(record)
         saved = {name: self._fit(name, record[f"small.{name}"]) for name in self.small if f"small.{name}" in record}
-        for name, array in saved.items():  # not in every part, and older states lack some
+        for name, array in saved.items():  # a part or an old state may lack some
             self.small[name][...] = array
         for table in self.tables.values():
             table.load_rows(record)
@@ -265,7 +265,7 @@ class Memory:
         self.mark_used()
 
     def _fit(self, name: str, saved: NDArray[Any]) -> NDArray[Any]:
-        """Return a saved array in the shape that it has now: of columns that came later it says nothing."""
+        """Return a saved array in its present shape. Columns of later versions get their initial values."""
         array = self.small[name]
         if self.stored[name].marker.shape[-1] == "columns":
             known = saved.shape[-1] - self.n_external

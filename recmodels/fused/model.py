@@ -1,4 +1,4 @@
-"""Models whose members are kernels: River's verbs over the tables that they work on."""
+"""Fused models: River's verbs on top of the compiled kernels and their tables."""
 
 from collections.abc import Collection, Sequence
 from math import isfinite, isnan, nan
@@ -16,21 +16,21 @@ from recmodels.kernels.user_context import LENGTHS
 from recmodels.rewards import bounded
 
 RERANKER = "reranker"
-"""The name of what the net adds to a score."""
+"""Name of the reranker's contribution to a score."""
 FORGOTTEN_STEPS = 0.5
-"""What is left, after drift, of the squared gradients that keep the weights' steps small."""
+"""Factor on the sums of squared gradients after drift. It makes the steps of the weights larger again."""
 
 
 class FusedModel(FusedBase):
-    """The base of every model that runs in the fused kernel. Its members are switched on by class.
+    """Base of the models that run in the kernels. Each class chooses its members.
 
-    Its arguments are those of `recmodels.fused.base.FusedBase`.
+    The arguments are those of `recmodels.fused.base.FusedBase`.
     """
 
     uses_kernels = True
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = True) -> list[Step]:
-        """Take examples one after the other, in one call of the kernel. `score` is always met: it costs nothing."""
+        """Process examples in order, in one call of the kernel. It always scores, since that costs nothing."""
         if self.outside:
             return [self._step(example, n) for example in examples]
         steps: list[Step] = []
@@ -40,7 +40,7 @@ class FusedModel(FusedBase):
         return steps
 
     def _step(self, example: Example, n: int) -> Step:
-        """Take one example as `event_loop.process_batch` does, with the external members in between."""
+        """Process one example as `event_loop.process_batch` does, with the external members in between."""
         memory, address, members, user = self.memory, self.memory.handle.address, self.external_members, example.user
         y, time = bounded(example.y), example.timestamp if isfinite(example.timestamp) else 0.0
         x = {"timestamp": time, **(example.x or {})}
@@ -65,14 +65,14 @@ class FusedModel(FusedBase):
         return Step(int(position) if is_target else None, names, np.round(scores[:kept], 6).tolist(), is_target)
 
     def _note_losses(self, losses: Sequence[float]) -> None:
-        """Where the weights' loss shows drift, have them take larger steps again."""
+        """Feed the drift detector, and enlarge the steps of the weights after drift."""
         for loss in losses:
             if self._drift.add(loss):
                 for name in ("step", *reranker.SQUARES):
                     self.memory.small[name] *= FORGOTTEN_STEPS
 
     def _segment(self, examples: Sequence[Example], start: int, n: int, steps: list[Step]) -> int:
-        """Take the examples from `start` up to the first that needs something to be done before it."""
+        """Process the examples from `start` up to the first one that needs room to be made."""
         memory = self.memory
         room = len(examples) - start
         if self.learns_weights:
@@ -89,11 +89,11 @@ class FusedModel(FusedBase):
             if user_row == 0 or item_row == 0:
                 full = (user_row == 0 and memory.users.is_full) or (item_row == 0 and memory.items.is_full)
                 if full and taken:
-                    break  # room is made when the events before have been learned
+                    break  # room is made after the events before are learned
                 user_row, item_row = memory.user_row(user), memory.item_row(item)
             user_rows[taken], item_rows[taken] = user_row, item_row
             rewards[taken] = 1.0 if y == 1.0 else bounded(y)
-            times[taken] = time if isfinite(time) else 0.0  # long ago: as if it happened when the last one did
+            times[taken] = time if isfinite(time) else 0.0  # 0 does not move any clock forward
             taken += 1
         memory.mark_used()
         positions, lengths, losses = np.zeros(taken, np.int32), np.zeros(taken, np.int32), np.zeros(taken)
@@ -133,14 +133,14 @@ class FusedModel(FusedBase):
         return start + taken
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
-        """Learn one interaction. Without a `timestamp` in `x` it happens when the last one did."""
+        """Learn one interaction. Without a `timestamp` in `x` it gets the time of the last one."""
         time = time_of(x)
         if isnan(time):
             time = float(self.memory.state.shared.users.last_time[: len(self.memory.users.names)].max())
         self.step_many([Example(user, item, y, time, x)], n=0)
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
-        """Return the score of an item for a user, as `top` would give it."""
+        """Return the score of an item for a user, on the scale of `top`."""
         return float(self._scores(user, [item], x)[0])
 
     def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
@@ -149,11 +149,11 @@ class FusedModel(FusedBase):
         return scores
 
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
-        """Order items by falling score; items of equal score as they were first seen, then as given."""
+        """Order items by falling score. Ties keep the first-seen order, then the given order."""
         given, state = list(items), self.memory.state
         age = state.shared.items.first_seen[[self.memory.items.row(item) for item in given]]
         age[age == 0] = state.shared.counters[[EVENTS, ANNOUNCED]].sum() + 1
-        order = np.lexsort((age, -self._scores(user, given, x)))  # stable: as given where both are equal
+        order = np.lexsort((age, -self._scores(user, given, x)))  # stable: full ties keep the given order
         return [given[k] for k in order.tolist()]
 
     def _scores(self, user: str, items: Sequence[str], x: Context | None) -> NDArray[np.float32]:
@@ -179,14 +179,14 @@ class FusedModel(FusedBase):
     def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
         """Return the user's list: at most `n` items with their scores, the best first.
 
-        It is meant for when `x` says in its `timestamp`; without one, for some time soon.
+        The list is for the `timestamp` in `x`. Without one it is for the near future.
         """
         return self._list(user, n, x)[0]
 
     def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
-        """Return the user's list, and how far each part lifts each item's logit above the average candidate's.
+        """Return the user's list, with the lift of each item's logit above the average candidate's, by part.
 
-        There is a part for each column, and in a blend with a reranker one for what its net adds.
+        There is a part for each column, and one for the reranker if the blend has it.
         """
         listed, places = self._list(user, n, x)
         if not listed:
@@ -208,7 +208,7 @@ class FusedModel(FusedBase):
         ]
 
     def member_weights(self) -> dict[str, float]:
-        """Return the weight of each column, on average over the contexts of a user's length of history."""
+        """Return the mean weight of each column over the contexts by length of history."""
         weights = self.memory.small["weight"]
         whole = weights[:LENGTHS].mean(axis=0) + weights[LENGTHS:].mean(axis=0)
         return dict(zip(self.column_names(), whole.tolist(), strict=True))
@@ -221,11 +221,11 @@ class FusedModel(FusedBase):
 
     @property
     def drift_moments(self) -> list[int]:
-        """The numbers of the newest events after which the weights' loss showed drift."""
+        """Numbers of the newest events after which the weights' loss showed drift."""
         return self._drift.moments
 
     def _list(self, user: str, n: int, x: Context | None) -> tuple[list[tuple[str, float]], NDArray[np.int32]]:
-        """Return the list as `top` does, and the places of its items in the candidate set, which is left as it is."""
+        """Return the list as `top` does, and the slots of its items in the candidate set, which stays unchanged."""
         memory, state, n, time = self.memory, self.memory.state, max(n, 0), time_of(x)
         user_row = memory.users.row(user)
         address, places = memory.handle.address, np.zeros(n, np.int32)
@@ -243,13 +243,13 @@ class FusedModel(FusedBase):
         return pairs, places[:kept]
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
-        """Learn what an item is, and whether it may be recommended; see `recmodels.fused.item_events`."""
+        """Learn an item's tags and availability (`recmodels.fused.item_events`)."""
         for model in self.external_members.models:
             model.learn_item(item, x, available)
         learn_item(self.memory, item, x, available)
 
     def forget_one(self, user: str) -> None:
-        """Erase a user: afterwards the user is a stranger. What others' items gained from them stays."""
+        """Erase a user, who is then a new user. Counts and factors of items keep what they learned."""
         for model in self.external_members.models:
             model.forget_one(user)
         row = self.memory.users.row(user)
@@ -262,7 +262,7 @@ class FusedModel(FusedBase):
         return bool(event_loop.has_had(memory.handle.address, memory.users.row(user), memory.items.row(item)))
 
     def knows(self, item: str) -> bool:
-        """Say whether somebody was for an item."""
+        """Say whether an item has a positive interaction."""
         return bool(self.memory.state.shared.items.first_seen[self.memory.items.row(item)] > 0)
 
     def is_available(self, item: str) -> bool:

@@ -1,9 +1,8 @@
-"""Tags: what an item is, in words that any other item may share, read from the features of an item event.
+"""Tags of an item: words that items can share, derived from the features of an item event.
 
-What counts is `tags`, `genres`, `category`, `brand`, `price` and the words of `title`, in this order, as far as there
-is room. The first three are one sort of tag, since logs name them as they like; a brand, a price and a word of a
-title are sorts of their own. Whatever else the features hold, and whatever is of a type that nobody expected, is
-passed over.
+The features `tags`, `genres`, `category`, `brand`, `price` and the words of `title` count, in this order, as far as
+there is room. The first three give the same kind of tag, since logs use these names for the same thing. A brand, a
+price and a word of a title have kinds of their own. Other features, and values of other types, are ignored.
 """
 
 import re
@@ -12,11 +11,11 @@ from math import inf, log2
 from typing import Any, Final
 
 MAX_TAG_LENGTH: Final = 200
-"""Characters of a tag; what comes after them is left out."""
+"""Number of characters of a tag. A longer one is cut."""
 LARGEST_PRICE: Final = 1e15
-"""A higher price is this one."""
+"""Bound on prices. A higher price counts as this one."""
 STEPS: Final = 2
-"""Buckets of price for each doubling."""
+"""Number of price buckets for each doubling."""
 _SEPARATOR: Final = "|"
 _WORD: Final = re.compile(r"\w{2,}")
 
@@ -25,9 +24,9 @@ def tags_of(features: Mapping[str, Any] | None, most: int) -> list[str]:
     """Return the tags of an item, without repeats.
 
     Args:
-        features: Of an item event. `tags`, `genres` and `category` are a text, `|` between several, or a list of
-            texts; `brand` and `title` are a text; `price` is a number of 0 or more.
-        most: How many tags there may be.
+        features: Features of an item event. `tags`, `genres` and `category` are a text, with `|` between several, or a
+            list of texts. `brand` and `title` are texts. `price` is a number of 0 or more.
+        most: Largest number of tags.
 
     >>> tags_of({"title": "Red tea", "tags": ["tea", "Loose"], "price": 12.5, "brand": "Acme", "stock": {"a": 1}}, 8)
     ['tea', 'loose', 'brand:acme', 'price:7', 'title:red', 'title:tea']
@@ -66,9 +65,9 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def price_bucket(price: object) -> int | None:
-    """Return the bucket of a price, two for each doubling; None for what is no price.
+    """Return the bucket of a price, two for each doubling; None if it is not a price.
 
-    Prices are in any one currency: only their ratios tell. 0 is a bucket of its own, below all others.
+    All prices have one currency, whichever it is: only ratios matter. 0 is a bucket of its own, below all others.
 
     >>> [price_bucket(price) for price in (1.0, 1.4, 1.5, 2.0, 10.0, 1e9, 0.0)]
     [0, 0, 1, 2, 6, 59, -1000]

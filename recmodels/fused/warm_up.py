@@ -1,4 +1,4 @@
-"""Kernels compiled and loaded before the first event comes."""
+"""Warm-up: compiles and loads the kernels before the first event."""
 
 from recmodels.base import Example
 from recmodels.fused.members import Content
@@ -14,7 +14,7 @@ def are_kernels_compiled() -> bool:
 
 
 def warm_up() -> None:
-    """Load every kernel, compiled if need be, so that no event waits for it."""
+    """Load every kernel, and compile it if necessary, so that no event waits for it."""
     model = Content(max_users=2, max_items=2, max_pairs=4, max_tags=ITEM_TAGS)
     model.step_many([Example("ann", "tea"), Example("bob", "jam"), Example("cat", "pie")], n=1)  # one too many
     model.learn_item("tea", available=False)

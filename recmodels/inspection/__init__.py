@@ -1,1 +1,1 @@
-"""What a model knows: the profile of a user, and trends."""
+"""Inspection of a model: the profile of a user, and trends."""

@@ -1,9 +1,9 @@
-"""Trends: which items are popular, and which are rising, as the popularity member has counted them.
+"""Trends: popular and rising items, by the counts of the popularity member.
 
-Its counts halve every h events, one count for each of several half-lives. An item's share s of a short memory beside
-its share l of a long one says whether it rises: s * log2(s / l), the item's part of the Kullback-Leibler divergence
-of the short memory from the long, in bits. A factor alone would put first whatever was met once, a difference alone
-whatever is popular anyway.
+The member has a decayed count for each of several half-lives. Let s be an item's share of a count with a short
+half-life, and l its share of one with a long half-life. The item rises by s * log2(s / l) bits, its part of the
+Kullback-Leibler divergence of the short from the long. The ratio s / l alone would favour items seen once, and the
+difference alone items that are popular anyway.
 """
 
 from typing import NamedTuple
@@ -24,27 +24,27 @@ class Popular(NamedTuple):
     events: float
     """Decayed count: an event counts half after each half-life."""
     share: float
-    """Of the counts of all items."""
+    """Share of the counts of all items."""
 
 
 class Rising(NamedTuple):
-    """An item that is more popular of late than it used to be."""
+    """An item whose popularity rises."""
 
     item: str
     share: float
-    """Of the counts of all items, in the short memory."""
+    """Share of the counts of all items, at the short half-life."""
     before: float
-    """The same, in the long memory."""
+    """The same, at the long half-life."""
     bits: float
     """Strength of the evidence: share * log2(share / before)."""
 
 
 class TrendError(ValueError):
-    """A model has no such count. The message names models that have."""
+    """A model has no such count. The message names models that have one."""
 
 
 def popular(model: Recommender, n: int = 10, half_life: float | None = None) -> list[Popular]:
-    """Return the most popular items that may be recommended, the first first.
+    """Return the most popular available items, the most popular first.
 
     Args:
         model: One with a popularity member.

@@ -1,4 +1,4 @@
-"""The profile of one user in a model, for people who ask why a list is as it is."""
+"""Profile of one user in a model, to explain a list."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -24,18 +24,18 @@ class UserProfile(NamedTuple):
     last_time: float | None
     """Time of the newest interaction in Unix seconds. None if the model does not keep it."""
     recent: list[str]
-    """The last items that the members ask, the newest first. The same item twice in a row is there once."""
+    """The last items that the members use, the newest first. The same item twice in a row is there once."""
     had: list[HistoryEntry]
-    """The history, the newest first. An item that is there twice counts where it was newest."""
+    """The history, the newest first. A repeated item is at the place of its newest event."""
 
 
 def user_profile(model: Recommender, user: str) -> UserProfile:
     """Return the profile of a user, without changing the model.
 
     Args:
-        model: Any model. One that neither is nor wraps a `FusedModel` tells no more than all models keep: what the
-            user has interacted with, and that only where repeats are excluded.
-        user: Anybody; a stranger has had nothing.
+        model: Any model. One that neither is nor wraps a `FusedModel` has only the user's items, and only if repeats
+            are excluded.
+        user: Id of the user. An unknown user has an empty profile.
 
     >>> from recmodels import Blend
     >>> model = Blend()

@@ -1,18 +1,17 @@
-"""The inner loops: state as named tuples of arrays, and compiled functions over them.
+"""Compiled inner loops of the fused models: state as named tuples of arrays, and functions over them.
 
-Read them in the order in which an event meets them.
+Read the modules in the order of an event's path:
 
-- `shared` is the state that all members read. `state` adds that of each member, and lists the members.
-- `layout` is how a state says what its arrays are. `member` is what a member says of itself.
+- `shared` is the state that all members read. `state` adds the state of each member, and lists the members.
+- `layout` declares the arrays of a state. `member` declares a member.
 - `members` has a file for each member. It *proposes* candidates, *scores* them in its columns, and *learns* the event.
 - `dispatch` calls a function of every member. `candidates` is the set of items that a list is chosen from.
-- `weights` unites the columns to one score. `reranker` adds to the scores of the best candidates. `topn` chooses the
-  list. `calibration` makes its scores probabilities.
-- `event_loop` takes events one after the other, and `external` takes them in parts. `inference` answers without
-  learning. `item_events` takes item events. `forgetting` takes rows out.
-- `compile` says how all of it is compiled, `state_pointer` how a call finds the state, and `prefetch` how rows come in
-  time.
+- `weights` sums the columns to one score. `reranker` adds to the scores of the best candidates. `topn` chooses the
+  list. `calibration` turns its scores into probabilities.
+- `event_loop` processes events in order, and `external` does so in parts. `inference` ranks and scores without
+  learning. `item_events` learns item events. `forgetting` removes rows.
+- `compile` compiles and caches, `state_pointer` passes the state to a call, and `prefetch` loads rows ahead of use.
 
-In every table a row of zeros is an empty row, and row 0 belongs to nobody. Kernels read any row and write only those
-of the event that they learn.
+In every table a row of zeros is empty, and row 0 is reserved. Kernels read any row. They write only the rows of the
+event that they learn.
 """

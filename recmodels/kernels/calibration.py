@@ -1,10 +1,10 @@
-"""From a candidate's share of the softmax to a probability: Platt scaling, learned online by length of history.
+"""Platt scaling of the softmax: turns a candidate's share into a probability, learned online by length of history.
 
     p(j) = 1 / (1 + exp(-(slope * z(j) + offset)))          z(j) = log(share(j) / (1 - share(j)))
 
-The softmax shares out one event among the candidates, but the next item may not be one of them. The model is also a
-little too sure of itself. So after each event slope and offset take one AdaGrad step on the log loss of the items that
-were at the top of the list just before. The slope stays above 0, so that no order changes.
+The softmax sums to 1 over the candidates, but the next item may not be one of them. The model is also slightly
+overconfident. So after each event, slope and offset take one AdaGrad step on the log loss of the top items of the list
+made just before. The slope stays above 0, so the order does not change.
 
 Source: Platt, "Probabilistic outputs for support vector machines", Advances in Large Margin Classifiers, 1999.
 """
@@ -20,10 +20,10 @@ from recmodels.kernels.state import CalibrationState
 
 LEARNING_RATE: Final = 0.2
 FIRST_SQUARES: Final = 1.0
-"""Squared gradient that slope and offset start with."""
+"""Initial sum of squared gradients of slope and offset."""
 LEAST_SLOPE: Final = 0.1
 LARGEST_PARAMETER: Final = 10.0
-"""Neither slope nor offset goes beyond this, whatever comes."""
+"""Bound on the absolute value of slope and offset."""
 SMALLEST_SHARE: Final = 1e-12
 
 
@@ -36,7 +36,7 @@ def log_odds(share: float) -> float:
 
 @kernel
 def probability(calibration: CalibrationState, length: int, share: float) -> float:
-    """Return the chance that the next item is one with this share of the softmax, in the context `length`."""
+    """Return the probability that the next item is one with this share of the softmax, in the context `length`."""
     slope, offset = calibration.platt[length, 0], calibration.platt[length, 1]
     return 1.0 / (1.0 + np.exp(-(slope * log_odds(share) + offset)))
 
@@ -45,7 +45,7 @@ def probability(calibration: CalibrationState, length: int, share: float) -> flo
 def learn(
     calibration: CalibrationState, length: int, target: int, places: Int32, kept: int, candidates: Candidates
 ) -> None:
-    """Learn from a list which of its items the user chose.
+    """Learn from the item that the user chose after a list.
 
     Args:
         calibration: Slope and offset by length of history.

@@ -1,6 +1,6 @@
-"""The candidate set: the items a user's list is chosen from, with one column for each thing a member says of them.
+"""Candidate set: the items from which a user's list is chosen, with the columns that the members fill.
 
-Membership is a mark per item that holds the number of the set, so that emptying the set is one addition.
+Each item has a mark with the number of the set that it was last in. So emptying the set takes one addition.
 """
 
 from typing import Final
@@ -10,7 +10,7 @@ from recmodels.kernels.layout import Int32
 from recmodels.kernels.shared import CANDIDATES, Candidates, Items
 
 EXCLUDED: Final = CANDIDATES
-"""The place of all items that are barred: sums may be added up there, and nobody reads them."""
+"""The slot of all excluded items. Sums may be added up there, and are never read."""
 PLACES: Final = 2 * CANDIDATES
 
 
@@ -25,7 +25,7 @@ def start(candidates: Candidates) -> None:
 
 @kernel
 def admit(candidates: Candidates, some: Int32) -> None:
-    """Begin a set of exactly these items [n], unavailable ones too. No other item can be added."""
+    """Begin a set of exactly these items [n], including unavailable ones. No other item can be added."""
     start(candidates)
     base = candidates.epoch[0] * PLACES
     for k in range(some.shape[0]):
@@ -39,7 +39,7 @@ def admit(candidates: Candidates, some: Int32) -> None:
 
 @kernel
 def exclude(candidates: Candidates, item: int) -> None:
-    """Keep an item out of the set."""
+    """Exclude an item from the set."""
     candidates.slot[item] = candidates.epoch[0] * PLACES + EXCLUDED
 
 
@@ -52,7 +52,7 @@ def slot_of(candidates: Candidates, item: int) -> int:
 
 @kernel
 def add(candidates: Candidates, items: Items, some: Int32, count: int) -> None:
-    """Add items while there is room, unless they are barred or unavailable.
+    """Add items while there is room, except excluded and unavailable ones.
 
     Args:
         candidates: The set.
@@ -77,7 +77,7 @@ def add(candidates: Candidates, items: Items, some: Int32, count: int) -> None:
 
 @kernel
 def add_one(candidates: Candidates, items: Items, item: int) -> None:
-    """Put one item into the set, as `add` does."""
+    """Add one item to the set, by the rules of `add`."""
     if candidates.slot[item] >= candidates.epoch[0] * PLACES:
         return
     size = candidates.size[0]
@@ -91,7 +91,7 @@ def add_one(candidates: Candidates, items: Items, item: int) -> None:
 
 @kernel
 def fill_up(candidates: Candidates, items: Items, rows: int, least: int) -> None:
-    """Where there are fewer than `least` candidates, add items of the first `rows` rows until there are so many."""
+    """Add items of the first `rows` rows until the set has `least` candidates."""
     item = int64(1)
     while candidates.size[0] < least and item < rows:
         if items.first_seen[item] > 0:

@@ -1,7 +1,7 @@
-"""How kernels are compiled: the entry points once per version of the source, cached on the disk, and the rest in them.
+"""Compilation of kernels: entry points are compiled once per version of the source and cached on the disk.
 
-Python calls *entries*. They take the address of a state and numbers, and are cached. Everything that they call is a
-*kernel*: it exists only within the entries, so that no code is made to take a state apart for Python.
+Python calls *entries*. They take the address of a state and numbers, and are cached. All functions that they call are
+*kernels*. A kernel exists only inside the entries, so no code is generated to unpack a state for Python.
 """
 
 import ast
@@ -27,34 +27,34 @@ R = TypeVar("R")
 OLD_DAYS: Final = 30
 """Compiled kernels of other versions are deleted once they have not been used for this number of days."""
 int64: Final = cast(Callable[[Any], int], np.int64)
-"""In a kernel: the number in 64 bits, as Python gives one. numba compiles a kernel anew for every other type, that of a
-literal included."""
+"""In a kernel: the number as 64 bits, the type of Python's numbers. numba compiles a kernel once more for each other
+type, including that of a literal."""
 _entries: list[Any] = []
 _cache: list[Path | None] = []
 """The cache directory, once it is known."""
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function to machine code that runs without the interpreter's lock, and rounds as it is written.
+    """Compile a function that runs without the interpreter's lock, with strict floating point order.
 
-    Other kernels can call it, and entries, but not Python. It cannot allocate: numba's memory management is left out,
-    which would count references to every array of the state at every call, and take half as long again.
+    Kernels and entries can call it, but Python cannot. It cannot allocate memory, as numba's memory management is off:
+    that would count references to every array of the state at each call, and take 50 % more time.
     """
     return _compiled(function, fastmath=False)
 
 
 def sum_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function that only reads, and may add up in any order; NaN and infinity keep their meaning."""
+    """Compile a function that only reads, and may reorder sums. NaN and infinity keep their meaning."""
     return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
 
 
 def multiply_add_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function that may join a product and a sum to one instruction, which rounds once instead of twice."""
+    """Compile a function that may use fused multiply-add, which rounds once instead of twice."""
     return _compiled(function, fastmath={"contract"})
 
 
 def entry(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function that Python calls, as `kernel` does, and cache it."""
+    """Compile a function that Python calls, with the options of `kernel`, and cache it."""
     compiled = _compiled(function, fastmath=False, is_internal=False)
     _entries.append(compiled)
     if _cache:
@@ -63,13 +63,13 @@ def entry(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def callable_from_python(function: Callable[P, R]) -> Callable[P, R]:
-    """Return a kernel such that Python can call it, for tests and measurements. It is compiled by each process."""
+    """Make a kernel callable from Python, for tests and measurements. Each process compiles it."""
     compiled: Any = function
     return _compiled(compiled.py_func, fastmath=compiled.targetoptions["fastmath"], is_internal=False)
 
 
 def use_cache(layout: str) -> None:
-    """Find the cache for this source and this layout of the state; the first call decides."""
+    """Choose the cache directory for this source and this layout of the state. Only the first call has an effect."""
     if _cache:
         return
     _cache.append(_cache_directory(layout))
@@ -78,7 +78,7 @@ def use_cache(layout: str) -> None:
 
 
 def cache_directory() -> Path | None:
-    """Return where compiled kernels are kept, once `use_cache` was called; None: they are compiled by each process."""
+    """Return the directory of compiled kernels, once `use_cache` was called. None: each process compiles them."""
     return _cache[0] if _cache else None
 
 
@@ -100,11 +100,13 @@ def _enable_cache(compiled: Any) -> None:
 
 
 def _cache_directory(layout: str) -> Path | None:
-    """Name a cache for exactly this source: numba looks only at the file of the entry, and would go on using it after
-    a kernel that it calls has changed, or the arrays that it is given.
+    """Return the cache directory of exactly this source and layout.
+
+    numba itself checks only the file of the entry. It would miss a change of a kernel that the entry calls, or of its
+    arrays.
 
     Returns:
-        The directory, or None if there is no place that can be written.
+        The directory, or None if no directory is writable.
     """
     digest = hashlib.blake2b(layout.encode(), digest_size=8)
     kernels = Path(__file__).parent
@@ -115,14 +117,14 @@ def _cache_directory(layout: str) -> Path | None:
     with suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
         os.utime(directory)
-    if not os.access(directory, os.W_OK):  # numba wants to write even where it only reads
+    if not os.access(directory, os.W_OK):  # numba needs to write even if it only reads
         return None
     _delete_old(base)
     return directory
 
 
 def _delete_old(base: Path) -> None:
-    """Delete the kernels of versions that have not been used for long."""
+    """Delete the kernels of other versions that were not used for `OLD_DAYS`."""
     for directory in base.iterdir():
         with suppress(OSError):
             is_ours = re.fullmatch("[0-9a-f]{16}", directory.name) and directory.is_dir()

@@ -1,8 +1,8 @@
-"""A cache of compiled entries that belongs to the source code, and not to the folder that the source stands in.
+"""Disk cache of compiled entries, keyed by the source code and not by its folder.
 
 numba's own locators put the path, the time and the line of a source file into the key. So a second checkout of the same
-code, a moved folder, or a changed comment compiles everything again. The name of our directory is a digest of all the
-code that an entry can reach; so the key of an entry is its name.
+code, a moved folder, or a changed comment compiles everything again. Here the name of the directory is a digest of all
+code that an entry can reach, and the key of an entry is its name.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,8 @@ def cache_in(directory: Path, compiled: Any) -> None:
     """Keep the machine code of an entry in a directory.
 
     Args:
-        directory: Where to keep it. Its name must stand for the source code.
-        compiled: What `numba.njit` returned.
+        directory: The directory. Its name must identify the source code.
+        compiled: Result of `numba.njit`.
     """
 
     class Locator(_CacheLocator):

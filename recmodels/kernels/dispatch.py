@@ -1,7 +1,7 @@
-"""Each function that members have, as one kernel that calls it for every member that is used.
+"""Dispatch to the members: for each function, such as `score`, one kernel that calls it for every member in use.
 
-The kernels are written out from `MEMBERS`, one call below the other: numba would compile a loop over members of
-different types anew at each start. `source` shows what is compiled.
+The source of these kernels is generated from `MEMBERS`, with one call a member. numba cannot cache a loop over members
+of different types. `source` shows the generated code.
 """
 
 import linecache
@@ -37,8 +37,8 @@ def source(function: str, arguments: str) -> str:
 def _for_each(function: str, arguments: str) -> Callable[..., None]:
     code, file = source(function, arguments), f"<{__name__}.{function}>"
     names: dict[str, Any] = {f"{member.name}_{function}": getattr(member, function) for member in MEMBERS}
-    linecache.cache[file] = len(code), None, code.splitlines(keepends=True), file  # for what numba says of an error
-    exec(compile(code, file, "exec"), names)  # of our own names alone
+    linecache.cache[file] = len(code), None, code.splitlines(keepends=True), file  # for numba's error messages
+    exec(compile(code, file, "exec"), names)  # the code holds our own names only
     written: Callable[..., None] = kernel(names[function])
     return written
 

@@ -1,8 +1,7 @@
-"""The loop over events: ask for the list, score it against the event, learn the event, make the new list.
+"""Event loop: for each event, make the list, score it against the event, learn the event, and make the new list.
 
-A micro-batch is one call, and its events are taken strictly one after the other: where batches begin and end never
-shows in a result. The columns of a user's candidates are kept while nothing but that user's own list has been asked
-for, since an event is often followed by another of the same user; what is kept is what would be computed again.
+One call processes a micro-batch, strictly in order, so the borders of batches never change a result. The candidate set
+and its columns are reused if the next event is of the same user, which is common. The reuse never changes a result.
 """
 
 from typing import Final
@@ -27,21 +26,27 @@ from recmodels.kernels.state_pointer import opened
 from recmodels.kernels.user_context import GAPS, LENGTHS
 
 MIN_CANDIDATES: Final = 64
-"""Where members propose fewer candidates, the catalogue fills up to so many."""
+"""Least number of candidates. If the members propose fewer, items of the catalogue are added."""
 NOT_ASKED: Final = -2
 """The event is not scored: it is not positive, or a repeat where repeats are excluded."""
 NOT_THERE: Final = -1
 """The event's item was not in the list."""
 LARGEST_LOSS: Final = 12.0
-"""The loss where the event's item was no candidate."""
+"""Loss if the event's item was not a candidate."""
 SMALLEST_SHARE: Final = 1e-9
 MILLION: Final = 1e6
-"""Scores of lists are rounded to a millionth: more digits say nothing, and make every message longer."""
+"""Scores of lists are rounded to 1 / MILLION. More digits would only make the messages longer."""
 
 
 @kernel
 def fill_candidates(state: State, user: int, least: int) -> None:
-    """Make the user's candidate set with all its columns, with `least` candidates if the catalogue has them."""
+    """Make the user's candidate set with all its columns.
+
+    Args:
+        state: The model's state.
+        user: Row of the user.
+        least: Least number of candidates, as far as the catalogue has them.
+    """
     shared = state.shared
     candidates = shared.candidates
     if candidates.epoch[1] == user and user > 0 and candidates.epoch[2] == least:
@@ -52,7 +57,7 @@ def fill_candidates(state: State, user: int, least: int) -> None:
     dispatch.propose(state, user)
     rows = shared.counters[ITEM_ROWS]
     candidate_set.fill_up(candidates, shared.items, rows, int64(MIN_CANDIDATES))
-    # A longer list needs more candidates, but what is learned must not depend on what is asked.
+    # A longer list needs more candidates, but learning must not depend on the length of the list.
     candidates.size[2] = candidates.size[0]
     if least > MIN_CANDIDATES:
         candidate_set.fill_up(candidates, shared.items, rows, least)
@@ -64,7 +69,7 @@ def fill_candidates(state: State, user: int, least: int) -> None:
 
 @kernel
 def score_candidates(state: State, length: int, gap: int) -> None:
-    """Unite the columns of the candidate set to scores, and rerank the best; what was done is not done again."""
+    """Compute the scores of the candidate set from its columns, and rerank the best, unless they are computed."""
     candidates = state.shared.candidates
     contexts = 1 + length * (LENGTHS + GAPS) + gap
     if candidates.scored[0] == contexts:
@@ -77,11 +82,19 @@ def score_candidates(state: State, length: int, gap: int) -> None:
 
 @kernel
 def learn(state: State, user: int, item: int, reward: float, time: float, length: int, gap: int, asked: bool) -> float:
-    """Learn one event: first the weights, then the members. `candidates` holds the user's set with its scores.
+    """Learn one event: first the weights, then the members.
+
+    Args:
+        state: The model's state. Its candidate set is that of the user, with scores.
+        user, item: Rows.
+        reward: The reward.
+        time: Unix seconds.
+        length, gap: Contexts of the user (`user_context`).
+        asked: Whether the event is scored.
 
     Returns:
-        The loss of the weights, for an event that is asked about: minus the logarithm of the share that its item
-        had. NaN for any other, and for a model without weights.
+        Loss of the weights: minus the logarithm of the share of the event's item. NaN if the event is not scored, or
+        the model has no weights.
     """
     shared = state.shared
     candidates, options, counters, items = shared.candidates, shared.options, shared.counters, shared.items
@@ -128,10 +141,10 @@ def has_had(address: int, user: int, item: int) -> bool:
 
 @kernel
 def score_and_learn(state: State, user: int, item: int, reward: float, time: float, wanted: int) -> tuple[int, float]:
-    """Score an event against the user's candidate set, which `fill_candidates` has made, and learn it.
+    """Score an event against the user's candidate set, and learn it. Call `fill_candidates` first.
 
     Returns:
-        Where its item stood, as of `process_batch`, and the loss, as of `learn`.
+        Position of the event's item, as in `process_batch`, and the loss, as in `learn`.
     """
     candidates = state.shared.candidates
     length, gap = (
@@ -164,17 +177,18 @@ def process_batch(
     list_scores: Float64,
     places: Int32,
 ) -> None:
-    """Take a micro-batch of events.
+    """Process a micro-batch of events in order.
 
     Args:
-        address: Of the state (`state_pointer`).
-        user_rows, item_rows, rewards, times: [B] the events. Rows are 64-bit as wherever Python gives one; with another
+        address: Address of the state (`state_pointer`).
+        user_rows, item_rows, rewards, times: [B] the events. Rows have 64 bits, as Python's numbers do. With another
             type numba would compile every function that takes them once more.
-        positions: [B] out: where the event's item stood in the user's list just before, or `NOT_THERE` or `NOT_ASKED`;
-            with n = 0, where it stood among all candidates.
-        losses: [B] out: as of `learn`.
-        lengths: [B] out: how many items the user's new list has.
-        list_items, list_scores: [B, n] out: the new list, its scores to six decimal places. With n = 0 none is made.
+        positions: [B] out: position of the event's item in the user's list made just before, or `NOT_THERE` or
+            `NOT_ASKED`. With n = 0, its position among all candidates.
+        losses: [B] out: results of `learn`.
+        lengths: [B] out: number of items of the user's new list.
+        list_items, list_scores: [B, n] out: the new list, and its scores with six decimal places. With n = 0 there is
+            no list.
         places: [n] scratch.
     """
     state = opened(address)
@@ -193,7 +207,7 @@ def process_batch(
 
 @kernel
 def write_list(state: State, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
-    """Write the list from a user's candidate set, which `fill_candidates` has made; return how many items it has."""
+    """Write the user's list from the candidate set, and return its number of items. Call `fill_candidates` first."""
     candidates = state.shared.candidates
     length, gap = (
         user_context.length_context(state.shared.users, user),
@@ -214,7 +228,7 @@ def write_list(state: State, user: int, time: float, places: Int32, list_items: 
 
 @kernel
 def share_out(candidates: Candidates) -> np.float32:
-    """Fill the softmax over those candidates that are learned from; return the logarithm of its denominator."""
+    """Write the softmax over the candidates that are learned from, and return the logarithm of its denominator."""
     size = candidates.size[0]
     candidates.size[0] = candidates.size[2]
     log_total = weights.share(candidates)

@@ -1,4 +1,4 @@
-"""The event loop and the inference one part at a time, so that members outside the kernels can act in between."""
+"""Event loop and inference in parts, so that external members, which are not kernels, can act in between."""
 
 import numpy as np
 
@@ -20,25 +20,25 @@ def fill_candidates(address: int, user: int, least: int) -> None:
 
 @entry
 def score_and_learn(address: int, user: int, item: int, reward: float, time: float, wanted: int) -> tuple[int, float]:
-    """Score an event and learn it, as of `event_loop.score_and_learn`."""
+    """Call `event_loop.score_and_learn`."""
     return event_loop.score_and_learn(opened(address), user, item, reward, time, wanted)
 
 
 @entry
 def write_list(address: int, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
-    """Write the user's list, as of `event_loop.write_list`."""
+    """Call `event_loop.write_list`."""
     return event_loop.write_list(opened(address), user, time, places, list_items, list_scores)
 
 
 @entry
 def log_denominator(address: int, user: int, time: float) -> np.float32:
-    """Return the logarithm of the softmax's denominator, as of `inference.log_denominator`."""
+    """Call `inference.log_denominator`."""
     return inference.log_denominator(opened(address), user, time)
 
 
 @entry
 def admit(address: int, user: int, item_rows: Int32) -> None:
-    """Make a candidate set of exactly these items, as of `inference.admit`."""
+    """Call `inference.admit`."""
     inference.admit(opened(address), user, item_rows)
 
 
@@ -46,5 +46,5 @@ def admit(address: int, user: int, item_rows: Int32) -> None:
 def score_admitted(
     address: int, user: int, time: float, log_total: np.float32, item_rows: Int32, scores: Float32
 ) -> None:
-    """Write the scores of these items, as of `inference.score_admitted`."""
+    """Call `inference.score_admitted`."""
     inference.score_admitted(opened(address), user, time, log_total, item_rows, scores)

@@ -1,4 +1,4 @@
-"""How rows that are given up leave every other row."""
+"""Removal of users, items and tags: their rows are taken out of all other rows."""
 
 from recmodels.kernels import dispatch, history
 from recmodels.kernels.compile import entry
@@ -16,12 +16,12 @@ def forget_user(address: int, user: int) -> None:
 
 @entry
 def drop_items(address: int, gone: Marks, n_users: int) -> None:
-    """Tell histories and members of items that are given up.
+    """Remove items from the histories and from the members.
 
     Args:
-        address: Of the state (`state_pointer`).
-        gone: [items] 1 for each of these items, over the rows of items given out.
-        n_users: The number of rows of users given out, the reserved one included.
+        address: Address of the state (`state_pointer`).
+        gone: [items] 1 for each removed item, over the rows of items in use.
+        n_users: Number of rows of users in use, including the reserved one.
     """
     state = opened(address)
     state.shared.candidates.epoch[1] = 0
@@ -31,7 +31,7 @@ def drop_items(address: int, gone: Marks, n_users: int) -> None:
 
 @entry
 def drop_tags(address: int, gone: Marks) -> None:
-    """Tell members of tags [tags] that are given up."""
+    """Remove tags from the members. `gone` [tags] has a 1 for each of them."""
     state = opened(address)
     state.shared.candidates.epoch[1] = 0
     dispatch.drop_tags(state, gone)
@@ -39,14 +39,14 @@ def drop_tags(address: int, gone: Marks) -> None:
 
 @entry
 def close_gaps(held: Int32, gone: Marks, beside: Marks, counts: Int32, dirty: Marks) -> None:
-    """Take what is given up out of the rows of an array that holds it, and move up what comes behind.
+    """Remove entries from the rows of an array, and close the gaps.
 
     Args:
-        held: [rows, n] rows of items or of tags; 0 behind the last.
-        gone: [items or tags] 1 for each that is given up.
-        beside: [rows, n * size] the bytes of what belongs to each entry, or [rows, 0].
-        counts: [rows] the number of entries of each row, or [0].
-        dirty: [rows] becomes 1 where a row changes.
+        held: [rows, n] rows of items or tags, 0 behind the last.
+        gone: [items or tags] 1 for each that is removed.
+        beside: [rows, n * size] bytes that belong to each entry, or [rows, 0].
+        counts: [rows] number of entries of each row, or [0].
+        dirty: [rows] set to 1 for each changed row.
     """
     width = held.shape[1]
     size = beside.shape[1] // width

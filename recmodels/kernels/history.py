@@ -1,6 +1,7 @@
-"""Histories: the items that each user has had, in a list of cells, the newest first.
+"""Histories: the items of each user, as a linked list of cells, the newest first.
 
-Every model has them. They say what a repeat is, and keep what the user has had out of lists where repeats are excluded.
+Every model has them. They decide whether an event is a repeat. Where repeats are excluded, they exclude the user's
+items from the list.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from recmodels.kernels.shared import CELLS, FREE_CELL, FREE_CELLS, Shared
 
 @kernel
 def exclude(shared: Shared, user: int) -> None:
-    """Bar every item of the user's history from the candidate set."""
+    """Exclude every item of the user's history from the candidate set."""
     cell = shared.users.newest[user]
     while cell > 0:
         candidate_set.exclude(shared.candidates, int64(shared.history.item[cell]))
@@ -33,10 +34,11 @@ def holds(shared: Shared, user: int, item: int) -> bool:
 
 @kernel
 def learn(shared: Shared, user: int, item: int, reward: float) -> None:
-    """Add to the count of a pair and make it the user's newest. The oldest goes where there are too many.
+    """Add the reward to the pair's sum, and make the item the user's newest. Beyond `max_history` the oldest is
+    removed.
 
-    A negative reward takes from the count, to 0 at most, moves nothing, and makes no item known that is not: what was
-    only shown can still be recommended. One of 0 makes it known, and says nothing else.
+    A negative reward lowers the sum of a known pair, at least to 0, and moves nothing. It does not add an item, so an
+    item that was only shown can still be recommended. A reward of 0 adds the item and changes nothing else.
     """
     history, users = shared.history, shared.users
     before, cell, length = 0, users.newest[user], 0
@@ -72,7 +74,7 @@ def learn(shared: Shared, user: int, item: int, reward: float) -> None:
 
 @kernel
 def new_cell(shared: Shared) -> int:
-    """Take a cell from the free list, else the first never used; 0 if there is none."""
+    """Return a cell of the free list, else the first unused one; 0 if there is none."""
     counters, history = shared.counters, shared.history
     cell = counters[FREE_CELL]
     if cell > 0:
@@ -112,7 +114,7 @@ def forget(shared: Shared, user: int) -> None:
 
 @kernel
 def drop(shared: Shared, gone: Marks, n_users: int) -> None:
-    """Take items out of the histories of the first `n_users` users. `gone` [items] has a 1 for each of them."""
+    """Remove items from the histories of the first `n_users` users. `gone` [items] has a 1 for each removed item."""
     history, users = shared.history, shared.users
     for user in range(1, n_users):
         before, cell = 0, users.newest[user]

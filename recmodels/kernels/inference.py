@@ -1,4 +1,4 @@
-"""Asking a model without its learning anything: a user's list, or the scores of items that are given."""
+"""Inference: a user's list, or the scores of given items, without learning."""
 
 import numpy as np
 
@@ -13,9 +13,14 @@ from recmodels.kernels.state_pointer import opened
 
 @entry
 def top(address: int, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
-    """Make a user's list at `time` (NaN: whenever) without learning anything; return how many items it has.
+    """Make a user's list, without learning, and return its number of items.
 
-    The candidate set is left as it was when the list was chosen: `places` are places in it.
+    Args:
+        address: Address of the state (`state_pointer`).
+        user: Row of the user.
+        time: Unix seconds, or NaN for no particular time.
+        places: [n] out: slots of the list's items. They stay valid in the candidate set.
+        list_items, list_scores: [n] out: the list.
     """
     state = opened(address)
     state.shared.candidates.epoch[1] = 0
@@ -27,7 +32,15 @@ def top(address: int, user: int, time: float, places: Int32, list_items: Int32, 
 
 @entry
 def score_items(address: int, user: int, time: float, item_rows: Int32, scores: Float32) -> None:
-    """Score the given items for a user at `time` (NaN: whenever), whether they would be candidates or not."""
+    """Score the given items for a user, whether they would be candidates or not.
+
+    Args:
+        address: Address of the state (`state_pointer`).
+        user: Row of the user.
+        time: Unix seconds, or NaN for no particular time.
+        item_rows: [n] rows of the items.
+        scores: [n] out: the scores.
+    """
     state = opened(address)
     state.shared.candidates.epoch[1] = 0
     log_total = np.float32(0.0)
@@ -40,7 +53,7 @@ def score_items(address: int, user: int, time: float, item_rows: Int32, scores: 
 
 @entry
 def contexts(address: int, user: int, time: float) -> tuple[int, int]:
-    """Return a user's contexts at `time` (NaN: at no time in particular), as rows of the weights."""
+    """Return a user's contexts at `time` (NaN: no particular time), as rows of the weights."""
     users = opened(address).shared.users
     return user_context.length_context(users, user), user_context.asked_gap_context(users, user, time)
 

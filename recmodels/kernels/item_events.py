@@ -1,7 +1,7 @@
-"""What item events change: tags, availability and newness.
+"""Item events: changes of an item's tags and availability.
 
-An item becomes a candidate with its first interaction or with its first tags. It is new, and proposed to everybody,
-from when it has tags and is available.
+An item becomes a candidate with its first interaction or its first tags. Once it has tags and is available, it counts
+as new, and is proposed to all users.
 """
 
 from recmodels.kernels import dispatch
@@ -13,7 +13,7 @@ from recmodels.kernels.state_pointer import opened
 
 @entry
 def set_tags(address: int, item: int, tags: Int32) -> None:
-    """Learn the tags of an item, one at least. They take the place of those it had."""
+    """Replace the tags of an item by `tags` [n], at least one."""
     state = opened(address)
     shared = state.shared
     shared.counters[ANNOUNCED] += 1

@@ -1,8 +1,8 @@
-"""How a state is laid out: each field of a named tuple says, beside its type, what the array is long for.
+"""Layout of a state: markers on the fields of a named tuple declare the shape and the storage of each array.
 
-The memory of a model (`recmodels.fused.memory`) is built from it: tables, what is saved, and the state of the kernels.
-A length is a number or a name: `users`, `items`, `tags` or `pairs` (rows, the reserved row included), `columns`,
-`contexts`, or an argument of the model such as `n_factors`.
+The memory of a model (`recmodels.fused.memory`) is built from the layout: its tables, its snapshots, and the state of
+the kernels. A length is a number or a name: `users`, `items`, `tags` or `pairs` (rows, including the reserved row),
+`columns`, `contexts`, or an argument of the model such as `n_factors`.
 
 >>> class Ages(NamedTuple):
 ...     '''A row for each item.'''
@@ -35,7 +35,7 @@ DIRTY: Final = "dirty"
 
 
 class Marker:
-    """What is said of a field. It is shown as it is written."""
+    """Base of the markers. The repr is the call that makes the marker."""
 
     def __repr__(self) -> str:
         said = [repr(length) for length in getattr(self, "shape", ())]
@@ -48,9 +48,9 @@ class Rows(Marker):
     """A table: a named tuple of columns that share their rows.
 
     Args:
-        of: What has a row: "users", "items", "tags" or "pairs".
-        key: The name of the table in the store. It never changes.
-        once: Rows are in use, and saved, only once there is any of this: "tags".
+        of: Kind of the rows: "users", "items", "tags" or "pairs".
+        key: Name of the table in the store. It never changes.
+        once: Kind, such as "tags", without which the rows are neither used nor saved.
     """
 
     def __init__(self, of: str, key: str, once: str = "") -> None:
@@ -63,12 +63,12 @@ class Column(Marker):
     """An array of a table: [rows, *shape]. A new row is zero.
 
     Args:
-        *shape: Of one row.
-        key: The name in the store, if it is another than the field's.
-        holds: "items" or "tags" if the values are rows of these, without gaps, and 0 behind the last.
+        *shape: Shape of one row.
+        key: Name in the store, if it differs from the field's.
+        holds: "items" or "tags" if the values are rows of that kind, without gaps, and 0 behind the last.
         can_repeat: Whether it can hold a row twice.
-        beside: The column whose entries these belong to, if that one `holds` something.
-        counts: The column whose entries it counts, likewise.
+        beside: Name of the column with `holds` that these entries belong to.
+        counts: Name of the column with `holds` whose entries it counts.
     """
 
     def __init__(
@@ -93,9 +93,9 @@ class Stored(Marker):
 
     Args:
         *shape: Its shape.
-        key: The name in the store, if it is another than the field's. No two arrays have the same.
-        first: What it holds at first: a number for all, or one for each place of the last axis.
-        holds: As of `Column`.
+        key: Name in the store, if it differs from the field's. Keys are unique.
+        first: Initial value: a number for all, or one for each index of the last axis.
+        holds: As in `Column`.
     """
 
     def __init__(
@@ -108,14 +108,14 @@ class Stored(Marker):
 
 
 class Scratch(Marker):
-    """An array that is not saved: what it holds is of use only while one event is learned."""
+    """An array that is not saved. Its content matters only while one event is processed."""
 
     def __init__(self, *shape: int | str) -> None:
         self.shape = shape
 
 
 class Argument(Marker):
-    """A number, or an array, that the model gives by this name."""
+    """A number or an array that the model passes by this name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -137,7 +137,7 @@ class Field(NamedTuple):
 
 
 def fields(layout: type) -> Iterator[Field]:
-    """Yield what is said of each field."""
+    """Yield the fields of a layout with their markers."""
     for name, hint in get_type_hints(layout, include_extras=True).items():
         kind, *markers = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         yield Field(
@@ -146,5 +146,5 @@ def fields(layout: type) -> Iterator[Field]:
 
 
 def lengths(shape: tuple[int | str, ...], known: Mapping[str, int]) -> tuple[int, ...]:
-    """Return a shape as numbers."""
+    """Return a shape as numbers, by the known lengths."""
     return tuple(length if isinstance(length, int) else known[length] for length in shape)

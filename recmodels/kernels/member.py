@@ -1,4 +1,4 @@
-"""A member of a model: what it remembers, what its columns are called, and what it does with an event.
+"""Declaration of a member: its state, the names of its columns, and its functions.
 
 Each function of a member is a kernel (`recmodels.kernels.compile.kernel`). Its first two arguments are the member's own
 state and what all members share (`recmodels.kernels.shared.Shared`). It may read both, and writes its own state and its
@@ -12,35 +12,34 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Member:
-    """What a model of kernels needs to know of a member.
+    """Declaration of a member of a fused model.
 
     Args:
         name: The field of `recmodels.kernels.state.State` that holds its state, and its name for people.
-        state: The type of its state, a named tuple whose fields say how long they are (`recmodels.kernels.layout`). It
-            has a field `column`, the number of the member's first column.
-        columns: The name of each of its columns of the candidate set, as people read it. Arguments of the model can
-            stand in it, as of `str.format`.
-        says: What its columns say, in one line for the table in `docs/models.md`.
-        offers: What it proposes, likewise.
-        weights: The weight of each column before anything is learned; left out: 0.
-        turn: Members propose by rising turn, and in one turn in the order of `MEMBERS`. The first have room for all.
+        state: Type of its state, a named tuple with a layout (`recmodels.kernels.layout`). It has a field `column`, the
+            number of the member's first column.
+        columns: Name of each of its columns of the candidate set, for people. It may refer to arguments of the model in
+            the form of `str.format`.
+        says: Description of its columns, in one line for the table in `docs/models.md`.
+        offers: Description of its candidates, likewise.
+        weights: Initial weight of each column. The default is 0.
+        turn: Order of proposals: lower turns first, and within a turn the order of `MEMBERS`. The first have most room.
         needs_shares: `learn` reads the softmax of the candidates' scores, if the event's item is a candidate.
         propose: `(own, shared, user)` adds candidates to the user's set.
         score: `(own, shared, user)` fills the member's columns for all candidates.
         learn: `(own, shared, event)` learns an interaction with a positive reward (`recmodels.kernels.shared.Event`).
-        describe: `(own, shared, item, tags)` learns the tags of an item, which take the place of those it had. The
-            item has its row and its `newness` already.
-        begin: `(own, shared, item)` begins the row of an item that nobody has touched so far and that has just been
-            announced (then its `newness` is 1) or is about to be interacted with.
+        describe: `(own, shared, item, tags)` replaces the tags of an item. The item has its row and its `newness`
+            already.
+        begin: `(own, shared, item)` initialises the row of an item before its first interaction, or just after its
+            announcement (then its `newness` is 1).
         show: `(own, shared, item)` learns that an item has become available.
         hide: `(own, shared, item)` learns that an item has become unavailable.
-        drop_items: `(own, shared, gone)` learns that items are given up. `gone` has a 1 for each of them, over the rows
-            of items given out. Afterwards their rows are emptied, and they are taken out of each array that `holds`
-            items: so it is only for what else refers to them.
+        drop_items: `(own, shared, gone)` removes other references to items. `gone` [items in use] has a 1 for each of
+            them. Afterwards their rows are emptied, and they are removed from each array that `holds` items.
         drop_tags: `(own, shared, gone)` likewise for tags.
-        check: `(own, shared, live)` raises AssertionError where its state contradicts itself: for tests, and in Python.
-            `live` has the rows that somebody has, of "users", "items" and "tags". What the layout says, that entries
-            have no gaps and refer to live rows, is checked without it.
+        check: `(own, shared, live)` raises AssertionError if the state is inconsistent. It is for tests, in plain
+            Python. `live` has the rows in use of "users", "items" and "tags". The declarations of the layout (entries
+            without gaps that refer to live rows) are checked without it.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The table of the members in `docs/models.md`, as the members themselves say it.
+"""Table of the members for `docs/models.md`, generated from their declarations.
 
 python -m recmodels.kernels.member_table
 """

@@ -1,4 +1,4 @@
-"""Ask for memory ahead of its use: in a large catalogue a candidate's row is in no cache."""
+"""Prefetch of memory: in a large catalogue the row of a candidate is not in the processor's cache."""
 
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from recmodels.storage.tables import LINE_BYTES
 
 PREFETCH_DISTANCE: Final = 12
-"""So many candidates ahead: what is asked for takes about as long to come as so many take to be dealt with."""
+"""Number of candidates between a prefetch and its use: processing 12 takes about as long as a memory access."""
 LINES: Final = 2
-"""Of a row of several values: so many are 32 factors, which begin with a line (`recmodels.storage.tables`)."""
+"""Number of cache lines of a row that are loaded. 32 factors take two aligned lines (`recmodels.storage.tables`)."""
 READ, KEEP, DATA = 0, 3, 1
 
 
@@ -37,4 +37,4 @@ def _prefetch(typing_context: Any, array: types.Type, row: types.Type) -> tuple[
 
 
 prefetch = cast(Callable[[NDArray[Any], int], None], _prefetch)
-"""Within a kernel: ask for an array's row, of which nothing is read yet. It changes no result."""
+"""In a kernel: start to load a row of an array. It changes no result."""

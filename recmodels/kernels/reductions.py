@@ -1,7 +1,7 @@
-"""Sums, the only places where the compiler may reorder floating point operations to use SIMD lanes.
+"""Sums: the only functions in which the compiler may reorder floating point operations, to use SIMD lanes.
 
-A loop that also writes is compiled twice, once for arrays that lie too close together in memory, and the two would
-round differently: whoever runs next to what would show in the lists. These functions write nothing.
+The compiler makes two versions of a loop that also writes, one for arrays that overlap in memory. They would round
+differently, so the addresses of arrays would change the lists. These functions write nothing.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from recmodels.kernels.layout import Float32
 
 @sum_kernel
 def add_up(a: Float32, size: int) -> np.float32:
-    """Return the sum of the first `size` places."""
+    """Return the sum of the first `size` values."""
     whole = np.float32(0.0)
     for k in range(size):
         whole += a[k]
@@ -21,7 +21,7 @@ def add_up(a: Float32, size: int) -> np.float32:
 
 @sum_kernel
 def dot(a: Float32, b: Float32, size: int) -> np.float32:
-    """Return the sum of a[k] * b[k] over the first `size` places."""
+    """Return the sum of a[k] * b[k] over the first `size` values."""
     total = np.float32(0.0)
     for k in range(size):
         total += a[k] * b[k]

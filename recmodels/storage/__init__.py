@@ -1,1 +1,1 @@
-"""Tables bounded in size, kept as arrays."""
+"""Tables of bounded size, as arrays."""

@@ -1,4 +1,4 @@
-"""A table of bounded size with an id for each row: when it is full, its oldest rows give way."""
+"""Table of bounded size with an id for each row. When it is full, its oldest rows are evicted."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,11 +10,11 @@ from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table
 
 EVICTION_DIVISOR: Final = 64
-"""A full table gives up one row in this number at a time, so that not every new id costs a search."""
+"""A full table evicts one row in this number at a time, so that not every new id needs a search."""
 
 
 def oldest(ids: IdTable, age: NDArray[np.number], share: int = EVICTION_DIVISOR) -> list[int]:
-    """Return the rows of the lowest age numbers, and of equals the first rows.
+    """Return the rows with the lowest age numbers. Ties go to the first rows.
 
     Args:
         ids: Which rows are taken.
@@ -35,13 +35,13 @@ def oldest(ids: IdTable, age: NDArray[np.number], share: int = EVICTION_DIVISOR)
 
 
 class BoundedTable(Table):
-    """A table whose rows belong to ids, and which gives up its oldest rows when it is full.
+    """A table whose rows belong to ids, and which evicts its oldest rows when it is full.
 
     Args:
         name: Names the table in the store.
         most: Number of ids that it can hold.
-        age: The column that says how old a row is: the lowest number goes first.
-        share: One row in this number goes at a time.
+        age: Column with the age of a row: the lowest number is evicted first.
+        share: One row in this number is evicted at a time.
         columns: For each array its type and the shape of one row.
 
     >>> table = BoundedTable("users", 2, age="seen", seen=(np.float64, ()))
@@ -84,6 +84,6 @@ class BoundedTable(Table):
         return row
 
     def forget(self, rows: Sequence[int]) -> None:
-        """Empty rows and take their ids."""
+        """Empty rows, and release their ids."""
         self.empty(np.asarray(rows, np.int64))
         self.ids.release(rows)

@@ -1,21 +1,21 @@
-"""Ids and their rows: which row of every table belongs to which user or item."""
+"""Rows of ids: assigns a row number to each user, item or tag."""
 
 import heapq
 from collections.abc import Iterable
 
 RESERVED = 1
-"""Row 0 belongs to nobody. It is always empty: the row of whoever has not been seen."""
+"""Number of reserved rows. Row 0 has no id and is always empty: it is the row of unknown ids."""
 
 
 class IdTable:
-    """Gives each id a row number, from 1, up to a capacity; rows that are released are given out again.
+    """Gives each id a row number, from 1, up to a capacity. Released rows are used again.
 
     Args:
-        capacity: How many rows there are, the reserved one included.
+        capacity: Number of rows, including the reserved one.
 
     Attributes:
         rows: Id to row.
-        names: Row to id; None for a row that nobody has.
+        names: Row to id; None for an unused row.
 
     >>> users = IdTable(capacity=3)
     >>> users.add("ann"), users.add("bob"), users.row("ann"), users.row("eve"), users.is_full
@@ -40,7 +40,7 @@ class IdTable:
         return len(self.rows) + RESERVED >= self.capacity
 
     def taken(self) -> list[int]:
-        """Return the rows that somebody has, in order."""
+        """Return the rows in use, in order."""
         return sorted(self.rows.values())
 
     def row(self, name: str) -> int:
@@ -51,11 +51,11 @@ class IdTable:
         """Give a new id a row.
 
         Raises:
-            OverflowError: There is no row left; release some first.
+            OverflowError: No row is left. Release some first.
         """
         if len(self.rows) + RESERVED < len(self.names):
             row = heapq.heappop(self._free)
-            while self.names[row] is not None:  # `assign` has given it to somebody
+            while self.names[row] is not None:  # `assign` has given it to an id
                 row = heapq.heappop(self._free)
             self.names[row] = name
         elif len(self.names) < self.capacity:
@@ -67,7 +67,7 @@ class IdTable:
         return row
 
     def release(self, rows: Iterable[int]) -> None:
-        """Take rows from their ids. The lowest of them is the first to be given out again."""
+        """Take rows from their ids. The lowest of them is used again first."""
         for row in rows:
             name = self.names[row]
             if name is not None:
@@ -76,9 +76,9 @@ class IdTable:
                 heapq.heappush(self._free, row)
 
     def assign(self, row: int, name: str | None) -> None:
-        """Say whose a row is, as it was when it was saved; None: nobody's.
+        """Set the id of a row, as it was saved. None: the row is unused.
 
-        A table that was restored row by row gives out the same rows as one that was never saved: always the lowest.
+        A restored table gives out the same rows as one that was never saved: always the lowest.
 
         Raises:
             OverflowError: The table has no such row.

@@ -1,4 +1,4 @@
-"""A place in one of several parts of a state, as the one number that a snapshot keeps.
+"""Encoding of a place in one of several parts of a state as one number, for partial snapshots.
 
 >>> place = joined(which=1, inner=250, parts=2)
 >>> place, split(place, parts=2)
@@ -10,9 +10,9 @@ def joined(which: int, inner: int, parts: int) -> int:
     """Return the number of a place.
 
     Args:
-        which: The part, from 0.
-        inner: The place in that part.
-        parts: The number of parts.
+        which: Number of the part, from 0.
+        inner: Place in that part.
+        parts: Number of parts.
     """
     return inner * parts + which
 

@@ -1,4 +1,4 @@
-"""State as tables of arrays: what a kernel reads and writes, and what the store keeps."""
+"""Tables of arrays: the form of the state for kernels and for the store."""
 
 import json
 from collections.abc import Mapping, Sequence
