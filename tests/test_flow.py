@@ -22,7 +22,7 @@ def test_every_event_gets_one_list_keyed_by_its_user_with_its_position() -> None
     assert sorted(flow.items(3)) == ["jam", "pie", "tea"]
 
 
-def test_what_followed_an_item_is_recommended_after_it() -> None:
+def test_followers_of_an_item_are_recommended_after_it() -> None:
     pairs = [(f"u{n}", item) for n in range(20) for item in (("tea", "milk") if n % 2 else ("jam", "bread"))]
     records = [event(user, item, n) for n, (user, item) in enumerate(pairs)]
     flow = Flow([*records, event("new", "tea", 100), event("other", "jam", 101)], repeats="exclude")

@@ -117,7 +117,7 @@ BAD: list[tuple[str, list[object], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "told"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
-def test_what_is_wrong_is_said_in_one_message(arguments: list[object], told: str) -> None:
+def test_wrong_use_gives_one_message(arguments: list[object], told: str) -> None:
     done = freshrank(*arguments)
     assert done.returncode == WRONG
     assert told in " ".join(done.stderr.replace("│", " ").split())

@@ -51,13 +51,13 @@ def test_every_preset_is_one_that_a_model_takes(domain: Domain) -> None:
     assert replay(EVENTS, settings, limit=200).counters.learned == 200
 
 
-def test_without_a_domain_nothing_is_set() -> None:
+def test_no_domain_leaves_the_defaults() -> None:
     settings = Settings()
     assert (settings.domain, settings.model, settings.repeats, settings.by_value) == (None, "blend", "allow", [])
     assert inf in settings.build_model().half_lives  # type: ignore[attr-defined]
 
 
-def test_whatever_is_set_itself_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_explicit_setting_overrides_the_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "freshrank.toml"
     file.write_text('domain = "news"\nmodel = "popularity"\n[rewards]\nclick = 0.7\nprint = 4.0\n')
     monkeypatch.setenv("FRESHRANK_REPEATS", "allow")

@@ -100,7 +100,7 @@ def test_two_outputs_are_two_files(log: Path, tmp_path: Path, exists: bool) -> N
 
 
 @pytest.mark.parametrize("option", ["--items", "--config"])
-def test_no_output_is_the_file_of_titles_or_of_settings(log: Path, tmp_path: Path, option: str) -> None:
+def test_outputs_never_overwrite_titles_or_settings(log: Path, tmp_path: Path, option: str) -> None:
     other = tmp_path / "other"
     other.write_text("item,title\n" if option == "--items" else "top = 5\n")
     done = freshrank("replay", log, "--model", MODEL, option, other, "--report", other)
@@ -109,7 +109,7 @@ def test_no_output_is_the_file_of_titles_or_of_settings(log: Path, tmp_path: Pat
     assert "t" in other.read_text()
 
 
-def test_the_library_refuses_it_too(log: Path) -> None:
+def test_replay_function_refuses_an_output_that_is_an_input(log: Path) -> None:
     with pytest.raises(OutputFileError, match="which would be destroyed"):
         replay(log, Settings(model=MODEL), out=log)
 

@@ -54,7 +54,7 @@ def digest(directory: Path) -> dict[str, tuple[str, int]]:
     }
 
 
-def test_what_is_known_of_a_user(state: Path) -> None:
+def test_show_prints_the_profile_of_a_user(state: Path) -> None:
     found = answer("show", "ann", "--state", state, "--top", 3)
     assert (found["events"], found["last_time"]) == (3, 2_102.0)
     assert [each["item"] for each in found["recent"]] == ["jam", "tea"]
@@ -71,14 +71,14 @@ def test_the_list_is_the_one_that_the_model_would_make(state: Path) -> None:
     ]
 
 
-def test_a_stranger_is_told_as_one(state: Path) -> None:
+def test_unknown_user_is_reported_as_unknown(state: Path) -> None:
     done = freshrank("show", "eve [red]", "--state", state, "--items", state.parent / "items.csv")
     assert done.returncode == 0, done.stderr
     assert "user eve [red]: a stranger: nothing is known" in done.stdout
     assert "The [bold]Old[/bold] One" in done.stdout, "a title is text, not markup"
 
 
-def test_what_is_popular_and_what_is_rising(state: Path) -> None:
+def test_top_prints_popular_and_rising_items(state: Path) -> None:
     found = answer("top", "--state", state, "--items", state.parent / "items.csv", "--top", 2)
     assert [(each["item"], each["title"], each["events"]) for each in found["popular"]] == [
         ("old", "The [bold]Old[/bold] One", 2_000.0),
@@ -166,14 +166,14 @@ BAD = [
 
 @pytest.mark.parametrize(("where", "said"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
 @pytest.mark.parametrize("command", [["show", "ann"], ["top"]], ids=["show", "top"])
-def test_what_is_no_recovery_directory_is_said(command: list[str], where: str, said: str) -> None:
+def test_directory_without_state_is_refused(command: list[str], where: str, said: str) -> None:
     done = freshrank(*command, "--state", where)
     assert done.returncode == WRONG
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_damage_is_said(state: Path, tmp_path: Path) -> None:
+def test_damaged_state_is_reported(state: Path, tmp_path: Path) -> None:
     shutil.copytree(state, tmp_path / "copy")
     (segment,) = (tmp_path / "copy" / "state" / "learn").glob("*.log")
     segment.write_bytes(segment.read_bytes()[:-100])
@@ -189,7 +189,7 @@ def test_damage_is_said(state: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["cut", "gone"])
-def test_damage_of_the_engines_part_is_said(state: Path, tmp_path: Path, harm: str) -> None:
+def test_damaged_engine_state_is_reported(state: Path, tmp_path: Path, harm: str) -> None:
     shutil.copytree(state, tmp_path / "copy")
     engine = tmp_path / "copy" / "engine"
     if harm == "cut":

@@ -50,14 +50,14 @@ def test_nearly_all_rejected_is_status_3(tmp_path: Path, rows: list[str], said: 
     assert "hit_rate" not in done.stderr, "there is no table of zeros"
 
 
-def test_some_rejects_are_no_failure(tmp_path: Path) -> None:
+def test_few_rejects_are_no_failure(tmp_path: Path) -> None:
     log = write(tmp_path / "e.csv", *[f"u{n},i{n % 3},{1_600_000_000 + n}" for n in range(20)], *["?"] * 20)
     done = freshrank("replay", log, "--model", MODEL)
     assert done.returncode == 0, done.stderr
     assert "20 rejected (20 malformed row)" in done.stderr
 
 
-def test_nothing_but_left_out_is_status_3(tmp_path: Path) -> None:
+def test_log_without_a_selected_event_is_status_3(tmp_path: Path) -> None:
     log = write(tmp_path / "e.csv", *[f"u{n},i,{1_600_000_000 + n}" for n in range(20)])
     done = freshrank("replay", log, "--model", MODEL, "--where", "value >= 4")
     assert done.returncode == 3
@@ -92,7 +92,7 @@ class TestRepeats:
         counters = replay(log, Settings(model=MODEL)).counters
         assert (counters.learned, counters.duplicate) == (30, 3)
 
-    def test_an_id_that_is_none_is_status_3_with_the_way_out(self, tmp_path: Path) -> None:
+    def test_log_with_repeated_ids_is_status_3_with_advice(self, tmp_path: Path) -> None:
         rows = [f"u{n % 3},i{n % 3},{1_600_000_000 + n},visit" for n in range(60)]
         log = write(tmp_path / "e.csv", *rows, header="user,item,timestamp,id")
         done = freshrank("replay", log, "--model", MODEL)

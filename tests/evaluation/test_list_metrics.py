@@ -40,7 +40,7 @@ def test_lists_that_are_all_alike_are_unequal_and_lists_that_take_turns_are_not(
     assert (alike.values(items)["coverage@1"], turns.values(items)["coverage@1"]) == (0.01, 1.0)
 
 
-def test_nothing_listed() -> None:
+def test_metrics_of_no_lists_are_zero() -> None:
     assert set(ListMetrics(k=3).values([]).values()) == {0.0}
 
 
@@ -54,7 +54,7 @@ def test_a_replay_tells_of_each_list_that_goes_out(tmp_path: Path) -> None:
     assert {entry["item"] for items in written for entry in items} == set(lists.listed)
 
 
-def test_the_popular_leans_to_the_popular() -> None:
+def test_popular_lists_have_a_popularity_bias() -> None:
     found = {}
     for model in ("popularity", "covisitation"):
         scores = PrequentialScorer(10, ListMetrics(10))

@@ -35,7 +35,7 @@ def test_by_hand(name: str, counts: int, values: list[float]) -> None:
     assert found.tolist() == pytest.approx(values)
 
 
-def test_they_agree_with_the_replay() -> None:
+def test_metrics_of_outcomes_agree_with_the_replay() -> None:
     result = replay(EVENTS, Settings(model="covisitation", repeats="exclude"), limit=3_000)
     outcomes = result.outcomes.arrays()
     assert set(result.metrics) <= set(metric_names([10]))

@@ -59,7 +59,7 @@ def test_the_metrics_are_those_of_the_running_count() -> None:
     assert result.metrics["served_hit_rate@10"] == result.served.hit_rate
 
 
-def test_where_leaves_no_trace_of_an_event(log: Callable[..., Path]) -> None:
+def test_where_condition_removes_events_without_a_trace(log: Callable[..., Path]) -> None:
     some = log("ann tea 5", "bob jam 1", "bob tea 5", "cat jam 2", "cat tea 5")
     result = run(some, where="value == 5")
     assert (result.counters.learned, result.counters.left_out, result.items) == (3, 2, 1)
@@ -67,7 +67,7 @@ def test_where_leaves_no_trace_of_an_event(log: Callable[..., Path]) -> None:
     assert column(result, "position") == [-1, 0, 0], "nobody knows that there is jam"
 
 
-def test_what_is_not_positive_is_known_to_its_user_and_to_nobody_else(log: Callable[..., Path]) -> None:
+def test_negative_event_is_in_its_users_history_only(log: Callable[..., Path]) -> None:
     some = log("ann tea 5", "bob tea 1", "bob jam 5", "bob tea 5", "cat jam 5", "cat tea 5")
     result = run(some, positive="value >= 4")
     assert result.counters.learned == 6
@@ -86,7 +86,7 @@ def test_warmup_counts_the_events_that_there_are(log: Callable[..., Path]) -> No
     assert column(run(some, where="value == 1", warmup=0.5), "number") == [5, 6, 7, 8, 9]
 
 
-def test_what_is_held_back_counts_for_no_warmup_and_no_session(tmp_path: Path) -> None:
+def test_events_of_bots_count_neither_for_warmup_nor_for_sessions(tmp_path: Path) -> None:
     # A thousand people take one item each, then a bot hurries through a hundred of its own; then eve has a session.
     rows = [f"u{n},i{n % 50},{n}" for n in range(1_000)] + [f"bot,b{n},{1_000 + n / 10}" for n in range(100)]
     rows += ["eve,pie,2000", "eve,jam,2001", "ann,jam,9000", "eve,i1,9001"]
@@ -133,7 +133,7 @@ def test_several_lengths_of_list_are_scored_at_once(log: Callable[..., Path]) ->
     ids=str,
 )
 @pytest.mark.parametrize("model", ["blend", "river:reco.BiasedMF(n_factors=4, seed=1)"])
-def test_what_is_asked_never_changes_the_lists(tmp_path: Path, protocol: dict[str, Any], model: str) -> None:
+def test_protocol_never_changes_the_lists(tmp_path: Path, protocol: dict[str, Any], model: str) -> None:
     plain, asked = tmp_path / "plain.jsonl", tmp_path / "asked.jsonl"
     settings, limit = Settings(model=model, repeats="exclude", top=7, fallback=False), 300
     replay(EVENTS, settings, limit=limit, out=plain)
@@ -160,7 +160,7 @@ class TestCatalogue:
         assert all(0.0 <= share < 1.0 for share in depth)
         assert 0.4 < sum(depth) / len(depth) < 0.6
 
-    def test_what_the_user_has_had_is_no_candidate_where_repeats_are_excluded(self, log: Callable[..., Path]) -> None:
+    def test_users_own_items_are_no_candidates_where_repeats_are_excluded(self, log: Callable[..., Path]) -> None:
         some = log("ann tea 1", "ann jam 1", "bob tea 1", "bob jam 1", "bob tea 1", "eve tea 1")
         excluded = run(some, candidates="catalogue")
         assert column(excluded, "number") == [0, 1, 2, 3, 5]
@@ -169,7 +169,7 @@ class TestCatalogue:
         assert column(allowed, "number") == [0, 1, 2, 3, 4, 5]
         assert column(allowed, "position")[1:] == [1, 0, 1, 0, 0], "their own tea is before jam"
 
-    def test_an_item_that_is_hidden_stands_in_nobodys_way(self, write_log: WriteLog) -> None:
+    def test_hidden_item_takes_no_rank_in_the_catalogue(self, write_log: WriteLog) -> None:
         some = write_log(
             [
                 '{"user": "ann", "item": "tea", "timestamp": 1}',
@@ -184,12 +184,12 @@ class TestCatalogue:
 
 
 class TestSession:
-    def test_any_item_of_what_is_left_of_it_is_a_hit(self, log: Callable[..., Path]) -> None:
+    def test_any_later_item_of_the_session_is_a_hit(self, log: Callable[..., Path]) -> None:
         rows = ["ann tea 1", "bob tea 1", "cat jam 1", "eve pie 1", "eve jam 1", "eve tea 1"]
         assert column(run(log(*rows)), "position") == [-1, 0, -1, -1, 1, 0]
         assert column(run(log(*rows), target="session"), "position") == [-1, 0, -1, 0, 0, 0]
 
-    def test_half_an_hour_ends_it(self, log: Callable[..., Path]) -> None:
+    def test_session_ends_after_half_an_hour(self, log: Callable[..., Path]) -> None:
         rows = ["ann tea 1", "bob tea 1", "eve pie 1", "eve tea 1"]
         assert column(run(log(*rows, seconds=1_800.0), target="session"), "position") == [-1, 0, 0, 0]
         assert column(run(log(*rows, seconds=1_801.0), target="session"), "position") == [-1, 0, -1, 0]
@@ -202,7 +202,7 @@ class TestSession:
         )
         assert column(run(some, target="session"), "position") == [-1, 0, 0, -1, 0]
 
-    def test_what_was_served_is_held_against_the_session_too(self, log: Callable[..., Path]) -> None:
+    def test_served_list_is_scored_against_the_session_too(self, log: Callable[..., Path]) -> None:
         some = log("ann tea 1", "bob jam 1", "bob pie 1", "bob tea 1")
         assert column(run(some, target="session"), "served") == [-1, -1, 0, 0]
 
@@ -221,7 +221,7 @@ def test_a_window_is_a_point_of_the_series() -> None:
     assert report["protocol"]["warmup"] == 0.1
 
 
-def test_no_scored_event_is_no_error() -> None:
+def test_replay_without_a_scored_event_is_no_error() -> None:
     assert run(EVENTS, where="value > 1000", window=10).report()["series"] == []
     assert set(metrics_at([10], dict.fromkeys(("position", "served"), column_of_nothing())).values()) == {0.0}
 
@@ -250,7 +250,7 @@ def column_of_nothing() -> Any:
     ],
     ids=str,
 )
-def test_what_cannot_be_is_refused_by_the_name_of_its_option(wrong: dict[str, Any], said: str) -> None:
+def test_invalid_protocol_is_refused_by_the_name_of_its_option(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Protocol(**wrong)
 

@@ -70,7 +70,7 @@ def test_bins_hold_about_as_many_and_rise() -> None:
     assert [each.score for each in bins] == sorted(each.score for each in bins)
 
 
-def test_one_value_is_one_bin_and_nothing_is_no_error() -> None:
+def test_single_value_is_one_bin_and_no_data_is_no_error() -> None:
     assert Calibration().error == 0.0
     assert Calibration().bins() == []
     calibration = Calibration()
@@ -81,14 +81,14 @@ def test_one_value_is_one_bin_and_nothing_is_no_error() -> None:
 
 
 @pytest.mark.parametrize("score", [nan, inf, -0.1, 1.1])
-def test_what_is_no_probability_is_refused(score: float) -> None:
+def test_invalid_probability_is_refused(score: float) -> None:
     calibration = Calibration()
     calibration.update([0.5, score], 0)
     with pytest.raises(ValueError, match="expected probabilities from 0 to 1; got"):
         calibration.bins()
 
 
-def test_it_is_the_list_that_was_held_whose_scores_count() -> None:
+def test_scores_of_the_list_on_the_topic_count() -> None:
     reliability, emitter = Reliability(), Emitter("every", 0.0, 10, Counters())
 
     def pass_on(ranked: Ranked) -> list[tuple[float, ...]]:
@@ -113,7 +113,9 @@ def write_drawn(write_log: Callable[[Iterable[str]], Path], count: int) -> Path:
 
 
 @pytest.mark.parametrize(("model", "error"), [("Calibrated", 0.0), ("Boasting", (0.3 + 0.2 + 0.1) / 3)])
-def test_a_replay_reports_it(write_log: Callable[[Iterable[str]], Path], model: str, error: float) -> None:
+def test_replay_reports_the_calibration_error(
+    write_log: Callable[[Iterable[str]], Path], model: str, error: float
+) -> None:
     log = write_drawn(write_log, 4_000)
     result = replay(log, Settings(model=f"tests.evaluation.test_reliability:{model}"))
     assert result.metrics["ece"] == pytest.approx(error, abs=0.02)
@@ -161,7 +163,7 @@ def test_a_score_that_is_no_number_is_below_every_threshold() -> None:
     assert decided.ranked.items == ["b"]
 
 
-def test_with_changed_lists_it_is_what_is_left_that_counts() -> None:
+def test_scores_of_the_items_above_the_threshold_count() -> None:
     emitter = Emitter("changed", 0.0, 10, Counters(), min_score=0.5)
     tea = Interaction("ann", "tea", 1.0)
     batch = [Ranked(tea, None, ["a", item], [0.9, 0.1]) for item in "bc"]

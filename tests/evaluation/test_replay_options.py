@@ -95,7 +95,7 @@ def test_a_quoted_pattern_is_several_logs(tmp_path: Path) -> None:
     ],
     ids=lambda value: " ".join(str(each) for each in value[:1] + value[2:]) if isinstance(value, list) else None,
 )
-def test_what_is_wrong_is_said_in_one_message(
+def test_wrong_use_gives_one_message(
     arguments: list[object], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -120,6 +120,6 @@ def test_a_moment_is_written_in_several_ways(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["1e400", "-5", "now", "", "2026-02-30", "1.2.3", "99999999999999"])
-def test_what_is_no_moment_is_refused(text: str) -> None:
+def test_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="--since: expected a date, a time with an offset or Unix seconds"):
         moment("--since", text)

@@ -74,7 +74,7 @@ def kept() -> StatefulMetrics:
     return StatefulMetrics(PrequentialScorer(k=2, reliability=Reliability()), Counters())
 
 
-def test_every_sum_is_kept_wherever_it_stops(tmp_path: Path) -> None:
+def test_metrics_of_a_replay_survive_a_stop_at_any_event(tmp_path: Path) -> None:
     whole = kept()
     whole.process([decided(number) for number in range(300)])
     pointer, state = None, kept()

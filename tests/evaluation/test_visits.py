@@ -57,7 +57,7 @@ def test_first_event_of_each_visit_is_served_the_fresh_list() -> None:
     assert result.report()["messages_per_event"] == pytest.approx(1 + result.counters.requests / 4_000)
 
 
-def test_without_requests_no_measure_speaks_of_them(write_log: WriteLog) -> None:
+def test_metrics_of_requests_exist_only_with_requests(write_log: WriteLog) -> None:
     result = replay(write_log(clicks(("ann", "tea", 0), ("ann", "tea", 1))), Settings())
     assert "with_requests" not in result.outcomes.arrays()
     assert set(result.metrics) <= {*metric_names([10]), "ece"}

@@ -79,7 +79,7 @@ def _users(count: int) -> list[str]:
         return [row["user"] for row, _ in zip(csv.DictReader(file), range(count), strict=False)]
 
 
-def test_without_pandas_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pandas_is_one_line_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     result = replay(EVENTS, Settings(model="popularity"), limit=100)
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"pip install 'freshrank\[pandas\]'"):

@@ -68,14 +68,14 @@ def with_items(random: np.random.Generator, n: int = 3_000) -> tuple[NDArray[np.
     return random.normal(size=n) + random.normal(size=50)[items], items
 
 
-def test_what_hangs_on_items_makes_intervals_wider() -> None:
+def test_correlation_within_items_widens_intervals() -> None:
     random = np.random.default_rng(11)
     series = [with_items(random) for _ in range(SERIES)]
     assert np.mean([mean_interval(x, draws=400, groups=items).holds_zero for x, items in series]) >= 0.9
     assert np.mean([mean_interval(x, draws=400).holds_zero for x, _ in series]) < 0.7
 
 
-def test_where_nothing_hangs_on_items_intervals_stay_nearly_as_they_are() -> None:
+def test_independent_items_hardly_widen_intervals() -> None:
     random = np.random.default_rng(11)
     x, items = random.normal(size=5_000), random.integers(50, size=5_000)
     assert mean_interval(x).half_width <= mean_interval(x, groups=items).half_width < 1.3 * mean_interval(x).half_width

@@ -49,9 +49,7 @@ def measured_by(compare: Compare, said: Path, *arguments: object) -> dict[str, A
 
 @pytest.mark.process
 @pytest.mark.parametrize("switches", SWITCHES)
-def test_it_measures_what_a_replay_with_the_same_switches_measures(
-    compare: Compare, tmp_path: Path, switches: str
-) -> None:
+def test_compare_equals_a_replay_with_the_same_options(compare: Compare, tmp_path: Path, switches: str) -> None:
     said, asked = tmp_path / "said.json", (EVENTS, "--limit", 2_000, *shlex.split(switches))
     found = measured_by(compare, said, *asked, *TWO)
     for model in ("popularity", "history"):
@@ -64,7 +62,7 @@ def test_it_measures_what_a_replay_with_the_same_switches_measures(
 
 
 @pytest.mark.process
-def test_no_other_protocol_is_answered_from_results_that_are_kept(compare: Compare, tmp_path: Path) -> None:
+def test_cached_results_are_used_for_the_same_protocol_only(compare: Compare, tmp_path: Path) -> None:
     asked = (tmp_path / "said.json", EVENTS, *TWO, "--limit", 500)
     all_of_it = measured_by(compare, *asked)
     part = measured_by(compare, *asked, "--where", "value>=8")

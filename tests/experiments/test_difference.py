@@ -30,14 +30,14 @@ def test_a_worse_model_is_told_from_an_equal_one() -> None:
     assert "No difference" in Difference("b", "a", "hit_rate@10", *told["itself"]).sentence()
 
 
-def test_nothing_in_common_is_no_difference() -> None:
+def test_models_without_common_events_have_no_difference() -> None:
     first = outcomes(np.ones(3, bool))
     events, interval = difference("hit_rate@10", first, {**first, "number": np.arange(3) + 10})
     assert events == 0
     assert "nothing can be told" in Difference("b", "a", "hit_rate@10", events, interval).sentence()
 
 
-def test_what_one_item_decides_makes_a_difference_less_sure() -> None:
+def test_difference_that_depends_on_one_item_has_a_wider_interval() -> None:
     random = np.random.default_rng(3)
     hits, items = random.random(400) < 0.125, random.integers(100, size=400)
     halves = {}

@@ -208,7 +208,7 @@ def test_bad_input(
     assert EVENTS.read_bytes() == before
 
 
-def test_without_optuna_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_optuna_is_one_line_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ValueError, match=r"pip install 'freshrank\[tune\]'"):
         Study(tmp_path / "study", {})

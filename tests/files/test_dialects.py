@@ -84,7 +84,7 @@ def test_csv_in_every_dialect(tmp_path: Path, data: bytes, said: str) -> None:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", "::"])
-def test_without_a_header_it_asks_for_the_columns(tmp_path: Path, delimiter: str) -> None:
+def test_csv_without_a_header_asks_for_the_columns(tmp_path: Path, delimiter: str) -> None:
     path = tmp_path / "u.data"
     path.write_text(table(delimiter, header="", quote=delimiter != "::"))
     with pytest.raises(LogError, match=r"--columns user,item,timestamp,value; if the first row is a header"):
@@ -94,7 +94,7 @@ def test_without_a_header_it_asks_for_the_columns(tmp_path: Path, delimiter: str
     assert "no header, columns user,item,timestamp,value" in log.source.said[0]
 
 
-def test_what_is_told_comes_before_what_is_found(tmp_path: Path) -> None:
+def test_options_of_a_file_override_detection(tmp_path: Path) -> None:
     path = tmp_path / "odd.csv"
     path.write_bytes("x^1^1600000000\nÿ^2^1600000001\n".encode("latin-1"))
     options = FileOptions(delimiter="^", header=False, columns=["user", "item", "timestamp"], encoding="latin-1")

@@ -83,13 +83,13 @@ def test_lines_of_an_epoch_that_did_not_close_are_cut_off(path: Path, recovery: 
     assert users(path) == ["u0", "u1", "u2"]
 
 
-def test_without_recovery_the_file_starts_anew(path: Path) -> None:
+def test_run_without_recovery_overwrites_the_file(path: Path) -> None:
     run([message(1), message(2)], ListFile(path))
     run([message(3)], ListFile(path))
     assert users(path) == ["u3"]
 
 
-def test_what_is_on_the_disk_after_each_epoch_is_whole(path: Path) -> None:
+def test_file_is_complete_after_each_epoch(path: Path) -> None:
     part = ListFile(path).build_part("lists", "file", None)
     for n in range(3):
         part.write_batch([message(n)])
@@ -168,7 +168,7 @@ def test_rejects(tmp_path: Path, recovery: RecoveryConfig) -> None:
     assert base64.b64decode(read(path)[1]["raw"]) == rejected[1].raw
 
 
-def test_of_a_long_record_the_start_is_kept() -> None:
+def test_long_record_keeps_its_start() -> None:
     rejected = Rejected("events/0/7", "too long", "user", b"u" * 10_000_000)
     line = json.loads(to_file_line(rejected))
     assert (line["raw"], line["raw_bytes"]) == ("u" * MAX_RAW_BYTES, 10_000_000)

@@ -48,7 +48,7 @@ class TestMerging:
         logs = [write(tmp_path / day / "clicks.csv", f"{day},tea,{n}") for n, day in enumerate(("mon", "tue"))]
         assert topics_and_users(open_logs(logs)) == [("clicks/0/0", "mon"), ("clicks/1/0", "tue")]
 
-    def test_it_streams(self, tmp_path: Path) -> None:
+    def test_merge_reads_logs_in_constant_memory(self, tmp_path: Path) -> None:
         logs = [write(tmp_path / f"{n}.csv", *(f"u{i},i,{i}" for i in range(50_000))) for n in range(3)]
         log = open_logs(logs, batch_size=10)
         part = log.source.build_part("test", "log", None)
@@ -81,7 +81,7 @@ class TestMerging:
         logs = [write(tmp_path / "a.csv", "ann,tea,1", "oops"), write(tmp_path / "b.csv", "bob,tea,0")]
         assert [event.source for event in events(open_logs(logs))] == ["b/0/0", "a/0/0", "a.csv:3"]
 
-    def test_one_that_breaks_off_is_told_after_all_others_were_read(self, tmp_path: Path) -> None:
+    def test_damaged_log_is_reported_after_the_others_are_read(self, tmp_path: Path) -> None:
         cut = tmp_path / "cut.csv.gz"
         cut.write_bytes(EVENTS.read_bytes()[:50_000])
         whole = write(tmp_path / "whole.csv", *(f"u{n},tea,{2e9 + n}" for n in range(100)))
@@ -98,7 +98,7 @@ class TestMerging:
             ([str(EVENTS), str(EVENTS)], "named twice"),
         ],
     )
-    def test_what_names_no_logs_is_refused(self, paths: list[str], said: str) -> None:
+    def test_paths_without_logs_are_refused(self, paths: list[str], said: str) -> None:
         with pytest.raises(LogError, match=said):
             open_logs(paths)
 
@@ -115,7 +115,7 @@ class TestMerging:
 class TestSorting:
     ROWS = ("ann,tea,5", "oops", "bob,tea,3", "cat,tea,5", "dan,tea,1")
 
-    def test_it_is_stable_and_positions_stay(self, tmp_path: Path) -> None:
+    def test_sort_is_stable_and_keeps_positions(self, tmp_path: Path) -> None:
         log = open_logs(write(tmp_path / "e.csv", *self.ROWS), sort=True)
         assert topics_and_users(log) == [
             ("e/0/4", "dan"), ("e/0/2", "bob"), ("e/0/0", "ann"), ("e.csv:3", ""), ("e/0/3", "cat"),
@@ -129,7 +129,7 @@ class TestSorting:
 
     @settings(max_examples=30, deadline=None)
     @given(st.lists(st.lists(st.integers(0, 5), max_size=30), min_size=1, max_size=3), st.integers(1, 2_000))
-    def test_on_the_disk_it_is_what_it_is_in_memory(
+    def test_sort_on_disk_equals_sort_in_memory(
         self, tmp_path_factory: pytest.TempPathFactory, times: list[list[int]], run_bytes: int
     ) -> None:
         directory = tmp_path_factory.mktemp("logs")
@@ -159,7 +159,7 @@ class TestSorting:
 
 
 class TestSurvey:
-    def test_it_names_the_first_record_that_is_older_than_one_before(self, tmp_path: Path) -> None:
+    def test_scan_names_the_first_record_out_of_order(self, tmp_path: Path) -> None:
         path = write(tmp_path / "e.csv", "ann,tea,1", "bob,tea,3", "cat,tea,2", "dan,tea,1")
         found = scan_log(open_log(path), Settings(), Protocol())
         assert (found.events, list(found.items)) == (4, ["tea"])
@@ -167,7 +167,7 @@ class TestSurvey:
             found.expect_sorted()
         scan_log(open_logs(path, sort=True), Settings(), Protocol()).expect_sorted()
 
-    def test_it_counts_what_the_replay_will_count(self, write_log: Callable[..., Path]) -> None:
+    def test_scan_counts_the_events_of_the_replay(self, write_log: Callable[..., Path]) -> None:
         path = write_log(
             [
                 '{"user": "ann", "item": "tea", "timestamp": 1, "id": "e1"}',

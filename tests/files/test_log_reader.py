@@ -42,7 +42,7 @@ class TestFormats:
             ("events", zstd(as_csv(3000))),
         ],
     )
-    def test_all_hold_the_same_events(self, tmp_path: Path, name: str, data: bytes) -> None:
+    def test_every_format_holds_the_same_events(self, tmp_path: Path, name: str, data: bytes) -> None:
         log = open_log(write(tmp_path / name, data))
         found = events(log)
         assert log.source.damage is None

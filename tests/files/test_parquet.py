@@ -26,7 +26,7 @@ class TestParquet:
         pq.write_table(pa.table(columns), path, row_group_size=row_group)
         return path
 
-    def test_it_gives_the_lists_of_the_csv(self, tmp_path: Path) -> None:
+    def test_parquet_gives_the_lists_of_the_csv(self, tmp_path: Path) -> None:
         import pyarrow.csv as csv
         import pyarrow.parquet as pq
 
@@ -61,7 +61,7 @@ class TestParquet:
         path = self.table(tmp_path / "e.parquet", user=["ann"], item=["tea"], timestamp=pa.array([date(1970, 1, 2)]))
         assert events(open_log(path)) == [Interaction("ann", "tea", 86_400.0, source="e/0/0", has_value=False)]
 
-    def test_what_is_null_is_not_given(self, tmp_path: Path) -> None:
+    def test_null_cells_count_as_missing(self, tmp_path: Path) -> None:
         path = self.table(
             tmp_path / "e.parquet",
             user=["ann", "bob", None],
@@ -82,7 +82,7 @@ class TestParquet:
         with pytest.raises(LogError, match=r"e\.parquet: expected the columns user.*missing user"):
             open_log(path)
 
-    def test_it_is_merged_with_others(self, tmp_path: Path) -> None:
+    def test_parquet_is_merged_with_csv(self, tmp_path: Path) -> None:
         path = self.table(tmp_path / "e.parquet", user=["ann", "bob"], item=["tea", "tea"], timestamp=[1, 3])
         other = write(tmp_path / "f.csv", "cat,tea,2")
         assert [user for _, user in topics_and_users(open_logs([path, other]))] == ["ann", "cat", "bob"]
@@ -108,7 +108,7 @@ class TestParquet:
         with pytest.raises(LogError, match=r"e\.parquet: expected a Parquet file"):
             open_log(path)
 
-    def test_one_that_is_broken_inside_gives_what_was_whole(self, tmp_path: Path) -> None:
+    def test_damaged_parquet_gives_the_rows_before_the_damage(self, tmp_path: Path) -> None:
         rows = 40_000
         path = self.table(
             tmp_path / "e.parquet",
@@ -125,7 +125,9 @@ class TestParquet:
         assert 10_000 <= whole < rows
         assert "expected a whole file; the file is broken about row" in (log.source.damage or "")
 
-    def test_without_pyarrow_it_says_what_to_install(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_missing_pyarrow_is_one_line_with_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         path = self.table(tmp_path / "e.parquet", user=["ann"], item=["tea"], timestamp=[1.0])
         monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
         with pytest.raises(LogError, match=r"pip install 'freshrank\[parquet\]'"):

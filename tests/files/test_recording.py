@@ -31,7 +31,7 @@ def read(log: Log) -> list[Raw]:
 
 
 @pytest.mark.parametrize("name", ["november.jsonl", "november.jsonl.gz", "november.jsonl.zst"])
-def test_what_was_recorded_is_read_with_its_positions(tmp_path: Path, name: str) -> None:
+def test_recording_is_read_with_its_positions(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     assert record("events", RECORDS, path) == 5
     log = open_log(path)
@@ -41,13 +41,13 @@ def test_what_was_recorded_is_read_with_its_positions(tmp_path: Path, name: str)
 
 
 @pytest.mark.parametrize("value", [b"\0\0", b"[1]", b"\xff", b"user,item,timestamp", b"", None])
-def test_it_may_begin_with_anything(tmp_path: Path, value: bytes | None) -> None:
+def test_recording_may_begin_with_any_bytes(tmp_path: Path, value: bytes | None) -> None:
     record("events", [Raw("events", 0, 3, value), RECORDS[4]], tmp_path / "events.jsonl")
     log = open_log(tmp_path / "events.jsonl")
     assert [log.decoder(raw, 0.0).source for raw in read(log)] == ["events/0/3", "events/0/11"]
 
 
-def test_a_part_of_it_is_read_with_its_positions_too(tmp_path: Path) -> None:
+def test_part_of_a_recording_is_read_with_its_positions(tmp_path: Path) -> None:
     record("events", RECORDS, tmp_path / "november.jsonl")
     part = open_log(tmp_path / "november.jsonl", limit=4).source.build_part("test", "log", 2)
     assert [raw.source for raw in part.next_batch()] == ["events/2/5", "events/0/9"]
@@ -74,7 +74,7 @@ class Stopped(BaseException):
 
 @pytest.mark.parametrize("fault", [Stopped, KeyboardInterrupt, ValueError])
 @pytest.mark.parametrize("name", ["events.jsonl", "events.jsonl.gz", "events.jsonl.zst"])
-def test_one_that_breaks_off_leaves_nothing(tmp_path: Path, name: str, fault: type[BaseException]) -> None:
+def test_interrupted_recording_leaves_no_file(tmp_path: Path, name: str, fault: type[BaseException]) -> None:
     def breaking() -> Iterator[Raw]:
         for n in range(2_500):
             yield Raw("events", 0, n, b"{}")
@@ -117,7 +117,7 @@ def test_a_recording_that_is_killed_has_no_name(tmp_path: Path, number: signal.S
     assert record("events", RECORDS, path) == 5, "what was left does not hinder the next"
 
 
-def test_while_it_is_written_it_has_another_name(tmp_path: Path) -> None:
+def test_unfinished_recording_has_another_name(tmp_path: Path) -> None:
     path, seen = tmp_path / "events.jsonl", []
 
     def looking() -> Iterator[Raw]:
@@ -138,7 +138,7 @@ def test_while_it_is_written_it_has_another_name(tmp_path: Path) -> None:
         ("there.jsonl", "it is there already"),
     ],
 )
-def test_where_it_cannot_be_is_said_before_anything_is_read(tmp_path: Path, name: str, said: str) -> None:
+def test_unwritable_recording_is_refused_before_the_topic_is_read(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "there.jsonl").write_text("mine\n")
     with pytest.raises(OutputFileError, match=said):
         record("events", (pytest.fail("read") for _ in range(1)), tmp_path / name)

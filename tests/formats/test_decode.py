@@ -141,13 +141,13 @@ any_bytes = st.binary() | likely_json | likely_csv
 
 
 @given(any_bytes)
-def test_no_bytes_make_it_raise(value: bytes) -> None:
+def test_decoder_never_raises_for_any_bytes(value: bytes) -> None:
     check_sound(from_json(raw(value), 0.0))
     check_sound(from_csv(raw(value), 0.0))
 
 
 @given(record_bytes=likely_json, at=st.integers(0, 200), by=st.binary(max_size=3))
-def test_no_damage_makes_it_raise(record_bytes: bytes, at: int, by: bytes) -> None:
+def test_decoder_never_raises_for_damaged_records(record_bytes: bytes, at: int, by: bytes) -> None:
     check_sound(from_json(raw(record_bytes[:at] + by + record_bytes[at + 1 :]), 0.0))
 
 
@@ -303,7 +303,7 @@ BAD_JSON: list[tuple[bytes | None, Reason, str]] = [
 
 
 @pytest.mark.parametrize(("value", "reason", "field"), BAD_JSON, ids=lambda part: str(part)[:60])
-def test_bad_json(value: bytes | None, reason: Reason, field: str) -> None:
+def test_invalid_json_is_rejected(value: bytes | None, reason: Reason, field: str) -> None:
     check_rejected(from_json(raw(value), 0.0), reason, field, value)
 
 
@@ -347,7 +347,7 @@ BAD_CSV: list[tuple[bytes | None, Reason, str]] = [
 
 
 @pytest.mark.parametrize(("value", "reason", "field"), BAD_CSV, ids=lambda part: str(part)[:60])
-def test_bad_csv(value: bytes | None, reason: Reason, field: str) -> None:
+def test_invalid_csv_is_rejected(value: bytes | None, reason: Reason, field: str) -> None:
     check_rejected(from_csv(raw(value), 0.0), reason, field, value)
 
 

@@ -22,7 +22,7 @@ fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=li
 
 @fuzzed
 @given(seed=st.integers(0, 2**40), piece=st.integers(1, 300))
-def test_no_good_event_is_lost(seed: int, piece: int) -> None:
+def test_detection_loses_no_good_event(seed: int, piece: int) -> None:
     log = made(seed)
     assert lost(log, piece) == [], log.what
 

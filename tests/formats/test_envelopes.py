@@ -75,7 +75,7 @@ def test_a_binary_cloud_event_has_its_attributes_in_headers_and_fields_may_name_
         ("debezium", b"[]", Reason.NO_ENVELOPE),
     ],
 )
-def test_what_is_not_in_its_envelope_is_rejected_with_all_its_bytes(
+def test_record_outside_its_envelope_is_rejected_with_all_its_bytes(
     envelope: str, value: object, reason: Reason
 ) -> None:
     found = decoded(value, envelope=envelope)
@@ -129,7 +129,7 @@ def test_the_records_kafka_timestamp_may_be_the_time() -> None:
         ),
     )
 )
-def test_whatever_comes_an_envelope_never_raises(value: object) -> None:
+def test_envelope_decoder_never_raises(value: object) -> None:
     for envelope in ("cloudevents", "debezium"):
         found = decoded({"user": "u", "item": "i", "timestamp": 1} if value is None else value, envelope=envelope)
         assert isinstance(found, Rejected | Interaction)

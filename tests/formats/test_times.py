@@ -84,23 +84,23 @@ def check(times: TimeFormat, timestamp: float | str) -> None:
 
 
 @given(text=st.text("0123456789-/:.+ TtZzUCGMFrinov,eE%"), unit=st.sampled_from(["s", "ms", "d", "yyyymmdd"]))
-def test_no_text_makes_it_raise_anything_else(text: str, unit: str) -> None:
+def test_time_format_raises_only_rejects_for_any_text(text: str, unit: str) -> None:
     check(TimeFormat(unit), text)
 
 
 @given(number=st.floats(), unit=st.sampled_from(["s", "ms", "us", "ns", "d", "yyyymmdd"]))
-def test_no_number_makes_it_raise_anything_else(number: float, unit: str) -> None:
+def test_time_format_raises_only_rejects_for_any_number(number: float, unit: str) -> None:
     check(TimeFormat(unit), number)
 
 
 class TestUnit:
     @given(st.floats(3e8, END_OF_TIME - 1), st.sampled_from([("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9)]))
-    def test_it_is_found_by_size(self, moment: float, unit: tuple[str, float]) -> None:
+    def test_unit_of_times_is_detected_by_size(self, moment: float, unit: tuple[str, float]) -> None:
         numbers = [moment * unit[1] + place for place in range(5)]
         assert unit_of(numbers)[0] in (unit[0], None)  # None: the digits happen to be a date
 
     @pytest.mark.parametrize("factor", [1, 1_000, 1_000_000, 1_000_000_000])
-    def test_a_missing_time_or_two_do_not_hide_it(self, factor: int) -> None:
+    def test_missing_times_do_not_hide_the_unit(self, factor: int) -> None:
         numbers = [0.0, -1.0, float("nan"), 5.0, *(float(factor * (1_569_888_001 + n)) for n in range(30))]
         assert unit_of(numbers)[0] == {1: "s", 1_000: "ms", 1_000_000: "us", 1_000_000_000: "ns"}[factor]
 

@@ -132,7 +132,7 @@ def test_many_records_come_whole(broker: AnyBroker, new_topic: NewTopic, tmp_pat
     assert all(raw.value == (b"%d" % (2 * raw.offset + raw.partition)) + bytes(20) for raw in got)
 
 
-def test_what_leaves_no_record_is_passed_over(broker: AnyBroker, new_topic: NewTopic) -> None:
+def test_offsets_without_a_record_are_skipped(broker: AnyBroker, new_topic: NewTopic) -> None:
     topic = new_topic()
     producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": topic})
     producer.init_transactions(20)

@@ -134,7 +134,7 @@ def test_killed_anywhere_and_resumed_equals_never_stopped(
     assert outcome(tmp_path) == unbroken
 
 
-def test_killed_again_and_again(replay: Replay, unbroken: tuple[bytes, Sums], tmp_path: Path) -> None:
+def test_job_survives_repeated_kills(replay: Replay, unbroken: tuple[bytes, Sums], tmp_path: Path) -> None:
     draw = random.Random(7)
     kills = 0
     for _ in range(12):

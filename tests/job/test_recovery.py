@@ -71,7 +71,7 @@ def test_killed_and_resumed_equals_never_stopped(tmp_path: Path, unbroken: bytes
     assert out.read_bytes() == unbroken
 
 
-def test_killed_again_and_again(tmp_path: Path, unbroken: bytes) -> None:
+def test_job_survives_repeated_kills(tmp_path: Path, unbroken: bytes) -> None:
     out, state = tmp_path / "lists.jsonl", tmp_path / "state"
     for _ in range(4):
         kill_at(5_000, out, state)
@@ -151,7 +151,7 @@ def test_killed_while_the_directory_is_made_it_is_made_by_the_next(tmp_path: Pat
     assert out.read_bytes() == unbroken
 
 
-def test_the_job_says_what_it_is(tmp_path: Path) -> None:
+def test_recovery_directory_describes_its_job(tmp_path: Path) -> None:
     finish(start(tmp_path / "lists.jsonl", tmp_path / "state", "--limit", "10"))
     job = orjson.loads((tmp_path / "state" / "job.json").read_bytes())
     assert job == {"format": 1, "model": "blend", "repeats": "exclude", "input": str(EVENTS)}

@@ -52,7 +52,7 @@ def consume(settings: Settings, topic: str, partition: int, first: int = 0) -> l
     return messages
 
 
-def test_letters_go_back_once_mended_with_key_headers_time_and_partition(make: Make) -> None:
+def test_mended_dead_letters_are_sent_with_key_headers_time_and_partition(make: Make) -> None:
     mended = make(fields={"user": "who"})
     bad = {"who": "ann", "item": "tea", "timestamp": 1}
     produce(mended, (1, bad, b"ann"), (0, bad, None), (0, b"{", b"k"), (1, {**bad, "item": "jam"}, b"ann"))

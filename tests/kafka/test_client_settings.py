@@ -64,7 +64,7 @@ def test_settings_that_work_together_are_no_fault(table: dict[str, object]) -> N
 @pytest.mark.parametrize(
     "table", [{"acks": "1"}, {"fetch.wait.max.ms": "soon"}, {"no.such.setting": "1"}, {"linger.ms": "-7"}]
 )
-def test_what_librdkafka_refuses_is_said_before_the_job_starts(table: dict[str, str]) -> None:
+def test_settings_refused_by_librdkafka_are_reported_before_the_start(table: dict[str, str]) -> None:
     [said] = client_faults({**table, "bootstrap.servers": "127.0.0.1:1"})
     assert "making a client" in said
     assert "`kafka` table" in said

@@ -43,7 +43,7 @@ def taken(part: Any, count: int) -> Counter[int]:
     return counts(got)
 
 
-def test_they_are_read_from_their_start(broker: AnyBroker, new_topic: NewTopic) -> None:
+def test_added_partitions_are_read_from_their_start(broker: AnyBroker, new_topic: NewTopic) -> None:
     topic = new_topic()
     source = KafkaSource(quick(broker, auto_offset_reset="latest"), topic)
     assert source.list_parts() == ["0"]
@@ -58,7 +58,7 @@ def test_they_are_read_from_their_start(broker: AnyBroker, new_topic: NewTopic) 
 
 
 @pytest.mark.parametrize("order", ["012", "210"])
-def test_their_positions_go_over_to_their_own_parts_at_a_restart(
+def test_restart_moves_positions_of_added_partitions_to_their_own_state(
     broker: AnyBroker, new_topic: NewTopic, order: str
 ) -> None:
     topic = new_topic(3)
@@ -82,7 +82,7 @@ def test_a_position_that_nobody_takes_over_stops_the_start(broker: AnyBroker, ne
         part.next_batch()
 
 
-def test_where_workers_share_a_topic_the_log_asks_for_a_restart(
+def test_workers_that_share_a_topic_log_that_a_restart_is_needed(
     broker: AnyBroker, new_topic: NewTopic, caplog: pytest.LogCaptureFixture
 ) -> None:
     topic = new_topic(2)
@@ -96,7 +96,9 @@ def test_where_workers_share_a_topic_the_log_asks_for_a_restart(
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_the_job_loses_and_repeats_nothing_of_them(new_job: Callable[..., Job], tmp_path: Path, end: int) -> None:
+def test_job_loses_and_repeats_no_record_of_added_partitions(
+    new_job: Callable[..., Job], tmp_path: Path, end: int
+) -> None:
     settings = {name.replace("_", "."): str(value) for name, value in QUICK.items()}
     job = new_job(KAFKA=orjson.dumps(settings).decode())
 

@@ -41,7 +41,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_it_is_said_and_then_ends_the_job(mock_broker: str, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_job_warns_and_then_ends_when_partition_has_no_leader(
+    mock_broker: str, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
     reader, parts = reading(mock_broker, 5)
     ask_all(reader, parts, -1)
     assert "t/0 has no leader" in caplog.text
@@ -54,7 +56,7 @@ def test_it_is_said_and_then_ends_the_job(mock_broker: str, clock: Clock, caplog
     reader.close()
 
 
-def test_it_is_forgotten_when_a_leader_is_found(mock_broker: str, clock: Clock) -> None:
+def test_job_goes_on_when_partition_has_a_leader_again(mock_broker: str, clock: Clock) -> None:
     reader, parts = reading(mock_broker, 5)
     for _ in range(4):
         ask_all(reader, parts, -1)

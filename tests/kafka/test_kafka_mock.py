@@ -185,7 +185,7 @@ def test_sink_is_loud_about_a_dead_broker_before_the_epoch_is_durable() -> None:
     assert sink.delivered == 0
 
 
-def test_what_went_elsewhere_is_awaited_before_the_epoch_is_durable(mock_broker: str) -> None:
+def test_oversize_fallback_is_delivered_before_the_epoch_is_durable(mock_broker: str) -> None:
     nobody = KafkaSink({"bootstrap.servers": closed_port()}, "rejects", patience=OutagePolicy(0.3))
     small = {"bootstrap.servers": mock_broker, "message.max.bytes": 2000}
     sink = KafkaSink(

@@ -102,7 +102,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("way", [*WAYS, *OTHERS])
-def test_what_is_right_reaches_source_and_sink(own: Broker, new_topic: NewTopic, way: str) -> None:
+def test_valid_credentials_reach_source_and_sink(own: Broker, new_topic: NewTopic, way: str) -> None:
     secured = OTHERS[way](own) if way in OTHERS else WAYS[way](own, PASSWORD)
     topic = new_topic()
     until(lambda: probe(secured, {"input_topic": topic}) == [])

@@ -226,7 +226,7 @@ def test_catch_up_of_several_partitions_is_in_order_of_time(broker: AnyBroker, n
     assert got == list(range(4_000))
 
 
-def test_one_partition_becomes_four_and_their_records_come_by_time_after_a_restart(
+def test_added_partitions_are_merged_by_time_after_a_restart(
     broker: AnyBroker, new_topic: NewTopic, group: str
 ) -> None:
     topic = new_topic()

@@ -89,7 +89,7 @@ def test_a_live_partition_is_not_waited_for_unless_it_falls_far_behind() -> None
     assert merging.take() == [8], "then partition 1 is waited for again"
 
 
-def test_no_more_is_held_than_allowed() -> None:
+def test_merge_buffers_stay_within_their_bound() -> None:
     merging = Merging(3, 3)
     merging.merge.held = 64 * 1024 * 1024
     merging.add(0, 5)

@@ -116,7 +116,7 @@ CHECKS = {check.__name__: check for check in checks.ALL}
 CASES = [(name, broken) for name, models in BROKEN.items() for broken in models]
 
 
-def test_every_check_is_here() -> None:
+def test_every_check_has_a_broken_model() -> None:
     assert BROKEN.keys() == CHECKS.keys()
 
 

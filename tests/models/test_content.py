@@ -55,7 +55,7 @@ def test_a_new_item_reaches_those_it_concerns_before_anybody_has_touched_it(repe
         assert f"new {other}" not in listed(model, f"u{user}", 3), f"u{user}"
 
 
-def test_without_tags_a_new_item_is_in_no_list() -> None:
+def test_new_item_without_tags_is_in_no_list() -> None:
     for features in (None, {}, {"stock": 5}, {"tags": 7, "price": "dear", "title": None}):
         model = Blend()
         teach(model, "ann:tea bob:jam")
@@ -188,7 +188,7 @@ def test_erasure_clears_the_interests() -> None:
     expect_whole(model)
 
 
-def test_without_item_events_content_is_silent() -> None:
+def test_content_without_item_events_has_no_effect() -> None:
     """A log without item events gives exactly the lists that a blend without the member gives."""
 
     class Before(Blend):
@@ -246,7 +246,7 @@ def test_a_price_is_a_tag(price: float) -> None:
 
 
 @pytest.mark.parametrize("price", [-1.0, -1e9, float("nan"), float("inf"), "12", "text", None, True, [5], {"eur": 5}])
-def test_what_is_no_price_is_passed_over(price: object) -> None:
+def test_invalid_price_is_ignored(price: object) -> None:
     assert tags_of({"price": price, "tags": ["red"]}, ITEM_TAGS) == ["red"]
 
 

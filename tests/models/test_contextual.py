@@ -184,7 +184,7 @@ def test_many_are_predicted_as_each_is() -> None:
     assert model.predict_many("u1", items) == [model.predict_one("u1", item) for item in items]
 
 
-def test_it_is_a_member_of_the_blend() -> None:
+def test_contextual_model_is_a_member_of_the_blend() -> None:
     """And is trusted where it alone knows: the device decides."""
     model, without = build_model("blend+contextual(candidates=20)"), build_model("blend")
     draw = random.Random(0)

@@ -66,13 +66,13 @@ def test_every_public_model_is_found() -> None:
     assert sum(name.startswith("RiverModel") for name in MODELS) >= 2
 
 
-def test_every_check_says_what_it_is_for() -> None:
+def test_every_check_has_a_docstring() -> None:
     assert len(checks.ALL) > 30
     assert all(check.__doc__ for check in checks.ALL)
     assert len({check.__name__ for check in checks.ALL}) == len(checks.ALL)
 
 
-def test_whoever_opts_out_says_why_and_of_what() -> None:
+def test_skipped_checks_have_a_name_and_a_reason() -> None:
     known = {check.__name__ for check in checks.ALL} | {check.__name__ for check in rivers_checks(recmodels.Blend())}
     for make in MODELS.values():
         for name, reason in checks.reasons_to_skip(make).items():

@@ -53,7 +53,7 @@ def walked() -> dict[type[RetrainedModel], RetrainedModel]:
 
 
 @deep
-def test_what_comes_next_is_learned_and_inputs_are_live(kind: Any, walked: Any) -> None:
+def test_deep_models_learn_the_next_item_from_live_inputs(kind: Any, walked: Any) -> None:
     model = walked[kind]
     weights = {name: array.copy() for name, array in model._weights.items()}
     right = 0
@@ -96,7 +96,7 @@ def test_a_seed_decides(kind: Any) -> None:
 
 
 @deep
-def test_what_is_new_comes_behind_what_was_trained_the_most_taken_first(kind: Any, walked: Any) -> None:
+def test_new_items_rank_below_trained_items_by_popularity(kind: Any, walked: Any) -> None:
     model = kind(**walked[kind]._get_params())
     model.load(walked[kind].dump())
     for number, item in enumerate(["rare", "often", "often", "often"]):
@@ -138,7 +138,7 @@ def test_an_erased_users_weights_are_gone(walked: Any) -> None:
     assert not model.dump_changes()["weights.users/embeddings"][row].any()
 
 
-def test_what_does_not_fit_is_refused(walked: Any) -> None:
+def test_state_of_another_shape_is_refused_by_deep_models(walked: Any) -> None:
     record = walked[SASRec].dump()
     with pytest.raises(ValueError, match=r"items/embeddings: expected the shape \(1024, 8\); got \(1024, 16\)"):
         walked[SASRec].clone({"width": 8}).load(record)

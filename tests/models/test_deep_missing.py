@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.process
-def test_whoever_asks_is_told_what_to_install() -> None:
+def test_deep_model_without_its_extra_names_what_to_install() -> None:
     code = "import sys; sys.modules['jax'] = None; from flows.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "replay", str(EVENTS), "--model", "deep:sasrec"],

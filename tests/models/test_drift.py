@@ -17,7 +17,7 @@ def test_drift_is_seen_where_the_stream_changes() -> None:
 
 @pytest.mark.parametrize("reranker", [False, True])
 @pytest.mark.parametrize("batch", [1, 7, 1_000])
-def test_where_batches_begin_never_shows(batch: int, reranker: bool) -> None:
+def test_drift_does_not_depend_on_batches(batch: int, reranker: bool) -> None:
     log = a_stream_that_changes()[: CHANGE + 1_000]
     whole, cut = Blend(reranker=reranker), Blend(reranker=reranker)
     steps = whole.step_many(log, n=3)

@@ -48,7 +48,7 @@ def test_the_last_slot_goes_to_an_item_on_trial_with_the_models_score() -> None:
     assert score == model.model.predict_one("stranger", slot)
 
 
-def test_without_a_share_it_is_the_model() -> None:
+def test_explorer_without_a_share_equals_the_model() -> None:
     events = some_events(200)
     plain, wrapped = Blend(), Explorer(Blend(), share=0.0)
     assert steps_of(plain, events, batch=7) == steps_of(wrapped, events, batch=7)
@@ -74,7 +74,7 @@ def test_a_chance_is_even_and_of_its_seed() -> None:
     assert abs(np.corrcoef(drawn[0, 1:], drawn[0, :-1])[0, 1]) < 0.03
 
 
-def test_what_is_hidden_or_had_gets_no_slot() -> None:
+def test_hidden_and_own_items_get_no_slot() -> None:
     model = Explorer(Blend(repeats="exclude"), share=1.0, arms=8)
     draw = random.Random(0)
     for item in range(12):
@@ -151,7 +151,7 @@ def test_a_good_item_that_nobody_finds_by_himself_is_found_by_exploring_only() -
 
 
 @pytest.mark.parametrize("kind", [Popularity, Blend])
-def test_where_items_come_and_go_batches_and_restarts_never_show(kind: Callable[..., Recommender]) -> None:
+def test_explorer_does_not_depend_on_batches_and_restarts(kind: Callable[..., Recommender]) -> None:
     models = [Explorer(kind(repeats="exclude", max_users=6, max_items=9), share=0.4, arms=4) for _ in range(3)]
     draw = random.Random(2)
     for part in range(40):

@@ -56,7 +56,7 @@ def test_replay_with_exploration(tmp_path: Path) -> None:
     assert 0.9 * plain.fresh.hit_rate < a.fresh.hit_rate < plain.fresh.hit_rate
 
 
-def test_what_the_model_knows_and_saw_is_there_behind_the_explorer() -> None:
+def test_inspection_sees_the_model_behind_the_explorer() -> None:
     events = a_stream_that_changes()[: CHANGE + 1_000]
     model = Explorer(Blend(reranker=False), share=0.05)
     watch = ModelObserver()
@@ -83,7 +83,7 @@ def test_the_page_marks_the_drift_that_an_explored_blend_saw(tmp_path: Path) -> 
     assert all(sample.recent for sample in found.samples)
 
 
-def test_what_an_explored_river_model_has_kept_is_there() -> None:
+def test_inspection_sees_a_river_model_behind_the_explorer() -> None:
     model = Explorer(RiverModel(reco.BiasedMF(n_factors=2, seed=1), repeats="exclude"), share=0.5)
     learn(model, "ann:tea ann:jam")
     assert user_profile(model, "ann").recent == ["jam", "tea"]

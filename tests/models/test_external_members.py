@@ -84,7 +84,7 @@ def test_the_weights_find_out_who_is_right() -> None:
     assert model.explain("u7")[0].item == "i7"
 
 
-def test_what_is_no_number_says_nothing() -> None:
+def test_scores_that_are_no_numbers_have_no_effect() -> None:
     log = bundled(300)
     broken = Blend(outside="tests.models.test_external_members:Broken")
     for step in broken.step_many(log):

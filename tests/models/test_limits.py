@@ -177,7 +177,7 @@ def test_a_position_is_where_top_lists_the_item_at_that_time() -> None:
 
 
 @pytest.mark.parametrize("reward", [1e-300, 1e-40, 5e-324, 1e300, float("nan"), float("inf"), -float("inf")])
-def test_no_reward_poisons_the_weights(reward: float) -> None:
+def test_extreme_rewards_keep_the_weights_finite(reward: float) -> None:
     model = Blend()
     events = checkerboard(19)
     model.step_many(events[:100])
@@ -186,7 +186,7 @@ def test_no_reward_poisons_the_weights(reward: float) -> None:
     expect_whole(model)
 
 
-def test_no_time_poisons_a_user() -> None:
+def test_extreme_times_keep_a_user_usable() -> None:
     model = Blend()
     for time in (-50.0, -20.0, float("nan"), float("inf"), -float("inf")):
         model.step_many([Example("u", "a", 1.0, time), Example("v", "b", 1.0, time)])
@@ -194,7 +194,7 @@ def test_no_time_poisons_a_user() -> None:
     expect_whole(model)
 
 
-def test_what_is_hidden_does_not_come_back_because_others_are_hidden() -> None:
+def test_hidden_item_stays_hidden_when_others_are_hidden() -> None:
     model = RiverModel(reco.BiasedMF(n_factors=2, seed=1), max_items=3)
     for item in ("tea", "jam"):
         model.learn_one("ann", item)

@@ -114,7 +114,7 @@ def test_tables_stay_whole_for_long(seed: int) -> None:
 
 
 @pytest.mark.parametrize(("repeats", "users"), [("allow", 100_000), ("exclude", 30_000)])
-def test_very_many_ids_in_small_tables(repeats: str, users: int) -> None:
+def test_small_tables_take_very_many_ids(repeats: str, users: int) -> None:
     model = Blend(repeats=repeats, max_users=1_000, max_items=2_000, max_pairs=5_000, max_history=20)
     draw = random.Random(1)
     for start in range(0, users, 1_000):
@@ -134,7 +134,7 @@ def test_very_many_ids_in_small_tables(repeats: str, users: int) -> None:
     assert min(listed) > 0.9 * users / 4, "what was touched last is not what is listed"
 
 
-def test_those_go_who_were_used_least_recently() -> None:
+def test_least_recently_used_rows_are_evicted() -> None:
     model = CoVisitation(max_users=3, max_items=3)
     for user, item in [("a", "x"), ("b", "y"), ("c", "z"), ("a", "x"), ("d", "w")]:
         model.learn_one(user, item)

@@ -32,7 +32,7 @@ def test_popularity_halves_by_the_time_of_events() -> None:
     assert found == pytest.approx({"old": 0.25, "mid": 1.0, "new": 1.0, "late": 1.0})
 
 
-def test_no_time_and_no_hidden_item_leads_popularity_by_time_astray() -> None:
+def test_wrong_times_and_hidden_items_do_not_distort_popularity_by_time() -> None:
     model = Popularity(half_life=60.0, decay_by="time")
     model.step_many([Example("a", "x", 1.0, 0.0), Example("a", "y", 1.0, 1.7e12), Example("a", "y", 1.0, 1e306)])
     model.step_many([Example("a", "z", 1.0, 60.0)])

@@ -154,7 +154,7 @@ def test_a_state_from_before_the_reranker_is_taken_over() -> None:
     expect_whole(new)
 
 
-def test_what_came_before_an_item_is_proposed() -> None:
+def test_predecessors_of_an_item_are_proposed() -> None:
     model = Blend(max_users=1_000, max_items=1_000)
     crowd = [(f"c{n}", f"hit {n % 120}") for n in range(600)]
     teach(model, [("ann", "rare tea"), ("ann", "jam"), *crowd])

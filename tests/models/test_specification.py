@@ -62,7 +62,7 @@ def test_models_are_made_with_their_arguments() -> None:
         ("river:tree.HoeffdingTreeClassifier(grace_period=10)", RiverModel, {}),
     ],
 )
-def test_good(specification: str, model: type, arguments: dict[str, Any]) -> None:
+def test_valid_specification_makes_its_model(specification: str, model: type, arguments: dict[str, Any]) -> None:
     made = build_model(specification, repeats="exclude")
     assert type(made) is model
     assert made.repeats == "exclude"

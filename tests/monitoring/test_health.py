@@ -26,7 +26,7 @@ def test_health_before_during_and_after_a_stall() -> None:
         assert get(f"{url}/elsewhere")[0] == 404
 
 
-def test_nothing_listens_unless_it_is_told_to_and_then_on_this_machine_alone() -> None:
+def test_metrics_port_is_off_by_default_and_local_when_on() -> None:
     assert Settings().metrics_port == 0
     assert Settings().metrics_host == "127.0.0.1"
     job = watching([])

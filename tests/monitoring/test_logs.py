@@ -74,7 +74,7 @@ def test_json_has_the_traceback_and_takes_any_extra() -> None:
 
 
 @pytest.mark.parametrize("log_format", FORMATS)
-def test_no_secret_is_in_a_message_an_argument_an_extra_or_a_traceback(log_format: LogFormat) -> None:
+def test_log_lines_hide_secrets_in_messages_arguments_extras_and_tracebacks(log_format: LogFormat) -> None:
     stream = logged(log_format, [SECRET])
     log = logging.getLogger("x")
     log.info("password " + SECRET)
@@ -132,7 +132,7 @@ def test_an_exception_that_nobody_expected_is_a_json_line_too() -> None:
     assert done.returncode == FAILED
 
 
-def test_no_secret_is_in_a_report_or_in_metrics(write_log: Callable[..., Path]) -> None:
+def test_reports_and_metrics_hold_no_secret(write_log: Callable[..., Path]) -> None:
     settings = Settings(model="popularity", kafka={"ssl.key.password": "hunter2"}, kafka_password="hunter3")
     log = write_log(record.decode() for record in sample_records(50))
     assert b"hunter" not in orjson.dumps(replay(log, settings).report())

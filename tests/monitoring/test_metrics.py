@@ -15,7 +15,7 @@ from tests.support.flow import sample_records
 from tests.support.monitored_flow import mixed, scrape, watching
 
 
-def test_what_is_scraped_is_what_happened() -> None:
+def test_scraped_metrics_equal_the_counters() -> None:
     job = watching(mixed(500))
     with job.serve() as url:
         job.run(emit="changed", repeats="exclude")

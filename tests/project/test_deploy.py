@@ -132,7 +132,7 @@ def test_the_image_says_its_version_and_what_it_runs() -> None:
     assert 'ENTRYPOINT ["freshrank"]\nCMD ["run"]' in text
 
 
-def test_what_the_dockerfile_copies_is_let_through() -> None:
+def test_dockerignore_allows_the_files_of_the_dockerfile() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in ignored
     copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE.read_text(), re.MULTILINE)

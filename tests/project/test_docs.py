@@ -26,7 +26,7 @@ def links(page: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_what_a_page_links_to_is_there(page: Path) -> None:
+def test_links_of_a_page_have_targets(page: Path) -> None:
     assert [target for target in links(page) if not target.exists()] == []
 
 

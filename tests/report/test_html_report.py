@@ -233,7 +233,7 @@ def test_models_of_one_name_are_told_apart(page: Page, reports: dict[str, Path])
 
 
 @pytest.mark.browser
-def test_what_cannot_be_drawn_says_why(page: Page, tmp_path: Path) -> None:
+def test_missing_figure_says_why(page: Page, tmp_path: Path) -> None:
     blend = planted("blend", 0.2, 4.0)
     nothing = {name: column[:0] for name, column in blend.outcomes.items()}
     bare = replace(
@@ -263,7 +263,7 @@ def test_what_cannot_be_drawn_says_why(page: Page, tmp_path: Path) -> None:
         assert title in empty
 
 
-def test_what_another_process_kept_gives_the_same_page(tmp_path: Path) -> None:
+def test_stored_results_give_the_same_page(tmp_path: Path) -> None:
     blend = planted("blend", 0.2, 4.0, weighs=True)
     kept = Measured.kept("blend", blend.numbers, blend.outcomes, orjson.loads(orjson.dumps(blend.extras())))
     for name, result in (("first", blend), ("second", kept)):
@@ -277,7 +277,7 @@ def test_the_same_results_give_the_same_page(tmp_path: Path) -> None:
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
-def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ReportError, match="expected a file to write"):
         write_html(tmp_path / "no" / "such" / "place", [planted("blend", 0.2, 4.0)], "")
     with pytest.raises(ReportError, match="at least one result"):

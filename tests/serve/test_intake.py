@@ -79,7 +79,7 @@ def test_each_event_is_refused_with_its_reason_and_the_others_are_taken(broker: 
     assert events_on(broker, topics) == [CLICK]
 
 
-def test_nothing_but_refusals_has_a_status_of_its_own(topics: Topics) -> None:
+def test_intake_of_only_refused_events_has_a_status_of_its_own(topics: Topics) -> None:
     with running_server(topics.job) as server:
         assert post(server, b'{"user": 1.5}', 422)["refused"] == 1
 

@@ -128,7 +128,7 @@ def test_an_erased_users_row_factors_and_history_are_zero() -> None:
             assert not array[row].any(), column
 
 
-def test_so_many_snapshots_are_enough(tmp_path: Path) -> None:
+def test_two_segments_are_enough_to_erase_a_user(tmp_path: Path) -> None:
     """Two segments: the one that the erasure came in, and the next."""
     steps = taught()
     stores = [Store(tmp_path / type(step).__name__) for step in steps]

@@ -37,9 +37,7 @@ def test_a_snapshot_holds_only_what_has_changed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dirty", [1, 200, 3_000])
-def test_no_snapshot_writes_the_whole_state_and_the_files_stay_below_three_times_its_size(
-    tmp_path: Path, dirty: int
-) -> None:
+def test_snapshots_are_small_and_files_stay_below_three_times_the_state(tmp_path: Path, dirty: int) -> None:
     rows, draw = 20_000, np.random.default_rng(1)
     store, numbers = opened(tmp_path, rows=rows)
     numbers.process(list(range(rows)))

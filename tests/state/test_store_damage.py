@@ -170,7 +170,7 @@ class Pickled(Numbers):
         pickle.loads(snapshot["pickle"].tobytes())
 
 
-def test_nothing_is_unpickled_before_its_checksum_is_right(tmp_path: Path) -> None:
+def test_state_is_unpickled_only_after_its_checksum(tmp_path: Path) -> None:
     state, store = Pickled(), Store(tmp_path)
     store.load(state, None)
     pointer, path = store.save(state), tmp_path / "1.log"

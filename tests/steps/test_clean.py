@@ -66,7 +66,7 @@ def test_a_forgotten_user_leaves_no_id() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_what_is_loaded_goes_on_like_what_was_dumped(tmp_path: Path, seed: int) -> None:
+def test_loaded_cleaner_continues_like_the_dumped_one(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     kept, store, pointer = Cleaner(50, Counters()), Store(tmp_path), None
     store.load(kept, None)
@@ -161,7 +161,7 @@ def placed(*events: tuple[float, str]) -> tuple[list[float], float]:
     return [clock.place(*each) for each in events], clock.newest
 
 
-def test_one_clock_that_is_far_ahead_moves_nobodys_time() -> None:
+def test_single_clock_far_ahead_moves_no_time() -> None:
     times, newest = placed((NOW, "ann"), (NOW, "bob"), (FAR, "eve"), (NOW + 1, "ann"), (FAR, "eve"), (NOW + 2, "bob"))
     assert times == [NOW, NOW, NOW, NOW + 1, NOW + 1, NOW + 2]
     assert newest == NOW + 2

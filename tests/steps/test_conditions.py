@@ -70,7 +70,7 @@ def test_anything_else_is_refused_with_its_place_and_what_is_allowed(text: str, 
 
 
 @given(st.text(max_size=60) | st.text(alphabet="value()[]<>=!'\"0123.andortin \\{}:;@", max_size=60))
-def test_whatever_is_written_is_a_condition_or_an_error(text: str) -> None:
+def test_any_text_is_a_condition_or_an_error(text: str) -> None:
     try:
         condition = parse_condition(text)
     except ExpressionError:

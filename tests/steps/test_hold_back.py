@@ -40,7 +40,7 @@ def clicks(rows: Iterable[Row]) -> list[Event]:
     return [Interaction(user, item, time) for user, item, time in rows]
 
 
-def test_people_are_not_held_back_and_whoever_is_much_faster_is() -> None:
+def test_people_pass_and_much_faster_users_are_held_back() -> None:
     crowd = BotDetector(3.0)
     assert sum(held(crowd, people(3_000))) == 0
     bot = held(crowd, [("bot", f"i{n}", NOW + 180_000 + n / 10) for n in range(200)])
@@ -49,7 +49,7 @@ def test_people_are_not_held_back_and_whoever_is_much_faster_is() -> None:
     assert sum(held(crowd, people(300, NOW + 200_000))) == 0
 
 
-def test_whoever_comes_back_to_the_same_items_all_the_time_is_held_back_though_slow() -> None:
+def test_slow_user_with_constant_repeats_is_held_back() -> None:
     crowd = BotDetector(3.0)
     held(crowd, people(3_000))
     slow = [NOW + 180_000 + 20.0 * n for n in range(200)]
@@ -57,7 +57,7 @@ def test_whoever_comes_back_to_the_same_items_all_the_time_is_held_back_though_s
     assert sum(held(crowd, [("visitor", f"i{n}", time + 9e4) for n, time in enumerate(slow)])) == 0
 
 
-def test_who_stops_is_let_in_again() -> None:
+def test_bot_that_stops_is_let_in_again() -> None:
     crowd = BotDetector(3.0)
     held(crowd, people(3_000))
     assert held(crowd, [("bot", "tea", NOW + 180_000 + n / 10) for n in range(200)])[-1]
@@ -74,7 +74,7 @@ def test_a_bot_does_not_become_what_is_usual_but_a_crowd_does() -> None:
     assert sum(held(crowd, rush)[-50_000:]) == 0, "all are as fast: a sale has begun"
 
 
-def test_nobody_is_held_back_before_the_crowd_is_known() -> None:
+def test_bot_filter_needs_a_least_number_of_visits() -> None:
     crowd = BotDetector(3.0)
     rows = [(f"b{n % 2}", "tea", NOW + n / 1_000) for n in range(LEAST_VISITS)]
     assert not any(held(crowd, rows))
@@ -108,7 +108,7 @@ def state(guard: BotGuard) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_resumed_goes_on_bit_for_bit(tmp_path: Path, seed: int) -> None:
+def test_resumed_step_continues_bit_for_bit(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     unbroken, resumed, store, pointer, time = (
         BotGuard(3.0, Counters()),
@@ -156,7 +156,7 @@ def with_a_bot() -> list[bytes]:
     return [event(*row) for row in rows]
 
 
-def test_what_is_held_back_is_counted_neither_learned_nor_answered() -> None:
+def test_events_of_bots_are_counted_and_neither_learned_nor_answered() -> None:
     flow = Flow(with_a_bot(), model="popularity")
     counters = flow.connections.counters
     assert 200 < counters.held_back < 300
@@ -166,7 +166,7 @@ def test_what_is_held_back_is_counted_neither_learned_nor_answered() -> None:
     assert f"{counters.held_back} events held back, as their users act like bots" in counters.sentence()
 
 
-def test_it_can_be_turned_off() -> None:
+def test_bot_filter_can_be_turned_off() -> None:
     flow = Flow(with_a_bot(), model="popularity", hold_back=0)
     assert (flow.connections.counters.held_back, len(flow.sent)) == (0, 1_800)
 

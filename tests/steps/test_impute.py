@@ -43,7 +43,7 @@ def test_a_mean_and_a_mode_of_what_was_said_before() -> None:
     assert [each["device"] for each in told] == ["phone", "desk", "desk", "desk", "desk", "desk"]
 
 
-def test_nothing_is_made_up_before_anything_was_said() -> None:
+def test_nothing_is_imputed_before_a_first_value() -> None:
     filler = Imputer({"price": "mean", "device": "mode", "value": "mean"})
     (told,) = filled(filler, {"price": None})
     assert told == {"event": "interaction", "value": 1.0, "price": None}
@@ -89,7 +89,7 @@ def test_memory_is_bounded_whatever_comes() -> None:
     assert filler.dump()["fields"].nbytes < 20 * WORDS
 
 
-def test_what_is_no_interaction_passes() -> None:
+def test_other_events_than_interactions_pass() -> None:
     filler, others = (
         Imputer({"device": "mode"}),
         [Prepared(ItemEvent("i", 1.0), None), Prepared(Forget("u", 1.0), None)],
@@ -98,7 +98,7 @@ def test_what_is_no_interaction_passes() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_resumed_goes_on_bit_for_bit(tmp_path: Path, seed: int) -> None:
+def test_resumed_step_continues_bit_for_bit(tmp_path: Path, seed: int) -> None:
     draw, fields = random.Random(seed), {"price": "mean", "device": "mode"}
     unbroken, resumed, store = Imputer(fields), Imputer(fields), Store(tmp_path)  # type: ignore[arg-type]
     store.load(resumed, None)

@@ -48,7 +48,7 @@ def test_a_list_is_asked_for_after_ever_longer_absence_and_then_withdrawn() -> N
         assert due <= time < due + EVENTS_PER_ROUND + 1
 
 
-def test_who_comes_back_is_not_away() -> None:
+def test_returning_user_is_not_idle() -> None:
     visits = clicks(*(("ann", 50.0 * n) for n in range(40)))
     assert requests(made(), visits) == []
     refresher = made()
@@ -66,12 +66,12 @@ def test_a_long_gap_between_events_skips_what_nobody_would_see() -> None:
     assert requests(made(), gone) == [("ann", 5_000.0, True)]
 
 
-def test_without_refreshes_a_list_is_withdrawn_at_once() -> None:
+def test_zero_refreshes_withdraw_a_list_at_once() -> None:
     found = requests(made(times=0), [*clicks(("ann", 0.0)), *others(1, 100)])
     assert [(user, withdraw) for user, _, withdraw in found][:1] == [("ann", True)]
 
 
-def test_nobody_waits_for_more_than_so_many_lists() -> None:
+def test_refreshes_of_one_round_are_bounded() -> None:
     refresher = made()
     refresher.process(clicks(*((f"u{n}", 0.0) for n in range(500))))
     out = refresher.process(clicks(*(("late", 100.0) for _ in range(40 * EVENTS_PER_ROUND))))
@@ -90,7 +90,7 @@ def test_fallback_list_comes_by_the_number_of_events() -> None:
     assert {each.user for each, _ in out if isinstance(each, Refresh)} == {FALLBACK_USER}
 
 
-def test_turned_off_it_adds_nothing_and_keeps_nothing(tmp_path: Path) -> None:
+def test_refresh_turned_off_adds_and_stores_nothing(tmp_path: Path) -> None:
     given = others(0, 1_000)
     off, store = made(after=0.0), Store(tmp_path)
     store.load(off, None)
@@ -126,7 +126,7 @@ def test_neither_batches_nor_restarts_show(tmp_path: Path) -> None:
     assert out == whole
 
 
-def test_who_is_erased_is_never_asked_for_and_leaves_nothing() -> None:
+def test_erased_user_is_never_refreshed_and_leaves_nothing() -> None:
     refresher = made()
     refresher.process([*clicks((NAME, 0.0)), *others(1, 5)])
     refresher.process([Prepared(Forget(NAME, 5.0), None)])
@@ -155,7 +155,7 @@ def both(records: list[bytes], **settings: Any) -> Iterator[Flow]:
     yield Flow(records, refresh=3_600.0, **settings)
 
 
-def test_every_event_has_its_own_list_as_before_and_what_is_added_is_keyed_and_placed() -> None:
+def test_refreshes_do_not_change_lists_of_events_and_have_keys_and_positions() -> None:
     records = sample_records(3_000)
     plain, refreshed = both(records, repeats="exclude")
     lists = [each for each in refreshed.lists if each is not None]

@@ -194,7 +194,7 @@ def test_served_hit_rate_is_that_of_a_reader_who_heeds_the_ages() -> None:
     assert scores.outcomes.arrays()["any_age"].tolist() == [0, -1, -1, -1]
 
 
-def test_one_setting_leaves_one_list_for_each_event_and_nothing_else() -> None:
+def test_fallback_off_gives_one_list_for_each_event() -> None:
     records = sample_records(500)
     flow = Flow(records, fallback=False)
     assert len(flow.everything) == 500
