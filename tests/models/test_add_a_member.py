@@ -17,7 +17,8 @@ PAGE = (ROOT / "docs" / "add-a-member.md").read_text()
 
 def blocks(language: str) -> list[str]:
     """Return the blocks of code of the page in a language; "" for output."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    return [text for name, text in found if name == language]
 
 
 def apply(change: str, source: str) -> str:
