@@ -1,19 +1,19 @@
-"""The bench: how fast, how large and how fresh, measured; `python -m bench.run` writes it to `bench/results.md`.
+"""Benchmarks of speed, memory and latency. `python -m bench.run` writes them to `bench/results.md`.
 
-One file for each measure, which runs alone too, as `python -m bench.catalogue --quick`:
+Each benchmark is one file, and runs alone, too: `python -m bench.catalogue --quick`.
 
-- `replay_speed`: a real log through the default blend on one core, beside River and beside a floor;
-- `latency`: the same log, from an event's arrival to its encoded list, by the size of batches;
-- `kernels`: what each part of the inner loop takes;
-- `catalogue`: what an event costs as the catalogue grows from 1,000 to 1,000,000 items;
-- `memory`: a million users and a hundred thousand items;
-- `soak`: millions of events whose ids keep coming: memory beyond the bounds, and the longest pause;
-- `cold_start`: from the command to the first list, with kernels compiled before and without;
-- `kafka`: from an event produced to its list consumed, on a real broker;
-- `plain_models`: what models in plain Python and River's own cost in the same flow;
-- `deep_trade`: what the deep models of the extra cost and reach; it takes too long to be one of `bench.run`.
+- `replay_speed`: events per second of a real log on one core, beside River and a constant model.
+- `latency`: time from an event's arrival to its encoded list, by batch size.
+- `kernels`: time of each part of the inner loop.
+- `catalogue`: time per event with 1,000 to 1,000,000 items.
+- `memory`: memory of a million users and a hundred thousand items.
+- `soak`: millions of events with new ids all the time: memory at the bounds, and the longest pause.
+- `cold_start`: time from the command to the first list, with and without compiled kernels.
+- `kafka`: time from an event produced to its list consumed, on a real broker.
+- `plain_models`: speed of models in plain Python and of River's own in the same flow.
+- `deep_trade`: time and hit rate of the deep models. It takes too long for `bench.run`.
 
-`streams` makes the events, `flow` runs them through the flow in this process, `process` runs a measure in a process of
-its own, and `report` is what a measure gives back. Every measure also asserts its output: a wrong answer must not look
+`streams` makes the events, `flow` runs them through the flow in this process, `process` runs a benchmark in a process
+of its own, and `report` holds the results. Each benchmark also asserts its output, so that a wrong answer cannot look
 fast.
 """

@@ -1,4 +1,4 @@
-"""Whether the intervals of `freshrank compare` are honest: a model against itself must not be told apart."""
+"""Coverage of the intervals of `freshrank compare`: how often they contain zero for a model against itself."""
 
 from concurrent.futures import ProcessPoolExecutor
 from itertools import combinations
@@ -20,25 +20,25 @@ from recmodels.evaluation.bootstrap import Interval, block_length, mean_interval
 
 COMPARISONS: Final = 200
 SEEDS: Final = 21
-"""So many replays: they make 210 pairs."""
+"""Number of replays. They make 210 pairs."""
 SHARES: Final = (0.1, 0.5)
-"""Of the log: the shortest and the longest part of it that a comparison is made on."""
+"""Shortest and longest part of the log for a comparison, as shares."""
 WORSE: Final = 0.1
-"""Share of hits that is taken from one of two, to see that the intervals do tell what differs."""
+"""Share of hits that is removed from one model of a pair, to measure the power of the intervals."""
 METRICS: Final = ("hit_rate@10", "ndcg@10")
 
 
 class Found(NamedTuple):
-    """What 200 comparisons in one metric found."""
+    """Result of 200 comparisons in one metric."""
 
     holds_zero: float
-    """Share of the intervals that hold zero, where zero is right."""
+    """Share of the intervals that contain zero, for equal models."""
     blocks: float
-    """The same, had nothing been added for what hangs on single items."""
+    """The same without the widening for correlation within items."""
     single: float
-    """The same, had single events been drawn instead of blocks, too."""
+    """The same with a bootstrap of single events instead of blocks."""
     told: float
-    """Share of the intervals that tell a model from itself less some of its hits."""
+    """Share of the intervals that exclude zero after hits are removed."""
     half_width: float
     """The median."""
     block: float
@@ -46,7 +46,7 @@ class Found(NamedTuple):
 
 
 def measure(quick: bool) -> Section:
-    """Replay each log with seeds that differ only by chance, then compare pairs of them on parts of the log."""
+    """Replay each log with several seeds, then compare pairs of replays on parts of the log."""
     seeds, comparisons, limit = (6, 15, 3_000) if quick else (SEEDS, COMPARISONS, None)
     section = Section(
         "Intervals: the same model against itself, other seeds, parts of a log", "python -m bench.aa_coverage"
@@ -95,7 +95,7 @@ def measure(quick: bool) -> Section:
 
 
 def replays(log: Path, seeds: int, limit: int | None) -> list[Columns]:
-    """Replay a log with each seed; return the outcomes."""
+    """Replay a log with each seed, and return the outcomes."""
     asked = [(log, seed, limit) for seed in range(seeds)]
     with ProcessPoolExecutor(core_count(), mp_context=get_context("spawn")) as pool:
         return list(pool.map(one_replay, asked))
@@ -108,7 +108,7 @@ def one_replay(asked: tuple[Path, int, int | None]) -> Columns:
 
 
 def compared(metric: str, outcomes: list[Columns], comparisons: int) -> Found:
-    """Compare pairs, each on a part of its own."""
+    """Compare pairs of outcomes, each on a random part of the log."""
     values = [event_values(metric, columns)[1] for columns in outcomes]
     random = np.random.default_rng(1)
     pairs = random.permutation(list(combinations(range(len(values)), 2)))[:comparisons]
@@ -135,13 +135,13 @@ def compared(metric: str, outcomes: list[Columns], comparisons: int) -> Found:
 
 
 def by_single_events(x: NDArray[np.float64]) -> Interval:
-    """Return the textbook's interval of a mean of independent values: what drawing single events comes to."""
+    """Return the normal interval of a mean of independent values, as a bootstrap of single events gives it."""
     mean, half = float(x.mean()), 1.96 * float(x.std()) / len(x) ** 0.5
     return Interval(mean, mean - half, mean + half)
 
 
 def share_that_holds_zero(intervals: list[Interval]) -> float:
-    """Say how many of the intervals hold zero."""
+    """Return the share of the intervals that contain zero."""
     return float(np.mean([found.holds_zero for found in intervals]))
 
 

@@ -1,4 +1,4 @@
-"""What each member of the blend adds: the hit rate without it, and its own."""
+"""Ablation of the blend: hit rate without each member, and of each member alone."""
 
 import csv
 import gzip
@@ -41,7 +41,7 @@ def measure(quick: bool) -> Section:
 
 
 def examples(log: Path, limit: int) -> Iterator[Example]:
-    """Read the log; a return speaks against its item."""
+    """Read the log. A return has a negative reward."""
     with gzip.open(log, "rt", encoding="utf-8", newline="") as lines:
         for row in islice(csv.DictReader(lines), limit or None):
             yield Example(row["user"], row["item"], -1.0 if row["event"] == "return" else 1.0, float(row["timestamp"]))

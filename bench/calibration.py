@@ -1,4 +1,4 @@
-"""How far the probabilities of the contextual pipeline can be believed: log loss, and expected calibration error."""
+"""Calibration of the contextual pipeline: log loss and expected calibration error of its probabilities."""
 
 import csv
 import gzip
@@ -19,25 +19,25 @@ BINS = 15
 
 
 class Said(NamedTuple):
-    """What a model said of pairs of a user and a candidate, and what came."""
+    """Predictions for pairs of a user and a candidate, with the outcomes."""
 
     probability: NDArray[np.float64]
     """[N]"""
     chosen: NDArray[np.bool_]
     """[N]"""
     hit_rate: float
-    """At 10, of the events."""
+    """Hit rate @10 of the events."""
 
 
 def reliability(said: Said, bins: int = BINS) -> list[tuple[float, float, int]]:
-    """Return, for as many pairs in each bin, by rising probability: what was said on average, what came, how many."""
+    """Return mean prediction, observed share and size of bins of equal size, by rising probability."""
     order = np.argsort(said.probability, kind="stable")
     parts = [part for part in np.array_split(order, bins) if len(part)]
     return [(float(said.probability[p].mean()), float(said.chosen[p].mean()), len(p)) for p in parts]
 
 
 def expected_calibration_error(said: Said, bins: int = BINS) -> float:
-    """Return the mean distance of what was said from what came, over bins of equal size (Naeini et al., AAAI 2015).
+    """Return the expected calibration error over bins of equal size (Naeini et al., AAAI 2015).
 
     >>> import numpy as np
     >>> chosen = np.arange(10_000) % 10 == 0
@@ -49,13 +49,13 @@ def expected_calibration_error(said: Said, bins: int = BINS) -> float:
 
 
 def log_loss(said: Said) -> float:
-    """Return the mean of minus the logarithm of the probability of what came."""
+    """Return the mean log loss of the outcomes."""
     p = np.clip(said.probability, 1e-9, 1.0 - 1e-9)
     return float(-np.where(said.chosen, np.log(p), np.log(1.0 - p)).mean())
 
 
 def say(model: Contextual, events: list[Example], facts: dict[str, dict[str, Any]]) -> Said:
-    """Test, then learn: for each event what is said of every candidate just before it, and which was chosen."""
+    """Test, then learn: collect the predictions for all candidates just before each event, and the chosen one."""
     probability: list[float] = []
     chosen: list[bool] = []
     scored = hits = 0
@@ -83,7 +83,7 @@ def events_of(log: Path, count: int) -> list[Example]:
 
 
 def facts_of(log: Path) -> dict[str, dict[str, Any]]:
-    """Read what is known of items beside a log: genres are tags."""
+    """Read the features of items beside a log, with genres as tags."""
     path = log.parent / "items.csv.gz"
     if not path.exists():
         return {}
@@ -92,7 +92,7 @@ def facts_of(log: Path) -> dict[str, dict[str, Any]]:
 
 
 def classifiers() -> Iterator[tuple[str, base.Classifier | None]]:
-    """Yield the classifiers to choose from."""
+    """Yield the classifiers to compare."""
 
     def numbers() -> compose.Pipeline:
         return compose.SelectType(float) | preprocessing.StandardScaler()

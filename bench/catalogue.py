@@ -1,4 +1,4 @@
-"""What an event costs as the catalogue grows: seeded Zipf streams over 1,000 to 1,000,000 items."""
+"""Time per event by the size of the catalogue: seeded Zipf streams over 1,000 to 1,000,000 items."""
 
 import sys
 import time
@@ -21,7 +21,7 @@ SETTLING, MEASURED = 50_000, 30_000
 
 
 def measure(quick: bool) -> Section:
-    """Fill catalogues of rising size, and time the same number of events on each."""
+    """Fill catalogues of increasing size, and time the same number of events on each."""
     section = Section("The catalogue: cost of an event as it grows", "python -m bench.catalogue")
     sizes = (1_000, 10_000) if quick else (1_000, 10_000, 100_000, 1_000_000)
     events = (5_000, 5_000) if quick else (SETTLING, MEASURED)

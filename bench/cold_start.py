@@ -1,4 +1,4 @@
-"""From the command to its first list: with kernels compiled before, and on the very first run."""
+"""Cold start: time from the command to its first list, with compiled kernels and on the very first run."""
 
 import tempfile
 from pathlib import Path
@@ -13,10 +13,10 @@ COMPILING = "Compiling the kernels"
 
 
 def measure(quick: bool) -> Section:
-    """Start the command anew for one event, several times, on two cores as anybody would."""
+    """Start the command for one event, several times, on two cores."""
     section = Section("Cold start of the command", "python -m bench.cold_start")
     rounds = 2 if quick else 7
-    first_list()  # compiles the kernels, if this version's have never been
+    first_list()  # compiles the kernels if necessary
     warm = [first_list()[0] for _ in range(rounds)]
     constant = [first_list("--model", "bench.floor:Constant")[0] for _ in range(rounds)]
     nothing = [run(["-c", "pass"], one_core=False)[1] for _ in range(rounds)]
@@ -50,7 +50,7 @@ def measure(quick: bool) -> Section:
 
 
 def first_list(*arguments: str, cache: str | None = None) -> tuple[float, str]:
-    """Start the command, take one event; return the seconds until its list is written, and what it said."""
+    """Run the command on one event, and return the seconds until its list is written, and its output."""
     with tempfile.TemporaryDirectory() as directory:
         out = Path(directory) / "lists.jsonl"
         command = ["-m", "flows.cli", "replay", str(EVENTS), "--limit", "1", "--out", str(out), *arguments]

@@ -1,9 +1,9 @@
-"""What tags of items add to the hit rate: `python -m bench.content_gain DIRECTORY… [--limit N]`.
+"""Gain of hit rate from tags of items: `python -m bench.content_gain DIRECTORY… [--limit N]`.
 
 A directory holds `events.csv.gz` (`user,item,timestamp,event,value`) and `items.csv.gz` (`item`, and any of `title`,
-`genres`, `price_median`). The log is taken by test-then-learn three times: without item events; with all of them
-before the first event; and with each up to 5,000 events before the item's first interaction, drawn at random.
-An announcement at the moment of the first interaction would tell the model what comes next, and is not measured.
+`genres`, `price_median`). The log is replayed by test-then-learn three times: without item events, with all of them
+before the first event, and with each at a random time up to 5,000 events before the item's first interaction. An
+announcement just before the first interaction would reveal the next item, and is not measured.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from recmodels import Blend, Example
 from recmodels.evaluation.metrics import RankingMetrics
 
 LEAD = 5_000
-"""Events between an announcement and the item's first interaction, at most."""
+"""Largest number of events between an announcement and the item's first interaction."""
 BATCH = 1_000
 COLUMNS = {"title": str, "genres": str, "price_median": float}
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def read_events(directory: Path, limit: int | None) -> list[Example]:
-    """Read a log; a return speaks against its item."""
+    """Read a log. A return has a negative reward."""
     with gzip.open(directory / "events.csv.gz", "rt", encoding="utf-8", newline="") as lines:
         return [
             Example(row["user"], row["item"], -1.0 if row["event"] == "return" else 1.0, float(row["timestamp"]))
@@ -58,7 +58,7 @@ def read_events(directory: Path, limit: int | None) -> list[Example]:
 
 
 def read_features(directory: Path) -> dict[str, dict[str, Any]]:
-    """Read what an item event would say of each item."""
+    """Read the features of each item, for item events."""
     with gzip.open(directory / "items.csv.gz", "rt", encoding="utf-8", newline="") as lines:
         return {
             row["item"]: {
@@ -77,7 +77,7 @@ def first_interactions(events: list[Example]) -> dict[str, int]:
 
 
 def schedule(events: list[Example], features: Mapping[str, Any], way: str) -> dict[int, list[str]]:
-    """Return the items to announce just before each event; the order of those before the first tells nothing."""
+    """Return the items to announce just before each event. Those before the first event are shuffled."""
     draw, before = random.Random(1), defaultdict(list)
     for item, number in first_interactions(events).items():
         if way != "none" and item in features:
@@ -90,7 +90,7 @@ def schedule(events: list[Example], features: Mapping[str, Any], way: str) -> di
 def measure(
     events: list[Example], features: Mapping[str, Any], announced: Mapping[int, list[str]], repeats: str
 ) -> tuple[float, float]:
-    """Return the hit rate @10, of all events and of the first of each item."""
+    """Return the hit rate @10 of all events, and that of the first event of each item."""
     model, every, first = Blend(repeats=repeats), RankingMetrics(10), RankingMetrics(10)
     firsts = set(first_interactions(events).values())
     cuts = sorted({*announced, *range(0, len(events), BATCH), len(events)})

@@ -1,8 +1,8 @@
-"""What the deep models cost and what they reach, beside the blend: hit rate and CPU seconds, on one log.
+"""Hit rate and CPU seconds of the deep models beside the blend, on one log.
 
-Each model replays the log in a process of its own on one core. What counts is the CPU time of that process, from its
-start to its end: imports, JAX's compilation, training, and a list for every event. numba's kernels are compiled once
-for a version and kept on disk; a short replay before sees to that. Nothing is asserted: the table is the result.
+Each model replays the log in a process of its own on one core. The CPU time is that of the whole process: imports,
+JAX's compilation, training, and a list for every event. A short replay before makes sure that numba's kernels are
+compiled. Nothing is asserted.
 """
 
 from bench.process import real_log, replayed
@@ -18,7 +18,7 @@ EXCLUDE = ("--repeats", "exclude")
 
 
 def measure(quick: bool) -> Section:
-    """Replay ml-100k with each model, once: the results are repeatable, and the CPU time of a run is long."""
+    """Replay ml-100k with each model, once, since the results are repeatable and the runs are long."""
     section = Section("What deep models cost and reach: ml-100k, one core", "python -m bench.deep_trade")
     log = real_log("ml-100k")
     if log is None:

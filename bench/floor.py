@@ -1,4 +1,4 @@
-"""The floor: a model that does nothing, so that what is left is the flow."""
+"""Floor of the time: a model that does nothing, so that only the flow's own time is measured."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,16 @@ from recmodels.base import Context
 
 
 class Constant(Recommender):
-    """Gives everybody the same list, made once."""
+    """Gives all users the same list."""
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Learn nothing."""
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
-        """Score everything alike."""
+        """Give all items the same score."""
         return 0.0
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
-        """Give the same list to each."""
+        """Give each example the same list."""
         step = Step(-1, [str(place) for place in range(n)], [0.5] * n)
         return [step] * len(examples)

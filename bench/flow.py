@@ -1,4 +1,4 @@
-"""Run generated events through the flow as the Kafka job does: no scoring, and lists that nobody keeps."""
+"""Runs generated events through the flow like the Kafka job, without scoring, and drops the lists."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -15,7 +15,7 @@ from recmodels import Recommender, build_model
 
 
 class Given(Settings):
-    """Settings whose model is made once, so that it can be looked into while it works."""
+    """Settings whose model is built once, so that the benchmark can inspect it."""
 
     def build_model(self) -> Recommender:
         """Return the one model."""
@@ -24,7 +24,7 @@ class Given(Settings):
 
 @cache
 def made(specification: str, repeats: str) -> Recommender:
-    """Make a model, the first time."""
+    """Build a model, or return the one built before."""
     return build_model(specification, repeats)
 
 
@@ -36,10 +36,10 @@ def run_through(
     batch: int = 8,
     told: Callable[[int], Any] = lambda taken: None,
 ) -> Connections:
-    """Take so many records through the whole flow, and return its ends with their counts.
+    """Run records through the whole flow, and return its connections with their counters.
 
     Raises:
-        AssertionError: Not every record was learned and answered with a list.
+        AssertionError: A record was not learned, or got no list.
     """
     connections = Connections(
         source=Generated(records, count, batch, told),

@@ -1,4 +1,4 @@
-"""From an event produced to its list consumed, through a real broker: at a given rate, and as fast as it goes."""
+"""Latency and throughput on Kafka: from an event produced to its list consumed, through a real broker."""
 
 import subprocess
 import sys
@@ -24,11 +24,11 @@ from tests.support.kafka_broker import Broker, NoBrokerError, make_topic
 RATE = 2_000
 USERS, ITEMS = 5_000, 2_000
 WARM_UP = 2_000
-"""The first events at the rate are not counted: connections are made, and the first snapshot is of everything."""
+"""Number of first events that do not count, since connections are made and the first snapshot holds the whole state."""
 
 
 def measure(quick: bool) -> Section:
-    """Start a broker; run the job on it with recovery off and on."""
+    """Start a broker, and run the job on it with recovery off and on."""
     section = Section("Kafka to Kafka, on a real broker", "python -m bench.kafka")
     seconds, bulk = (4, 10_000) if quick else (20, 100_000)
     with tempfile.TemporaryDirectory() as directory:
@@ -68,13 +68,13 @@ def measure(quick: bool) -> Section:
 
 
 class Job:
-    """The job as a process of its own, with topics of its own.
+    """The job in a process of its own, with topics of its own.
 
     Args:
-        broker: Where.
-        directory: For the state.
-        records: The events that it will get.
-        recovery: Whether it keeps its state.
+        broker: The broker.
+        directory: Directory for the state.
+        records: Events of the input topic.
+        recovery: Whether the job has a recovery directory.
     """
 
     def __init__(self, broker: Broker, directory: Path, records: list[bytes], recovery: bool) -> None:
@@ -95,7 +95,7 @@ class Job:
 
     @contextmanager
     def running(self, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Run it; at the end stop it, if it has not ended, and fail if it has failed."""
+        """Run the job. At the end stop it if it still runs, and raise if it failed."""
         with (self.directory / f"{self.events}.err").open("w+b") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flows.cli", "run", *arguments],
@@ -114,7 +114,7 @@ class Job:
                 process.kill()
 
     def check(self, messages: list[Message]) -> None:
-        """Hold the lists against a replay of the same events from a file with the topic's name."""
+        """Compare the lists with those of a replay of the same events from a file."""
         log, out = self.directory / f"{self.events}.jsonl", self.directory / f"{self.events}.out"
         log.write_bytes(b"\n".join(self.records) + b"\n")
         replay(log, Settings(), out=out)
@@ -122,7 +122,7 @@ class Job:
 
 
 def at_a_rate(broker: Broker, directory: Path, count: int, recovery: bool) -> np.ndarray:
-    """Offer events at the rate; return for each after the first ones the seconds from produced to consumed."""
+    """Produce events at the rate, and return the latency of each in seconds, without the first `WARM_UP`."""
     job = Job(broker, directory, records_of(count), recovery)
     produced, consumed = np.zeros(count), np.zeros(count)
     messages: list[Message] = []
@@ -151,7 +151,7 @@ def at_a_rate(broker: Broker, directory: Path, count: int, recovery: bool) -> np
 
 
 def read_lists(job: Job, messages: list[Message], consumed: np.ndarray, process: subprocess.Popen[bytes]) -> None:
-    """Take the lists as they come, and note when each did."""
+    """Consume the lists, and note the time of each."""
     consumer = Consumer({"bootstrap.servers": job.broker.bootstrap, "group.id": f"{job.lists}-reader"})
     consumer.assign([TopicPartition(job.lists, 0, 0)])
     while len(messages) < len(consumed) and process.poll() is None:
@@ -166,7 +166,7 @@ def read_lists(job: Job, messages: list[Message], consumed: np.ndarray, process:
 
 
 def as_fast_as_it_goes(broker: Broker, directory: Path, count: int, recovery: bool) -> float:
-    """Fill the topic, then let the job run to its end; return its events a second."""
+    """Fill the topic, run the job to its end, and return its events per second."""
     job = Job(broker, directory, records_of(count), recovery)
     producer = Producer({"bootstrap.servers": broker.bootstrap, "queue.buffering.max.messages": 1_000_000})
     for record in job.records:

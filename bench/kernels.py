@@ -1,4 +1,4 @@
-"""What each part of the inner loop takes, in the order in which an event meets it."""
+"""Time of each part of the inner loop, in the order of an event's path."""
 
 import time
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ STAGES = (
     "co-visitation, popularity, history learn",
 )
 READS = 10
-"""So many of the stages change nothing."""
+"""Number of stages that do not change the model."""
 
 
 def measure(quick: bool) -> Section:
@@ -66,14 +66,14 @@ def measure(quick: bool) -> Section:
 
 
 def stage_table(columns: dict[str, Sequence[float]]) -> str:
-    """Show the stages of one or more models beside each other, in µs."""
+    """Return a table of the stages of one or more models, in µs."""
     sums = [("sum", *(shown(sum(values)) for values in columns.values()))]
     rows = [(stage, *(shown(values[k]) for values in columns.values())) for k, stage in enumerate(STAGES)]
     return table(("µs", *columns), [*rows, *sums])
 
 
 def time_stages(model: Blend, user_rows: Int32, item_rows: Int32) -> list[float]:
-    """Time every stage over these users; the items are what they are made to learn in the last stages."""
+    """Time every stage over these users. The last stages learn these items."""
     address, places = model.memory.handle.address, np.zeros(10, np.int32)
     best = []
     for upto in range(1, len(STAGES) + 1):
@@ -89,7 +89,7 @@ def time_stages(model: Blend, user_rows: Int32, item_rows: Int32) -> list[float]
 
 
 def check_lists(model: Blend, user_rows: Int32, item_rows: Int32) -> float:
-    """Hold the lists of the stages against those of `top`; return how many candidates there are on average."""
+    """Compare the lists of the stages with those of `top`, and return the mean number of candidates."""
     state, places = model.memory.state, np.zeros(10, np.int32)
     names, sizes = model.memory.items.names, []
     for row, item in zip(user_rows[:200], item_rows, strict=False):
@@ -152,7 +152,7 @@ def run_stages(address: int, user_rows: Int32, item_rows: Int32, places: Int32, 
 
 
 def learn_log(log: str, count: int) -> tuple[Blend, list[Example]]:
-    """Learn so many events; return the model, and the next 2,000 events."""
+    """Learn `count` events, and return the model and the next 2,000 events."""
     source, decoder = open_log(log, limit=count + 2_000)
     part = source.build_part("bench", "log", None)
     examples: list[Example] = []
@@ -168,7 +168,7 @@ def learn_log(log: str, count: int) -> tuple[Blend, list[Example]]:
 
 
 def time_batches(model: Blend, examples: list[Example]) -> dict[str, float]:
-    """Time `step_many` by the size of the call, on the same events one after the other."""
+    """Time `step_many` by batch size, on consecutive events."""
     found = {}
     for batch in (1, 8, 64, 1_000):
         start = time.process_time()

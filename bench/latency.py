@@ -1,4 +1,4 @@
-"""How long an event is in the flow: from its arrival at decode to its encoded list."""
+"""Latency of an event in the flow: from its arrival at decode to its encoded list."""
 
 from bench.process import answer, child, real_log
 from bench.replay_speed import reference
@@ -9,7 +9,7 @@ from recmodels.fused.warm_up import warm_up
 
 
 def measure(quick: bool) -> Section:
-    """Replay ml-100k as fast as it goes, by sizes of batches."""
+    """Replay ml-100k at full speed, by batch size."""
     section = Section("In-flow latency: ml-100k, from arrival at decode to the encoded list", "python -m bench.latency")
     log = real_log("ml-100k")
     if log is None:

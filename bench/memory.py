@@ -1,4 +1,4 @@
-"""How much memory a million users and a hundred thousand items take, with the model's default arguments."""
+"""Memory of a million users and a hundred thousand items, with the model's default arguments."""
 
 import resource
 import sys
@@ -15,7 +15,7 @@ GIGABYTE = 1e9
 
 
 def measure(quick: bool) -> Section:
-    """Let every user and every item come through the flow once, in a process of its own."""
+    """Send every user and every item through the flow once, in a process of its own."""
     users, items = (50_000, 10_000) if quick else (1_000_000, 100_000)
     section = Section("Memory: a million users, a hundred thousand items, defaults", "python -m bench.memory")
     plain = child("bench.memory", "child", users, items)
@@ -39,7 +39,7 @@ def measure(quick: bool) -> Section:
 
 
 def fill(users: int, items: int) -> dict[str, Any]:
-    """Fill the model by way of the flow, and weigh the process."""
+    """Fill the model through the flow, and measure the memory of the process."""
     start = peak()
     settings = Given()
     model = settings.build_model()
@@ -65,7 +65,7 @@ def fill(users: int, items: int) -> dict[str, Any]:
 
 
 def peak() -> int:
-    """Return the most memory that this process has had, in bytes."""
+    """Return the peak memory of this process in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

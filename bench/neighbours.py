@@ -1,8 +1,8 @@
-"""What a kNN over users adds to the blend: `python -m bench.neighbours DIRECTORY… [--limit N]`.
+"""Gain of hit rate from a kNN over users: `python -m bench.neighbours DIRECTORY… [--limit N]`.
 
-Each directory holds `events.csv.gz`; the log is taken by test-then-learn with the blend alone, and with one column more
-that says how strongly the user's nearest neighbours speak for each candidate. It is no member of the blend: see
-docs/models.md for what it gave.
+Each directory holds `events.csv.gz`. The log is replayed by test-then-learn with the blend alone, and with one more
+column: the score of each candidate by the user's nearest neighbours. It is not a member of the blend. docs/models.md
+has the result.
 """
 
 import argparse
@@ -26,29 +26,29 @@ from recmodels.specification import build_model
 
 BATCH = 1_000
 FADE = 0.8
-"""How much less each older recent item of the user says of who is like them."""
+"""Factor by which each older recent item of the user counts less for similarity."""
 NEIGHBOURS_FADE = 0.9
-"""How much less each older recent item of a neighbour counts."""
+"""Factor by which each older recent item of a neighbour counts less."""
 
 
 class UserNeighbours(Recommender):
-    """Scores items by what those had lately who had the user's recent items lately.
+    """Scores items by the recent items of users who share recent items with the user.
 
-    A user's similarity to another is the sum over the recent items they share, each older one of the user's with 0.8
-    of the weight, times log(1 + events / interactions with the item). An item's score is the root of the sum of the
-    similarities of those of the `neighbours` nearest who have it among their recent items. After session kNN with
-    inverse item frequency, Ludewig and Jannach, "Evaluation of session-based recommendation algorithms", User Modeling
-    and User-Adapted Interaction 28, 2018.
+    The similarity of two users is a sum over the recent items they share. Each older item of the user has 0.8 of the
+    weight of the next newer one, times log(1 + events / interactions with the item). An item's score is the square root
+    of the summed similarity of those among the `neighbours` nearest users who have the item among their recent ones.
+    After session kNN with inverse item frequency, Ludewig and Jannach, "Evaluation of session-based recommendation
+    algorithms", User Modeling and User-Adapted Interaction 28, 2018.
 
-    It is for measuring alone: it erases nobody, and its state is pickled whole.
+    It serves only for measurements: it cannot erase a user, and its state is one pickle.
 
     Args:
-        repeats: As of every model; a member of a blend excludes nothing itself.
+        repeats: As for every model. A member of a blend excludes nothing itself.
         seed: Not used.
-        max_users, max_items: So many are known; later ones are not.
-        recent: So many last items of a user count.
-        takers: So many last takers of an item are asked.
-        neighbours: So many of the most similar users count.
+        max_users, max_items: Bounds. Later users and items are ignored.
+        recent: Number of last items of a user.
+        takers: Number of last users of an item that are considered.
+        neighbours: Number of the most similar users.
     """
 
     def __init__(
@@ -104,13 +104,13 @@ class UserNeighbours(Recommender):
 
 
 def _row(rows: dict[str, int], name: str, most: int) -> int:
-    """Return the row of an id, which gets one while there are any; else 0."""
+    """Return the row of an id, a new one if there is room, else 0."""
     return rows.setdefault(name, len(rows) + 1) if len(rows) < most else rows.get(name, 0)
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]  # numba does not type it
 def _learn(recent: Int32, takers: Int32, taken: Int64, user: int, item: int) -> None:
-    """Put an item first among the recent ones of a user, and the user among its last takers."""
+    """Put an item first among the user's recent items, and the user first among the item's last users."""
     place = 0
     while place < len(recent) - 1 and recent[place] != item and recent[place] != 0:
         place += 1
@@ -133,7 +133,7 @@ def _score(
     rows: Int64,
     scores: Float64,
 ) -> None:
-    """Write the scores of the items of `rows`; `similarity` and `score` are 0 before and after."""
+    """Write the scores of the items of `rows`. `similarity` and `score` are 0 before and after."""
     alike = np.empty(recent.shape[1] * takers.shape[1], np.int64)
     count, weight = 0, 1.0
     for item in recent[user]:
@@ -185,7 +185,7 @@ def main() -> None:
 
 
 def measure(log: Path, specification: str, repeats: str, limit: int) -> RankingMetrics:
-    """Take a log by test-then-learn."""
+    """Replay a log by test-then-learn."""
     model, metrics, stream = build_model(specification, repeats), RankingMetrics(k=10), examples(log, limit)
     while batch := list(islice(stream, BATCH)):
         for step in model.step_many(batch, 10, score=True):

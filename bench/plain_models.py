@@ -1,4 +1,4 @@
-"""Models in plain Python and River's own in the same flow: how much slower, and what the blend's members take alone."""
+"""Speed of models in plain Python, of River's own, and of the blend's members alone, in the same flow."""
 
 from bench.process import real_log, replayed
 from bench.report import Section, main, median, shown, table
@@ -17,7 +17,7 @@ SLOW = 4
 
 
 class MostCommon(Recommender):
-    """Recommends what was touched most often: what an engineer's first own model may look like."""
+    """Recommends the most frequent items, as a first model of one's own might."""
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Count the item."""

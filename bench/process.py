@@ -1,4 +1,4 @@
-"""Run a measure, or the command, in a process of its own on one core."""
+"""Runs a benchmark or the command in a process of its own on one core."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ import orjson
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = max(os.sched_getaffinity(0))
-"""Where what is measured runs: the last core, as the first is the one that serves most interrupts."""
+"""Core of the measured process: the last one, as the first handles most interrupts."""
 
 
 def run(
@@ -23,7 +23,7 @@ def run(
     timeout: float = 3_600.0,
     one_core: bool = True,
 ) -> tuple[str, float]:
-    """Run Python with these arguments; return what it wrote to stdout and stderr, and the seconds it took.
+    """Run Python with these arguments, and return its output (stdout and stderr) and the seconds it took.
 
     Raises:
         RuntimeError: It failed.
@@ -52,12 +52,12 @@ def child(module: str, *arguments: object, timeout: float = 3_600.0) -> Any:
 
 
 def answer(value: object) -> None:
-    """Give a child's result to its parent."""
+    """Write the result of a child process for its parent."""
     sys.stdout.write(orjson.dumps(value).decode() + "\n")
 
 
 def replayed(log: Path, *arguments: str) -> tuple[dict[str, Any], float, float]:
-    """Run `freshrank replay` on one core; return its report, and the seconds and the CPU seconds of the process."""
+    """Run `freshrank replay` on one core, and return its report, and the process's seconds and CPU seconds."""
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.json"
         before = os.times()
@@ -74,7 +74,7 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def real_log(name: str) -> Path | None:
-    """Find a real log by its name in `FRESHRANK_DATA`, or beside the project; None: it is not here."""
+    """Find a real log by its name in `FRESHRANK_DATA` or beside the project. None: it is not there."""
     folder = Path(os.environ.get("FRESHRANK_DATA", ROOT.parent / "shared" / "data"))
     path = folder / name / "events.csv.gz"
     return path if path.exists() else None

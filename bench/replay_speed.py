@@ -1,4 +1,4 @@
-"""How many events a second a replay takes on one core: the blend, beside River's ranking of all items, and a floor."""
+"""Events per second of a replay on one core: the blend, River's ranking of all items, and a constant model."""
 
 import gzip
 import tempfile
@@ -16,12 +16,12 @@ from flows.settings import Settings
 
 FLOOR = "bench.floor:Constant"
 ASKED = 1_000
-"""River's lists are so slow that only so many of them are made."""
+"""Number of River's lists, which are too slow to make for every event."""
 EXCLUDE = ("--repeats", "exclude")
 
 
 def measure(quick: bool) -> Section:
-    """Replay ml-100k with the blend, with the floor and with River in turn, so that noise meets all three."""
+    """Replay ml-100k with the blend, the constant model and River in turn, so that noise affects all three."""
     section = Section(
         "Replay: ml-100k, default blend, one list for each event, one core",
         "python -m bench.replay_speed",
@@ -68,7 +68,7 @@ def measure(quick: bool) -> Section:
 
 
 def reference(log: Path, limit: int) -> dict[str, float]:
-    """Replay in this process in two ways, which must give the same lists, and return the measures of quality."""
+    """Replay in this process in two ways that must give the same lists, and return the metrics."""
     with tempfile.TemporaryDirectory() as directory:
         digests, metrics = set(), {}
         for batch in (1, 1_000):
@@ -82,20 +82,20 @@ def reference(log: Path, limit: int) -> dict[str, float]:
 
 
 def assert_same(report: dict[str, Any], metrics: dict[str, float], limit: int) -> None:
-    """Hold a run against the reference."""
+    """Raise AssertionError unless a run has the metrics of the reference."""
     assert report["metrics"] == metrics, (report["metrics"], metrics)
     assert report["log"]["events"] == report["scored"] == limit
 
 
 def ratios(above: list[float], below: list[float]) -> list[float]:
-    """Divide round by round."""
+    """Return the ratio of each round."""
     return [a / b for a, b in zip(above, below, strict=True)]
 
 
 def river(log: Path, limit: int) -> dict[str, float]:
-    """Let River's factorisation learn every event, and rank all items it has seen after each of `ASKED` of them.
+    """Time River's factorisation: it learns every event, and ranks all seen items after `ASKED` of them.
 
-    The asked events are spread evenly over the log; every event is counted as if it had been asked.
+    The ranked events are spread evenly over the log. The time is extrapolated as if every event had been ranked.
     """
     lines = gzip.decompress(log.read_bytes()).decode().splitlines()[1 : limit + 1]
     model = reco.BiasedMF(n_factors=32, seed=1)

@@ -1,4 +1,4 @@
-"""What a measure gives back: numbers with their targets, and what they mean."""
+"""Results of a benchmark: numbers with their targets, as Markdown."""
 
 import argparse
 import statistics
@@ -9,23 +9,23 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Number:
-    """One measured number, and what it should be."""
+    """One measured number with its targets."""
 
     what: str
     value: float
     unit: str
     spread: tuple[float, float] | None = None
-    """The lowest and the highest of the runs whose median `value` is."""
+    """The lowest and the highest run. `value` is the median."""
     least: float | None = None
-    """What it must reach."""
+    """Required target."""
     aim: float | None = None
-    """What it should reach."""
+    """Desired target."""
     is_cost: bool = False
     """Whether less is better."""
 
     @property
     def verdict(self) -> str:
-        """Say which target is met."""
+        """Return which target is met."""
         if self.least is None:
             return ""
         sign = -1.0 if self.is_cost else 1.0
@@ -36,18 +36,18 @@ class Number:
 
 @dataclass
 class Section:
-    """The results of one measure."""
+    """The results of one benchmark."""
 
     title: str
     command: str
     numbers: list[Number] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    """Paragraphs and tables: what the time goes to, and how far it is from the limit."""
+    """Paragraphs and tables that explain the numbers."""
     measured: str = ""
-    """When and at which commit, and how busy the machine was."""
+    """Date, commit, and load of the machine."""
 
     def to_markdown(self) -> str:
-        """Write it as Markdown."""
+        """Return the section as Markdown."""
         lines = [f"## {self.title}", "", " · ".join(part for part in (f"`{self.command}`", self.measured) if part), ""]
         if self.numbers:
             rows = [
@@ -61,7 +61,7 @@ class Section:
 
 
 Measure = Callable[[bool], Section]
-"""Measures; the argument says whether to be quick about it."""
+"""Function that runs a benchmark. The argument asks for a quick run."""
 
 
 def median(
@@ -73,13 +73,13 @@ def median(
     *,
     is_cost: bool = False,
 ) -> Number:
-    """Make a number of several runs."""
+    """Return the median of several runs as a `Number`."""
     spread = (min(runs), max(runs)) if len(runs) > 1 else None
     return Number(what, statistics.median(runs), unit, spread, least, aim, is_cost)
 
 
 def shown(value: float) -> str:
-    """Show a number with three digits that tell, and with commas.
+    """Format a number with three significant digits, and with commas.
 
     >>> shown(12345.6), shown(12.345), shown(0.12345)
     ('12,346', '12.3', '0.123')
@@ -88,7 +88,7 @@ def shown(value: float) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table as Markdown.
+    """Return a table as Markdown.
 
     >>> print(table(("a", "b"), [("1", "2")]))
     | a | b |
@@ -99,7 +99,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def main(measure: Measure) -> None:
-    """Run one measure from the command line, and show its section."""
+    """Run one benchmark from the command line, and print its section."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="smaller and fewer runs, to see that it works")
     sys.stdout.write(measure(parser.parse_args().quick).to_markdown())

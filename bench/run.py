@@ -1,7 +1,7 @@
-"""Run every measure, and write `bench/results.md`: `python -m bench.run [--quick] [--only kafka,soak]`.
+"""Runs every benchmark, and writes `bench/results.md`: `python -m bench.run [--quick] [--only kafka,soak]`.
 
-A full run takes most of an hour, and wants a machine with nothing else to do. So what was measured is kept in
-`results.json`, measure by measure, and those that are not run again stay as they were, each with its commit.
+A full run takes most of an hour on an idle machine. So `results.json` keeps the results of each benchmark with its
+commit. Benchmarks that are not run again keep their results.
 """
 
 import argparse
@@ -40,7 +40,7 @@ RESULTS = HERE / "results.json"
 
 
 def main() -> int:
-    """Run the measures that are asked for; return 1 if one of them failed."""
+    """Run the chosen benchmarks, and return 1 if one of them failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller and fewer runs; results go to the screen only")
     parser.add_argument("--only", default=",".join(MEASURES), help="names of measures, with commas between them")
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def to_markdown(sections: Collection[Section], quick: bool) -> str:
-    """Put the sections together, the targets first."""
+    """Return all sections as Markdown, with the targets first."""
     numbers = [number for section in sections for number in section.numbers if number.least is not None]
     rows = [(n.what, f"{shown(n.value)} {n.unit}", bounds(n), n.verdict) for n in numbers]
     head = [
@@ -90,7 +90,7 @@ def to_markdown(sections: Collection[Section], quick: bool) -> str:
 
 
 def machine() -> str:
-    """Say where and with what."""
+    """Describe the machine and the versions."""
     processor = next(
         (
             line.split(":")[1].strip()
@@ -108,7 +108,7 @@ def machine() -> str:
 
 
 def occasion() -> str:
-    """Say when, and at which commit, and how busy the machine was."""
+    """Describe date, commit and load of the machine."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
     )
@@ -117,13 +117,13 @@ def occasion() -> str:
 
 
 def bounds(number: Number) -> str:
-    """Show both targets."""
+    """Format both targets."""
     sign = "≤" if number.is_cost else "≥"
     return " / ".join(f"{sign} {shown(value)}" for value in (number.least, number.aim) if value is not None)
 
 
 def fault() -> str:
-    """Say why a measure failed, without naming folders of this machine."""
+    """Return the reason of a failure, without folders of this machine."""
     text = traceback.format_exc().replace(str(HERE.parent), ".").replace(sys.prefix, "venv")
     return f"```\n{text[-2_500:]}\n```"
 

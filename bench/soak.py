@@ -1,4 +1,4 @@
-"""Millions of events whose ids keep coming, with small bounds: memory stays flat, and the longest pause is known."""
+"""Soak test: millions of events with new ids all the time and small bounds. Memory must stay flat."""
 
 import faulthandler
 import sys
@@ -19,16 +19,16 @@ from recmodels.kernels.shared import CELLS, FREE_CELLS
 MAX_USERS, MAX_ITEMS, MAX_PAIRS = 50_000, 20_000, 500_000
 NEW_USERS, NEW_ITEMS = 0.05, 0.02
 ACTIVE_USERS, ACTIVE_ITEMS = 40_000, 15_000
-"""Who and what comes back: fewer than are remembered, so that what is forgotten is stale."""
+"""Numbers of returning users and items: fewer than the bounds, so that only stale rows are evicted."""
 BATCH = 8
 STUCK = 120.0
-"""Seconds without a batch after which the run is given up, with a traceback of where it stands."""
+"""Seconds without a batch after which the run is aborted with a traceback."""
 
 
 def measure(quick: bool) -> Section:
-    """Run the soak in a process of its own; memory is sampled, and must not grow once every bound is reached."""
+    """Run the soak test in a process of its own. Memory must not grow once every bound is reached."""
     events = 400_000 if quick else 5_000_000
-    # Quick: everything a tenth, so that the bounds are reached, too.
+    # A quick run has a tenth of everything, so it reaches the bounds, too.
     scale = 10 if quick else 1
     section = Section(f"Soak: {events:,} events, ids that keep coming", "python -m bench.soak")
     found = child("bench.soak", "child", events, scale)
@@ -62,7 +62,7 @@ def measure(quick: bool) -> Section:
 
 
 def soak(events: int, scale: int) -> dict[str, Any]:
-    """Run the flow, looking at the process's memory from time to time."""
+    """Run the flow, and sample the process's memory."""
     bounds = {"max_users": MAX_USERS // scale, "max_items": MAX_ITEMS // scale, "max_pairs": MAX_PAIRS // scale}
     settings = Given(model=f"blend({', '.join(f'{name}={bound}' for name, bound in bounds.items())})")
     model = settings.build_model()
@@ -103,12 +103,12 @@ def soak(events: int, scale: int) -> dict[str, Any]:
 
 
 def taken_cells(counters: Int64) -> int:
-    """Return how many pairs of a user and an item are remembered."""
+    """Return the number of pairs of a user and an item in the histories."""
     return int(counters[CELLS] - counters[FREE_CELLS])
 
 
 def resident() -> int:
-    """Return the bytes of memory that the process has now."""
+    """Return the present memory of the process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 

@@ -1,4 +1,4 @@
-"""How long the flow stands still for a snapshot: the store's, beside the engine's own pickling of the same model."""
+"""Pause of the flow for a snapshot: the store beside the engine's own pickling of the same model."""
 
 import statistics
 import tempfile
@@ -26,7 +26,7 @@ DIRTY_ROWS = 1_000
 
 
 def measure(quick: bool) -> Section:
-    """Run the same model through both, one snapshot after each batch."""
+    """Run the same model with both, with one snapshot after each batch."""
     megabytes, snapshots, pickled = (10, 12, 4) if quick else (100, 120, 9)
     section = Section("Pause for a snapshot", "python -m bench.store_pause")
     learner = filled(megabytes)
@@ -51,12 +51,12 @@ def measure(quick: bool) -> Section:
 
 
 def middle(pauses: list[float]) -> tuple[float, str, tuple[float, float]]:
-    """The median in milliseconds, with its unit and the range."""
+    """Return the median in milliseconds, with its unit and the range."""
     return statistics.median(pauses), "ms", (min(pauses), max(pauses))
 
 
 class Changing(Learner):
-    """A learner that learns, for each batch, until so many rows have changed."""
+    """A learner that learns, for each batch, until a given number of rows has changed."""
 
     def __init__(self, model: Blend, seed: int = 1) -> None:
         super().__init__(Learning(build_model=lambda: model, top=10, score=True), Counters())
@@ -65,7 +65,7 @@ class Changing(Learner):
         self.done = 0.0
 
     def process(self, batch: list[Any]) -> list[Any]:
-        """Learn random pairs of users and items that are known."""
+        """Learn random pairs of known users and items."""
         memory = self.memory
         users, items = memory.users.names, memory.items.names
         while sum(len(table.changed_rows()) for table in memory.tables.values()) < DIRTY_ROWS:
@@ -77,7 +77,7 @@ class Changing(Learner):
 
 
 def filled(megabytes: int) -> Changing:
-    """A blend of about so many megabytes."""
+    """Return a learner whose blend has about this number of megabytes."""
     learner = Changing(Blend())
     count = int(megabytes * MEGABYTE / sum(table.row_bytes for table in learner.memory.tables.values())) + 1
     examples = [Example(f"user {n}", f"item {n}", timestamp=float(n)) for n in range(count)]
@@ -87,7 +87,7 @@ def filled(megabytes: int) -> Changing:
 
 
 def paused(learner: Changing, snapshots: int, directory: Path, *, is_pickled: bool) -> tuple[list[float], list[float]]:
-    """The pauses, in milliseconds, and what was on the disk at each, in megabytes."""
+    """Return the pauses in milliseconds, and the size of the files at each in megabytes."""
     source = Batches(learner, snapshots, directory)
     flow = Dataflow("pause")
     events = op.key_on("shard", op.input("in", flow, source), lambda event: "0")
@@ -106,7 +106,7 @@ def paused(learner: Changing, snapshots: int, directory: Path, *, is_pickled: bo
 
 
 class Pickled(StatefulBatchLogic[Any, Any, Any]):
-    """The same, as the engine would have it: the whole state is the snapshot."""
+    """The same learner with the engine's own snapshots, of the whole state."""
 
     def __init__(self, learner: Changing) -> None:
         self.learner = learner
@@ -116,12 +116,12 @@ class Pickled(StatefulBatchLogic[Any, Any, Any]):
         return self.learner.process(values), StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> Any:
-        """Copy everything: what the engine pickles after this must not change."""
+        """Copy the whole state, since the engine pickles it later."""
         return self.learner.dump()
 
 
 class Batches(FixedPartitionedSource[Any, int], StatefulSourcePartition[Any, int]):
-    """A source of so many batches that notes how long it was not asked for the next."""
+    """A source that measures the time between two calls for a batch."""
 
     def __init__(self, learner: Changing, count: int, directory: Path) -> None:
         self.learner = learner
@@ -131,7 +131,7 @@ class Batches(FixedPartitionedSource[Any, int], StatefulSourcePartition[Any, int
         self.disk: list[float] = []
 
     def list_parts(self) -> list[str]:
-        """There is one part, and it is this."""
+        """Return the name of the only part."""
         return ["0"]
 
     def build_part(self, step_id: str, for_part: str, resume_state: int | None) -> "Batches":
@@ -139,7 +139,7 @@ class Batches(FixedPartitionedSource[Any, int], StatefulSourcePartition[Any, int
         return self
 
     def next_batch(self) -> list[Any]:
-        """Note the pause, and give the next batch."""
+        """Note the pause, and return the next batch."""
         if self.learner.done:
             self.pauses.append((time.perf_counter() - self.learner.done) * 1e3)
             files = self.directory.glob("state/**/*.log")
@@ -151,7 +151,7 @@ class Batches(FixedPartitionedSource[Any, int], StatefulSourcePartition[Any, int
         return [self.left]
 
     def snapshot(self) -> int:
-        """Say where it is."""
+        """Return the number of batches so far."""
         return self.left
 
 

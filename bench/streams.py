@@ -1,4 +1,4 @@
-"""Seeded streams of events, as long as wanted, without network or files: Zipf-distributed users and items."""
+"""Seeded endless streams of events with Zipf-distributed users and items, without network or files."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -13,19 +13,19 @@ from typing_extensions import override
 from flows.messages import Raw
 
 CHUNK = 10_000
-"""Events drawn at once."""
+"""Number of events drawn at once."""
 TOPIC = "events"
 
 
 class Pair(NamedTuple):
-    """Who and what."""
+    """A user and an item."""
 
     user: str
     item: str
 
 
 class Zipf:
-    """Draws numbers from 0: the one of rank r comes with a chance of 1 / (r + 1)^exponent, ranks being shuffled."""
+    """Draws numbers from 0 with probabilities proportional to 1 / (rank + 1)^exponent. Ranks are shuffled."""
 
     def __init__(self, size: int, random: np.random.Generator, exponent: float = 1.0) -> None:
         self._random = random
@@ -33,14 +33,14 @@ class Zipf:
         self._order = random.permutation(size)
 
     def draw(self, count: int) -> NDArray[np.int64]:
-        """Draw so many numbers."""
+        """Draw `count` numbers."""
         ranks = np.searchsorted(self._sums, self._random.random(count) * self._sums[-1])
         numbers: NDArray[np.int64] = self._order[ranks]
         return numbers
 
 
 def every_one(users: int, items: int, seed: int) -> Iterator[Pair]:
-    """Make every user and every item come at least once, in shuffled order, each with a Zipf-distributed partner."""
+    """Yield every user and every item at least once, in shuffled order, each with a Zipf-distributed partner."""
     random = np.random.default_rng(seed)
     pairs = max(users, items)
     user_numbers = np.concatenate([random.permutation(users), Zipf(users, random).draw(pairs - users)])
@@ -50,7 +50,7 @@ def every_one(users: int, items: int, seed: int) -> Iterator[Pair]:
 
 
 def popular(users: int, items: int, seed: int) -> Iterator[Pair]:
-    """Draw Zipf-distributed users and items without end."""
+    """Yield Zipf-distributed users and items without end."""
     random = np.random.default_rng(seed)
     draw_users, draw_items = Zipf(users, random), Zipf(items, random)
     while True:
@@ -59,12 +59,12 @@ def popular(users: int, items: int, seed: int) -> Iterator[Pair]:
 
 
 def ever_new(user_share: float, item_share: float, active_users: int, active_items: int, seed: int) -> Iterator[Pair]:
-    """Draw from the ids that came last, while new ids keep coming: without end, and no id comes back for ever.
+    """Yield pairs without end, with new ids all the time. Each id stops coming at some time.
 
     Args:
-        user_share, item_share: Share of the events that bring a new user, a new item.
-        active_users, active_items: The others are drawn from so many of the newest, the newest more often.
-        seed: Of everything.
+        user_share, item_share: Share of the events with a new user, or a new item.
+        active_users, active_items: Number of newest ids from which the others are drawn, the newest more often.
+        seed: Seed of all draws.
     """
     random = np.random.default_rng(seed)
     users = items = 1
@@ -80,18 +80,18 @@ def ever_new(user_share: float, item_share: float, active_users: int, active_ite
 
 
 def to_records(pairs: Iterator[Pair], seconds_between: float = 1.0) -> Iterator[bytes]:
-    """Encode pairs as input messages, with times that go on steadily."""
+    """Encode pairs as input messages with evenly spaced times."""
     for number, (user, item) in enumerate(pairs):
         yield orjson.dumps({"user": user, "item": item, "timestamp": 1.7e9 + number * seconds_between})
 
 
 class Generated(FixedPartitionedSource[Raw, int]):
-    """A source of so many records, taken in batches.
+    """A source of `count` records in batches.
 
     Args:
-        records: Where they come from.
-        count: How many are taken.
-        batch_size: Records at once.
+        records: The records.
+        count: Number of records to take.
+        batch_size: Number of records in a batch.
         told: Called with the number of records so far, before each batch.
     """
 

@@ -1,4 +1,4 @@
-"""The contract of `recmodels.base.Recommender` as small checks, each named for the rule that it holds a model to.
+"""Contract of `recmodels.base.Recommender` as small checks, each named for its rule.
 
 A check takes a *factory*: something that makes a fresh model, with whatever arguments it is given, such as
 `repeats="exclude"`. It raises AssertionError where the rule is broken. Read them by subject:
@@ -47,7 +47,7 @@ def reasons_to_skip(make: Factory) -> dict[str, str]:
 
 
 def yield_checks(make: Factory) -> Iterator[Check]:
-    """Yield the checks that a model is held to."""
+    """Yield the checks that a model must pass."""
     skipped = reasons_to_skip(make)
     for check in ALL:
         if check.__name__ not in skipped:

@@ -1,4 +1,4 @@
-"""Whether the tables of a fused model are whole: every reference leads somewhere, every order holds."""
+"""Consistency check of a fused model's tables: references are valid, and orders hold."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def _expect_empty(memory: Memory) -> None:
 
 
 def _expect_entries(memory: Memory) -> None:
-    """Entries of rows are rows that somebody has, without gaps, and what is beside them ends where they end."""
+    """Entries refer to rows in use, without gaps, and the columns beside them end where they end."""
     for table, field in memory.columns:
         if field.marker.holds:
             known, name = _live(memory.ids(field.marker.holds)), f"{table.name}.{field.key}"
@@ -66,7 +66,7 @@ def _expect_entries(memory: Memory) -> None:
 
 
 def _expect_filled(row: NDArray[np.int32], known: set[int], name: str, can_repeat: bool = False) -> int:
-    """Return how many entries a row has; see that they have neither gap nor repeat, and that all are known."""
+    """Return the number of entries of a row, and check that they are known, without gap or repeat."""
     held = [value for value in row.tolist() if value]
     assert row[: len(held)].tolist() == held, f"{name}: a row has a gap"
     assert can_repeat or len(set(held)) == len(held), f"{name}: a row has a repeat"
@@ -75,7 +75,7 @@ def _expect_filled(row: NDArray[np.int32], known: set[int], name: str, can_repea
 
 
 def _expect_histories(memory: Memory, longest: int) -> None:
-    """Lists are without cycles and share no cell, and together with the free list they are all cells given out."""
+    """Lists have no cycles and share no cell. With the free list they are all cells in use."""
     history, users, counters = memory.state.shared.history, memory.state.shared.users, memory.state.shared.counters
     items, owner = _live(memory.items), {0: "nobody"}
     for user, row in memory.users.rows.items():

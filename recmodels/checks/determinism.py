@@ -1,4 +1,4 @@
-"""Repeating: a model learns the same in every process, whatever its seed for hashes and its source of chance."""
+"""Checks of determinism: a model learns the same in every process, with any seed of hashes."""
 
 import atexit
 import hashlib
@@ -17,7 +17,7 @@ HASH_SEEDS = ("1", "2")
 
 
 def check_lists_are_the_same_in_every_process(make: Factory) -> None:
-    """Two models that are made alike give the same lists in two processes with different PYTHONHASHSEED.
+    """Two equal models give the same lists in two processes with different PYTHONHASHSEED.
 
     It fails for a model that draws without a seed, and for one that depends on the order of a set. The other processes
     import the model's class, so the class must stand in a module.

@@ -19,9 +19,9 @@ from recmodels.fused.candidate_generator import CandidateGenerator
 INTEREST_DECAY: Final = 0.8
 """Factor by which tags of each older recent item count less."""
 HOURS: Final = 3
-"""Of the day, UTC, that are one word."""
+"""Hours of the day, in UTC, that share one word."""
 LEAST_SHARE: Final = -20.0
-"""No logarithm of a share is less."""
+"""Lower bound on the logarithm of a share."""
 
 
 def features_of(
@@ -36,9 +36,9 @@ def features_of(
     """Return the features of some items for a user.
 
     Args:
-        offers: Knows the user's recent items.
-        facts: Knows tags and prices.
-        user: Any user.
+        offers: Candidate generator, with the user's recent items.
+        facts: Tags and prices.
+        user: Id of the user.
         some: The items with their scores.
         offered: All candidates with their scores.
         time: Unix seconds.
@@ -80,7 +80,7 @@ def features_of(
 def interest_of(offers: CandidateGenerator, facts: ItemFeatures, user: str) -> tuple[dict[int, float], float | None]:
     """Return the tags of a user's recent items, as a vector of length 1, and the mean of their prices' logarithms.
 
-    They are taken from the recent items whenever they are asked for, so that nothing more is kept of a user.
+    They are computed from the recent items on each call, so that no more state of a user is needed.
     """
     memory = offers.memory
     recent = memory.state.shared.users.recent[memory.users.row(user)].tolist()

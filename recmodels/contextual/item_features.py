@@ -19,8 +19,8 @@ MOST_TAGS: Final = 8
 class ItemFeatures:
     """Tags and prices of items.
 
-    A tag is kept as a number of 31 bits: they are only compared, never shown. Other features of an item event, and
-    what is no tag or no price, are passed over.
+    A tag is stored as a number of 31 bits, since tags are compared and never shown. Other features and invalid values
+    are ignored.
 
     Args:
         max_items: Maximum number of items.

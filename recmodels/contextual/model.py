@@ -21,16 +21,15 @@ from recmodels.validation import expect_counts
 class Contextual(Recommender):
     """Gives each of some candidates the probability that the user's next interaction is with it.
 
-    The candidates are the first of a cheap compiled model (`offers`), so that a list costs a hundred predictions
-    however large the catalogue is. The features of a candidate, of user, item and context, are in `context_features`;
-    tags and prices come from item events (`learn_item`). The classifier is a logistic regression on the scaled
-    numbers and the hashed words, made a probability by Platt scaling (`platt`).
+    The candidates are the first of a cheap compiled model (`CandidateGenerator`), so a list costs a hundred predictions
+    for a catalogue of any size. `recmodels.contextual.features` makes the features of user, item and context. Tags and
+    prices come from item events (`learn_item`). The classifier is a logistic regression on scaled numbers and hashed
+    words. Platt scaling (`recmodels.platt`) calibrates it.
 
     From every interaction it learns the chosen candidate and some of the others. Each other candidate is taken with a
-    probability of `negatives` / `candidates`. Negatives are candidates and not random items, since the classifier
-    must tell
-    candidates apart. Against random items only popularity would count. Leaving out most negatives raises the odds by a
-    known factor, which is corrected (King and Zeng, Logistic Regression in Rare Events Data, 2001, prior correction).
+    probability of `negatives` / `candidates`. Negatives are candidates and not random items, since the classifier must
+    separate candidates. Against random items only popularity would count. Leaving out most negatives raises the odds by
+    a known factor, which is corrected (King and Zeng, Logistic Regression in Rare Events Data, 2001, prior correction).
 
     Args:
         repeats: As for every `Recommender`.
@@ -108,7 +107,7 @@ class Contextual(Recommender):
 
     @property
     def unwrapped(self) -> Recommender:
-        """The blend that offers."""
+        """The candidate generator."""
         return self.offers
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
@@ -136,7 +135,7 @@ class Contextual(Recommender):
         return self._sorted([item for item, _ in offered], scores)[: max(n, 0)]
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
-        """Take examples one after the other. The new list is for some time soon, not for that of the example."""
+        """Process examples in order. The new list is for the near future, not for the time of the example."""
         steps = []
         for user, item, y, time, context in examples:
             x = {"timestamp": time, **(context or {})}
@@ -148,7 +147,7 @@ class Contextual(Recommender):
         return steps
 
     def forget_one(self, user: str) -> None:
-        """Erase a user. Nothing in the classifier is of a single user."""
+        """Erase a user. The classifier holds no data of a single user."""
         self.offers.forget_one(user)
 
     def has_seen(self, user: str, item: str) -> bool:
@@ -215,8 +214,10 @@ class Contextual(Recommender):
 
 
 def make_pipeline(n_features: int, negatives: int) -> base.Classifier:
-    """Return the classifier: floats are scaled, words (whose values are the whole number 1) are hashed, and a logistic
-    regression takes both. It begins with what would be so if one candidate were always chosen: 1 in 1 + `negatives`."""
+    """Return the classifier: a logistic regression on scaled floats and hashed words (whose values are the number 1).
+
+    Its initial probability is 1 in 1 + `negatives`, the share of positive examples.
+    """
     numbers = compose.SelectType(float) | preprocessing.StandardScaler()
     words = compose.SelectType(int) | preprocessing.FeatureHasher(n_features, seed=0)
     regression = linear_model.LogisticRegression(optim.SGD(0.02), intercept_lr=0.02, intercept_init=-log(negatives))

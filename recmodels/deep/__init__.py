@@ -1,19 +1,18 @@
-"""Deep models, retrained at intervals: an optional extra to measure what the blend gives up.
+"""Deep models that are retrained at intervals: an optional extra, to compare the blend with them.
 
-A deep model is trained on many events at once, again and again, and between two trainings its weights are old. Its
-inputs are not: what a user did a moment ago is in the list made a moment later (`retrained.RetrainedModel`). So what
-is compared with the online models is the age of the weights and their price, not a stale input.
+A deep model is trained on many events at once, at intervals, so its weights are old between two trainings. Its inputs
+are not: each list uses the user's latest events (`retrained.RetrainedModel`). So a comparison with the online models
+measures the age of the weights and the cost of training, and not stale inputs.
 
-- `MLP`: a multi-layer perceptron that says how likely a user is to take an item, from who the user is, which item it
-  is, and the user's recent items (`perceptron`).
-- `SASRec`: a causal transformer that reads the user's items in order and says what comes next (`transformer`).
+- `MLP`: a multi-layer perceptron that predicts the probability that a user takes an item (`perceptron`).
+- `SASRec`: a causal transformer that predicts the next item of a user's sequence (`transformer`).
 
-`live` is what is always up to date, `histories` the part of it with a row of any length per user. The networks are
-Keras layers, their weights plain arrays that are handed in and out: a network is compiled once per shape, and every
-model of that shape uses it.
+`online_inputs` holds the live inputs, and `histories` the user's sequences in them. The networks are Keras layers
+without weights of their own: weights are plain arrays. A network is compiled once per shape, and all models of that
+shape share it.
 
-Install `freshrank[deep]`; nothing else in `recmodels` imports this package. `backend` says how Keras is made to use
-JAX, on one thread.
+Install `freshrank[deep]`. No other part of `recmodels` imports this package. `backend` makes Keras use JAX on one
+thread.
 """
 
 from recmodels.deep.mlp import MLP

@@ -1,8 +1,9 @@
-"""Keras on JAX, on one thread: the one place where `recmodels` touches the environment, because Keras reads it.
+"""Keras on JAX, on one thread. This is the only place where `recmodels` sets environment variables, as Keras reads
+them.
 
-Keras takes its backend from `KERAS_BACKEND` when it is first imported, so it is set here, before. XLA shares a sum out
-among as many threads as there are cores, and the order of a sum shows in its last bits: on one thread a model gives
-the same lists on every machine of a kind, and a job takes no more than the core that it was given.
+Keras takes its backend from `KERAS_BACKEND` at its first import, so the variable is set before. By default XLA splits a
+sum over all cores, and the order of a sum changes its last bits. On one thread a model gives the same lists on all
+machines of a kind, and takes one core.
 """
 
 import os

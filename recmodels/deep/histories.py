@@ -82,7 +82,7 @@ class Histories:
         return [item for item, reward in zip(row.item, row.reward, strict=True) if reward >= 0.0]
 
     def recent(self, user: int, count: int) -> list[int]:
-        """Return the last `count` items of a row that the user was for, the oldest first."""
+        """Return the last `count` items of a row with a positive reward, the oldest first."""
         found: list[int] = []
         if user < len(self._rows) and count:
             row = self._rows[user]
@@ -105,7 +105,7 @@ class Histories:
             self._changed.add(user)
 
     def drop_items(self, gone: set[int]) -> None:
-        """Strike items from every row."""
+        """Remove items from every row."""
         for user, row in enumerate(self._rows):
             if not gone.isdisjoint(row.item):
                 kept = [entry for entry in zip(*row, strict=True) if entry[0] not in gone]
@@ -123,11 +123,11 @@ class Histories:
         )
 
     def mark_changed(self) -> None:
-        """Have the next `dump_changes` return every row."""
+        """Mark every row as changed."""
         self._changed.update(range(len(self._rows)))
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
-        """Return the rows that have changed since the last time, whole, and forget that they have."""
+        """Return the rows that changed since the last call, and clear their marks of change."""
         rows = sorted(self._changed)
         self._changed.clear()
         if not rows:
@@ -142,7 +142,7 @@ class Histories:
         }
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `dump_changes` gave."""
+        """Load a result of `dump_changes`."""
         if "histories.rows" not in record:
             return
         start = 0

@@ -1,4 +1,4 @@
-"""The perceptron as a recommender: retrained at intervals, asked with everything as it is now."""
+"""Multi-layer perceptron as a recommender: retrained at intervals, with live inputs."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -15,16 +15,16 @@ from recmodels.validation import expect_counts, expect_numbers
 
 
 class MLP(RetrainedModel):
-    """A multi-layer perceptron that says how likely a user is to take an item.
+    """A multi-layer perceptron that predicts the probability that a user takes an item.
 
     Args:
         repeats, retrain_every, epochs, window: As of `RetrainedModel`.
         recent: Number of last items in the history.
-        width: Of the vectors of users and items.
-        units: Of the hidden layer.
+        width: Length of the vectors of users and items.
+        units: Number of units of the hidden layer.
         dropout: Share of the hidden units that are left out while training.
-        learning_rate: Of Adam.
-        batch_size: Events a step.
+        learning_rate: Learning rate of Adam.
+        batch_size: Number of events in a step.
         least_steps: Minimum number of steps of a training.
         negatives: Number of sampled negatives for each event.
         max_users, max_items, max_history, seed: As of `RetrainedModel`.

@@ -1,7 +1,7 @@
-"""A Keras network without weights of its own: they are handed in as arrays, and the new ones handed back.
+"""Keras networks without weights of their own: each call takes the weights as arrays and returns new ones.
 
-So a model's state is plain arrays, copies of a model share nothing but the compiled code, and nothing depends on the
-order in which networks are made.
+So a model's state is plain arrays, copies of a model share only the compiled code, and the result does not depend on
+the order in which networks are built.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +20,7 @@ FIRST_ROWS = 1_024
 
 
 def capacity(used: int, most: int) -> int:
-    """Return for how many rows a network is made: twice as many each time they run out, so it is compiled seldom.
+    """Return the number of rows of a network. It doubles each time, so that a network is rarely compiled again.
 
     >>> capacity(900, most=20_000), capacity(1_025, most=20_000), capacity(17_000, most=20_000)
     (1024, 2048, 20000)
@@ -32,16 +32,16 @@ def capacity(used: int, most: int) -> int:
 
 
 class Network(ABC):
-    """The base of the networks: Adam on a loss, over a Keras model.
+    """Base of the networks: Adam on a loss, over a Keras model.
 
     Args:
-        model: All its layers have names of their own, and seeds.
-        optimizer: Of Keras.
-        more: Variables that are trained and belong to no layer.
+        model: A Keras model. All its layers have names and seeds.
+        optimizer: An optimizer of Keras.
+        more: Trained variables that belong to no layer.
 
     Attributes:
-        names: Of the weights, in the order in which they are handed to `loss`: the model's, and then `more`.
-        first: The weights before any training.
+        names: Names of the weights in the order of the arguments of `loss`: those of the model, then `more`.
+        first: The initial weights.
     """
 
     def __init__(self, model: Any, optimizer: Any, more: Sequence[Any] = ()) -> None:
@@ -59,9 +59,9 @@ class Network(ABC):
         """Take one step of Adam, from moments of 0, for each batch, and return the new weights.
 
         Args:
-            weights: As they are now.
+            weights: The present weights.
             batches: Arguments of `loss`, all of one shape. Another shape is compiled again.
-            seed: [2] Of the dropout.
+            seed: [2] Seed of the dropout.
         """
         trained: Any = self._listed(weights)
         moments: Any = list(self._moments)

@@ -26,8 +26,8 @@ class Live:
         max_history: Bound on the events of one user.
 
     Attributes:
-        users, items: Which id has which row.
-        since: [U] For each user's row, the number of the event that it was given out for.
+        users, items: Rows of the ids.
+        since: [U] Number of the event at which each user's row was assigned.
         first_seen: [I] Number of the first positive event of each item's row, or 0.
         hidden: [I] 1 if the item may not be recommended.
         histories: Events of each user.
@@ -99,14 +99,14 @@ class Live:
         return row
 
     def set_available(self, item: str, available: bool) -> None:
-        """Say whether an item may be recommended."""
+        """Set an item's availability."""
         if bool(self.hidden[self.items.row(item)]) is available:
             row = self.item_row(item)
             self.hidden[row] = not available
             self._item_table.dirty[row] = 1
 
     def forget_users(self, rows: list[int]) -> None:
-        """Empty the rows of users and take their ids."""
+        """Empty the rows of users, and release their ids."""
         self.histories.forget(rows)
         self._user_table.empty(np.array(rows, np.int64))
         self.users.release(rows)
@@ -133,7 +133,7 @@ class Live:
         self.items.release(rows)
 
     def _count(self, item: int) -> None:
-        """Let an item into the last events, and out of each span the one that is now too old."""
+        """Count an item in all spans, and remove the events that left them."""
         for span, counts in zip(SPANS, self.taken, strict=True):
             counts[self.latest[(self.events - span) % len(self.latest)]] -= 1
             counts[item] += 1
@@ -141,7 +141,7 @@ class Live:
         self.latest[self.events % len(self.latest)] = item
 
     def mark_changed(self) -> None:
-        """Have the next `dump_changes` return everything."""
+        """Mark everything as changed."""
         self.histories.mark_changed()
         for table in (self._user_table, self._item_table):
             table.dirty[: table.used] = 1
@@ -158,7 +158,7 @@ class Live:
         return record
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what `dump_changes` gave.
+        """Load a result of `dump_changes`.
 
         Raises:
             ValueError: It is of a model with other arguments, and does not fit.

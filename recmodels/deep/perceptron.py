@@ -1,4 +1,4 @@
-"""A multi-layer perceptron over user, item and history: how likely is it that the user takes the item?
+"""Network of the multi-layer perceptron: the probability that a user takes an item, from user, item and history.
 
     p = sigmoid(w · dropout(relu(U u + V i + b)))
 
@@ -59,7 +59,7 @@ class Query(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What to learn from."""
+    """A training batch."""
 
     query: Query
     label: NDArray[np.float32]
@@ -73,7 +73,7 @@ class Perceptron(Network):
         super().__init__(_build(shape), keras.optimizers.Adam(shape.learning_rate))
 
     def probability(self, weights: Weights, query: Query) -> NDArray[np.float32]:
-        """Return [B, C] how likely it is that each user takes each candidate."""
+        """Return [B, C] the probability that each user takes each candidate."""
         return np.asarray(self._probability(self._listed(weights), query))
 
     @partial(jax.jit, static_argnums=0)

@@ -1,4 +1,4 @@
-"""Models that are trained on many events at once, at intervals, while their inputs are always up to date."""
+"""Base of models that are retrained at intervals, while their inputs are always up to date."""
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +20,7 @@ comes first. So do all items before the first training."""
 
 
 class RetrainedModel(Recommender):
-    """The base of the deep models: a history for each user, live, and weights from the last training.
+    """Base of the deep models: live histories of users, and weights from the last training.
 
     Args:
         repeats: "allow" if a user's list may hold items the user has interacted with, or "exclude".
@@ -65,7 +65,7 @@ class RetrainedModel(Recommender):
 
     @abstractmethod
     def _trained(self, draw: np.random.Generator) -> Weights:
-        """Return weights trained on the last `window` events, which go on from those of `_begin`."""
+        """Return weights trained on the last `window` events, starting from those of `_begin`."""
 
     @abstractmethod
     def _predicted(self, user: int) -> NDArray[np.float32]:
@@ -73,10 +73,10 @@ class RetrainedModel(Recommender):
 
     @abstractmethod
     def _network_of(self, weights: Weights) -> Network:
-        """Return the network that weights are of, by how many rows they have."""
+        """Return the network of these weights, by their number of rows."""
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
-        """Learn one interaction: at once for the inputs, and for the weights when they are trained next."""
+        """Learn one interaction: the inputs at once, and the weights at the next training."""
         live = self._live
         live.add(user, item, bounded(y))
         if live.events % self.retrain_every == 0 and live.first_seen.any():
@@ -85,8 +85,7 @@ class RetrainedModel(Recommender):
             self._is_trained_anew = True
 
     def _begin(self, first: Weights) -> Weights:
-        """Return what a training begins with: the weights of the last one; the first ones for whoever and whatever has
-        come since."""
+        """Return the start of a training: the present weights, with initial ones for newer users and items."""
         begin = {}
         for name, fresh in first.items():
             old = self._weights.get(name, fresh)
@@ -112,8 +111,7 @@ class RetrainedModel(Recommender):
         return float(self._scores(user)[row]) if row else UNTRAINED_SCORE
 
     def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
-        """Return the scores of many items for a user, NaN for items that came after the last training: to a blend, of
-        which this is a member, that says nothing."""
+        """Return the scores of many items for a user. NaN, which a blend ignores, for items newer than the training."""
         scores = np.full(self._live.rows, np.nan, np.float32)
         if self._weights:
             old = self._live.old_items[RESERVED:]
@@ -145,7 +143,7 @@ class RetrainedModel(Recommender):
         return [(str(names[row]), float(scores[row])) for row in rows[order].tolist()]
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
-        """Learn whether an item may be recommended. None: as it was."""
+        """Learn an item's availability. None: unchanged."""
         if available is not None:
             self._live.set_available(item, available)
 
@@ -177,7 +175,7 @@ class RetrainedModel(Recommender):
         return bool(self._live.first_seen[self._live.items.row(item)])
 
     def is_available(self, item: str) -> bool:
-        """Say whether an item may be recommended: always, unless an item event has said otherwise."""
+        """Return whether an item may be recommended. It may, unless an item event has hidden it."""
         return not self._live.hidden[self._live.items.row(item)]
 
     def dump(self) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""The transformer as a recommender: retrained at intervals, asked with the history as it is now."""
+"""SASRec, a transformer, as a recommender: retrained at intervals, with live inputs."""
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -20,12 +20,12 @@ class SASRec(RetrainedModel):
     Args:
         repeats, retrain_every, epochs, window: As of `RetrainedModel`.
         length: Length of a sequence. The last `length` - 1 items of a user are read.
-        width: Of the embeddings and the layers.
-        blocks: Layers of self-attention.
+        width: Width of the embeddings and the layers.
+        blocks: Number of layers of self-attention.
         heads: Number of heads of a block. They share the width.
         dropout: Share of the values that are left out while training.
-        learning_rate: Of Adam.
-        batch_size: Sequences a step.
+        learning_rate: Learning rate of Adam.
+        batch_size: Number of sequences in a step.
         least_steps: Minimum number of steps of a training.
         negatives: Number of sampled negatives for a batch.
         max_users, max_items, max_history, seed: As of `RetrainedModel`.

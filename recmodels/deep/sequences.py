@@ -9,17 +9,17 @@ from recmodels.deep.histories import Entries, parts
 def cut(
     entries: Entries, since: int, length: int, draw: np.random.Generator
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Cut every history into sequences, somewhere else each time, so that every item is seen at every place.
+    """Cut every history into sequences at random places, so that every item is trained at every position.
 
     Args:
-        entries: Histories. Only what users were for becomes part of a sequence.
+        entries: Histories. Only positive entries become part of a sequence.
         since: Number of the first event to learn from.
-        length: Of the sequences, L.
-        draw: Of the places to cut at.
+        length: Length L of the sequences.
+        draw: Random generator for the places to cut.
 
     Returns:
-        [N, L] rows of items, 0 where a sequence has ended; and [N, L] what each counts as a target: 0 at the begin of a
-        sequence that does not begin with the first item of a history, as it did not follow on nothing.
+        [N, L] rows of items, 0 after the end of a sequence; and [N, L] the weight of each as a target. The first item
+        of a sequence has the weight 0, unless it is the first item of its history.
 
     >>> entries = Entries(*np.array([[1, 1, 1, 1, 2], [5, 6, 7, 8, 9], [1, 2, 3, 5, 4], [1, -1, 1, 1, 1]]))
     >>> items, weight = cut(entries, since=1, length=2, draw=np.random.default_rng(1))

@@ -1,14 +1,14 @@
-"""A causal transformer over the items of a user: it predicts the next item from the items so far.
+"""Network of SASRec, a causal transformer: it predicts the next item from the user's items so far.
 
-The items of a history, and their places, are embedded; blocks of causal self-attention and a small network mix them;
-the output at each place is compared with the embedding of every item, and a bias is added:
+The items of a history and their positions are embedded, and go through blocks of causal self-attention and a small
+network. The score of an item is the product of the output with the item's embedding, plus a bias:
 
     score(item | history) = output · embedding(item) + bias(item)
 
 Every history begins with the reserved item 0, so that a new user gets a list, too.
-Kang and McAuley, Self-Attentive Sequential Recommendation, ICDM 2018. Other than there, a target is told apart from
-many drawn items by the softmax cross-entropy and not from a single one, which ranks better (Klenitskiy and Vasilev,
-Turning Dross Into Gold Loss, RecSys 2023), items have a bias, and layers are normalised at their inputs.
+Source: Kang and McAuley, Self-Attentive Sequential Recommendation, ICDM 2018. There are three differences. The loss is
+the softmax cross-entropy over many sampled items, which ranks better than a single negative (Klenitskiy and Vasilev,
+Turning Dross Into Gold Loss, RecSys 2023). Items have a bias. Layers are normalised at their inputs.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ class Shape(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Sequences to learn from. The history before a target is what stands to the left of it."""
+    """A training batch of sequences. The history of a target is the items to its left."""
 
     target: NDArray[np.int32]
     """[B, L] Rows of items in order; 0 where the sequence has ended."""
@@ -61,7 +61,7 @@ class Transformer(Network):
         self._length = shape.length
 
     def vector(self, weights: Weights, recent: Sequence[int]) -> NDArray[np.float32]:
-        """Return [D] the output behind a history of at most L - 1 items, the oldest first."""
+        """Return [D] the output after a history of at most L - 1 items, the oldest first."""
         items = np.zeros((1, self._length), np.int32)
         items[0, 1 : len(recent) + 1] = recent
         return np.asarray(self._vector(self._listed(weights), items, len(recent)))

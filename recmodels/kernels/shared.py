@@ -1,32 +1,32 @@
-"""What all members share: users, items, histories, the candidate set of the user at hand, and the event to learn."""
+"""State that all members share: users, items, histories, the candidate set, and the event to learn."""
 
 from typing import Annotated, Final, NamedTuple
 
 from recmodels.kernels.layout import Argument, Column, Float32, Float64, Int32, Int64, Marks, Rows, Scratch, Stored
 
-# Where the counters stand in `Shared.counters`.
+# Indices of `Shared.counters`.
 EVENTS: Final = 0
 """Events learned."""
 CELLS: Final = 1
-"""History cells given out so far, those on the free list included."""
+"""Number of history cells in use, including those on the free list."""
 FREE_CELL: Final = 2
 """The first cell of the free list, or 0."""
 FREE_CELLS: Final = 3
-"""How many cells the free list holds."""
+"""Number of cells on the free list."""
 ITEM_ROWS: Final = 4
-"""Rows of items given out so far, the reserved one included."""
+"""Number of rows of items in use, including the reserved one."""
 TAG_ROWS: Final = 5
-"""Rows of tags given out so far, the reserved one included: 1 until an item has tags."""
+"""Number of rows of tags in use, including the reserved one: 1 until an item has tags."""
 ANNOUNCED: Final = 6
-"""Item events with tags learned."""
+"""Number of item events with tags."""
 TAGGED: Final = 7
-"""Items that have tags."""
+"""Number of items with tags."""
 COUNTERS: Final = 8
 
 CANDIDATES: Final = 8192
-"""Most candidates of one list."""
+"""Largest number of candidates of one list."""
 CALIBRATED_ITEMS: Final = 10
-"""Items, from the top of the list, that calibration learns from."""
+"""Number of items, from the top of the list, that calibration learns from."""
 
 
 class Users(NamedTuple):
@@ -51,8 +51,8 @@ class Items(NamedTuple):
     """A row for each item."""
 
     first_seen: Annotated[Int64, Column()]
-    """[items] when the item was first interacted with or announced, in interactions and announcements learned, from 1;
-    0: not yet, and it is in no list."""
+    """[items] number of interactions and announcements up to the item's first one, from 1; 0: it has none yet, and is
+    in no list."""
     last_used: Annotated[Int64, Column()]
     """[items] number of the last event, for eviction."""
     hidden: Annotated[Marks, Column()]
@@ -63,7 +63,7 @@ class Items(NamedTuple):
 
 
 class History(NamedTuple):
-    """A cell for each pair of a user and an item; the cells of a user form a list, the newest first."""
+    """A cell for each pair of a user and an item. The cells of a user form a list, the newest first."""
 
     item: Annotated[Int32, Column()]
     """[pairs]"""
@@ -75,43 +75,42 @@ class History(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Scratch: the candidate set of one user. Not part of what is remembered."""
+    """Scratch: the candidate set of one user. It is not saved."""
 
     epoch: Annotated[Int64, Scratch(3)]
     """[3] number of the current set, the user it is valid for (0: for none), and for how many wanted candidates."""
     size: Annotated[Int64, Scratch(3)]
-    """[3] how many candidates there are, how many there may be, and how many of them, from the first, are learned
-    from."""
+    """[3] the number of candidates, its bound, and the number of them, from the first, that are learned from."""
     item: Annotated[Int32, Scratch(CANDIDATES)]
     """[CANDIDATES] the candidates."""
     column: Annotated[Float32, Scratch("columns", CANDIDATES)]
-    """[columns, CANDIDATES] what each member says of each candidate."""
+    """[columns, CANDIDATES] the columns of the members."""
     inactive: Annotated[Marks, Scratch("columns")]
-    """[columns] 1: the column says nothing at present, and is not to be read."""
+    """[columns] 1: the column is not filled, and must not be read."""
     score: Annotated[Float32, Scratch(CANDIDATES)]
     """[CANDIDATES] the logits."""
     share: Annotated[Float32, Scratch(CANDIDATES)]
     """[CANDIDATES] their softmax."""
     slot: Annotated[Int64, Scratch("items")]
-    """[items] the set that an item was last in or barred from, times `PLACES`, plus its slot there or `EXCLUDED`."""
+    """[items] the last set that had or excluded the item, times `PLACES`, plus its slot there or `EXCLUDED`."""
     scored: Annotated[Int64, Scratch(1)]
-    """[1] the contexts that `score` is for, as one number from 1; 0: it is to be computed."""
+    """[1] the contexts of `score`, as one number from 1; 0: it must be computed."""
     listed: Annotated[Int32, Scratch(CALIBRATED_ITEMS)]
-    """[CALIBRATED_ITEMS] places of the list that is learned from."""
+    """[CALIBRATED_ITEMS] slots of the list that calibration learns from."""
 
 
 class Options(NamedTuple):
-    """The arguments of the model that are no single member's, as numbers."""
+    """The arguments of the model that belong to no single member, as numbers."""
 
     exclude_seen: Annotated[bool, Argument("exclude_seen")]
     learn_weights: Annotated[bool, Argument("learn_weights")]
     use_reranker: Annotated[bool, Argument("use_reranker")]
     needs_shares: Annotated[bool, Argument("needs_shares")]
-    """A member learns from the softmax of the candidates' scores."""
+    """Whether a member learns from the softmax of the candidates' scores."""
     learning_rate: Annotated[float, Argument("learning_rate")]
-    """Of the weights."""
+    """Learning rate of the weights."""
     max_history: Annotated[int, Argument("max_history")]
-    """Cells per user."""
+    """Largest number of history cells of a user."""
     seed: Annotated[int, Argument("seed")]
 
 
@@ -138,8 +137,8 @@ class Event(NamedTuple):
     time: float
     """Unix seconds."""
     number: int
-    """Of interactions, from 1."""
+    """Number of the interaction, from 1."""
     target: int
-    """The item's place in the user's candidate set, or -1."""
+    """The item's slot in the user's candidate set, or -1."""
     is_new: bool
-    """Nobody has interacted with the item before, and it was not announced."""
+    """Whether the item has no earlier interaction and was not announced."""

@@ -1,4 +1,4 @@
-"""Everything that a fused model remembers, and the members that do."""
+"""State of the fused models, and the list of the members."""
 
 from collections.abc import Iterator
 from itertools import accumulate
@@ -19,25 +19,25 @@ from recmodels.kernels.shared import Shared
 
 
 class Weights(NamedTuple):
-    """How much each column counts, by context."""
+    """Weights of the columns, by context."""
 
     weight: Annotated[Float64, Stored("contexts", "columns")]
     """[contexts, columns]"""
     squares: Annotated[Float64, Stored("contexts", "columns", key="step")]
-    """[contexts, columns] sum of squared gradients, as AdaGrad needs it."""
+    """[contexts, columns] AdaGrad's sum of squared gradients."""
 
 
 class CalibrationState(NamedTuple):
-    """How shares of the softmax become probabilities, by length of history."""
+    """Parameters of Platt scaling, by length of history."""
 
     platt: Annotated[Float64, Stored("lengths", 2, key="line", first=(1.0, 0.0))]
     """[lengths, 2] slope and offset of Platt scaling."""
     squares: Annotated[Float64, Stored("lengths", 2, key="line_step")]
-    """[lengths, 2] sum of squared gradients, as AdaGrad needs it."""
+    """[lengths, 2] AdaGrad's sum of squared gradients."""
 
 
 class State(NamedTuple):
-    """Everything a kernel works on."""
+    """The arrays of a model, for the kernels."""
 
     shared: Shared
     popularity: PopularityState

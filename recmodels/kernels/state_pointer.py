@@ -1,8 +1,10 @@
-"""A model's whole state as one number: where it lies in memory.
+"""Pointer to a model's state: one number, the address of the unpacked state in memory.
 
-A kernel that is called with a `State` has each of its arrays, some seventy, taken apart by Python at every call, which
-takes longer than to learn an event. So this is done once, what comes out is kept, and the kernels that are called for
-every event are given its address. The arrays of a model stand where they are for as long as it lives.
+A call of a kernel with a `State` makes Python unpack each of its arrays, some seventy. That takes longer than learning
+an event. So the state is unpacked once and kept, and the entries get its address. The arrays of a model never move.
+
+The intrinsics below use numba's typing and lowering interface. If a new numba breaks them, an entry can take the
+`State` itself instead of its address, at the price of that time.
 """
 
 from collections.abc import Callable
@@ -18,20 +20,20 @@ from recmodels.kernels.compile import entry, use_cache
 from recmodels.kernels.state import State
 
 _state_types: list[types.Type] = []
-"""The type of every model's state, once there has been a model."""
+"""The numba type of every model's state, once there has been a model."""
 
 
 class Handle:
-    """Keeps a state, taken apart, and with it the state itself.
+    """Holds a state and its unpacked form.
 
-    A copy of it, and one that was pickled, is one of the copied state.
+    A copy or a pickle of a handle belongs to the copied state.
 
     Attributes:
         state: The state.
-        address: What `opened` makes the state of, in a kernel.
+        address: Address of the unpacked state, for `opened` in a kernel.
 
     Raises:
-        TypeError: The state's arrays are of other types than those of the states before.
+        TypeError: The types of the arrays differ from those of earlier states.
     """
 
     def __init__(self, state: State) -> None:
@@ -72,7 +74,7 @@ def _load(typing_context: Any, address: types.Type) -> tuple[Any, Callable[..., 
 
 
 opened = cast(Callable[[int], State], _load)
-"""Within a kernel: the state that a handle's address stands for."""
+"""In a kernel: return the state of a handle's address."""
 
 
 @entry

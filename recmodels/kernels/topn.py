@@ -1,4 +1,4 @@
-"""Choose the best n candidates: by score, and first seen first where scores are equal."""
+"""Selection of the best n candidates by score. Ties keep the first-seen order."""
 
 from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Float64, Int32

@@ -1,4 +1,4 @@
-"""A user's short memory: the recent items, and the context of the next event."""
+"""Recent items of a user, and the context of the next event."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ LENGTHS: Final = 6
 GAPS: Final = 4
 """Contexts by the time since the user's last event: none yet, at once, the same session, later."""
 AT_ONCE: Final = 1.0
-"""Seconds: the next line of one invoice, the next page of a film list."""
+"""Seconds within which two events count as simultaneous, such as two lines of one invoice."""
 SESSION_SECONDS: Final = 1_800.0
 """Seconds without an event that end a session: half an hour, as web analytics count."""
 SAME_SESSION: Final = LENGTHS + 2
@@ -48,7 +48,7 @@ def gap_context(users: Users, user: int, time: float) -> int:
 
 @kernel
 def next_gap_context(users: Users, user: int) -> int:
-    """Return the context a list is made for: nobody knows when it will be read, so the last gap is the guess."""
+    """Return the context of a list whose time of use is unknown. The last gap is the estimate."""
     if users.events[user] == 0:
         return LENGTHS
     return SAME_SESSION if users.gap[user] == LENGTHS else users.gap[user]
@@ -56,13 +56,13 @@ def next_gap_context(users: Users, user: int) -> int:
 
 @kernel
 def asked_gap_context(users: Users, user: int, time: float) -> int:
-    """Return the context of a list that is asked for at `time`; NaN: at no time in particular."""
+    """Return the context of a list for `time` (NaN: no particular time)."""
     return next_gap_context(users, user) if np.isnan(time) else gap_context(users, user, time)
 
 
 @kernel
 def learn(users: Users, user: int, item: int, time: float) -> None:
-    """Put an item in front of the user's recent items. The same item twice in a row counts once."""
+    """Put an item in front of the user's recent items. The same item twice in a row is there once."""
     users.dirty[user] = 1
     users.gap[user] = gap_context(users, user, time)
     users.last_time[user] = time if users.events[user] == 0 else max(users.last_time[user], time)

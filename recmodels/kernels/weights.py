@@ -1,10 +1,13 @@
-"""The blend's weights: a multinomial logit over the candidates, learned online, by context.
+"""Weights of the blend: a multinomial logit over the candidates, learned online, by context.
 
     score(j) = sum over columns c of (weight[length, c] + weight[gap, c]) * column[c, j]
 
-where `length` and `gap` are the contexts of the user (see `users`). The chance that the next item is j is the softmax
-of the scores, and each event takes one AdaGrad step on minus its logarithm, before the members learn the event: so the
-weights see the members as they are on events that they do not know.
+where `length` and `gap` are the contexts of the user (see `user_context`). The probability that the next item is j is
+the softmax of the scores. Each event takes one AdaGrad step on its log loss, before the members learn the event. So the
+weights see the members' columns for events that the members have not learned yet.
+
+Sources: McFadden, "Conditional logit analysis of qualitative choice behavior", in Frontiers in Econometrics, 1974;
+AdaGrad, Duchi, Hazan and Singer, JMLR 12, 2011.
 """
 
 from typing import Final
@@ -17,11 +20,11 @@ from recmodels.kernels.shared import Candidates
 from recmodels.kernels.state import Weights
 
 FIRST_SQUARES: Final = 0.01
-"""Squared gradient that every weight starts with."""
+"""Initial sum of squared gradients of every weight."""
 LOG2_E: Final = np.float32(1.44269504)
 LN_2: Final = np.float32(0.69314718)
 LARGEST_WEIGHT: Final = 20.0
-"""No weight grows beyond this, whatever comes."""
+"""Bound on the absolute value of a weight."""
 
 
 @kernel
@@ -46,9 +49,9 @@ def score(weights: Weights, length: int, gap: int, candidates: Candidates) -> No
 
 @kernel
 def exp2(x: np.float32) -> np.float32:
-    """Return 2^x for x of 0 or less, right to a hundred-thousandth; unlike the library's it runs in SIMD lanes.
+    """Return 2^x for x of 0 or less, with an error below 0.00001. Unlike the library's it runs in SIMD lanes.
 
-    2^x is 2^floor(x), whose bits are put together, times a Taylor polynomial of the rest.
+    2^floor(x) is built from its bits, and multiplied by a Taylor polynomial of the rest.
     """
     x = max(x, np.float32(-125.0))
     whole = np.floor(x)
@@ -61,7 +64,7 @@ def exp2(x: np.float32) -> np.float32:
 
 @kernel
 def share(candidates: Candidates) -> np.float32:
-    """Write the softmax of the scores into `share` [CANDIDATES]; return the logarithm of its denominator."""
+    """Write the softmax of the scores into `share` [CANDIDATES], and return the logarithm of its denominator."""
     size = candidates.size[0]
     highest = np.float32(-np.inf)
     for s in range(size):

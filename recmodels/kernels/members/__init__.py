@@ -1,1 +1,1 @@
-"""The members: a file for each, which says all that the kernels need to know of it."""
+"""Members of the compiled models, one file each, with the declaration of each in `MEMBER`."""

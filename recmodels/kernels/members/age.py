@@ -1,11 +1,11 @@
-"""Age: how fresh and how old an item is, and how well that fits what the user usually takes.
+"""Age: recency and age of an item, and their distance from the user's usual items.
 
     recency         = log2(1 + events since the item's last positive one, or since it was first seen) / 4
     age             = log2(2 + events since the item was first seen) / 4
-    fits age        = -|age - mean age of what the user took|
-    fits popularity = -|popularity - mean popularity of what the user took| / 4
+    fits age        = -|age - mean age of the user's items|
+    fits popularity = -|popularity - mean popularity of the user's items| / 4
 
-The means fade with each event of the user. `popularity` is the column of the longest half-life. An item that was no
+The means decay with each event of the user. `popularity` is the column of the longest half-life. An item that was not a
 candidate counts as the least popular one.
 """
 
@@ -28,14 +28,14 @@ POPULARITY_COLUMN: Final = HALF_LIVES - 1
 
 
 class Habits(NamedTuple):
-    """A row for each user: decayed sums over the items that the user took."""
+    """A row for each user: decayed sums over the user's items."""
 
     age: Annotated[Float32, Column()]
     """[users] of the column `age`."""
     popularity: Annotated[Float32, Column()]
     """[users] of the column of popularity."""
     weight: Annotated[Float32, Column()]
-    """[users] of ones: what the sums are divided by."""
+    """[users] of ones: the divisor of the sums."""
     dirty: Marks
 
 
@@ -57,7 +57,7 @@ class AgeState(NamedTuple):
 
 @kernel
 def log2(x: np.float32) -> np.float32:
-    """Return log2 of a number of 1 or more, right to 0.0002; unlike the library's it runs in SIMD lanes.
+    """Return log2 of a number of 1 or more, with an error below 0.0002. Unlike the library's it runs in SIMD lanes.
 
     The exponent is taken from the bits. A polynomial, exact at 1 and 2, gives the logarithm of the rest.
     """

@@ -1,4 +1,4 @@
-"""Content: what tags say of an item, so that it can be recommended before anybody has touched it.
+"""Content: scores items by their tags, so that an item can be recommended before its first interaction.
 
 An item event gives an item its tags (see `recmodels.fused.tags`). From then on the item is a candidate. A user's
 interest in tags is the decayed sum of the tags of the items that the user had. For a user with interest w(t) and an
@@ -6,13 +6,13 @@ item with tags T the columns are
 
     interest = sum over t in T of w(t) * rarity(t), divided by |w * rarity| * sqrt(|T|)
     lift     = mean over t in T of log2(interactions for each carrier of t / for each item with any tag), lately
-    newness  = 1 / (1 + interactions) of an item that was announced before the first
+    newness  = 1 / (1 + interactions) of an item that was announced before its first interaction
     and newness * interest
 
-where rarity(t) = log2(1 + items with any tag / carriers(t)): a tag that every item has tells little.
+where rarity(t) = log2(1 + items with any tag / carriers(t)), since a tag that every item has carries no information.
 
-It proposes the items announced last. Of the user's strongest tags it proposes the new items and those popular lately.
-As long as no item has tags it does nothing, and its columns are inactive.
+It proposes the items announced last, and for the user's strongest tags the new and the recently popular items. While no
+item has tags, it does nothing and its columns are inactive.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ INTEREST_DECAY: Final = np.float32(0.95)
 SMALLEST_INTEREST: Final = np.float32(1e-6)
 """An interest below this is dropped."""
 POPULARITY_DECAY: Final = 1.0 / 3_000.0
-"""Of popularity within a tag: 1 / half-life in events."""
+"""Decay rate of popularity within a tag: 1 / half-life in events."""
 LARGEST_LIFT: Final = 8.0
 
 
@@ -61,7 +61,7 @@ class Tags(NamedTuple):
     popular: Annotated[Int32, Column(TAG_POPULAR, holds="items")]
     """[tags, TAG_POPULAR] items that were popular lately, in no order."""
     level: Annotated[Float64, Column(TAG_POPULAR, beside="popular")]
-    """[tags, TAG_POPULAR] their popularity, as that of `PopularityState`."""
+    """[tags, TAG_POPULAR] their level, as in `PopularityState`."""
     dirty: Marks
 
 
@@ -76,7 +76,7 @@ class ItemTags(NamedTuple):
 
 
 class Interests(NamedTuple):
-    """A row for each user: the tags of what the user has had."""
+    """A row for each user: the tags of the user's items."""
 
     tag: Annotated[Int32, Column(USER_TAGS, holds="tags")]
     """[users, USER_TAGS] the tags."""
@@ -86,7 +86,7 @@ class Interests(NamedTuple):
 
 
 class ContentState(NamedTuple):
-    """What is known of items before anybody has touched them, and of the users that they concern."""
+    """Tags, the tags of items, and the interests of users."""
 
     tags: Annotated[Tags, Rows("tags", key="tags")]
     items: Annotated[ItemTags, Rows("items", key="item_tags", once="tags")]
@@ -96,7 +96,7 @@ class ContentState(NamedTuple):
     log_rate: Annotated[Float64, Stored(1, key="worth")]
     """[1] as `Tags.log_rate`, of all items that have tags."""
     user_weight: Annotated[Float32, Scratch("tags")]
-    """[tags] the weight of each tag for the user at hand; zero but while columns are filled."""
+    """[tags] the weight of each tag for the present user; zero except while columns are filled."""
     column: Annotated[int, Argument("column")]
 
 
@@ -117,7 +117,7 @@ def propose(content: ContentState, shared: Shared, user: int) -> None:
     count = filled(tags)
     bound, last = np.float32(np.inf), -1
     for _ in range(min(STRONGEST_TAGS, count)):
-        # The strongest below the one before; of equals the first.
+        # The strongest tag below the one before. Ties go to the first.
         best = -1
         for k in range(count):
             follows = weights[k] < bound or (weights[k] == bound and k > last)
@@ -195,7 +195,7 @@ def sum_of_levels(a: float, b: float) -> float:
 
 @kernel
 def decay_interests(users: Interests, user: int) -> None:
-    """Let all interests of a user fade, and drop those below `SMALLEST_INTEREST`."""
+    """Decay all interests of a user, and drop those below `SMALLEST_INTEREST`."""
     users.dirty[user] = 1
     tags, weights = users.tag[user], users.weight[user]
     kept = 0
@@ -210,7 +210,7 @@ def decay_interests(users: Interests, user: int) -> None:
 
 @kernel
 def add_interest(users: Interests, user: int, tag: int, gain: np.float32) -> None:
-    """Add to a user's interest in a tag; a full row gives up its weakest."""
+    """Add to a user's interest in a tag. A full row drops its weakest entry."""
     tags, weights = users.tag[user], users.weight[user]
     count = filled(tags)
     for k in range(count):
@@ -223,7 +223,7 @@ def add_interest(users: Interests, user: int, tag: int, gain: np.float32) -> Non
 
 @kernel
 def count_popular(tags: Tags, tag: int, item: int, added: float) -> None:
-    """Count an interaction with an item among the popular of its tag."""
+    """Count an interaction with an item in the row of popular items of its tag."""
     popular, level = tags.popular[tag], tags.level[tag]
     count = filled(popular)
     for k in range(count):
@@ -237,7 +237,7 @@ def count_popular(tags: Tags, tag: int, item: int, added: float) -> None:
 
 @kernel
 def describe(content: ContentState, shared: Shared, item: int, tags: Int32) -> None:
-    """Give an item its tags [n], instead of those it had."""
+    """Replace the tags of an item by `tags` [n]."""
     items, counters, of_tags = shared.items, shared.counters, content.tags
     own = content.items.tag[item]
     content.items.dirty[item] = 1
@@ -265,7 +265,7 @@ def describe(content: ContentState, shared: Shared, item: int, tags: Int32) -> N
 
 @kernel
 def show(content: ContentState, shared: Shared, item: int) -> None:
-    """Put an item that was announced before anybody touched it in front of the new ones, once."""
+    """Put an item that was announced before its first interaction in front of the newest items, once."""
     if shared.items.newness[item] == 0.0 or content.items.announced[item] > 0:
         return
     content.items.announced[item] = shared.counters[EVENTS] + 1
@@ -279,7 +279,7 @@ def show(content: ContentState, shared: Shared, item: int) -> None:
 
 @kernel
 def push_front(row: Int32, item: int) -> None:
-    """Put an item in front of a row; a full row loses its last."""
+    """Put an item in front of a row. A full row drops its last entry."""
     for k in range(row.shape[0] - 1, 0, -1):
         row[k] = row[k - 1]
     row[0] = item
@@ -287,7 +287,7 @@ def push_front(row: Int32, item: int) -> None:
 
 @kernel
 def remove(tags: Tags, tag: int, item: int) -> None:
-    """Take an item out of the rows of a tag."""
+    """Remove an item from the rows of a tag."""
     tags.dirty[tag] = 1
     newest, popular, level = tags.newest[tag], tags.popular[tag], tags.level[tag]
     kept = 0
@@ -307,7 +307,7 @@ def remove(tags: Tags, tag: int, item: int) -> None:
 
 @kernel
 def drop_items(content: ContentState, shared: Shared, gone: Marks) -> None:
-    """Count items no more that are `gone` [items]."""
+    """Remove items [items] from the counts of carriers."""
     for item in range(gone.shape[0]):
         if gone[item] > 0:
             own = content.items.tag[item]
@@ -319,7 +319,7 @@ def drop_items(content: ContentState, shared: Shared, gone: Marks) -> None:
 
 @kernel
 def drop_tags(content: ContentState, shared: Shared, gone: Marks) -> None:
-    """Count items no more of which all tags are `gone` [tags]."""
+    """Uncount the items whose tags are all `gone` [tags]."""
     for item in range(1, shared.counters[ITEM_ROWS]):
         own, left = content.items.tag[item], 0
         for k in range(filled(own)):
@@ -329,7 +329,7 @@ def drop_tags(content: ContentState, shared: Shared, gone: Marks) -> None:
 
 @kernel
 def filled(row: Int32) -> int:
-    """Return how many places of a row hold something. It has no gap."""
+    """Return the number of entries of a row, which has no gap."""
     count = 0
     while count < row.shape[0] and row[count] > 0:
         count += 1
@@ -338,7 +338,7 @@ def filled(row: Int32) -> int:
 
 @kernel
 def holds(row: Int32, wanted: int) -> bool:
-    """Say whether a row holds something."""
+    """Say whether a row contains `wanted`."""
     found = False
     for k in range(row.shape[0]):
         found |= row[k] == wanted
@@ -346,7 +346,7 @@ def holds(row: Int32, wanted: int) -> bool:
 
 
 def check(content: ContentState, shared: Shared, live: Mapping[str, set[int]]) -> None:
-    """Items, and the rows of tags that hold them, agree; every interest is above 0."""
+    """Raise AssertionError unless items and rows of tags agree, and all interests are above 0."""
     carried = {item: set(content.items.tag[item].tolist()) - {0} for item in live["items"]}
     assert shared.counters[TAGGED] == sum(map(bool, carried.values()))
     for tag in live["tags"]:

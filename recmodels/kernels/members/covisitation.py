@@ -1,12 +1,17 @@
 """Directed item-to-item co-visitation: which items followed each item, in rows of bounded length.
 
 When a user interacts with j, each of the user's recent items h at distance p = 0, 1, 2 … adds decay^p to the pair
-(h, j). A full row gives up its weakest entry. For a list, three histories of the user ask the rows: the last item
-alone, the last few (halving with distance) and all recent ones (fading slowly):
+(h, j). A full row drops its weakest entry. This is item-to-item collaborative filtering with a direction. A list uses
+three weightings of the user's recent items: the last item alone, the last few (halving with distance), and all recent
+ones (decaying slowly):
 
     x(j) = sum over p of g^p * weight(h_p, j) / total(h_p), divided by the sum over p of g^p
 
-for g = 0, 0.5 and 0.9. The column is 3 * sqrt(x): it lies between 0 and 3, and small shares still tell.
+for g = 0, 0.5 and 0.9. The three weightings are a design of this project. The column is 3 * sqrt(x): it lies between 0
+and 3, and small shares remain visible.
+
+Source of item-to-item collaborative filtering: Linden, Smith and York, "Amazon.com recommendations: item-to-item
+collaborative filtering", IEEE Internet Computing 7(1), 2003.
 """
 
 from collections.abc import Mapping
@@ -24,7 +29,7 @@ from recmodels.kernels.shared import CANDIDATES, Event, Shared
 FAST_DECAY: Final = np.float32(0.5)
 SLOW_DECAY: Final = np.float32(0.9)
 LARGEST_TOTAL: Final = np.float32(400.0)
-"""A row with a larger total is halved, so that old pairs fade, however many events the item has."""
+"""A row with a larger total is halved, so that old pairs decay even for items with many events."""
 
 SMALLEST_GAIN: Final = np.float32(1e-12)
 """A smaller gain makes no entry: it would not survive a division in single precision."""
@@ -40,12 +45,12 @@ class Followers(NamedTuple):
     size: Annotated[Int32, Column(counts="item")]
     """[items] number of entries of the row."""
     total: Annotated[Float32, Column()]
-    """[items] sum of all weights ever added, including those of entries that had to go."""
+    """[items] sum of all weights ever added, including those of dropped entries."""
     dirty: Marks
 
 
 class CovisitationState(NamedTuple):
-    """The items that followed each item, and what they add up to for the user at hand."""
+    """The followers of each item, and the sums for the present user."""
 
     items: Annotated[Followers, Rows("items", key="covisitation")]
     sums: Annotated[Float32, Scratch(CANDIDATES + 1, 2)]
@@ -54,13 +59,13 @@ class CovisitationState(NamedTuple):
     summed: Annotated[Int64, Scratch(1)]
     """[1] number of places of the candidate set that have sums."""
     decay: Annotated[float, Argument("learn_decay")]
-    """How much less each older recent item learns of the new one."""
+    """Factor by which each older recent item learns less of the new one."""
     column: Annotated[int, Argument("column")]
 
 
 @kernel
 def propose(covisitation: CovisitationState, shared: Shared, user: int) -> None:
-    """Add the items that followed the user's recent items, and sum up how strongly."""
+    """Propose the followers of the user's recent items, and sum up their weights."""
     table, candidates, recent = covisitation.items, shared.candidates, shared.users.recent
     sums, places, base = covisitation.sums, candidates.slot, candidates.epoch[0] * PLACES
     covisitation.summed[0] = 0
@@ -86,7 +91,7 @@ def propose(covisitation: CovisitationState, shared: Shared, user: int) -> None:
 
 @kernel
 def clear_new(covisitation: CovisitationState, size: int) -> None:
-    """Clear the sums of the candidates that have none yet, of `size` candidates."""
+    """Clear the sums of the candidates, among the first `size`, that have none yet."""
     sums = covisitation.sums
     for s in range(covisitation.summed[0], size):
         sums[s, 0] = 0.0
@@ -144,7 +149,7 @@ def learn(covisitation: CovisitationState, shared: Shared, event: Event) -> None
 
 @kernel
 def add(table: Followers, row: int, item: int, gain: np.float32) -> None:
-    """Add to the weight of one pair. A full row gives up its weakest entry."""
+    """Add to the weight of one pair. A full row drops its weakest entry."""
     table.dirty[row] = 1
     follower, weight = table.item[row], table.weight[row]
     size = table.size[row]
@@ -167,12 +172,12 @@ def add(table: Followers, row: int, item: int, gain: np.float32) -> None:
 
 
 def check(covisitation: CovisitationState, shared: Shared, live: Mapping[str, set[int]]) -> None:
-    """Rows have the size and the weights that they say, and no item follows itself."""
+    """Raise AssertionError unless sizes and totals of rows are right, and no item follows itself."""
     check_rows(covisitation.items, live["items"])
 
 
 def check_rows(table: Followers, live: set[int]) -> None:
-    """Raise AssertionError where a row contradicts itself. `live` has the rows of items that are in use."""
+    """Raise AssertionError if a row is inconsistent. `live` has the rows of items in use."""
     for row in live:
         size = int(table.size[row])
         assert np.count_nonzero(table.item[row]) == size

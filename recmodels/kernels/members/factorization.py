@@ -1,13 +1,12 @@
-"""Factorisation of what the user has just done: it generalises where co-visitation only remembers.
+"""Factorisation over the user's recent items: it generalises to pairs that co-visitation has not seen.
 
-The user's vector is their own factors plus the decayed sum of the recent items' history factors; a candidate's column
-is its product with the candidate's out-factors, plus a bias:
+The user's vector is the user's own factors plus the decayed sum of the recent items' history factors. A candidate's
+column is the product of that vector with the candidate's out-factors, plus a bias:
 
     v(u) = own(u) + sum over p of decay^p * history(h_p)          column(j) = v(u) · out(j) + bias(j)
 
-It learns as part of the blend: the softmax over the candidates says which share each of them has, and every candidate
-is moved by the difference between that share and the truth. So it learns only what the other members cannot say.
-Steps are AdaGrad with one sum of squares per row, so that no single event moves a row far.
+It learns as part of the blend, from the gradient of the softmax over the candidates. So it learns only what the other
+members cannot express. Steps are AdaGrad with one sum of squares per row, so that no single event moves a row far.
 
 Sources: asymmetric factor models, Paterek, "Improving regularized singular value decomposition for collaborative
 filtering", KDD Cup 2007; SVD++, Koren, "Factorization meets the neighborhood", KDD 2008; AdaGrad, Duchi, Hazan and
@@ -28,10 +27,10 @@ from recmodels.kernels.shared import Event, Shared
 from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 
 FIRST_SQUARES: Final = np.float32(0.01)
-"""Squared gradient that every row starts with: keeps the first steps small."""
+"""Initial sum of squared gradients of every row. It keeps the first steps small."""
 FIRST_BIAS_SQUARES: Final = np.float32(1.0)
 SPREAD: Final = np.float32(0.1)
-"""New out-factors lie between minus this and this."""
+"""Bound on the initial out-factors, which are uniform between minus this and this."""
 
 mixed = cast(Callable[[Any], Any], kernel(mix))
 
@@ -46,7 +45,7 @@ class ItemFactors(NamedTuple):
     history: Annotated[Float32, Column("n_factors")]
     """[items, n_factors]"""
     out_squares: Annotated[Float32, Column(key="step_out")]
-    """[items] sum of squared gradients of `out`, as AdaGrad needs it; likewise the next two."""
+    """[items] AdaGrad's sum of squared gradients of `out`. The next two are those of `bias` and `history`."""
     bias_squares: Annotated[Float32, Column(key="step_bias")]
     history_squares: Annotated[Float32, Column(key="step_history")]
     dirty: Marks
@@ -58,30 +57,30 @@ class UserFactors(NamedTuple):
     own: Annotated[Float32, Column("n_factors")]
     """[users, n_factors]"""
     own_squares: Annotated[Float32, Column(key="step")]
-    """[users] sum of squared gradients, as AdaGrad needs it."""
+    """[users] AdaGrad's sum of squared gradients."""
     dirty: Marks
 
 
 class FactorizationState(NamedTuple):
-    """The factors of items and users, and the vector of the user at hand."""
+    """The factors of items and users, and the vector of the present user."""
 
     items: Annotated[ItemFactors, Rows("items", key="item_factors")]
     users: Annotated[UserFactors, Rows("users", key="user_factors")]
     user_vector: Annotated[Float32, Scratch("n_factors")]
-    """[n_factors] the user's factors and those of the recent items together, as `score` leaves them for `learn`."""
+    """[n_factors] the user's vector, which `score` leaves for `learn`."""
     gradient: Annotated[Float32, Scratch("n_factors")]
     """[n_factors]"""
     rate: Annotated[float, Argument("factor_rate")]
     """Learning rate."""
     decay: Annotated[float, Argument("history_decay")]
-    """How much less each older recent item counts."""
+    """Factor by which each older recent item counts less."""
     regularization: Annotated[float, Argument("l2")]
     column: Annotated[int, Argument("column")]
 
 
 @kernel
 def begin(factorization: FactorizationState, shared: Shared, item: int) -> None:
-    """Draw the out-factors of a new item, from the seed and the row alone (SplitMix64)."""
+    """Draw the out-factors of a new item from the seed and the row (SplitMix64)."""
     factors = factorization.items
     factors.dirty[item] = 1
     word = np.uint64(shared.options.seed) * GOLDEN_GAMMA + np.uint64(item) * np.uint64(0xD1B54A32D192ED03)
@@ -94,7 +93,7 @@ def begin(factorization: FactorizationState, shared: Shared, item: int) -> None:
 
 @kernel
 def score(factorization: FactorizationState, shared: Shared, user: int) -> None:
-    """Put together the user's vector and fill the column."""
+    """Compute the user's vector, and fill the column."""
     factors, own, candidates, recent = factorization.items, factorization.users, shared.candidates, shared.users.recent
     vector = factorization.user_vector
     n_factors = vector.shape[0]
@@ -121,7 +120,7 @@ def score(factorization: FactorizationState, shared: Shared, user: int) -> None:
 def learn(factorization: FactorizationState, shared: Shared, event: Event) -> None:
     """Take one step on the softmax loss, if the event's item is a candidate.
 
-    The candidate set is that of the user, with its shares, and the user vector is as `score` left it.
+    The candidate set must be that of the user, with its shares. The user vector is that of the last `score`.
     """
     if event.target < 0:
         return

@@ -1,8 +1,8 @@
-"""Personal history as a member: the items that a user has had, how often and how recently.
+"""Personal history as a member: the user's own items, by count and recency.
 
-It proposes items again where repeats are allowed. Where they are not, `recmodels.kernels.history` keeps them out for
-every model. The columns of an item in the history are log(1 + amount), 1 / sqrt(1 + place) with the newest item at
-place 0, and 1.
+It proposes items again where repeats are allowed. Where they are not, `recmodels.kernels.history` excludes them for
+every model. The columns of an item in the history are log(1 + amount), 1 / sqrt(1 + rank) with rank 0 for the newest
+item, and 1.
 """
 
 from typing import Annotated, Final, NamedTuple
@@ -20,7 +20,7 @@ PROPOSED_ITEMS: Final = 512
 
 
 class HistoryState(NamedTuple):
-    """It remembers nothing of its own: histories are shared."""
+    """The member has no state of its own, as histories are shared."""
 
     column: Annotated[int, Argument("column")]
 

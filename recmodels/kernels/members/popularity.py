@@ -1,9 +1,9 @@
-"""Time-decayed popularity at several half-lives, measured in events or in seconds of the events' time.
+"""Time-decayed popularity at several half-lives, measured in events or in seconds of event time.
 
-A count that halves every h events is stored as its level, log2(count) + now / h. The level of an item stands still
-until the item is touched, so items keep their order and nothing has to be decayed: the top items of each half-life
-are exact, and an event costs a few comparisons. A half-life without end (decay 0) counts all events. Of two items of
-equal level the one that was seen first comes first, as in every list.
+A count that halves every h events is stored as its level, log2(count) + now / h. The level of an item changes only with
+the item's own events, so the order of the others stays and nothing has to be decayed. The top items of each half-life
+are exact, and an event takes a few comparisons. An infinite half-life (decay 0) counts all events. Ties keep the
+first-seen order.
 
 An item's column is its level minus that of the most popular item: log2 of the ratio of their counts.
 """
@@ -25,13 +25,13 @@ HALF_LIVES: Final = 5
 TOP_ITEMS: Final = 100
 """Number of items that each half-life proposes."""
 LARGEST_HIDDEN_SHARE: Final = 0.25
-"""Share of the top items of a half-life that may be unavailable before they are taken out."""
+"""Share of the top items of a half-life that may be unavailable before the top items are rebuilt."""
 FLOOR: Final = np.float32(-14.0)
-"""Lowest value of a column: an item 16,000 times rarer than the first is as good as unheard of."""
+"""Lowest value of a column: that of an item 16,000 times rarer than the first."""
 CEILING: Final = -FLOOR
-"""Highest value: an announced item stands above the first where nobody has touched any available item for long."""
+"""Highest value. An announced item is above the first if no available item had an event for a long time."""
 LATEST_TIME: Final = 1e11
-"""Unix seconds, about 3,000 years ahead: a later time is wrong, or in milliseconds, and does not move the clock."""
+"""Unix seconds, about 3,000 years ahead. A later time is wrong or in milliseconds, and does not move the clock."""
 
 
 class Levels(NamedTuple):
@@ -40,16 +40,16 @@ class Levels(NamedTuple):
     level: Annotated[Float64, Column(HALF_LIVES)]
     """[items, HALF_LIVES] log2 of the decayed count, plus the time of decay: it changes only with the item's events."""
     rank: Annotated[Int32, Column(HALF_LIVES)]
-    """[items, HALF_LIVES] the item's place among the top items, from 1; 0: not among them."""
+    """[items, HALF_LIVES] the item's rank among the top items, from 1; 0: it is not among them."""
     dirty: Marks
 
 
 class PopularityState(NamedTuple):
-    """How popular items are, and for each half-life the most popular of them."""
+    """Levels of items, and the top items of each half-life."""
 
     items: Annotated[Levels, Rows("items", key="popularity")]
     top: Annotated[Int32, Stored(HALF_LIVES, TOP_ITEMS, holds="items")]
-    """[HALF_LIVES, TOP] the items of the highest level, in falling order."""
+    """[HALF_LIVES, TOP_ITEMS] the items of the highest level, in falling order."""
     size: Annotated[Int32, Stored(HALF_LIVES)]
     """[HALF_LIVES] number of items that `top` holds."""
     clock: Annotated[Float64, Stored(1)]
@@ -106,22 +106,22 @@ def learn(popularity: PopularityState, shared: Shared, event: Event) -> None:
         else:
             level = added + np.log2(1.0 + 2.0 ** (level - added))
         table.level[item, h] = level
-        # A hidden item keeps its place in order but gets none, so that hidden items cannot crowd out the others.
+        # A hidden item keeps its rank but gets no new one, so that hidden items cannot crowd out the others.
         if items.hidden[item] == 0 or table.rank[item, h] > 0:
             rise(popularity, items, item, h)
 
 
 @kernel
 def moment(popularity: PopularityState, number: int) -> float:
-    """Return when event `number` is, as half-lives count: its number, or the newest time of interactions so far."""
+    """Return the time of event `number` in the unit of the half-lives: its number, or the newest time so far."""
     return popularity.clock[0] if popularity.by_time else float(number)
 
 
 @kernel
 def begin(popularity: PopularityState, shared: Shared, item: int) -> None:
-    """Give an announced item, which nobody has touched, the level of one interaction now.
+    """Give an announced item without interactions the level of one interaction now.
 
-    It has no place among the top items, lest many announcements at once drive out what is popular.
+    It does not enter the top items, so that many announcements at once cannot displace the popular items.
     """
     if shared.items.newness[item] == 0.0:
         return
@@ -133,7 +133,7 @@ def begin(popularity: PopularityState, shared: Shared, item: int) -> None:
 
 @kernel
 def show(popularity: PopularityState, shared: Shared, item: int) -> None:
-    """Give an item that has become available its place among the top items, if anybody has touched it."""
+    """Give an available item its rank among the top items, if it has interactions."""
     if is_touched(shared.items, item):
         for h in range(popularity.top.shape[0]):
             rise(popularity, shared.items, item, h)
@@ -141,7 +141,7 @@ def show(popularity: PopularityState, shared: Shared, item: int) -> None:
 
 @kernel
 def hide(popularity: PopularityState, shared: Shared, item: int) -> None:
-    """Find the top items anew once unavailable ones are more than `LARGEST_HIDDEN_SHARE` of them."""
+    """Rebuild the top items once the unavailable ones are more than `LARGEST_HIDDEN_SHARE` of them."""
     hidden = shared.items.hidden
     most = 0
     for h in range(popularity.top.shape[0]):
@@ -155,7 +155,7 @@ def hide(popularity: PopularityState, shared: Shared, item: int) -> None:
 
 @kernel
 def drop_items(popularity: PopularityState, shared: Shared, gone: Marks) -> None:
-    """Find the top items anew if some of them are `gone` [items]."""
+    """Rebuild the top items if some of them are `gone` [items]."""
     for item in range(gone.shape[0]):
         if gone[item] > 0 and popularity.items.rank[item].any():
             rebuild(popularity, shared, gone)
@@ -164,7 +164,7 @@ def drop_items(popularity: PopularityState, shared: Shared, gone: Marks) -> None
 
 @kernel
 def is_touched(items: Items, item: int) -> bool:
-    """Say whether anybody has interacted with the item, rather than that it was announced only."""
+    """Say whether an item has interactions, and not only an announcement."""
     return items.first_seen[item] > 0 and items.newness[item] < 1.0
 
 
@@ -179,7 +179,7 @@ def is_above(popularity: PopularityState, items: Items, a: int, b: int, h: int) 
 
 @kernel
 def rise(popularity: PopularityState, items: Items, item: int, h: int) -> None:
-    """Move an item whose level has grown to its place among the top items."""
+    """Move an item whose level has grown to its rank among the top items."""
     top, table = popularity.top[h], popularity.items
     place = table.rank[item, h] - 1
     if place < 0:
@@ -205,7 +205,7 @@ def rise(popularity: PopularityState, items: Items, item: int, h: int) -> None:
 
 @kernel
 def rebuild(popularity: PopularityState, shared: Shared, barred: Marks) -> None:
-    """Find the top items anew, leaving out those that are unavailable, or for which `barred` [items] has a 1."""
+    """Rebuild the top items without unavailable ones and those with a 1 in `barred` [items]."""
     items, table, rows = shared.items, popularity.items, shared.counters[ITEM_ROWS]
     for h in range(popularity.top.shape[0]):
         popularity.size[h] = 0
@@ -220,7 +220,7 @@ def rebuild(popularity: PopularityState, shared: Shared, barred: Marks) -> None:
 
 
 def check(popularity: PopularityState, shared: Shared, live: Mapping[str, set[int]]) -> None:
-    """The top items are sorted, agree with the ranks, and are what sorting all items would give."""
+    """Raise AssertionError unless the top items equal those of a full sort and agree with the ranks."""
     table, items = popularity.items, shared.items
     touched = [row for row in live["items"] if items.first_seen[row] > 0 and items.newness[row] < 1.0]
     for h in range(popularity.top.shape[0]):

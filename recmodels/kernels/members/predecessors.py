@@ -1,12 +1,12 @@
 """Co-visitation in the reverse direction: which items came before each item.
 
 When a user interacts with j, each of the user's recent items h at distance p = 0, 1, 2 … adds decay^p to the pair
-(j, h): the row of j says what led to it. A list asks the rows of the user's recent items as `covisitation` does:
+(j, h). So the row of j has the items before it. A list uses the rows of the user's recent items as `covisitation` does:
 
     x(j) = sum over p of g^p * weight(h_p, j) / total(h_p), divided by the sum over p of g^p
 
-for g = 0.5 and 0.9. The column is 3 * sqrt(x). Items that are used together in any order stand in both directions, and
-short sessions of others count whole. VMIS-kNN is strong on short sessions for the same reason.
+for g = 0.5 and 0.9. The column is 3 * sqrt(x). Pairs that occur in both orders count in both directions, so whole short
+sessions of other users count. VMIS-kNN is strong on short sessions for the same reason.
 
 Source of the comparison: Kersbergen, Sprangers and Schelter, "Serenade: low-latency session-based recommendation in
 e-commerce at scale", SIGMOD 2022.
@@ -27,18 +27,18 @@ from recmodels.kernels.prefetch import prefetch
 from recmodels.kernels.shared import CANDIDATES, Event, Shared
 
 RECENT_ITEMS: Final = 10
-"""Number of a user's recent items whose rows are asked."""
+"""Number of a user's recent items whose rows are used."""
 
 
 class PredecessorsState(NamedTuple):
-    """What came before each item."""
+    """The predecessors of each item."""
 
     rows: Annotated[Followers, Rows("items", key="predecessors")]
-    """A row for each item, in the form of co-visitation's: here it holds the items that came before."""
+    """A row for each item, in the form of co-visitation's, with the items before it."""
     sums: Annotated[Float32, Scratch(CANDIDATES + 1, 2)]
-    """[CANDIDATES + 1, 2] x for each candidate, before it is divided; the last place is of items that are barred."""
+    """[CANDIDATES + 1, 2] x of each candidate, before the division. The last row is for excluded items."""
     decay: Annotated[float, Argument("learn_decay")]
-    """How much less the row learns of each older recent item."""
+    """Factor by which the row learns less of each older recent item."""
     column: Annotated[int, Argument("column")]
 
 
@@ -94,7 +94,7 @@ def score(own: PredecessorsState, shared: Shared, user: int) -> None:
 
 @kernel
 def learn(own: PredecessorsState, shared: Shared, event: Event) -> None:
-    """Note for the item that each of the user's recent items came before it."""
+    """Add the user's recent items to the item's row."""
     recent, gain = shared.users.recent[event.user], np.float32(event.reward)
     for p in range(recent.shape[0]):
         if recent[p] == 0 or gain < SMALLEST_GAIN:
@@ -105,7 +105,7 @@ def learn(own: PredecessorsState, shared: Shared, event: Event) -> None:
 
 
 def check(own: PredecessorsState, shared: Shared, live: Mapping[str, set[int]]) -> None:
-    """Rows have the size and the weights that they say, and no item comes before itself."""
+    """Raise AssertionError unless sizes and totals of rows are right, and no item precedes itself."""
     check_rows(own.rows, live["items"])
 
 
