@@ -1,1 +1,1 @@
-"""Test-then-learn: what is scored, against what, and every metric."""
+"""Test-then-learn evaluation: protocol, scorer and metrics."""

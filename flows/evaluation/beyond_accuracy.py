@@ -8,22 +8,22 @@ import numpy as np
 
 
 class ListMetrics:
-    """Measures emitted lists against the items that users took. It costs about 2 µs a list.
+    """Measures emitted lists. It takes about 2 µs a list.
 
-    Each list that answers an event counts, and none that is made for users who are away.
+    Each list after an event counts. Refreshed lists of idle users do not.
 
     The popularity of an item is its share of all interactions so far, at the moment of the list.
 
-    - `coverage@k`: the share of all items so far that stood in some list: catalogue coverage, Ge et al., RecSys 2010.
+    - `coverage@k`: the share of all items so far that were in any list: catalogue coverage, Ge et al., RecSys 2010.
     - `novelty@k`: mean self-information of the listed items, -log2 of their popularity, in bits: Zhou et al., PNAS
       107(10), 2010. An item that has one interaction in 1,000 counts 10.
-    - `popularity_lift@k`: mean popularity of the listed items over that of the items taken: how far lists lean to
-      the popular. 1: not at all. After Abdollahpouri et al., RMSE workshop at RecSys 2019, over events, not users.
+    - `popularity_lift@k`: mean popularity of the listed items, divided by that of the items of events. 1: lists have no
+      popularity bias. After Abdollahpouri et al., RMSE workshop at RecSys 2019, over events, not users.
     - `gini@k`: how unequal the items so far are in how often they were listed: 0 if equal, near 1 if few items fill
       all lists. Shani and Gunawardana, in Recommender Systems Handbook, 2011.
 
     Args:
-        k: Items of a list that count.
+        k: Number of items of a list that count.
 
     >>> metrics = ListMetrics(k=2)
     >>> metrics.update(taken="tea", listed=["tea", "jam", "pie"], counts={"tea": 2, "jam": 1, "pie": 1}, events=4)
@@ -41,7 +41,7 @@ class ListMetrics:
         self._taken = 0
 
     def update(self, taken: str, listed: Sequence[str] | None, counts: Mapping[str, int], events: int) -> None:
-        """Take in one interaction.
+        """Add one interaction.
 
         Args:
             taken: Its item.
@@ -60,7 +60,7 @@ class ListMetrics:
         self._listed_share += sum(known) / events
 
     def values(self, items: Mapping[str, int] | Sequence[str]) -> dict[str, float]:
-        """Return the measures by their names, 0 where nothing was listed.
+        """Return the metrics by name. They are 0 without lists.
 
         Args:
             items: All items so far.
@@ -76,7 +76,7 @@ class ListMetrics:
 
 
 def _gini(counts: Sequence[int]) -> float:
-    """Half the mean absolute difference of two counts, over their mean."""
+    """Return the Gini index: half the mean absolute difference of two counts, divided by their mean."""
     x = np.sort(np.array(counts, np.float64))
     n, total = len(x), x.sum()
     return float((2 * np.arange(1, n + 1) - n - 1) @ x / (n * total)) if total else 0.0

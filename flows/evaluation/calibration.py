@@ -1,4 +1,4 @@
-"""Reliability: whether the scores of lists, where they are probabilities, come true as often as they say."""
+"""Reliability of the probabilities in lists: predicted against observed frequencies."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ from recmodels.evaluation.metrics import Calibration
 
 
 class Reliability:
-    """Compares the scores of each list that the topic held with the event that its user came back with.
+    """Compares the probabilities of each list on the topic with the next event of its user.
 
-    What is measured is what a reader can rely on: the list last emitted for the user, or else the fallback list,
-    however old it was. An event that is not scored says nothing about it.
+    It uses the list that a reader has: the last one emitted for the user, or else the fallback list, at any age. Events
+    that are not scored are ignored.
 
     Attributes:
-        calibration: What came of it.
-        held: The list and the probabilities that the topic holds, by user.
+        calibration: The calibration error and its bins.
+        held: The list and the probabilities on the topic, by user.
 
     >>> from flows.messages import Ranked
     >>> reliability = Reliability()
@@ -30,7 +30,7 @@ class Reliability:
         self.held: dict[str, tuple[Sequence[str], Sequence[float]]] = {}
 
     def add(self, decided: Decided) -> None:
-        """Compare the list that was held with an event, then note the list that goes out after it."""
+        """Compare the list on the topic with an event, then note the list emitted after it."""
         event, position, items, scores, *_ = decided.ranked
         if isinstance(event, Request) and event.is_of_replay:
             return

@@ -1,4 +1,4 @@
-"""The evaluator: the rank of each event's item in the user's list just before the event, by the rules of a protocol."""
+"""Evaluator: the rank of each event's item in the user's list just before the event, by the rules of a protocol."""
 
 from collections.abc import Collection, Sequence
 
@@ -17,8 +17,8 @@ class ProtocolEvaluator:
 
     Args:
         protocol: Rules of scoring.
-        top: Length of the lists that go out.
-        statistics: Of the log, where the protocol needs one.
+        top: Length of the emitted lists.
+        statistics: Statistics of the log, if the protocol needs them.
 
     >>> from recmodels import Popularity
     >>> asker = ProtocolEvaluator(Protocol(score_every=2, seed=1), top=10)
@@ -32,14 +32,14 @@ class ProtocolEvaluator:
         self.top = top
         self.statistics = statistics or LogStatistics()
         self.number = 0
-        """Of the next interaction in the log, from 0."""
+        """Number of the next interaction in the log, from 0."""
         self._first = int(protocol.warmup * self.statistics.events)
         self._asks_alone = (
             protocol.candidates == "catalogue"
             or protocol.target == "session"
             or (protocol.depth > self.top and protocol.depth > MIN_CANDIDATES)
         )
-        # Items that are equal keep this order until they are seen: that of the log would tell which comes next.
+        # Unseen items of equal score have this order. That of the log would reveal which item comes next.
         items = sorted(self.statistics.items, key=lambda item: digest(f"{protocol.seed}/{item}"))
         self._catalogue = items if protocol.candidates == "catalogue" else []
         self._hidden: set[str] = set()
@@ -48,11 +48,11 @@ class ProtocolEvaluator:
     def step_many(self, model: Recommender, examples: Sequence[Example]) -> list[Step]:
         """Process examples as `Recommender.step_many` does, with positions by the protocol.
 
-        A position counts from 0 in a list as long as the longest that counts, -1: not in it. In the catalogue every
-        item has one, however large. It is None for an event that is not scored.
+        A position is the rank, from 0, in a list of the longest length that counts, or -1 if the item is not in it.
+        With the catalogue as candidates every item has a rank. It is None for an event that is not scored.
         """
         steps: list[Step] = []
-        run: list[Example] = []  # to be taken in one call, since all are scored or none is
+        run: list[Example] = []  # processed in one call: all of them are scored, or none
         run_is_scored = False
         for example in examples:
             is_scored = self._is_scored(self.number)
@@ -72,8 +72,8 @@ class ProtocolEvaluator:
         """Return the items that are a hit in the list just before an interaction.
 
         Args:
-            number: Of the interaction in the log, from 0.
-            item: Its item.
+            number: Number of the interaction in the log, from 0.
+            item: Item of the interaction.
         """
         if self.protocol.target == "next":
             return (item,)
@@ -85,7 +85,7 @@ class ProtocolEvaluator:
             (self._hidden.discard if available else self._hidden.add)(item)
 
     def forget_one(self, user: str) -> None:
-        """Keep nothing of a user."""
+        """Remove a user."""
         self._known.pop(user, None)
 
     def _is_scored(self, number: int) -> bool:
@@ -117,5 +117,5 @@ class ProtocolEvaluator:
         barred = self._known.get(example.user, set()) | self._hidden
         candidates = [item for item in self._catalogue if item not in barred]
         if example.item in barred:
-            candidates.append(example.item)  # hidden, and yet it happened
+            candidates.append(example.item)  # hidden, but the event exists
         return model.rank(example.user, candidates, x)

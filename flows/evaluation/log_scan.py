@@ -47,12 +47,12 @@ class LogStatistics:
 def scan_log(log: Log, settings: Settings, protocol: Protocol) -> LogStatistics:
     """Read a log once, without learning anything.
 
-    Only for `target="session"` the sessions are noted: a few bytes for each event, as long as the replay lasts.
+    Sessions are kept only for `target="session"`. They take a few bytes for each event during the replay.
 
     Args:
-        log: It can be read again afterwards.
+        log: The log. It can be read again afterwards.
         settings: Settings of deduplication, of the bot filter and of rewards.
-        protocol: Its filter and its rule for positive events.
+        protocol: Protocol, with its filter and its rule for positive events.
 
     >>> from flows.files.open_log import open_log
     >>> from flows.sample import EVENTS
@@ -94,7 +94,7 @@ def scan_log(log: Log, settings: Settings, protocol: Protocol) -> LogStatistics:
 
 
 class _Sessions:
-    """Puts each interaction into the session of its user."""
+    """Assigns each interaction to a session of its user."""
 
     def __init__(self, found: LogStatistics) -> None:
         self._found = found

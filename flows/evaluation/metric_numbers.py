@@ -1,4 +1,4 @@
-"""The sums of a metric as plain numbers, so that they outlive the process."""
+"""Conversion of a metric's sums to plain numbers and back, for snapshots."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ def numbers_of_metrics(metrics: RankingMetrics | Calibration) -> dict[str, Any]:
 
 
 def take_over_metrics(metrics: RankingMetrics | Calibration, numbers: Mapping[str, Any]) -> None:
-    """Set the sums of a metric to what `numbers_of_metrics` gave."""
+    """Set the sums of a metric to a result of `numbers_of_metrics`."""
     for name, value in numbers.items():
         own = getattr(metrics, name)
         setattr(metrics, name, np.array(value, own.dtype) if isinstance(own, np.ndarray) else value)

@@ -1,4 +1,4 @@
-"""Observes a model while it learns: its weights over time, its lists, and the model at the end."""
+"""Observer of a model while it learns: its weights over time, its lists, and the final model."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class Look(NamedTuple):
     learned: int
     """Events learned by then."""
     weights: Mapping[str, float]
-    """By the name of the column."""
+    """Weights by name of the column."""
 
 
 class ModelObserver:

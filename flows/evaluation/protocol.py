@@ -1,4 +1,4 @@
-"""The protocol of a replay: which events exist, which are scored, and against which candidates."""
+"""Protocol of a replay: which events exist, which are scored, and against which candidates."""
 
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -13,7 +13,7 @@ Target = Literal["next", "session"]
 Requests = Literal["none", "visits"]
 
 MAX_LIST_LENGTH: Final = 1_000
-"""A list that is asked for is no longer than this."""
+"""Largest length of a list."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Protocol:
         score_every: Score one event in this number, drawn with `seed`. At least 1.
         seed: Seed of all draws.
         window: Number of scored events of one point of the metrics over time. None: no such series.
-        target: "next": the event's own item. "session": any positive item of what is left of the user's session counts,
-            the one that stands highest in the list first.
+        target: "next": the event's own item. "session": any positive item of the rest of the user's session, and among
+            them the one with the highest rank.
         where: A condition. An interaction that does not meet it does not exist: it is neither learned nor counted.
             None: all exist.
         requests: "visits": a request comes before each visit, that is a user's first event, or the first after 30
@@ -94,22 +94,22 @@ class Protocol:
 
     @property
     def is_positive(self) -> Condition | None:
-        """`positive` as a function; None where it is not set."""
+        """`positive` as a function; None if it is not set."""
         return _condition(self.positive)
 
     @property
     def is_selected(self) -> Condition | None:
-        """`where` as a function; None where it is not set."""
+        """`where` as a function; None if it is not set."""
         return _condition(self.where)
 
     @property
     def is_drawn(self) -> bool:
-        """Whether anything is drawn, so that another seed gives other measures."""
+        """Whether anything is drawn, so that the metrics depend on the seed."""
         return self.score_every > 1 or self.candidates == "catalogue"
 
     @property
     def is_resumable(self) -> bool:
-        """Whether a replay that was killed can go on by it: it changes nothing but the measures, and counts nothing."""
+        """Whether a replay with this protocol can be resumed: the protocol has no state of its own."""
         return replace(self, ks=(10,), window=None) == Protocol()
 
     @property

@@ -1,4 +1,4 @@
-"""Measures of quality by name, event by event, so that means, differences and intervals can be made of them."""
+"""Ranking metrics by name, with a value for each event, as means, differences and intervals need it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -11,18 +11,18 @@ from flows.errors import UsageError
 Columns = Mapping[str, NDArray[Any]]
 """The columns of `flows.evaluation.outcomes.Outcomes`."""
 COLD: Final = 10
-"""A user or an item with fewer events before is cold: too young for a profile, or for neighbours."""
+"""Number of earlier events below which a user or an item is cold."""
 
 
 class Metric(NamedTuple):
-    """How one measure is made of the outcomes."""
+    """Definition of one metric by the outcomes."""
 
     what: str
     gain: Callable[[NDArray[Any]], NDArray[np.float64]]
     """Gain of a hit by its rank."""
     column: str = "position"
     cold: str | None = None
-    """Only events count of which this column says fewer than `COLD`."""
+    """Column that must be below `COLD` for an event to count. None: all events count."""
 
 
 def _one(position: NDArray[Any]) -> NDArray[np.float64]:
@@ -46,11 +46,11 @@ _ALWAYS: Final = ("position", "served", "any_age")
 
 
 def metric_names(ks: Sequence[int], requests: str = "none") -> list[str]:
-    """Name all measures for lists of these lengths.
+    """Return the names of all metrics for lists of these lengths.
 
     Args:
         ks: Lengths of list.
-        requests: `Protocol.requests`: without requests no measure can speak of them.
+        requests: `Protocol.requests`. Some metrics exist only with requests.
 
     >>> metric_names([5, 10])[:4]
     ['hit_rate@5', 'ndcg@5', 'mrr@5', 'served_hit_rate@5']
@@ -61,10 +61,10 @@ def metric_names(ks: Sequence[int], requests: str = "none") -> list[str]:
 
 
 def check_metric(name: str, ks: Sequence[int], requests: str = "none") -> None:
-    """Say whether a measure can be asked for.
+    """Check that a metric exists.
 
     Raises:
-        UsageError: There is no such measure of lists of these lengths.
+        UsageError: There is no such metric for lists of these lengths.
     """
     names = metric_names(ks, requests)
     if name not in names:
@@ -75,11 +75,11 @@ def event_values(name: str, outcomes: Columns) -> tuple[NDArray[np.bool_], NDArr
     """Return the gain of each event.
 
     Args:
-        name: A measure with its k, as in `ndcg@10`.
-        outcomes: Shape (events,) each.
+        name: Name of a metric with its k, as in `ndcg@10`.
+        outcomes: Columns of outcomes, shape (events,) each.
 
     Returns:
-        Which events count at all, shape (events,), and what each of these counts, shape (those events,).
+        A mask of the events that count, shape (events,), and their values, shape (counted events,).
 
     >>> outcomes = {"position": np.array([0, -1, 2]), "user_events": np.array([0, 40, 9])}
     >>> event_values("mrr@10", outcomes)[1].round(2).tolist()
@@ -99,13 +99,13 @@ def event_values(name: str, outcomes: Columns) -> tuple[NDArray[np.bool_], NDArr
 
 
 def mean_value(name: str, outcomes: Columns) -> float:
-    """Return a measure over all events, 0 if none counts."""
+    """Return the mean of a metric over all events that count, 0 if there is none."""
     _, values = event_values(name, outcomes)
     return float(values.mean()) if len(values) else 0.0
 
 
 OF_ALL = [name for name, measure in METRICS.items() if measure.cold is None]
-"""The measures that all scored events count in."""
+"""Names of the metrics in which all scored events count."""
 
 
 def metrics_at(ks: Sequence[int], outcomes: Columns) -> dict[str, float]:
@@ -113,7 +113,7 @@ def metrics_at(ks: Sequence[int], outcomes: Columns) -> dict[str, float]:
 
     Args:
         ks: Lengths of list.
-        outcomes: Shape (events,) each; measures of a column that is not there are left out.
+        outcomes: Columns of outcomes, shape (events,) each. Metrics of missing columns are left out.
 
     >>> metrics_at([1, 10], {"position": np.array([0, 2, -1, 10]), "served": np.array([-1, -1, 0, -1])})
     {'hit_rate@1': 0.25, 'ndcg@1': 0.25, 'mrr@1': 0.25, 'served_hit_rate@1': 0.25,

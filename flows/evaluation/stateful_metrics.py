@@ -1,4 +1,4 @@
-"""Measures that are part of the state of a replay, so that a resumed replay reports the whole log."""
+"""Metrics as part of a replay's state, so that a resumed replay reports the whole log."""
 
 import time
 from collections import Counter
@@ -18,25 +18,25 @@ from flows.monitoring.counters import Counters
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 
 ROWS: Final = "rows of outcomes"
-"""Names the array that says from which row on the columns of a record stand, and how many there are."""
+"""Name of the array with the first row of a snapshot's columns, and the row after the last."""
 REST: Final = "rest"
-"""Names the array that holds everything else, as JSON."""
+"""Name of the array with everything else, as JSON."""
 NOT_KEPT: Final = ("received", "held")
-"""Counts of the process, not of the log."""
+"""Fields of the counters that belong to the process, not to the log."""
 
 
 class StatefulMetrics(StatefulStep[Decided, Decided]):
-    """A scorer and counters whose numbers outlive the process.
+    """A scorer and counters whose numbers are part of the snapshots.
 
-    Each record holds the new rows of the outcomes, and of users and items what has changed.
+    Each snapshot holds the new rows of the outcomes, and the changed numbers of users and items.
 
     Args:
         scores: The scorer.
-        counters: Of the replay.
+        counters: Counters of the replay.
 
     Attributes:
-        is_resumed: Whether numbers of an earlier process were taken over.
-        seconds, cpu_seconds: What earlier processes took.
+        is_resumed: Whether numbers of an earlier process were loaded.
+        seconds, cpu_seconds: Time that earlier processes took.
     """
 
     def __init__(self, scores: PrequentialScorer, counters: Counters) -> None:
@@ -61,7 +61,7 @@ class StatefulMetrics(StatefulStep[Decided, Decided]):
         return []
 
     def clocks(self) -> tuple[float, float]:
-        """Return the seconds, and the CPU seconds, that all processes took so far."""
+        """Return the seconds and the CPU seconds of all processes so far."""
         wall, cpu = self._started
         return self.seconds + time.perf_counter() - wall, self.cpu_seconds + time.process_time() - cpu
 
@@ -107,7 +107,7 @@ class StatefulMetrics(StatefulStep[Decided, Decided]):
 
 @operator
 def measure(step_id: str, up: KeyedStream[Decided], measures: StatefulMetrics, store: StoreFor) -> None:
-    """Score every list, and keep what was measured whenever the engine takes a snapshot."""
+    """Score every list, and store the metrics at every snapshot of the engine."""
     stateful("measures", up, lambda: measures, store)
 
 

@@ -1,4 +1,4 @@
-"""Results of replays that are kept, so that a comparison that was stopped goes on where it was."""
+"""Cache of the results of replays, so that a stopped comparison continues where it was."""
 
 import hashlib
 import inspect
@@ -19,17 +19,17 @@ from recmodels.specification import build_model
 
 USUAL_DIRECTORY: Final = Path.home() / ".cache" / "freshrank" / "replays"
 LIBRARIES: Final = ("river", "numpy", "numba")
-"""Whose versions may change a result."""
+"""Libraries whose versions may change a result."""
 
 
 class ReplayCache:
     """A directory of finished replays. It may be deleted at any time.
 
     Args:
-        directory: Made if it is not there.
+        directory: The directory. It is created if it is missing.
 
     Raises:
-        UsageError: It cannot be written.
+        UsageError: The directory cannot be written.
     """
 
     def __init__(self, directory: Path = USUAL_DIRECTORY) -> None:
@@ -45,7 +45,7 @@ class ReplayCache:
             ) from None
 
     def path(self, job: Job) -> Path:
-        """Name the file of a job's result. Other logs, settings or code give another name."""
+        """Return the file of a job's result. Other logs, settings or code give another name."""
         asked = {
             "job": msgspec.structs.replace(job, logs=(), interim=None, interim_from=0, interim_every=0),
             "logs": digests_of(job.logs),
@@ -57,33 +57,33 @@ class ReplayCache:
         return self.directory / f"{digest.hexdigest()}.npz"
 
     def find(self, job: Job) -> ReplayOutput | None:
-        """Return the result of a job, or None if it is not here."""
+        """Return the result of a job, or None if it is not in the cache."""
         with suppress(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent or damaged: made anew
             return read_replayed(self.path(job))
         return None
 
 
 def digests_of(logs: Iterable[str]) -> list[str]:
-    """Digest the files that paths and patterns name, in the order in which they are read.
+    """Return digests of the files of paths and patterns, in the order of reading.
 
     Raises:
-        LogError: A pattern matches none, or a file is named twice.
+        LogError: A pattern matches none, or a file is there twice.
     """
     return [digest_of(path) for path in find_files(logs)]
 
 
 def digest_of(path: Path) -> str:
-    """Digest a file's bytes."""
+    """Return a digest of a file's bytes."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError:
-        return ""  # opening it as a log says what is wrong
+        return ""  # opening it as a log reports the fault
 
 
 @cache
 def _code() -> str:
-    """Digest the sources of the project: between two commits the version stays the same."""
+    """Return a digest of the project's sources, since the version does not change with each commit."""
     root = Path(__file__).parent.parent.parent
     digest = hashlib.blake2b(digest_size=16)
     for source in sorted([*(root / "flows").rglob("*.py"), *(root / "recmodels").rglob("*.py")]):
@@ -92,7 +92,7 @@ def _code() -> str:
 
 
 def _model_source(specification: str) -> str:
-    """Digest the file in which a model of one's own is written."""
+    """Return a digest of the source file of a model of one's own."""
     model = type(build_model(specification))
     with suppress(OSError, TypeError):
         return digest_of(Path(inspect.getfile(model)))

@@ -1,4 +1,4 @@
-"""Compare models on one log: the same events, side by side, and how sure the differences are."""
+"""Comparison of models on the same events of one log, with confidence intervals of the differences."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ class Difference:
     interval: Interval
 
     def sentence(self) -> str:
-        """Say it in plain words.
+        """Return the difference as a sentence.
 
         >>> Difference("b", "a", "hit_rate@10", 900, Interval(0.012, 0.008, 0.016)).sentence()
         'b is better than a by 0.0120 ± 0.0040 in hit_rate@10.'
@@ -58,9 +58,9 @@ class ModelResult:
 
     model: str
     values: Mapping[str, float]
-    """Measures of quality and of the lists, by name."""
+    """Metrics by name."""
     report: Mapping[str, Any]
-    """As `freshrank replay --report` writes it."""
+    """The report, as `freshrank replay --report` writes it."""
     from_cache: bool
     """Whether the result, speed included, comes from an earlier command."""
     outcomes: Columns
@@ -75,14 +75,14 @@ class Comparison:
 
     contenders: Sequence[ModelResult]
     differences: Sequence[Difference]
-    """Of each model against the first, in each measure."""
+    """Difference of each model from the first, in each metric."""
 
     def of(self, model: str, measure: str) -> Difference:
-        """Return the difference of a model against the first, in a measure."""
+        """Return the difference of a model from the first, in a metric."""
         return next(found for found in self.differences if (found.model, found.measure) == (model, measure))
 
     def report(self) -> dict[str, Any]:
-        """Return everything as the JSON file says it."""
+        """Return the content of the JSON file."""
         return {
             "log": self.contenders[0].report["log"],
             "models": [
@@ -109,18 +109,18 @@ def replay_all(
     """Replay jobs, each in a process of its own. Jobs with a cached result are not run.
 
     Args:
-        jobs: By name.
-        cache: Where results are kept.
+        jobs: Jobs by name.
+        cache: Cache of results.
         processes: Number of jobs that run at a time.
-        on_progress: Told how far each is.
+        on_progress: Called with the name and each progress message of a job.
         anew: Whether to run jobs with a cached result again.
 
     Returns:
-        By name the result, and whether it was kept.
+        Result of each job by name, and whether it comes from the cache.
 
     Raises:
-        UsageError, ReplayFailedError: As of `flows.experiments.job.run_job`. The others are stopped; results that were
-            finished are kept.
+        UsageError, ReplayFailedError: As in `flows.experiments.job.run_job`. Then the other jobs are stopped. Finished
+            results stay in the cache.
     """
     stopped = threading.Event()
 
@@ -146,10 +146,10 @@ def replay_all(
 
 
 def expect_several(models: Sequence[str]) -> None:
-    """Say whether there is anything to compare.
+    """Check that there are models to compare.
 
     Raises:
-        UsageError: There are fewer than two models, or one is named twice.
+        UsageError: There are fewer than two models, or one is there twice.
     """
     if len(models) < 2 or len(set(models)) < len(models):
         raise UsageError(f"expected two models or more, each once: --model a --model b; got {', '.join(models)}.")
@@ -168,13 +168,13 @@ def compare(
     """Replay a log with each model, and compare each with the first.
 
     Args:
-        job: The log, the settings and the protocol; the model is replaced.
-        models: Specifications.
-        cache, processes, on_progress, anew: As of `replay_all`.
-        seed: Of the bootstrap.
+        job: Log, settings and protocol. The model is replaced.
+        models: Specifications of the models.
+        cache, processes, on_progress, anew: As in `replay_all`.
+        seed: Seed of the bootstrap.
 
     Raises:
-        UsageError: Fewer than two models, or one twice; or the log or a setting cannot be used.
+        UsageError: There are fewer than two models, or one is there twice, or the log or a setting cannot be used.
         ReplayFailedError: A model failed while it ran.
     """
     expect_several(models)
@@ -206,9 +206,9 @@ def difference(name: str, first: Columns, second: Columns, seed: int = 0) -> tup
     """Return the second model's lead over the first in a metric, over the events that both were scored on.
 
     Args:
-        name: The measure, as in `ndcg@10`.
+        name: Name of the metric, as in `ndcg@10`.
         first, second: Outcomes on the same log.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         The number of events, and the mean difference with its 95 % interval.

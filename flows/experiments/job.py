@@ -19,41 +19,41 @@ from flows.settings import Settings, all_settings
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What to replay. Two equal jobs on the same log and code give the same lists."""
+    """Description of a replay. Two equal jobs on the same log and code give the same lists."""
 
     logs: tuple[str, ...]
-    """Files, or patterns of them."""
+    """Files or patterns."""
     settings: dict[str, Any]
     protocol: Protocol
     file_options: tuple[tuple[str, FileOptions], ...] = ()
-    """How files are read, by patterns of their names; it comes before what the settings say."""
+    """Options of files by patterns of their names. They override the settings."""
     limit: int | None = None
     sort: bool = False
     watched: bool = False
-    """Whether the model is watched while it learns, for a page of figures."""
+    """Whether to observe the model while it learns, for the HTML report."""
     interim: str | None = None
-    """A measure to be told of while the replay runs."""
+    """Metric that is reported while the replay runs."""
     interim_from: int = 0
     interim_every: int = 0
-    """Told after each so many interactions, counted from `interim_from`."""
+    """Number of interactions between two reports of `interim`, counted from `interim_from`."""
 
 
 def file_options_of(job: Job) -> list[tuple[str, FileOptions]]:
-    """Return all that is told of the files of a job."""
+    """Return all options of the files of a job, those of its settings last."""
     return [*job.file_options, *Settings(**job.settings).file_options]
 
 
 class ProgressMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line that the process writes."""
+    """One line of the process's output."""
 
     share: float = 0.0
-    """Of the log, that is read."""
+    """Share of the log that has been read."""
     events: int = 0
     step: int | None = None
-    """Where `value` is told: how many times `interim_every` interactions it is of."""
+    """Number of the report of `value`: it is over `step` times `interim_every` interactions."""
     value: float | None = None
     error: str | None = None
-    """Why it failed: it writes nothing more."""
+    """Reason of a failure. It is the last message."""
     is_unusable: bool = False
     """Whether it ran, but (nearly) nothing of the log could be used."""
     is_wrong_use: bool = False
@@ -86,15 +86,15 @@ def job_settings(settings: Settings, **changed: Any) -> dict[str, Any]:
 
 
 class StoppedError(Exception):
-    """A replay was stopped early, because its result is not needed any more."""
+    """A replay was stopped early, since its result is not needed any more."""
 
 
 class ReplayProcess:
     """A running replay. Its result goes to a file.
 
     Args:
-        job: What to replay.
-        target: Where the result goes, whole or not at all.
+        job: The replay.
+        target: File of the result. It is written completely or not at all.
     """
 
     def __init__(self, job: Job, target: Path) -> None:
@@ -109,7 +109,7 @@ class ReplayProcess:
         )
 
     def follow(self) -> Iterator[ProgressMessage]:
-        """Wait for the end, and tell of the way there.
+        """Yield progress messages until the process ends.
 
         Raises:
             UsageError: The log or the settings cannot be used.

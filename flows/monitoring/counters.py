@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 MOST_TYPES: Final = 100
-"""Types of event that are counted one by one. All others are counted together: a type may hold anything."""
+"""Number of types of event with counters of their own. Further types share one, since a type may be any text."""
 OTHER_TYPES: Final = "(other types)"
 SAMPLE_BYTES: Final = 1_024
-"""Bytes of the first reject of each kind that are kept."""
+"""Number of bytes that are kept of the first reject of each kind."""
 
 
 class Fault(NamedTuple):
@@ -35,11 +35,11 @@ class Counters:
     requests: int = 0
     """Requests for lists. Each was answered."""
     requests_of_replay: int = 0
-    """Requests, among them, that a replay put before visits: no record asked for them."""
+    """Requests, among them, that a replay inserted before visits."""
     ignored: Counter[str] = field(default_factory=Counter)
-    """Records that are no events and no faults, such as tombstones, by reason."""
+    """Valid records that are not events, such as tombstones, by reason."""
     rejected: Counter[str] = field(default_factory=Counter)
-    """By reason."""
+    """Rejects by reason."""
     faults: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Rejects by reason and field."""
     samples: dict[tuple[str, str], Fault] = field(default_factory=dict)
@@ -48,26 +48,26 @@ class Counters:
     """Interactions by type of event, without repeats and rejects."""
     duplicate: int = 0
     left_out: int = 0
-    """Interactions that a replay's `where` leaves out: as if they had not been in the log."""
+    """Interactions that a replay's `where` removes."""
     late: int = 0
-    """Counted, but learned all the same."""
+    """Late events. They are learned, too."""
     ahead: int = 0
     """Events with a time far ahead of all others, learned as of the watermark."""
     held_back: int = 0
     """Events of users who act like bots: neither learned nor answered."""
     emitted: int = 0
     suppressed: int = 0
-    """Lists that the emission policy kept in."""
+    """Lists that the emission policy did not send."""
     fallbacks: int = 0
     """Fallback lists, among the emitted."""
     refreshed: int = 0
-    """Lists, among the emitted, that no event of their user asked for."""
+    """Lists, among the emitted, that were refreshed without an event of their user."""
     withdrawn: int = 0
-    """Tombstones, among the emitted, for users who have been away too long."""
+    """Tombstones, among the emitted, for users who were idle too long."""
     redelivered: int = 0
-    """Lists, among the emitted, that the output topic held already when the job resumed."""
+    """Lists, among the emitted, that were on the output topic already when the job resumed."""
     held: dict[str, int] = field(default_factory=dict)
-    """Offset of the last event that the output topic had a list for when the job resumed, by `topic/partition`."""
+    """Offset of the last event with a list on the output topic when the job resumed, by `topic/partition`."""
     scored: int = 0
     """Events whose user's list just before was known."""
     hits: int = 0
@@ -102,11 +102,11 @@ class Counters:
         self.event_types[event] += 1
 
     def reasons(self) -> str:
-        """Say why records were rejected, with the field at fault: `20 missing field user`."""
+        """Return the reasons of rejects with the invalid fields: `20 missing field user`."""
         return ", ".join(f"{count:,} {reason} {field}".rstrip() for (reason, field), count in self.faults.most_common())
 
     def is_redelivered(self, source: str) -> bool:
-        """Say whether the output topic held the list that answers an event already when the job resumed.
+        """Say whether the list of an event was on the output topic already when the job resumed.
 
         >>> counters = Counters(held={"events/0": 7})
         >>> [counters.is_redelivered(f"events/0/{offset}") for offset in (6, 7, 8)], counters.held
@@ -122,7 +122,7 @@ class Counters:
         return True
 
     def sentence(self) -> str:
-        """Say it in one line, leaving out what did not happen."""
+        """Return the counts as one line, without those that are 0."""
         parts = [f"{self.learned:,} events learned", f"{self.emitted:,} lists emitted"]
         rejected = self.rejected.total()
         for count, what in (
@@ -160,7 +160,7 @@ class Counters:
 
 
 def describe_types(types: Mapping[str, int], rewards: Mapping[str, float], by_value: Collection[str]) -> list[str]:
-    """Say which types of event came, how often and with which reward, and which of them no reward names.
+    """Return sentences about the types of event: their counts and rewards, and the types without a reward of their own.
 
     >>> print(*describe_types({"view": 20, "refund": 3}, {"view": 0.2, "return": -1.0}, ()), sep="\\n")
     event types: view 20 (reward 0.2), refund 3 (reward 1, not named)

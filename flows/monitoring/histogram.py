@@ -1,4 +1,4 @@
-"""A histogram of durations, bounded in size, with quantiles right to 2 %."""
+"""Histogram of durations, of fixed size, with quantiles within 2 %."""
 
 import threading
 from math import ceil
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 PER_DOUBLING: Final = 36
 """Buckets for each factor of 2: each is 2 % wider than the one before."""
 LOWEST: Final = 50e-6 / 2**6
-"""Seconds, 0.8 µs: whatever is faster counts as this fast. From 50 µs on every doubling is the edge of a bucket."""
+"""Shortest duration in seconds, 0.8 µs. Shorter ones count as this. From 50 µs on each doubling is the edge of a
+bucket."""
 DOUBLINGS: Final = 36
 BUCKETS: Final = PER_DOUBLING * DOUBLINGS
 _PENDING: Final = 4_096

@@ -1,4 +1,4 @@
-"""Health: one small HTTP server with `/metrics` and `/healthz`, for this machine alone unless told otherwise."""
+"""HTTP server for `/metrics` and `/healthz`. By default it listens on this machine only."""
 
 import logging
 import sys
@@ -23,19 +23,19 @@ logger = logging.getLogger(__name__)
 
 
 class PortError(UsageError):
-    """Metrics cannot be served where the settings say."""
+    """Metrics cannot be served at the address of the settings."""
 
 
 def health(watched: WatchedSource, stalled_seconds: float) -> dict[str, Any]:
-    """Say how the job is.
+    """Return the health of the job.
 
     Args:
-        watched: Its source.
-        stalled_seconds: Time without progress after which it is not alive.
+        watched: The job's source.
+        stalled_seconds: Seconds without progress after which the job is not alive.
 
     Returns:
-        `ready`: the state is loaded and the flow asks for records. `alive`: it did so lately; before it is ready a
-        job is alive, for loading may take long. `since_progress`: seconds since it last did, or null.
+        `ready`: the state is loaded and the flow polls for records. `alive`: it polled lately, or it is not ready yet,
+        since loading may take long. `since_progress`: seconds since the last poll, or null.
     """
     asked = watched.asked
     idle = None if asked is None else time.monotonic() - asked
@@ -46,23 +46,23 @@ def health(watched: WatchedSource, stalled_seconds: float) -> dict[str, Any]:
 def serve_http(
     host: str, port: int, registry: CollectorRegistry, watched: WatchedSource, stalled_seconds: float
 ) -> Iterator[str | None]:
-    """Serve metrics and health over HTTP while something runs.
+    """Serve metrics and health over HTTP while the block runs.
 
-    `/healthz` answers 200 if the job is ready and alive, else 503; `/healthz/ready` and `/healthz/alive` ask for one
+    `/healthz` answers 200 if the job is ready and alive, else 503. `/healthz/ready` and `/healthz/alive` answer for one
     of the two.
 
     Args:
         host: The address to listen on.
-        port: The port; 0: serve nothing.
+        port: The port. 0: serve nothing.
         registry: The metrics.
         watched: The job's source.
         stalled_seconds: Time without progress after which the job is not alive.
 
     Yields:
-        Where it is served, as `http://host:port`.
+        The base URL, `http://host:port`, or None.
 
     Raises:
-        PortError: The address is taken, or none of this machine's.
+        PortError: The address is in use, or is not one of this machine.
     """
     if not port:
         yield None
@@ -93,7 +93,7 @@ class _Server(ThreadingHTTPServer):
 
     @override
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if isinstance(sys.exception(), ConnectionError):  # the client hung up before it had the answer
+        if isinstance(sys.exception(), ConnectionError):  # the client closed before the answer
             return
         logger.warning("a request from %s was not answered", client_address, exc_info=True)
 
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
     watched: WatchedSource
     stalled: float
     timeout = 10.0
-    """Seconds that a client may take for its request."""
+    """Timeout of a client's request in seconds."""
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -135,4 +135,4 @@ class _Handler(BaseHTTPRequestHandler):
 
     @override
     def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet: a line for each scrape would hide the job's own."""
+        """Log nothing: a line for each scrape would hide the job's own lines."""

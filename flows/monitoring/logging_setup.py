@@ -1,4 +1,4 @@
-"""Logs: lines that a person reads, or one JSON object a line for a machine. No secret gets into either."""
+"""Set-up of logging: lines for people, or one JSON object a line. Secrets are masked in both."""
 
 import logging
 import sys
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 class BlottingFormatter(logging.Formatter):
-    """Formats a record as text and puts `***` where a secret would be.
+    """Formats a record as text, with `***` in place of secrets.
 
     Args:
-        secrets: What must not be shown.
+        secrets: Texts that must not be shown.
 
     >>> record = logging.makeLogRecord({"msg": "user me, password hunter2", "levelname": "INFO"})
     >>> BlottingFormatter(["hunter2"]).format(record).partition("INFO ")[2]
@@ -39,7 +39,7 @@ class BlottingFormatter(logging.Formatter):
         return text
 
     def compose(self, record: logging.LogRecord) -> str:
-        """Write the record down, secrets and all."""
+        """Return the record as text, before secrets are masked."""
         return super().format(record)
 
 
@@ -70,12 +70,12 @@ class JsonFormatter(BlottingFormatter):
 
 
 def set_up_logging(log_format: LogFormat, secrets: Iterable[str], stream: IO[str] | None = None) -> None:
-    """Send all logs of the process to stderr in one form, warnings of Python and uncaught exceptions too.
+    """Send all logs of the process to stderr in one form, including Python's warnings and uncaught exceptions.
 
     Args:
         log_format: "text" or "json".
-        secrets: What must not be shown.
-        stream: Where to instead of stderr.
+        secrets: Texts that must not be shown.
+        stream: Stream to write to. None: stderr.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter((JsonFormatter if log_format == "json" else BlottingFormatter)(secrets))
@@ -85,5 +85,5 @@ def set_up_logging(log_format: LogFormat, secrets: Iterable[str], stream: IO[str
 
 
 def are_logs_json() -> bool:
-    """Say whether `set_up_logging` has been told to write JSON, so that nothing else should be written."""
+    """Return whether logs are JSON. Then nothing else should be written to stderr."""
     return any(isinstance(handler.formatter, JsonFormatter) for handler in logging.getLogger().handlers)

@@ -1,7 +1,7 @@
-"""Metrics of the job in Prometheus's format. They are gathered at each scrape.
+"""Metrics of the job in Prometheus's format, collected at each scrape.
 
-The hot path knows nothing of this: it counts in a `Counters`, and the source is watched
-(`flows.monitoring.watched_source`). What each metric means to an operator is in docs/operations.md.
+The flow itself only counts in `Counters`, and its source is instrumented (`flows.monitoring.watched_source`).
+docs/operations.md explains each metric for operators.
 """
 
 import time
@@ -28,7 +28,7 @@ from flows.monitoring.watched_source import WatchedSource
 from flows.monitoring.weights import WeightsObserver
 
 EDGES: Final = [50e-6 * 2**doubling for doubling in range(19)]
-"""Seconds, 50 µs to 13 s: the buckets of histograms."""
+"""Edges of the buckets of histograms in seconds, from 50 µs to 13 s."""
 
 COUNTERS: Final = {
     "received": "Records that the source handed over.",
@@ -49,11 +49,11 @@ COUNTERS: Final = {
     "scored": "Events whose user's list just before was known.",
     "hits": "Events whose item was in that list.",
 }
-"""Numbers of a `Counters` that are counters by themselves."""
+"""Fields of `Counters` that are metrics of their own, with their descriptions."""
 
 
 class Writer(Protocol):
-    """A sink that knows how many messages have arrived, and how many were too large."""
+    """A sink that counts delivered and oversize messages."""
 
     delivered: int
     too_large: int
@@ -61,15 +61,15 @@ class Writer(Protocol):
 
 @dataclass(frozen=True)
 class MetricSources:
-    """Where the numbers come from.
+    """Sources of the metrics.
 
     Attributes:
         info: Labels of the job, such as its version and model.
-        lags: Asks how many records each partition holds that the flow has not been given.
+        lags: Returns the lag of each partition in records.
         writers: The sinks that count deliveries, by name.
-        skipped: Records of each partition that retention removed before they were read.
-        state: The recovery directory's part with the state of the steps.
-        weights: Watches the weights of the model; None: nobody does.
+        skipped: Number of records of each partition that retention removed before they were read.
+        state: Directory with the state of the steps.
+        weights: Observer of the model's weights. None: there is none.
     """
 
     counters: Counters
@@ -157,7 +157,7 @@ class JobCollector(Collector):
 
 
 def registry_of(gathered: MetricSources) -> CollectorRegistry:
-    """Make a registry of the job's own: the client's global one is the engine's."""
+    """Return a registry of the job's own, since the engine uses the client's global one."""
     registry = CollectorRegistry()
     registry.register(JobCollector(gathered))
     ProcessCollector(registry=registry)
@@ -165,7 +165,7 @@ def registry_of(gathered: MetricSources) -> CollectorRegistry:
 
 
 def _gauge(name: str, said: str, value: float | None) -> Metric:
-    """A gauge. It is absent while its value is unknown."""
+    """Return a gauge, without a sample while its value is unknown."""
     family = GaugeMetricFamily(f"freshrank_{name}", said)
     if value is not None:
         family.add_metric([], value)
@@ -179,7 +179,7 @@ def _histogram(name: str, said: str, histogram: LatencyHistogram) -> Metric:
 
 
 def _sizes(state: Path | None) -> dict[str, int]:
-    """Bytes in the directory of each step. Files come and go meanwhile."""
+    """Return the bytes in the directory of each step. Files may disappear meanwhile."""
     sizes: dict[str, int] = {}
     if state is None or not state.is_dir():
         return sizes

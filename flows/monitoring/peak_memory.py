@@ -1,4 +1,4 @@
-"""The most memory that this process has held."""
+"""Peak memory of this process."""
 
 import re
 import resource
@@ -9,8 +9,8 @@ from pathlib import Path
 def peak_rss_mb() -> float:
     """Return the highest resident set of this process so far, in MB.
 
-    On Linux `getrusage` would also count what the process held that started this one, until this one took its place:
-    a small replay under a large parent would seem large. What the kernel says of the memory itself does not.
+    On Linux `getrusage` also counts the memory of the parent process up to the start of this one. So a small replay
+    under a large parent would seem large. The kernel's own figure for this process (`VmHWM`) does not.
 
     >>> 1 < peak_rss_mb() < 100_000
     True

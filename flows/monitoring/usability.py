@@ -1,4 +1,4 @@
-"""Whether (nearly) nothing of an input could be used, why, and what to do: no table of zeros looks like a result."""
+"""Check that an input was usable: says why (nearly) none of it was learned, and what to do."""
 
 from typing import Final
 
@@ -6,11 +6,11 @@ from flows.formats.reasons import Reason
 from flows.monitoring.counters import Counters, Fault
 
 MOST_LOST: Final = 0.9
-"""A larger share of rejected records is no accident of a few."""
+"""Share of rejected records above which the input counts as unusable."""
 MOST_REPEATED: Final = 0.5
-"""A larger share of events with an id that was seen before says that the id is none."""
+"""Share of repeated ids above which the field `id` cannot be an id."""
 LEAST_EVENTS: Final = 20
-"""Fewer repeats say nothing."""
+"""Number of repeats below which the share is not judged."""
 SAMPLE_BYTES: Final = 160
 
 _ADVICE: Final[dict[str, str]] = {
@@ -30,7 +30,7 @@ OTHERWISE: Final = "See all of them: --rejects FILE"
 
 
 def why_unusable(counters: Counters) -> str | None:
-    """Say in one line why (nearly) nothing of an input was learned; None if enough was.
+    """Return in one line why (nearly) none of an input was learned. None if enough was.
 
     >>> counters = Counters()
     >>> why_unusable(counters)

@@ -1,7 +1,7 @@
-"""An instrumented source: records, positions, time of the last poll, and the pause of each snapshot.
+"""Instrumented source: counts records, and tracks positions, the time of the last poll, and the pause of each snapshot.
 
-The engine asks a source for records again only when all that came before is through, so its questions are the pulse
-of the job, and the time between a snapshot and the next question is what the snapshot cost.
+The engine polls a source only when all earlier records have gone through the flow. So polls show the progress of the
+job, and the time between a snapshot and the next poll is the pause of the snapshot.
 """
 
 import time
@@ -30,7 +30,7 @@ class WatchedSource(FixedPartitionedSource[Raw, Any]):
 
     Args:
         source: The source.
-        counters: Told how many records came; asked how many were rejected.
+        counters: Counts received records, and has the number of rejects.
         max_reject_rate: Stop the job when more than this share of `REJECT_WINDOW` records is rejected. 1 means never.
 
     Attributes:
@@ -87,7 +87,7 @@ class WatchedSource(FixedPartitionedSource[Raw, Any]):
         counters.received += len(batch)
 
     def note_snapshot(self, state: Any) -> None:
-        """The flow stands still from here. Kafka's partitions say where they are, even those that are idle."""
+        """Note a snapshot, at which the flow pauses. It has the positions of all Kafka partitions, idle ones too."""
         if self._paused_at is None:
             self._paused_at = time.monotonic()
         if isinstance(state, dict) and "offsets" in state:

@@ -1,4 +1,4 @@
-"""Watches the weights of a model at work, for its metrics."""
+"""Observer of a model's weights, for the metrics."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -10,11 +10,11 @@ STRIDE: Final = 256
 
 
 class WeightsObserver:
-    """Is told of every batch that a model has learned, and keeps the newest weights.
+    """Receives every batch that a model has learned, and keeps the newest weights.
 
     Attributes:
-        weights: By the name of the column; none for a model of one piece.
-        drifts: The numbers of the newest events after which the model saw drift.
+        weights: Weights by name of the column. Empty for a model without members.
+        drifts: Numbers of the newest events after which the model detected drift.
 
     >>> from recmodels import Blend
     >>> observer, model = WeightsObserver(), Blend()
