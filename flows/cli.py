@@ -50,7 +50,7 @@ COMMANDS = {
     ),
     "serve": ("flows.commands.serve:serve", "Serve lists over HTTP, take events in, and show the live page."),
 }
-"""By name: where the function of a command is, and what the list of commands says of it."""
+"""By name of the command: the place of its function, and its line in the list of commands."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class LazyCommands(TyperGroup):
 
     @override
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return what the list of commands shows of a command."""
+        """Return the line of a command in the list of commands."""
         return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
 
     @override

@@ -25,7 +25,7 @@ def run_flow(flow: Dataflow, recovery: Recovery | None, epoch_seconds: float) ->
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """Return what a step raised, out of what the engine makes of it."""
+    """Return the exception of a step from the engine's wrapping exception."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error

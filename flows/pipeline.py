@@ -36,7 +36,7 @@ SHARD = "0"
 
 @dataclass
 class Connections:
-    """What a flow is connected to, and where it counts."""
+    """Source, sinks and counters of a flow."""
 
     source: Source[Raw]
     decoder: Decoder
@@ -47,7 +47,7 @@ class Connections:
     scores: Sink[Decided] | None = None
     """Takes every list with the position of its event's item in the list before; asking for them may cost time."""
     metrics_state: StatefulMetrics | None = None
-    """Takes the place of `scores` in a replay that keeps its state: what was measured is part of it."""
+    """Takes the place of `scores` in a replay with a recovery directory, whose state includes the metrics."""
     is_positive: Condition | None = None
     """Interactions that do not meet it are learned as not positive."""
     is_selected: Condition | None = None
@@ -60,7 +60,7 @@ class Connections:
     counters: Counters = field(default_factory=Counters)
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     watch: Observer | None = None
-    """Looks at the model as it learns; None: nobody does."""
+    """Observer of the model. None: there is none."""
 
 
 def build_flow(settings: Settings, connections: Connections) -> Dataflow:

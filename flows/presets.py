@@ -1,7 +1,6 @@
-"""Domains: what events are worth, how long things stay popular and whether one has them twice, by kind of site.
+"""Domains: presets of rewards, half-lives and repeats by kind of site.
 
-Nothing depends on a preset, and whatever is set itself comes before it. Why the numbers are what they are, and where
-they come from, stands in docs/domains.md.
+Explicit settings override a preset. docs/domains.md has the reasons and sources of the numbers.
 """
 
 from dataclasses import dataclass
@@ -21,14 +20,14 @@ UNKNOWN: Final = {"return": -1.0, "impression": IMPRESSION}
 
 @dataclass(frozen=True)
 class Preset:
-    """What is set for a domain.
+    """Settings of a domain.
 
     Attributes:
         rewards: By type of event; 1 for any other, so the clearest sign is 1: at a larger scale old pairs would fade
             sooner.
         by_value: Types of event whose reward is multiplied by their value.
         repeats: Whether a list may hold items that its user has interacted with.
-        half_lives: Of the blend's popularity, in events.
+        half_lives: Half-lives of the blend's popularity, in events.
     """
 
     rewards: dict[str, float]

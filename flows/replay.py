@@ -43,7 +43,7 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What a replay found."""
+    """Result of a replay."""
 
     path: str
     settings: Settings
@@ -58,11 +58,11 @@ class ReplayResult:
     cpu_seconds: float
     """Of all threads of the process, while the flow ran."""
     last_lists: Mapping[str, Sequence[str]]
-    """The lists of the users who came last, the newest first."""
+    """The lists of the latest users, the newest first."""
     damage: str | None
-    """What was wrong with the log's file, if it broke off."""
+    """Damage of the log at which the replay ended. None if there was none."""
     protocol: Protocol = field(default_factory=Protocol)
-    """What was scored, and how. `fresh` and `served` are at the first of its `ks`."""
+    """The protocol. `fresh` and `served` are at the first of its `ks`."""
     calibration: Calibration | None = None
     """How far the scores of lists can be believed, if the model says that they are probabilities."""
     filled: int = 0
@@ -72,7 +72,7 @@ class ReplayResult:
 
     @property
     def problem(self) -> str | None:
-        """Why what was measured says (nearly) nothing, in one line with what to do; None if it does."""
+        """Reason why the result is meaningless, in one line with what to do. None if it is not."""
         if self.settings.recovery is not None and not self.counters.received:
             return (
                 f"expected records to learn; the replay kept in {self.settings.recovery} has read all of the log "
@@ -204,16 +204,16 @@ def replay(
         settings: The model and the policies; those about Kafka are not used.
         columns: The name of a field's column or JSON field, where the two differ.
         file_options: How files are read, by patterns of their names. It comes before what the settings say.
-        limit: Only the first so many records.
+        limit: Number of records to read from the start. None: all.
         out: Where the lists go, as JSON Lines; None: nowhere.
         rejects: Where rejected records go; None: they are only counted.
-        progress: Told how far the reading is.
+        progress: Called after each batch, as in `flows.files.record_source.RecordSource`.
         batch: Records taken at once; it never changes a list.
-        scores: Measures here: who keeps hold of it can look in while the replay runs. None: at k 10, or `top` if less.
-        watch: Looks at the model as it learns, for a report; None: nobody does.
-        protocol: What is scored, and how. None: every event, against the list of ten, or `top` where that is less.
+        scores: The scorer. The caller can read it while the replay runs. None: one for k = 10, or `top` if it is less.
+        watch: Observer of the model, for a report. None: there is none.
+        protocol: Rules of scoring. None: every event is scored against the list of ten, or `top` if it is less.
         sort: Sort the log by time first.
-        tell: Told how each file is read, in a sentence.
+        tell: Called with a sentence about each file that says how it is read.
 
     Raises:
         LogError: The log cannot be read.

@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 from pydantic.fields import FieldInfo
 
 Scope: TypeAlias = Literal["lists", "input", "kafka", "job"]
-"""What a setting is about. `lists` and `input` decide which lists a log gives; `kafka` and `job` do not."""
+"""Scope of a setting. `lists` and `input` decide the lists of a log. `kafka` and `job` do not."""
 
 TITLES: Final[Mapping[Scope, str]] = {
     "lists": "The model and its lists",
@@ -35,13 +35,13 @@ def setting(
     """Describe a setting, as the metadata of a field of `flows.settings.Settings`.
 
     Args:
-        scope: What the setting is about.
-        text: What it sets, in one to three sentences. It is the help of the option, too.
+        scope: Scope of the setting.
+        text: Description of the setting, in one to three sentences. It is the help of the option, too.
         unit: Unit of a number, such as "s".
         example: A value in TOML, for a setting without a default.
         see: A page of the documentation, such as "docs/scores.md".
         is_tuned: Whether `freshrank tune` may vary it: a metric of two of its values can be compared.
-        constraints: What pydantic checks: `ge`, `le`, `gt`, `allow_inf_nan`.
+        constraints: Constraints of pydantic: `ge`, `le`, `gt`, `allow_inf_nan`.
 
     >>> field = setting("lists", "Number of items in a list.", ge=1)
     >>> field.description, field.json_schema_extra["scope"]
@@ -84,7 +84,7 @@ class Setting:
 
     @property
     def is_secret(self) -> bool:
-        """Whether its value must not stand in a command."""
+        """Whether its value must not appear in a command."""
         return self.kind is SecretStr
 
     @property

@@ -1,4 +1,4 @@
-"""Writes what is made from the descriptions of the settings: `python -m flows.settings_reference` after a change.
+"""Generates files from the descriptions of the settings: run `python -m flows.settings_reference` after a change.
 
 It writes `deploy/freshrank.toml` and `docs/settings.md` below the current directory. A test compares both.
 """

@@ -1,4 +1,4 @@
-"""What a person sees of several replays at a time: how far each is, and a table of what came of them."""
+"""Output of `compare`: progress of several replays, and the table of results."""
 
 import threading
 import time
@@ -52,7 +52,7 @@ def _plain_progress(names: Sequence[str], console: Console) -> OnProgress:
 
 
 def show_comparison(found: Comparison, measure: str, console: Console) -> None:
-    """Print the table, a column for each model: measures, differences from the first, costs; and what it means."""
+    """Print the table (metrics, differences from the first, and costs, by model), and sentences about it."""
     first = found.contenders[0]
     log = first.report["log"]
     counts = f"{log['events']:,} events, {log['users']:,} users, {log['items']:,} items, {log['rejected']:,} rejected"

@@ -1,4 +1,4 @@
-"""What a person sees: progress while a log is read, and what came of it."""
+"""Output for people: progress while a log is read, and the results."""
 
 import shlex
 import sys
@@ -50,7 +50,7 @@ def _plain_progress(name: str, console: Console) -> Progress:
 
 
 def show_result(result: ReplayResult, console: Console) -> None:
-    """Print what a replay found."""
+    """Print the result of a replay."""
     report = result.report()
     title = Text(plain(f"{result.settings.model} on {short_name(result.path)}"))
     table = Table(title=title, title_justify="left")
@@ -76,7 +76,7 @@ def show_result(result: ReplayResult, console: Console) -> None:
 
 
 def show_counts(result: ReplayResult, console: Console) -> None:
-    """Print what became of the records of a replay, and which types of event came."""
+    """Print the counts of a replay's records, and of its types of event."""
     types, settings = result.counters.event_types, result.settings
     if result.first_measured:
         said = (
@@ -104,14 +104,14 @@ def typed_program() -> str:
 
 
 def show_next_steps(steps: Mapping[str, str], console: Console) -> None:
-    """Print what one may do next: by command, what it is for."""
+    """Print commands for the next steps, with their purposes."""
     console.print("\nNext steps:")
     for command, purpose in steps.items():
         console.print(f"  # {purpose}\n  {command}", highlight=False, markup=False, soft_wrap=True)
 
 
 def show_lists(result: ReplayResult, titles: Mapping[str, str], console: Console, length: int = 5) -> None:
-    """Print the lists of the users who came last, with titles."""
+    """Print the lists of the latest users, with titles."""
     for user, items in result.last_lists.items():
         console.print(f"\nfor user {plain(user)}:", highlight=False, markup=False)
         for place, item in enumerate(items[:length], start=1):

@@ -48,7 +48,7 @@ def record(
     end: Annotated[int | None, typer.Option("--to-offset", min=0, help="Up to this offset, and without.")] = None,
     config: Config = None,
 ) -> None:
-    """Write what a topic holds to a file, a record a line, to be replayed."""
+    """Record a topic to a file that can be replayed, one record a line."""
     settings = settings_of(config, **given)
     wanted = Range(moment("--since", since), moment("--until", until), first, end)
     say(record_topic(settings, topic or _one_topic(settings, "--topic"), wanted, recording))

@@ -1,4 +1,4 @@
-"""What several commands share: arguments that mean the same everywhere, and how they are read."""
+"""Arguments and helpers that several commands share."""
 
 import logging
 import os
@@ -60,7 +60,7 @@ def config_file(config: Path | None) -> Path:
 
 
 def check_writable(path: Path) -> None:
-    """Say before the work begins whether a file can be written. What it holds stays as it is.
+    """Check before a run that a file can be written. Its content does not change.
 
     Raises:
         UsageError: It cannot.

@@ -6,7 +6,7 @@ from typing import Final
 _HIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Zl", "Zp"))
 """Categories of characters that control a terminal, or the direction of text, or have no shape."""
 _JOINERS: Final = frozenset("\u200c\u200d")
-"""Of the category Cf, and yet part of words and of pictures."""
+"""Characters of the category Cf that are part of words and of emoji."""
 
 
 def plain(text: object, keep: str = "") -> str:

@@ -39,14 +39,14 @@ class GivenProtocol:
 
 
 class Candidates(StrEnum):
-    """What an item competes with."""
+    """Choices of `--candidates`: the item set that each test item is ranked against."""
 
     SEEN = "seen"
     CATALOGUE = "catalogue"
 
 
 class Target(StrEnum):
-    """What counts as a hit."""
+    """Choices of `--target`: the items that count as a hit."""
 
     NEXT = "next"
     SESSION = "session"

@@ -1,4 +1,4 @@
-"""Show and top: what a stored model knows of a user, and which items are popular and rising, for people and as JSON."""
+"""`freshrank show` and `freshrank top`: a user's profile, and popular and rising items of a stored model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from flows.inspection.describe import MAX_REASONS, RECENT_ITEMS
 
 
 def print_user(found: Mapping[str, Any], console: Console) -> None:
-    """Print what `describe_user` gathered."""
+    """Print the result of `describe_user`."""
     since = "" if found["last_time"] is None else f", the last at {_time(found['last_time'])}"
     said = f"{found['events']:,} events learned{since}" if found["events"] else "a stranger: nothing is known"
     _say(console, f"user {found['user']}: {said}")
@@ -26,7 +26,7 @@ def print_user(found: Mapping[str, Any], console: Console) -> None:
 
 
 def print_trends(found: Mapping[str, Any], console: Console) -> None:
-    """Print what `describe_trends` gathered."""
+    """Print the result of `describe_trends`."""
     rows = ([_name(item), f"{item['events']:,.1f}", f"{item['share']:.2%}"] for item in found["popular"])
     _table(console, "popular", ("item", "events", "share"), rows)
     rows = (

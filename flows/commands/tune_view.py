@@ -1,4 +1,4 @@
-"""What a person sees of a tuning: how far it is, what was tried, and what came of it."""
+"""Output of `tune`: progress of the trials, and the result."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ SHOWN = 5
 
 @contextmanager
 def progress_of_trials(metric: str, console: Console) -> Iterator[tuple[OnProgress, Callable[[Trial], object]]]:
-    """Show each replay that runs as a bar on a terminal; say of each trial what came of it."""
+    """Show each running replay as a bar on a terminal, and print the result of each trial."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[events]:,} events"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         tasks: dict[str, TaskID] = {}
@@ -45,7 +45,7 @@ def progress_of_trials(metric: str, console: Console) -> Iterator[tuple[OnProgre
 
 
 def show_tuned(tuned: Tuned, console: Console) -> None:
-    """Print the best trials, and what the winner gives on the part of the log that no trial has seen."""
+    """Print the best trials, and the result of the winner on the rest of the log."""
     finished = sorted((trial for trial in tuned.trials if trial.state == "finished"), key=lambda trial: -trial.value)
     stopped = sum(trial.state == "stopped early" for trial in tuned.trials)
     table = Table(title=f"{len(tuned.trials)} trials, {stopped} of them stopped early", title_justify="left")

@@ -1,4 +1,4 @@
-"""What `freshrank tune` may try: the model's arguments and the emission settings, from a TOML file.
+"""Search space of `freshrank tune`: the model's arguments and the emission settings, from a TOML file.
 
     [model]
     name = "blend"                                         # as it is
@@ -29,7 +29,7 @@ class SpaceError(UsageError):
 
 
 class Sampler(Protocol):
-    """Who chooses: a trial of Optuna, or a corner of the space."""
+    """Source of values for parameters: a trial of Optuna, or a corner of the space."""
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
         """Choose a whole number."""
@@ -142,7 +142,7 @@ def read_space(path: Path, settings: Settings) -> Space:
         settings: Values of the settings that are not tuned.
 
     Raises:
-        SpaceError: It cannot be read, or holds what cannot be tuned.
+        SpaceError: The file cannot be read, or names a setting that cannot be tuned.
     """
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))

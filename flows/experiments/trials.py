@@ -42,8 +42,8 @@ class Study:
 
     Args:
         path: The file. It is created if it is missing.
-        asked: What must be the same when the study goes on: the log, the space, the metric.
-        seed: Of the draws.
+        asked: Description of the study (log, space, metric), which must be the same when the study is resumed.
+        seed: Seed of the draws.
 
     Raises:
         UsageError: Optuna is not installed, the file is no study or another one's, or cannot be written.

@@ -38,7 +38,7 @@ STEPS = 20
 
 @dataclass(frozen=True)
 class Tuned:
-    """What tuning found."""
+    """Result of tuning."""
 
     settings: Mapping[str, Any]
     """The best on the first part, the settings that were not tuned with them."""
@@ -82,10 +82,10 @@ def tune(
         cache: Where results of replays are kept.
         metric: The metric to maximise, such as `hit_rate@10`.
         trials: Number of trials.
-        share: Of the log's records: the first part.
+        share: Share of the log's records, from the first, to tune on.
         processes: Number of replays that run at a time. With one, the same seed gives the same trials.
-        on_progress: Told how far each replay is.
-        ended: Told of each trial.
+        on_progress: Called with each progress message of a replay.
+        ended: Called with each finished trial.
 
     Raises:
         UsageError: The log or a setting cannot be used, or the first part or the rest has no event that is scored.
@@ -128,8 +128,8 @@ def first_part(job: Job, share: float, whole: ReplayOutput) -> tuple[Job, int]:
     The part is all that its replays see. The catalogue and the sessions of a protocol are those of the part.
 
     Args:
-        job: Of the whole log.
-        share: Of the records.
+        job: Job of the whole log.
+        share: Share of the records.
         whole: The result of the job.
 
     Raises:

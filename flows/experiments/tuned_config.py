@@ -9,7 +9,7 @@ from flows.settings import Settings
 
 
 def toml_writer() -> Callable[[Mapping[str, Any]], str]:
-    """Return what writes TOML.
+    """Return the library that writes TOML.
 
     Raises:
         UsageError: It is not installed.

@@ -1,1 +1,1 @@
-"""What bytes mean: JSON and CSV events, and dead letters."""
+"""Formats of records: JSON and CSV events, envelopes, detection, and dead letters."""

@@ -48,7 +48,7 @@ def field_of(name: str) -> str | None:
 
 
 def guess(names: Iterable[str], known: Mapping[str, str]) -> dict[str, str]:
-    """Guess where the required fields stand that are not known, if each can be in one place only.
+    """Guess the columns of missing required fields, if there is only one choice for each.
 
     Where one of them is guessed, the other fields are, too.
 

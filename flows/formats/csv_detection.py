@@ -31,11 +31,11 @@ def detect_csv(place: str, lines: Sequence[bytes], encoding: str, newline: bytes
     Args:
         place: Names the file, for messages.
         lines: The first ones.
-        encoding, newline: Of the file.
+        encoding, newline: Encoding and newline of the file.
         options: What is told of it.
 
     Raises:
-        LogError: It has no header and its columns are not told, a field has no column, or a time could be two things.
+        LogError: There is no header and `columns` is not given, a field has no column, or a time is ambiguous.
     """
     delimiter = options.delimiter or _delimiter(lines, newline, options)
     quotes = len(delimiter) == 1 and (delimiter != "\t" or any(_is_quoted(line, delimiter) for line in lines))
@@ -85,7 +85,7 @@ def fields_of_columns(
     """Name the field that each column holds; an empty name for a column that holds none.
 
     Args:
-        place: Where the header stands, for messages.
+        place: Place of the header, for messages.
         header: The names of the columns.
         map: Field to column, where their names differ.
         said: How the columns are separated, for messages.
@@ -95,7 +95,7 @@ def fields_of_columns(
         The fields by column, and field to column where their names differ, given or guessed.
 
     Raises:
-        LogError: A required field has no column, a field has two, or `map` names what does not exist.
+        LogError: A required field has no column, a field has two, or `map` names a column that does not exist.
 
     >>> fields_of_columns("ratings.csv:1", ["userId", "item", "timestamp", "tag"], {"user": "userId"})
     (['user', 'item', 'timestamp', ''], {'user': 'userId'})
@@ -131,7 +131,7 @@ def fields_of_columns(
 
 
 def _delimiter(lines: Sequence[bytes], newline: bytes, options: FileOptions) -> str:
-    """Choose what cuts the records into the most columns, of the same number everywhere, with names that are known."""
+    """Choose the delimiter that gives the most columns, the same number in each record, and known names."""
     wanted = {*FIELDS, *options.fields.values(), *(options.columns or ())}
     scored: list[tuple[int, bool, float, int, int]] = []
     for order, delimiter in enumerate(DELIMITERS):
@@ -201,7 +201,7 @@ def _no_header(place: str, rows: Sequence[Sequence[str]], said: str) -> str:
 
 
 def _likely_columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Guess what columns without names hold, for advice: it is for the user to decide."""
+    """Guess the fields of columns without names, as advice for the user."""
     width = len(rows[0])
     columns = [[row[place] for row in rows if len(row) == width] for place in range(width)]
     names = ["-"] * width

@@ -32,7 +32,7 @@ class CsvDecoder:
         columns: The field each column holds, in the order of the columns: one of `FIELDS`, or any other text
             for a column to pass over. `user`, `item` and `timestamp` must be there.
         name: How rejects name their record.
-        delimiter: What stands between cells, such as `;` or `::`.
+        delimiter: Delimiter of the cells, such as `;` or `::`.
         quotes: Whether cells may be quoted. Otherwise a quote is a character like any other.
         decimal_comma: Whether numbers are written as `4,5`.
         times: How timestamps are read.

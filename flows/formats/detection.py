@@ -1,4 +1,4 @@
-"""Find out what a file is by looking at its first records, and say what to give where that does not tell."""
+"""Detection of a file's format by its first records. If it is ambiguous, the error says which option to give."""
 
 import codecs
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from flows.formats.record_cutting import JsonObjects, blocks_of_lines, transcode
 HEAD_BYTES: Final = 64 * 1024
 """About so much of a file is looked at."""
 MOST_RECORDS: Final = 200
-"""So many of its first records are looked at, at most."""
+"""Largest number of first records that are examined."""
 _BOMS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -36,7 +36,7 @@ def detect(place: str, pieces: Iterable[bytes], options: FileOptions, *, is_json
         is_json: Whether its name says that it is JSON.
 
     Raises:
-        LogError: The file is empty, is no text, or lacks something that must be told. The message says how.
+        LogError: The file is empty or not text, or the format is ambiguous. The message says which option to give.
     """
     raw, is_all = _head(pieces)
     if not raw:
@@ -108,7 +108,7 @@ def _is_object(record: bytes) -> bool:
 
 
 def _json_records(head: bytes, lines: Sequence[bytes], first: bytes, is_sure: bool) -> tuple[Kind | None, list[bytes]]:
-    """Tell JSON Lines from a stream of objects, by what gives more objects. None: it is no JSON at all."""
+    """Decide between JSON Lines and a stream of objects, by the number of objects. None: it is not JSON."""
     whole = [line for line in lines[:MOST_RECORDS] if line.strip()]
     if _is_object(first):
         return Kind.JSON_LINES, whole

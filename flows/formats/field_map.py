@@ -1,4 +1,4 @@
-"""Where the fields of an event stand in a record: their names, or dotted paths into nested objects."""
+"""Map of fields: names or dotted paths of an event's fields in a record."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -50,7 +50,7 @@ def paths_of(fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def picker(path: str) -> Callable[[Any], Any]:
-    """Return what takes the value at a path out of a decoded JSON object; None where there is none.
+    """Return a function that reads the value at a path of a decoded JSON object, or None if there is no value.
 
     A key that is written with dots comes before a path. A whole number is a place in a list.
 

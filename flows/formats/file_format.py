@@ -1,4 +1,4 @@
-"""What kind of file a log is, and how its records are read: told by options, or found by `flows.formats.detection`."""
+"""Format of a file: its kind and the options for its records, given or detected (`flows.formats.detection`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -40,11 +40,11 @@ SKIPPED: Final = ("", "-", "_")
 
 @dataclass(frozen=True)
 class FileOptions:
-    """How a file is read, as far as it is told. What is None is found by looking at the first records.
+    """Options for a file. An option that is None is detected from the first records.
 
     Args:
         fields: Field to the name of its column or JSON field, or a dotted path into nested objects.
-        delimiter: What stands between the cells of CSV.
+        delimiter: Delimiter of the cells of CSV.
         header: Whether the first record of CSV names the columns.
         columns: The names of the columns of CSV, in their order; `-` for one to pass over.
         encoding: Of text, by its Python name, such as `latin-1`.
@@ -92,11 +92,11 @@ class FileOptions:
 
 
 def options_for(path: Path, told: Sequence[tuple[str, FileOptions]]) -> FileOptions:
-    """Unite what is told of a file.
+    """Combine the options that apply to a file.
 
     Args:
         path: The file.
-        told: Patterns of paths or of names, and what holds for the files that match. What comes first wins.
+        told: Patterns of paths or names, with options for the files that match. The first match wins.
 
     >>> told = [("clicks*", FileOptions(delimiter=";")), ("*", FileOptions(delimiter="|", time_unit="ms"))]
     >>> found = options_for(Path("logs/clicks-1.csv"), told)
@@ -117,13 +117,13 @@ class FileFormat:
     Attributes:
         kind: How it is cut into records.
         encoding: By its Python name; `utf-8` is read as it is.
-        newline: What ends a line.
+        newline: Bytes that end a line.
         delimiter, quotes, decimal_comma: As of `flows.formats.csv_events.CsvDecoder`.
         header: Whether the first record names the columns.
         columns: The field that each column holds; empty for a column that is passed over.
         fields: Field to path where the two differ, for JSON; field to column for CSV and Parquet.
         times: How timestamps are read.
-        notes: What else is to be said, such as the zone of times that are written without one.
+        notes: Further notes for the user, such as the zone of times that name none.
     """
 
     kind: Kind
@@ -139,7 +139,7 @@ class FileFormat:
     notes: tuple[str, ...] = ()
 
     def decoder(self, name: Naming) -> Decoder:
-        """Make what decodes the records.
+        """Return the decoder of the records.
 
         Args:
             name: How rejects name their record.

@@ -27,7 +27,7 @@ def detect_json(
         place: Names the file, for messages.
         records: The first ones.
         base: Its kind and encoding.
-        options: What is told of it. A field whose path no record has keeps its own name.
+        options: Options for the file. A field whose path no record has keeps its own name.
         is_sure: Whether more than the bytes says that it is JSON.
 
     Raises:
@@ -82,7 +82,7 @@ def _fields(place: str, objects: Sequence[dict[str, Any]], options: FileOptions)
 
 
 def _by_kind(place: str, objects: Sequence[dict[str, Any]], paths: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
-    """Part records by what they are."""
+    """Group records by their kind."""
     pick = picker(paths["kind"]) if "kind" in paths else lambda record: None
     kinds = [pick(record) for record in objects]
     others = list(dict.fromkeys(kind for kind in kinds if isinstance(kind, str) and kind not in KINDS))
@@ -98,7 +98,7 @@ def _by_kind(place: str, objects: Sequence[dict[str, Any]], paths: dict[str, str
 
 
 def _holds(objects: Iterable[dict[str, Any]], path: str, field: str) -> bool:
-    """Say whether a record has what may be the field's value at a path."""
+    """Say whether a record has a possible value of the field at a path."""
     pick = picker(path)
     fitting = dict if field in ("context", "features") else object
     unfit = () if field in ("context", "features") else (dict, list)

@@ -14,7 +14,7 @@ Blocks = Iterator[list[bytes]]
 """Records, in blocks of those that end in the same piece of the file."""
 
 MAX_SPREAD_BYTES: Final = 1 << 20
-"""Longest record that is spread over lines. What is longer is taken for a quote or a brace that nobody closed."""
+"""Longest record over several lines, in bytes. A longer one counts as an unclosed quote or brace."""
 
 
 def transcode(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
@@ -103,8 +103,8 @@ class QuotedRecords:
     close as they must. Otherwise its first line stands alone, and the lines after it are looked at again.
 
     Args:
-        delimiter: What stands between cells.
-        newline: What stood between the lines.
+        delimiter: Delimiter of the cells.
+        newline: Bytes between the lines.
 
     >>> list(QuotedRecords()([[b'u1,"two', b'lines",5', b'u2,"stray,6'], [b'u3,"fine",7']]))
     [[b'u1,"two\nlines",5'], [b'u2,"stray,6', b'u3,"fine",7']]
@@ -207,7 +207,7 @@ class _Scan:
 
     Attributes:
         buffer: The bytes.
-        found: The objects in it, and what stands between them and should not.
+        found: The objects in it, and invalid bytes between them.
         done: How far these reach.
     """
 

@@ -16,11 +16,11 @@ def detect_times(
 
     Args:
         place: Names the file, for messages.
-        samples: Timestamps of the first records, as they stand there.
-        options: What is told.
+        samples: Timestamps of the first records, as written.
+        options: Options for the file.
 
     Raises:
-        LogError: A number or a date could be two things. The message says what to give.
+        LogError: A number or a date is ambiguous. The message says which option to give.
     """
     zone, notes = options.time_zone or "UTC", list[str]()
     if options.time_format is not None:

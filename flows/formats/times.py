@@ -1,4 +1,4 @@
-"""What a timestamp means: a number in a unit, or text, with or without a time zone."""
+"""Format of timestamps: numbers in a unit, or text with or without a time zone."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from flows.errors import UsageError
 from flows.formats.reasons import Reason, RejectError
 
 TimeUnit: TypeAlias = Literal["s", "ms", "us", "ns", "d", "yyyymmdd"]
-"""What a number is: seconds, milli-, micro- or nanoseconds or days since 1970, or a date written as digits."""
+"""Unit of a number: seconds, milli-, micro- or nanoseconds or days since 1970, or a date written as digits."""
 
 UNITS: Final[tuple[str, ...]] = get_args(TimeUnit)
 SECONDS_OF: Final = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}
@@ -48,7 +48,7 @@ class TimeFormat:
     `GMT` or no zone. A plain date is its midnight. Dates as in mail and HTTP are read, too.
 
     Args:
-        unit: What numbers count.
+        unit: Unit of numbers.
         zone: The zone of text without one: a name such as `Europe/Berlin`, or an offset such as `+02:00`.
         form: How text is written, in the codes of `datetime.strptime`, such as `%d.%m.%Y %H:%M`. None: as above.
 
@@ -183,19 +183,19 @@ def forms_of(text: str) -> list[str]:
 
 
 SURELY_NUMBERS: Final = 3e8
-"""Unix seconds of 1979: whatever real log a number is from, it is newer."""
+"""Unix seconds of 1979. The times of any real log are later."""
 RELATIVE: Final = 10_000.0
 """A clock that begins below this counts from its own beginning."""
 
 
 def unit_of(numbers: Sequence[float]) -> tuple[str | None, str]:
-    """Find what the timestamps of a log count, by their size.
+    """Detect the unit of a log's timestamps by their size.
 
     Args:
-        numbers: Of the first records; those that are 0, negative or not finite say nothing.
+        numbers: Timestamps of the first records. Those that are 0, negative or not finite are ignored.
 
     Returns:
-        The unit, or None where it must be asked; and what is to be said of it.
+        The unit, or None if it is ambiguous, and a note for the user.
 
     >>> unit_of([1569888001000.0, 1569888002000.0])
     ('ms', '')

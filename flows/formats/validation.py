@@ -1,4 +1,4 @@
-"""What each field of an event must be.
+"""Validation of the fields of an event.
 
 Both wire formats (JSON in `flows.formats.json_events`, CSV in `flows.formats.csv_events`) check their fields here, so
 that the same event is taken or refused alike in either.
@@ -18,7 +18,7 @@ MAX_ID_BYTES: Final = 1_024
 """Longest id, event type or session, in bytes of UTF-8."""
 
 SURELY_SHORT: Final = MAX_ID_BYTES // 4
-"""So many characters are at most `MAX_ID_BYTES`."""
+"""A text of this number of characters has at most `MAX_ID_BYTES` bytes."""
 
 MAX_RECORD_BYTES: Final = 16 * 1024 * 1024
 """Longest record that is looked into at all."""

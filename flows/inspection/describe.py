@@ -1,4 +1,4 @@
-"""Describes what a model knows of a user, and what is popular in it."""
+"""Descriptions of a stored model for output: a user's profile, and trends."""
 
 from collections.abc import Mapping
 from math import isnan

@@ -1,1 +1,1 @@
-"""What `run`, `check` and `feed` do: Kafka joined to the pipeline."""
+"""Jobs: `run`, `check`, `feed` and `resend` connect the pipeline to Kafka or another system."""

@@ -1,4 +1,4 @@
-"""What the job is connected to: one class gives both ends of the flow. Kafka's is one of several."""
+"""Interface of a connector: one class gives the source and the sinks of a job. Kafka's is one of several."""
 
 import importlib
 import inspect
@@ -22,12 +22,12 @@ from flows.settings import Settings
 
 
 class Findings(NamedTuple):
-    """What a look at the settings and at the systems of a job found, one line each with the way out."""
+    """Findings of a check of a job's settings and systems, one line each with advice."""
 
     faults: list[str]
-    """What keeps the job from running, or would make it lose records."""
+    """Faults: the job cannot run, or would lose records."""
     warnings: list[str]
-    """What the job runs with, but should not."""
+    """Warnings: the job can run, but should not run like this."""
 
 
 @dataclass(kw_only=True)
@@ -64,7 +64,7 @@ class Connector(Protocol):
         """Look at settings and systems before the job starts, without changing anything."""
 
     def prepare(self) -> None:
-        """Make what the job needs and may make, such as missing topics or tables."""
+        """Create missing topics, tables and the like, as far as the settings allow."""
 
     def connect(self, stop: threading.Event | None, stop_at_end: bool) -> JobConnections:
         """Connect the flow.

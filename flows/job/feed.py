@@ -22,11 +22,11 @@ from flows.settings import Settings
 BATCH = 1_000
 """Most events handed to the client at once."""
 BATCHES_A_SECOND = 20
-"""At a given rate the events go in so many small batches."""
+"""Number of batches a second if a rate is given."""
 
 
 class Fed(NamedTuple):
-    """What a feed did."""
+    """Result of a feed."""
 
     delivered: int
     """Events that the brokers have acknowledged."""

@@ -9,7 +9,7 @@ RAISED: Final = ("max_users", "max_items")
 
 
 def applicable_change(setting: str, kept: Any, wanted: Any) -> str | None:
-    """Say what changes, if the change of a setting can be applied to the state; None if it cannot.
+    """Describe a change of a setting that can be applied to the state. None: it cannot.
 
     Args:
         setting: The setting's name.

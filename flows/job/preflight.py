@@ -13,7 +13,7 @@ from flows.settings import Settings
 
 
 def inspect_job(settings: Settings) -> Findings:
-    """Say what is wrong with the settings, the brokers, the topics or the rights of a job.
+    """Find faults in the settings, the brokers, the topics or the rights of a job.
 
     Topics that the job may create are no fault.
     """

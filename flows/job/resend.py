@@ -1,4 +1,4 @@
-"""Resend: put dead letters back into the input topic, each once, after what made them bad was mended."""
+"""Resend: puts dead letters back into the input topic, each once, after their cause was repaired."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +29,7 @@ _SECONDS: Final = 30.0
 
 @dataclass
 class Resent:
-    """What a resend did with the dead letters that were asked for."""
+    """Result of a resend."""
 
     sent: int = 0
     before: int = 0

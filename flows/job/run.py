@@ -32,7 +32,7 @@ def run(
     begin_from: BeginFrom | None = None,
     connector: Connector | None = None,
 ) -> Counters:
-    """Run the job until a signal stops it, and return what it did.
+    """Run the job until a signal stops it, and return its counters.
 
     Args:
         settings: Everything.
@@ -42,7 +42,7 @@ def run(
         connector: The systems at both ends. None: those that the settings name, Kafka by default.
 
     Raises:
-        KafkaJobError: What it needs of Kafka is not there.
+        KafkaJobError: A topic, a broker or a right is missing.
         UsageError: A topic is both read and written.
         PortError: Metrics cannot be served where the settings say.
         StartError: The recovery directory is empty though the group has read, or the group's offsets were changed.

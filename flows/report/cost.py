@@ -14,7 +14,7 @@ from flows.report.theme import INK, Figure, Row, colours, data, keys, legend_of,
 MERGED = PER_DOUBLING // 4
 """Buckets of 2 % that make one bar: four bars for each doubling."""
 LEAST_SECONDS = 0.01
-"""Whatever took less is drawn here, as a logarithm needs some time."""
+"""Least time in seconds that is drawn, since the axis is logarithmic."""
 
 
 def accuracy_against_cpu(results: Sequence[Measured]) -> Figure:

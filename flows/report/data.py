@@ -43,8 +43,8 @@ class Measured:
     """The results of a replay, as the report shows them.
 
     Attributes:
-        name: What the replay is called in the report: its model, unless several replays have the same.
-        numbers: What `ReplayResult.report` says.
+        name: Name of the replay in the report: its model, unless several replays have the same.
+        numbers: Result of `ReplayResult.report`.
         k: Length of the list that counts.
         outcomes: One row for each scored event, see `flows.evaluation.outcomes`.
         latency: Counts of durations, see `flows.monitoring.histogram.LatencyHistogram.counts`.
@@ -82,7 +82,7 @@ class Measured:
         return float(self.hits.mean()) if len(self.hits) else 0.0
 
     def extras(self) -> dict[str, Any]:
-        """Return what neither `numbers` nor `outcomes` holds, as JSON can say it."""
+        """Return the data that is in neither `numbers` nor `outcomes`, in a form for JSON."""
         some = np.flatnonzero(self.latency)
         return {
             "k": self.k,

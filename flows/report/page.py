@@ -1,4 +1,4 @@
-"""Writes what replays found as one HTML page that opens without a network.
+"""Writes the results of replays as one HTML page that opens without a network.
 
 The figures are Vega-Lite's, made by Altair. Its scripts, which vl-convert brings along, take 0.9 MB of the page, where
 Plotly's would take 4.8; it draws SVG, so the page's own style sheet gives every mark its colour in light and in dark;
@@ -32,7 +32,7 @@ class ReportError(UsageError):
 
 
 def expect_libraries() -> None:
-    """See that what draws the figures is installed.
+    """Check that the libraries for the figures are installed.
 
     Raises:
         ReportError: It is not.
@@ -58,7 +58,7 @@ def write_html(
     Args:
         path: The page to write.
         results: Data of one or more replays of one log. Replays with the same name get numbers.
-        command: What to type to get it again.
+        command: The command that makes the page.
         titles: By item, for the sample lists.
         sentences: Conclusions for the top of the page, such as which model is better by how much.
         window: Scored events of one point of a line over time. None: at most 40 points.

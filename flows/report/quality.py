@@ -1,4 +1,4 @@
-"""Is it good, and does it stay good: hit rate over the log, and what staleness takes from it."""
+"""Figures of quality: hit rate over the log, and the loss by stale lists."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where the hits stand in the list."""
+"""Figure of ranks: positions of the hits in the list."""
 
 from collections.abc import Sequence
 

@@ -48,7 +48,7 @@ def lists(results: Sequence[Measured], titles: Mapping[str, str]) -> list[Shown]
 
 
 def why(listed: Listed) -> list[str]:
-    """Say what speaks most for an item.
+    """Return the largest contributions to an item's score.
 
     >>> why(Listed("i9", 0.2, {"covisitation": 1.2, "popular": 0.5, "factors": -0.2}))
     ['covisitation +1.20', 'popular +0.50']

@@ -1,4 +1,4 @@
-"""Decode records that come in an envelope, or with a kind or a time that stands beside them."""
+"""Decoder of records in an envelope, or with a kind or a time outside of them."""
 
 import codecs
 from datetime import date, datetime
@@ -28,7 +28,7 @@ _read = msgspec.json.Decoder().decode
 
 
 class EnvelopeDecoder:
-    """Opens a record, fills in what stands beside it, and lets a `JsonDecoder` read the event.
+    """Opens the envelope of a record, fills in the kind and the time, and passes the event to a `JsonDecoder`.
 
     Args:
         decoder: Decodes the JSON object in the envelope.
@@ -126,5 +126,5 @@ def _present(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_text(value: Any) -> Any:
-    """Give JSON a form of what Avro's logical types become."""
+    """Convert values of Avro's logical types for JSON."""
     return value.isoformat() if isinstance(value, date | datetime) else str(value)

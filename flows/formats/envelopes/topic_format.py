@@ -14,7 +14,7 @@ from flows.messages import Decoder, Event, Raw, Rejected
 
 @dataclass(frozen=True)
 class TopicFormat:
-    """How the records of a topic are decoded. What is None is as for all topics.
+    """Format of a topic. A field that is None is as for all topics.
 
     Args:
         fields: Field to its name in the record, or a dotted path into nested objects.
@@ -42,7 +42,7 @@ class TopicFormat:
         TimeFormat(self.time_unit or "s", self.time_zone or "UTC", self.time_format)
 
     def decoder(self, frame: RegistryFrame | None) -> JsonDecoder | EnvelopeDecoder:
-        """Return the decoder of such records: the plain one, unless something stands around or beside them."""
+        """Return the decoder of these records: a plain one, unless there is an envelope, a kind or a Kafka time."""
         times = TimeFormat(self.time_unit or "s", self.time_zone or "UTC", self.time_format)
         plain = JsonDecoder(fields=self.fields, times=times)
         frame = None if self.is_framed is False else frame
