@@ -31,7 +31,7 @@ def main() -> None:
     """Measure each log, and print a row for each way to announce its items."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="+", type=Path)
-    parser.add_argument("--limit", type=int, help="only so many events")
+    parser.add_argument("--limit", type=int, help="number of events")
     parser.add_argument("--allow-repeats", nargs="*", default=["online-retail"], help="names of logs with repeats")
     asked = parser.parse_args()
     sys.stdout.write(

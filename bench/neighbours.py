@@ -169,7 +169,7 @@ def main() -> None:
     """Measure each log, and print a row for each model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("directory", nargs="+", type=Path)
-    parser.add_argument("--limit", type=int, default=0, help="only so many events")
+    parser.add_argument("--limit", type=int, default=0, help="number of events")
     asked = parser.parse_args()
     sys.stdout.write("| log | model | hit rate @10 | NDCG @10 | CPU seconds |\n|---|---|---|---|---|\n")
     for directory in asked.directory:

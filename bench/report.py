@@ -60,7 +60,7 @@ class Section:
         return "\n".join(lines)
 
 
-Measure = Callable[[bool], Section]
+Benchmark = Callable[[bool], Section]
 """Function that runs a benchmark. The argument asks for a quick run."""
 
 
@@ -98,7 +98,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" if row else f"|{'---|' * len(head)}" for row in (head, (), *rows))
 
 
-def main(measure: Measure) -> None:
+def main(measure: Benchmark) -> None:
     """Run one benchmark from the command line, and print its section."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true", help="smaller and fewer runs, to see that it works")

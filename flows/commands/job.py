@@ -24,7 +24,7 @@ from flows.job.resend import resend as resend_letters
 from flows.job.run import run as run_job
 from flows.kafka.errors import secrets_in
 from flows.kafka.start_offsets import BeginFrom
-from flows.kafka.topic_range import Range
+from flows.kafka.topic_range import TopicRange
 from flows.monitoring.logging_setup import set_up_logging
 from flows.settings import Settings
 
@@ -50,7 +50,7 @@ def record(
 ) -> None:
     """Record a topic to a file that can be replayed, one record a line."""
     settings = settings_of(config, **given)
-    wanted = Range(moment("--since", since), moment("--until", until), first, end)
+    wanted = TopicRange(moment("--since", since), moment("--until", until), first, end)
     say(record_topic(settings, topic or _one_topic(settings, "--topic"), wanted, recording))
 
 
@@ -125,7 +125,7 @@ def resend(
 ) -> None:
     """Put dead letters back into the input topic, each once, after mending what made them bad."""
     settings = settings_of(config, **given)
-    wanted = Range(moment("--since", since), moment("--until", until), first, end)
+    wanted = TopicRange(moment("--since", since), moment("--until", until), first, end)
     done = resend_letters(settings, wanted, reason or (), anyway=anyway, is_dry=is_dry)
     say(done.sentence(settings.input_topic, is_dry))
 

@@ -17,7 +17,7 @@ from flows.files.recording import check_recording, record
 from flows.formats.reasons import RejectError
 from flows.formats.times import TimeFormat
 from flows.job.preflight import require_brokers
-from flows.kafka.topic_range import Range, read_range
+from flows.kafka.topic_range import TopicRange, read_range
 from flows.settings import Settings
 
 
@@ -28,7 +28,7 @@ class GivenLog:
     Attributes:
         paths: Files and patterns; empty for a topic.
         file_options: How files are read, by patterns of their names.
-        limit: Only the first so many records; None: all.
+        limit: Number of records to read. None: all.
         sort: Sort by time first.
         topic: A topic, of which `range` is recorded first; None: files.
         range: Of the topic.
@@ -40,7 +40,7 @@ class GivenLog:
     limit: int | None
     sort: bool
     topic: str | None
-    range: Range
+    range: TopicRange
     recording: Path
 
     def reads(self) -> list[tuple[str, Path]]:
@@ -69,7 +69,7 @@ class GivenLog:
         return (str(self.recording),)
 
 
-def record_topic(settings: Settings, topic: str, wanted: Range, path: Path) -> str:
+def record_topic(settings: Settings, topic: str, wanted: TopicRange, path: Path) -> str:
     """Record a range of a topic, and return a sentence that says what was written."""
     check_recording(path)
     require_brokers(settings, {"input_topic": [topic]})
@@ -104,7 +104,7 @@ def _options(
             help="CSV or JSON, plain, .gz or .zst, or Parquet. Several, or a quoted pattern, are merged by time."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Read only so many records.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Number of records to read, from the start.")] = None,
     sort: Annotated[bool, typer.Option("--sort", help="Sort by time first.")] = False,
     from_topic: Annotated[str | None, typer.Option(help="Record this topic first, and replay the recording.")] = None,
     since: Annotated[str | None, typer.Option(help="Of the topic: from 2026-11-01, or a time with an offset.")] = None,
@@ -144,6 +144,6 @@ def _given(flags: dict[str, Any]) -> GivenLog:
         limit=flags["limit"],
         sort=flags["sort"],
         topic=topic,
-        range=Range(since=moment("--since", flags["since"]), until=moment("--until", flags["until"])),
+        range=TopicRange(since=moment("--since", flags["since"]), until=moment("--until", flags["until"])),
         recording=flags["recording"] or Path(f"{topic}.jsonl.zst"),
     )

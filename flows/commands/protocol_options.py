@@ -38,48 +38,51 @@ class GivenProtocol:
         return Protocol(**{**others, **chosen, "ks": ks, "seed": settings.seed})
 
 
-class Candidates(StrEnum):
+class CandidatesOption(StrEnum):
     """Choices of `--candidates`: the item set that each test item is ranked against."""
 
     SEEN = "seen"
     CATALOGUE = "catalogue"
 
 
-class Target(StrEnum):
+class TargetOption(StrEnum):
     """Choices of `--target`: the items that count as a hit."""
 
     NEXT = "next"
     SESSION = "session"
 
 
-class Requests(StrEnum):
-    """When a replay asks for lists, as a site would."""
+class RequestsOption(StrEnum):
+    """Choices of `--requests`: when a replay requests lists, as a site would."""
 
     NONE = "none"
     VISITS = "visits"
 
 
 def _options(
-    where: Annotated[str | None, typer.Option(help="Leave out all other interactions: 'value>=4'.")] = None,
+    where: Annotated[str | None, typer.Option(help="Condition: leave out other interactions: 'value>=4'.")] = None,
     positive: Annotated[
         str | None, typer.Option(help="Learn all other interactions as not positive, and do not score them.")
     ] = None,
     warmup: Annotated[float, typer.Option(help="Share of the log that is learned and not scored.")] = 0.0,
     k: Annotated[str | None, typer.Option(help="Lengths of list to score: 5,10,20.", show_default="10")] = None,
     candidates: Annotated[
-        Candidates, typer.Option(help="What an item competes with: items seen so far, or all of the log.")
-    ] = Candidates.SEEN,
+        CandidatesOption, typer.Option(help="Items that a test item is ranked against: seen so far, or all of the log.")
+    ] = CandidatesOption.SEEN,
     target: Annotated[
-        Target, typer.Option(help="A hit is the next item, or any of the rest of the session.")
-    ] = Target.NEXT,
+        TargetOption, typer.Option(help="A hit is the next item, or any of the rest of the session.")
+    ] = TargetOption.NEXT,
     requests: Annotated[
-        Requests, typer.Option(help="Ask for the user's list before each visit, that is after 30 minutes without one.")
-    ] = Requests.NONE,
-    score_every: Annotated[int, typer.Option(help="Score one event in so many, drawn with the seed.")] = 1,
+        RequestsOption,
+        typer.Option(help="Ask for the user's list before each visit, that is after 30 minutes without one."),
+    ] = RequestsOption.NONE,
+    score_every: Annotated[int, typer.Option(help="Score one event in this number, drawn with the seed.")] = 1,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the model and of all that is drawn.", show_default="0")
+        int | None, typer.Option(min=0, help="Seed of the model and of all draws.", show_default="0")
     ] = None,
-    window: Annotated[int | None, typer.Option(help="Report the metrics of each so many scored events, too.")] = None,
+    window: Annotated[
+        int | None, typer.Option(help="Report the metrics of every block of this number of scored events, too.")
+    ] = None,
 ) -> None:
     """Only the signature counts."""
 

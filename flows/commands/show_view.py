@@ -15,7 +15,11 @@ from flows.inspection.describe import MAX_REASONS, RECENT_ITEMS
 def print_user(found: Mapping[str, Any], console: Console) -> None:
     """Print the result of `describe_user`."""
     since = "" if found["last_time"] is None else f", the last at {_time(found['last_time'])}"
-    said = f"{found['events']:,} events learned{since}" if found["events"] else "a stranger: nothing is known"
+    said = (
+        f"{found['events']:,} events learned{since}"
+        if found["events"]
+        else "unknown: the model has no events of this user"
+    )
     _say(console, f"user {found['user']}: {said}")
     if found["had"]:
         _say(console, f"had, the newest first: {_named(found['had'], RECENT_ITEMS)}")

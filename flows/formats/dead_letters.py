@@ -107,7 +107,7 @@ def of_large_list(message: Outgoing) -> Outgoing:
 
 
 def shorten(letter: Outgoing, max_bytes: int) -> Outgoing:
-    """Cut a dead letter until all of it has at most so many bytes; `raw_bytes` says how long the record was.
+    """Cut a dead letter to a number of bytes. `raw_bytes` has the length of the record.
 
     The raw bytes are cut first. Where the headers alone are too large, those of the record go, and then its key.
 

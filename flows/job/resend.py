@@ -15,7 +15,7 @@ from flows.job.preflight import input_topics, require_brokers, require_distinct_
 from flows.kafka.admin import partitions
 from flows.kafka.errors import SILENCE_STDERR, Config, explain_error, retry
 from flows.kafka.sink import PRODUCER_DEFAULTS
-from flows.kafka.topic_range import Range, read_range
+from flows.kafka.topic_range import TopicRange, read_range
 from flows.messages import Raw, Rejected, headers_of
 from flows.settings import Settings
 
@@ -61,7 +61,7 @@ class Resent:
 
 def resend(
     settings: Settings,
-    wanted: Range | None = None,
+    wanted: TopicRange | None = None,
     reasons: Iterable[str] = (),
     *,
     anyway: bool = False,
@@ -88,7 +88,7 @@ def resend(
     client, done, only = settings.client(), Resent(), set(reasons)
     sent_before = set(_ledger(client, settings.dead_letter_topic))
     is_good = (lambda letter: True) if anyway else _judge(settings, done)
-    letters = _letters(client, settings, wanted or Range(), only, sent_before, done)
+    letters = _letters(client, settings, wanted or TopicRange(), only, sent_before, done)
     good = ((place, letter) for place, letter in letters if is_good(letter))
     if is_dry:
         done.sent = sum(1 for _ in good)
@@ -107,7 +107,7 @@ Place = tuple[int, int]
 
 def _ledger(client: Config, topic: str) -> Iterator[Place]:
     """Return which letters earlier resends have sent."""
-    for raw in read_range(client, topic, Range()):
+    for raw in read_range(client, topic, TopicRange()):
         if _is_ledger(raw):
             yield from ((partition, offset) for partition, offset in orjson.loads(raw.value or b"{}")[LEDGER])
 
@@ -117,7 +117,7 @@ def _is_ledger(raw: Raw) -> bool:
 
 
 def _letters(
-    client: Config, settings: Settings, wanted: Range, reasons: set[str], sent: set[Place], done: Resent
+    client: Config, settings: Settings, wanted: TopicRange, reasons: set[str], sent: set[Place], done: Resent
 ) -> Iterator[tuple[Place, DeadLetter]]:
     for raw in read_range(client, settings.dead_letter_topic, wanted):
         if _is_ledger(raw):

@@ -22,7 +22,7 @@ _FETCHED: Final = 500
 
 
 @dataclass(frozen=True)
-class Range:
+class TopicRange:
     """Start and end in every partition. None sets no limit."""
 
     since: float | None = None
@@ -35,7 +35,7 @@ class Range:
     """Offset behind the last record."""
 
 
-def read_range(config: Config, topic: str, wanted: Range, patience: OutagePolicy | None = None) -> Iterator[Raw]:
+def read_range(config: Config, topic: str, wanted: TopicRange, patience: OutagePolicy | None = None) -> Iterator[Raw]:
     """Read a range of a topic, at most up to the present ends of its partitions.
 
     Partitions are merged by Kafka timestamp, and records of the same time by partition. This is about the order in
@@ -88,7 +88,7 @@ class _Part:
         }
         self.consumer = retry(config, f"opening {self.where}", lambda: Consumer(settings))
 
-    def bounds(self, wanted: Range) -> tuple[int, int]:
+    def bounds(self, wanted: TopicRange) -> tuple[int, int]:
         """Return the first offset, and the one after the last."""
         doing, place = f"asking for the offsets of {self.where}", TopicPartition(self.topic, self.number)
         request = partial(self.consumer.get_watermark_offsets, place, timeout=_SECONDS)

@@ -14,7 +14,7 @@ HIT_RATE: Final = re.compile(r"(served_)?hit_rate@(\d+)")
 """Measures that are shares of the scored events, and so have an interval."""
 
 
-class Measure(NamedTuple):
+class SummaryRow(NamedTuple):
     """A row of the table."""
 
     name: str
@@ -22,10 +22,10 @@ class Measure(NamedTuple):
     """By model."""
 
 
-def summary(results: Sequence[Measured]) -> list[Measure]:
+def summary(results: Sequence[Measured]) -> list[SummaryRow]:
     """Return the table of numbers of every model."""
     names = list(dict.fromkeys(name for result in results for name in result.numbers["metrics"]))
-    measures = [Measure(name, [_metric(result, name) for result in results]) for name in names]
+    measures = [SummaryRow(name, [_metric(result, name) for result in results]) for name in names]
     rest: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ("events scored", lambda told: f"{told['scored']:,}"),
         ("users, items", lambda told: f"{told['log']['users']:,}, {told['log']['items']:,}"),
@@ -37,7 +37,7 @@ def summary(results: Sequence[Measured]) -> list[Measure]:
         ),
         ("peak memory", lambda told: f"{told['peak_rss_mb']:,.0f} MB"),
     ]
-    return measures + [Measure(name, [say(result.numbers) for result in results]) for name, say in rest]
+    return measures + [SummaryRow(name, [say(result.numbers) for result in results]) for name, say in rest]
 
 
 def _metric(result: Measured, name: str) -> str:

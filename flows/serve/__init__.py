@@ -1,4 +1,4 @@
-"""Serves lists over HTTP, beside the job.
+"""HTTP server for lists and events, beside the job.
 
 One process speaks HTTP to the site and Kafka to the job. Several can run side by side: they share nothing.
 
@@ -9,10 +9,10 @@ site  ── GET /v1/users/{user}/list ──→ look-up ←─ store ←─ out
 person ─ GET / ──→ live page ←─ both topics, rejects, and the job's /metrics
 ```
 
-- `lists`, `selection`: what a message of the output topic holds; which list a user gets.
-- `store`, `sqlite_store`, `redis_store`: where the lists are kept.
-- `lists_reader`: reads the output topic into the store and wakes those who wait for a list.
-- `intake`, `fresh`: events and requests on their way to the input topic.
-- `access`, `limits`: who may ask, and how much.
+- `lists`, `selection`: messages of the output topic, and the choice of a user's list.
+- `store`, `sqlite_store`, `redis_store`: stores of the lists.
+- `lists_reader`: reads the output topic into the store, and wakes requests that wait for a list.
+- `intake`, `fresh`: write events and requests to the input topic.
+- `access`, `limits`: tokens, roles, and rate limits.
 - `endpoints`, `openapi`, `app`, `server`: HTTP.
 """

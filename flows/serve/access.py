@@ -1,4 +1,4 @@
-"""Who may do what: bearer tokens from a file, each with a role."""
+"""Access control: bearer tokens from a file, each with a role."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +11,7 @@ Role: TypeAlias = Literal["read", "write", "admin"]
 and erasures."""
 
 MIN_TOKEN: Final = 16
-"""Fewest characters of a token."""
+"""Least number of characters of a token."""
 
 
 class TokensError(UsageError):
@@ -19,7 +19,7 @@ class TokensError(UsageError):
 
 
 class Access:
-    """Knows the tokens and what each may do. Without tokens everybody may do everything.
+    """Maps tokens to roles. Without tokens every request is allowed.
 
     Args:
         roles: Role by token.
@@ -32,7 +32,7 @@ class Access:
     """
 
     def __init__(self, roles: dict[str, Role]) -> None:
-        # Looked up by digest: the time that takes says nothing about a token.
+        # Looked up by digest, so that the time of the look-up reveals nothing about a token.
         self._roles = {_digest(token): role for token, role in roles.items()}
 
     @property
@@ -48,7 +48,7 @@ class Access:
         return self._roles.get(_digest(token.strip())) if scheme.lower() == "bearer" else None
 
     def allows(self, role: Role | None, needed: Role) -> bool:
-        """Say whether a role may do what needs another."""
+        """Say whether a role includes the needed one."""
         return self.is_open or role in (needed, "admin")
 
 

@@ -1,4 +1,4 @@
-"""The ASGI application: routes, and what stands before each of them."""
+"""The ASGI application: routes, with the checks of token, origin and rate before each."""
 
 import logging
 import time
@@ -27,7 +27,7 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-"""On every answer; the last only where the answer does not say otherwise."""
+"""Headers of every answer. An answer may override the last one."""
 _RAW_HEADERS: Final = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 
@@ -50,8 +50,8 @@ def build_app(service: Service, endpoints: Sequence[Endpoint]) -> Starlette:
     """Make the application.
 
     Args:
-        service: What the endpoints use.
-        endpoints: The table.
+        service: Store, readers and producers.
+        endpoints: The table of endpoints.
     """
     routes = [
         Route(each.path, _guarded(service, each), methods=[each.method, *(["HEAD"] if each.method == "GET" else [])])
@@ -73,7 +73,7 @@ def build_app(service: Service, endpoints: Sequence[Endpoint]) -> Starlette:
 
 
 def _guarded(service: Service, endpoint: Endpoint) -> Any:
-    """Put before a handler what every request passes: token, origin, rate; and after it what every answer gets."""
+    """Wrap a handler with the checks of token, origin and rate, and with the headers and metrics of every answer."""
     access, rate = service.access, service.rate
     name = f"{endpoint.method} {endpoint.name}"
     latency = service.latencies.setdefault(name, LatencyHistogram())
@@ -129,13 +129,13 @@ def _unauthorized(role: str | None, endpoint: Endpoint) -> HttpError:
 
 
 def _client(request: Request) -> str:
-    """Return what the rate of a client is counted by: its token, else its address."""
+    """Return the key of a client for the rate limit: its token, else its address."""
     given = request.headers.get("authorization")
     return given or (request.client.host if request.client else "")
 
 
 def _check_origin(request: Request, origins: set[str]) -> None:
-    """Refuse what a page of another site sends: browsers send simple requests without asking first."""
+    """Refuse requests of pages of other sites, since browsers send simple requests without a preflight."""
     origin = request.headers.get("origin")
     if origin is None or origin in origins or "*" in origins:
         return

@@ -1,4 +1,4 @@
-"""What item events say of items: titles and tags."""
+"""Catalogue: titles and tags of items from item events."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -7,15 +7,15 @@ from typing import Final
 from flows.messages import ItemEvent
 
 MAX_ITEMS: Final = 200_000
-"""Most items whose title and tags are known; the one that was named longest ago is forgotten."""
+"""Largest number of items with title and tags. Beyond it the one with the oldest event is dropped."""
 MAX_TITLE: Final = 300
-"""Longest title that is kept, in characters."""
+"""Largest length of a title in characters. A longer one is cut."""
 MAX_TAGS: Final = 20
-"""Most tags of an item that are kept."""
+"""Largest number of tags of an item."""
 
 
 class Catalogue:
-    """Knows titles and tags of items.
+    """Titles and tags of items.
 
     >>> catalogue = Catalogue()
     >>> catalogue.learn(ItemEvent("i9", 0.0, None, {"title": "Green tea", "tags": ["tea"]}))
@@ -30,7 +30,7 @@ class Catalogue:
         return len(self._items)
 
     def learn(self, event: ItemEvent) -> None:
-        """Take note of an item event."""
+        """Note an item event."""
         if event.features is None:
             return
         title, tags = event.features.get("title"), event.features.get("tags")

@@ -1,4 +1,4 @@
-"""`/docs` and `/openapi.json`: what the server can do."""
+"""`/docs` and `/openapi.json`: the description of the API."""
 
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version

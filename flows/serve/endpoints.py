@@ -1,4 +1,4 @@
-"""What an endpoint is: one table gives both the routes and the OpenAPI document."""
+"""Endpoints: one table gives both the routes and the OpenAPI document."""
 
 import types
 import typing
@@ -25,14 +25,14 @@ class Endpoint:
 
     Attributes:
         method: `GET` or `POST`.
-        path: The path; an id in it is written `{user:id}`.
-        summary: What it does, in one sentence.
-        handler: Answers.
-        role: Who may ask; None: everybody.
-        query: The parameters of the query.
-        body: What the body holds, by media type.
-        answer: What a good answer holds; a media type where it is not JSON.
-        errors: What else may come back, by status.
+        path: The path. An id in it is written `{user:id}`.
+        summary: Description in one sentence.
+        handler: Function that answers.
+        role: Role that is needed. None: none.
+        query: Type of the query's parameters.
+        body: Type of the body, by media type.
+        answer: Type of a good answer, or a media type if it is not JSON.
+        errors: Other answers, by status.
     """
 
     method: str

@@ -1,4 +1,4 @@
-"""Asks the job for a list through the log: a request goes to the input topic, its answer comes on the output topic."""
+"""Fresh lists: a request goes to the input topic, and the job's answer comes on the output topic."""
 
 import asyncio
 import secrets
@@ -13,11 +13,11 @@ from flows.serve.record_writer import RecordWriter
 
 
 class FreshAnswer(msgspec.Struct):
-    """What a request brought."""
+    """Result of a request."""
 
     found: UserList | None
     fault: str | None
-    """Why there is no fresh list; None: there is one."""
+    """Reason why there is no fresh list. None: there is one."""
 
 
 class FreshLists:
@@ -27,7 +27,7 @@ class FreshLists:
         producer: Writes the input topic, without waiting for more messages.
         writer: Encodes the requests.
         reader: Reads the output topic.
-        wait: Seconds after which the held list must do.
+        wait: Seconds after which the stored list is used.
     """
 
     def __init__(self, producer: AwaitedProducer, writer: RecordWriter, reader: ListsReader, wait: float) -> None:
@@ -37,12 +37,12 @@ class FreshLists:
         self.wait = wait
         self.asked = 0
         self.late = 0
-        """Requests whose answer did not come in time."""
+        """Number of requests whose answer did not come in time."""
         self._prefix = secrets.token_hex(6)
         self._sending: set[asyncio.Task[object]] = set()
 
     async def ask(self, user: str) -> FreshAnswer:
-        """Request a user's list and wait for it; never longer than `wait`."""
+        """Request a user's list, and wait for it at most `wait` seconds."""
         reader = self.reader
         if reader.follower.fault is not None:
             return FreshAnswer(None, "the output topic cannot be read")

@@ -1,4 +1,4 @@
-"""Answers that say what was wrong with a request."""
+"""Error answers of the HTTP server."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 
 class ErrorAnswer(msgspec.Struct):
-    """What every answer with a status of 400 or more holds."""
+    """Body of every answer with a status of 400 or more."""
 
     error: str
     """What was expected, what came, and what to do."""

@@ -1,4 +1,4 @@
-"""Writes impressions: which items of which list were shown to whom."""
+"""Writes impressions: events that say which items of a list were shown to a user."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from flows.serve.selection import Selection
 logger = logging.getLogger(__name__)
 
 MOST_WAITING: Final = 10_000
-"""Messages on their way beyond which impressions are dropped: a look-up never waits for them."""
+"""Number of undelivered messages beyond which impressions are dropped, since a look-up never waits for them."""
 
 
 class Impressions:
@@ -31,11 +31,11 @@ class Impressions:
         self._tasks: set[asyncio.Task[object]] = set()
 
     def write(self, shown: Selection, moment: float) -> None:
-        """Send the impressions on their way.
+        """Send the impressions, without waiting for their delivery.
 
         Args:
             shown: The list.
-            moment: When, in Unix seconds.
+            moment: Unix seconds of the look-up.
         """
         if not shown.items:
             return
@@ -49,7 +49,7 @@ class Impressions:
 
 
 def impressions_of(shown: Selection, moment: float, writer: RecordWriter) -> list[Outgoing]:
-    """Return the events that say what was shown.
+    """Return the impression events of a list.
 
     >>> from flows.formats.times import TimeFormat
     >>> from flows.serve.lists import ListedItem

@@ -1,4 +1,4 @@
-"""Takes events in: checks each as the job would, and answers when the brokers have it."""
+"""Intake of events: checks each with the job's own decoder, and answers when the brokers have it."""
 
 import time
 from collections import Counter, OrderedDict
@@ -12,29 +12,29 @@ from flows.messages import Decoder, Event, Forget, Interaction, ItemEvent, Outgo
 from flows.serve.http_errors import HttpError
 
 MAX_IDS: Final = 100_000
-"""Most event ids that are remembered, so that an event sent again is not written again."""
+"""Number of event ids that are remembered, so that an event sent again is not written again."""
 RETRY_SECONDS: Final = 2
-"""What `Retry-After` says when no broker takes events."""
+"""Value of `Retry-After`, in seconds, if no broker takes events."""
 
 _split_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _one: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class EventResult(msgspec.Struct, omit_defaults=True):
-    """What became of one event."""
+    """Result for one event."""
 
     status: Literal["accepted", "repeated", "refused"]
     """`repeated`: an event with this id was accepted before; it was not written again."""
     source: str = ""
     """Position of the event on the input topic."""
     reason: str = ""
-    """Why it was refused, as the job says it of a dead letter."""
+    """Reason of a refusal, as the job gives it for a dead letter."""
     field: str = ""
-    """The field at fault, if it is one field."""
+    """Name of the invalid field, if it is one field."""
 
 
 class IntakeAnswer(msgspec.Struct):
-    """What became of the events of one request, in their order."""
+    """Results for the events of one request, in their order."""
 
     accepted: int
     """Events that the brokers have, those sent again included."""
@@ -133,7 +133,7 @@ class Intake:
         return IntakeAnswer(len(results) - refused, refused, results)
 
     def _check(self, decoded: Event | Rejected, may_administer: bool) -> EventResult | None:
-        """Return why an event is not written; None: it is."""
+        """Return the reason why an event is not written. None: it is written."""
         if isinstance(decoded, Rejected):
             self.refused[decoded.reason] += 1
             return EventResult("refused", reason=str(decoded.reason), field=decoded.field)

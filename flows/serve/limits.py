@@ -12,7 +12,7 @@ from flows.serve.http_errors import HttpError
 MAX_CLIENTS: Final = 10_000
 """Most clients whose rate is known; the one that has been silent longest is forgotten."""
 BURST_SECONDS: Final = 2.0
-"""A client that was silent may send the requests of so many seconds at once."""
+"""Seconds whose requests an idle client may send at once."""
 
 
 class RateLimit:

@@ -1,4 +1,4 @@
-"""Opens the store that the setting `store` names."""
+"""Opening of the store of the setting `store`."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def open_store(name: str, topic: str, port: int) -> ListStore:
     Args:
         name: `memory`, `redis://host:port/db`, a path, or empty for a file in the user's cache directory.
         topic: The output topic.
-        port: The port that is listened on: two servers on one machine keep two files.
+        port: The server's port, so that two servers on one machine have two files.
 
     Raises:
         ListStoreError: The store cannot be opened.

@@ -1,4 +1,4 @@
-"""Keeps lists in Redis or Valkey, for several servers or for a site that reads Redis itself.
+"""Store of lists in Redis or Valkey, for several servers or for a site that reads Redis itself.
 
 Layout, for the output topic `lists` (docs/serving.md shows it to a site's engineer):
 
@@ -18,7 +18,7 @@ import redis.asyncio
 from flows.serve.store import ListStoreError, Progress
 
 _SECONDS: Final = 2.0
-"""How long Redis may take for an answer."""
+"""Timeout of Redis in seconds."""
 
 
 class RedisStore:
@@ -45,7 +45,7 @@ class RedisStore:
         self._progress: Progress | None = None
 
     def progress(self) -> Progress:
-        """Return how far Redis has the topic. Unknown while it does not answer: then reading begins at the start."""
+        """Return the progress in Redis. It is unknown while Redis does not answer. Then reading begins at the start."""
         if self._progress is None:
             with self._speaking():
                 found: dict[bytes, bytes] = self._client.hgetall(f"{self._prefix}:progress")  # type: ignore[assignment]
@@ -55,7 +55,7 @@ class RedisStore:
         return self._progress
 
     def clear(self) -> None:
-        """Forget everything that belongs to the topic."""
+        """Delete everything of the topic."""
         with self._speaking():
             batch: list[bytes] = []
             for key in self._client.scan_iter(match=f"{_escape(self._prefix)}:*", count=1_000):
@@ -69,13 +69,13 @@ class RedisStore:
         self._progress = Progress()
 
     def write(self, changes: Mapping[str, bytes | None], progress: Progress) -> None:
-        """Keep these messages. What Redis does not take is kept here, and goes with the next."""
+        """Store these messages. If Redis does not answer, they are buffered and written with the next ones."""
         self._waiting.update(changes)
         self._progress = progress
         self.flush()
 
     def flush(self) -> None:
-        """Write what waits, with the progress, in one transaction."""
+        """Write the buffered messages and the progress in one transaction."""
         if not self._waiting or self._progress is None:
             return
         progress = self._progress
@@ -104,7 +104,7 @@ class RedisStore:
             return int(await self._reads.dbsize())
 
     async def close(self) -> None:
-        """Write what waits, and hang up."""
+        """Write the buffered messages, and close the connection."""
         try:
             self.flush()
         except ListStoreError:
@@ -127,5 +127,5 @@ class RedisStore:
 
 
 def _escape(text: str) -> str:
-    """Take the special meaning from the characters of a pattern."""
+    """Escape the special characters of a pattern."""
     return "".join(f"\\{letter}" if letter in "*?[]\\^-" else letter for letter in text)

@@ -1,4 +1,4 @@
-"""Which list a user gets: their own, the fallback list, or both merged."""
+"""Selection of a user's list: the user's own, the fallback list, or both merged."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice, zip_longest

@@ -30,11 +30,11 @@ from flows.settings import Settings
 logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5
-"""How long open requests may take once the server is told to stop."""
+"""Seconds for open requests once the server is to stop."""
 
 
 def all_endpoints(service: Service) -> list[Endpoint]:
-    """Return the table of all endpoints; of one that only syncs, those that say how it is."""
+    """Return the table of all endpoints. With `sync_only` it has only health and metrics."""
     if service.settings.sync_only:
         return status_endpoints(service)
     found = [
@@ -60,7 +60,7 @@ class Application:
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        """Run what is behind the server from before the first request until after the last."""
+        """Run the service from before the first request until after the last."""
         service = start_service(self._settings, self._job, self._access, self._store)
         self.service = service
         self._app = build_app(service, all_endpoints(service))
@@ -93,7 +93,7 @@ class Server(uvicorn.Server):
 
 
 def uvicorn_config(application: Application) -> uvicorn.Config:
-    """Return how uvicorn runs the application."""
+    """Return uvicorn's configuration."""
     return uvicorn.Config(
         application,
         lifespan="on",
@@ -109,7 +109,7 @@ def uvicorn_config(application: Application) -> uvicorn.Config:
 
 
 def serve(settings: ServeSettings, job: Settings) -> None:
-    """Serve until a signal stops it; requests that are being answered are finished first.
+    """Serve until a signal stops the server. Open requests are answered first.
 
     Args:
         settings: The server's own.
@@ -137,10 +137,10 @@ def serve(settings: ServeSettings, job: Settings) -> None:
 
 
 def listen(settings: ServeSettings) -> socket.socket:
-    """Take the address to listen on.
+    """Open the socket to listen on.
 
     Raises:
-        PortError: It is taken, or none of this machine's.
+        PortError: The address is in use, or is not one of this machine.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)

@@ -1,4 +1,4 @@
-"""Everything behind the HTTP server: the store, the readers and the producers, from start to end."""
+"""Service behind the HTTP server: the store, the readers and the producers."""
 
 import asyncio
 import logging
@@ -26,12 +26,12 @@ from flows.settings import Settings
 logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT: Final = 2.0
-"""Seconds after which a request that no broker has taken is dropped: nobody waits for it any more."""
+"""Seconds after which an undelivered request is dropped, since no caller waits for it any more."""
 
 
 @dataclass
 class Service:
-    """What the endpoints use. Made inside the event loop by `start_service`."""
+    """Objects that the endpoints use. `start_service` makes it inside the event loop."""
 
     settings: ServeSettings
     job: Settings
@@ -54,7 +54,7 @@ class Service:
     """Set when the server is told to stop: streams end."""
 
     async def close(self) -> None:
-        """Stop reading, deliver what is on its way, and close the store."""
+        """Stop reading, deliver pending messages, and close the store."""
         self.reader.close()
         await self.live.close()
         await asyncio.gather(asyncio.to_thread(self.events.close), asyncio.to_thread(self.requests.close))
@@ -65,13 +65,13 @@ class Service:
 
 
 def start_service(settings: ServeSettings, job: Settings, access: Access, store: ListStore) -> Service:
-    """Begin to read. Brokers that are away are waited for while look-ups are answered.
+    """Start the readers. While brokers are away, look-ups are still answered.
 
     Args:
         settings: The server's own.
         job: The job's: brokers, topics, field names.
-        access: Who may ask.
-        store: Where the lists are kept.
+        access: Tokens and roles.
+        store: Store of the lists.
     """
     client = job.client()
     reader = ListsReader(client, job.output_topic, store, asyncio.get_running_loop())

@@ -62,7 +62,7 @@ class Items(NamedTuple):
     dirty: Marks
 
 
-class History(NamedTuple):
+class HistoryCells(NamedTuple):
     """A cell for each pair of a user and an item. The cells of a user form a list, the newest first."""
 
     item: Annotated[Int32, Column()]
@@ -121,7 +121,7 @@ class Shared(NamedTuple):
     """[COUNTERS]"""
     users: Annotated[Users, Rows("users", key="users")]
     items: Annotated[Items, Rows("items", key="items")]
-    history: Annotated[History, Rows("pairs", key="history")]
+    history: Annotated[HistoryCells, Rows("pairs", key="history")]
     candidates: Candidates
     is_used: Annotated[Marks, Argument("is_used")]
     """[members] 1: the model has the member."""

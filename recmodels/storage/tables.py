@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from recmodels.storage.id_table import IdTable
 
 LINE_BYTES: Final = 64
-"""Of a cache line: rows of so many bytes, or of a multiple, lie in as few lines as can be."""
+"""Bytes of a cache line. Rows of this size, or of a multiple of it, take as few lines as possible."""
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

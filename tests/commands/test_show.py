@@ -74,7 +74,7 @@ def test_the_list_is_the_one_that_the_model_would_make(state: Path) -> None:
 def test_unknown_user_is_reported_as_unknown(state: Path) -> None:
     done = freshrank("show", "eve [red]", "--state", state, "--items", state.parent / "items.csv")
     assert done.returncode == 0, done.stderr
-    assert "user eve [red]: a stranger: nothing is known" in done.stdout
+    assert "user eve [red]: unknown: the model has no events of this user" in done.stdout
     assert "The [bold]Old[/bold] One" in done.stdout, "a title is text, not markup"
 
 

@@ -12,7 +12,7 @@ from flows.errors import LogError
 from flows.files.open_log import open_log
 from flows.files.recording import record
 from flows.kafka.errors import KafkaJobError
-from flows.kafka.topic_range import Range, read_range
+from flows.kafka.topic_range import TopicRange, read_range
 from flows.messages import Raw
 from flows.replay import replay
 from flows.sample import EVENTS
@@ -34,7 +34,7 @@ def fill_at(bootstrap: str, topic: str, *records: tuple[int, int, bytes | None])
 
 
 def read(broker: AnyBroker, topic: str, **wanted: float) -> list[Raw]:
-    return list(read_range(config(broker.bootstrap), topic, Range(**wanted)))  # type: ignore[arg-type]
+    return list(read_range(config(broker.bootstrap), topic, TopicRange(**wanted)))  # type: ignore[arg-type]
 
 
 def readable_end(broker: AnyBroker, topic: str) -> int:
@@ -125,7 +125,7 @@ def test_many_records_come_whole(broker: AnyBroker, new_topic: NewTopic, tmp_pat
     topic = new_topic(2)
     fill(broker.bootstrap, topic, 20_000, parts=2, size=20)
     path = tmp_path / "e.jsonl.gz"
-    assert record(topic, read_range(config(broker.bootstrap), topic, Range()), path) == 20_000
+    assert record(topic, read_range(config(broker.bootstrap), topic, TopicRange()), path) == 20_000
     part = open_log(path, batch_size=30_000).source.build_part("test", "log", None)
     got = list(part.next_batch())
     assert sorted(offsets(got)) == [(number, offset) for number in (0, 1) for offset in range(10_000)]
@@ -158,5 +158,5 @@ def test_records_that_retention_removed_are_said_to_be_gone(broker: AnyBroker, n
 def test_a_topic_that_is_not_there_leaves_no_file(broker: AnyBroker, tmp_path: Path) -> None:
     path = tmp_path / "e.jsonl"
     with pytest.raises(KafkaJobError, match="no-such-topic"):
-        record("no-such-topic", read_range(config(broker.bootstrap), "no-such-topic", Range()), path)
+        record("no-such-topic", read_range(config(broker.bootstrap), "no-such-topic", TopicRange()), path)
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from flows.errors import UsageError
 from flows.job.resend import resend
 from flows.job.run import run
-from flows.kafka.topic_range import Range
+from flows.kafka.topic_range import TopicRange
 from flows.settings import Settings
 from tests.support.kafka_fixtures import AnyBroker, NewTopic
 
@@ -85,7 +85,7 @@ def test_letters_are_chosen_by_reason_and_range_or_sent_as_they_are(make: Make) 
     produce(settings, (0, b"{", b"a"), (0, {"item": "i", "timestamp": 1}, b"b"), (0, b"{", b"c"))
     run(settings, stop_at_end=True)
     assert resend(settings, anyway=True, reasons=["missing field"]).sent == 1
-    assert resend(settings, Range(first=2), anyway=True).sent == 1
+    assert resend(settings, TopicRange(first=2), anyway=True).sent == 1
     done = resend(settings, anyway=True)
     assert (done.sent, done.before) == (1, 2)
     assert done.sentence("events", is_dry=False) == "dead letters sent to events: 1; sent before: 2."

@@ -1,4 +1,4 @@
-"""What an envelope holds, and what it says about it."""
+"""Opened envelope: its content and its attributes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
