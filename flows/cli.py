@@ -23,32 +23,35 @@ COMMANDS = {
         "flows.commands.replay:demo",
         "Replay the bundled log of film ratings, and show some lists. Needs no broker.",
     ),
-    "replay": ("flows.commands.replay:replay", "Run a recorded log through the flow, and measure by test-then-learn."),
-    "record": ("flows.commands.job:record", "Write what a topic holds to a file, a record a line, to be replayed."),
+    "replay": (
+        "flows.commands.replay:replay",
+        "Run a recorded log through the flow, and measure it by test-then-learn.",
+    ),
+    "record": ("flows.commands.job:record", "Record a topic to a file that can be replayed, one record a line."),
     "run": ("flows.commands.job:run", "Run the job: Kafka in, Kafka out, until stopped."),
     "feed": ("flows.commands.job:feed", "Write a recorded log into the input topic, for the job to read."),
     "check": (
         "flows.commands.job:check",
-        "Say what is wrong with the configuration, the topics or the broker, and what to do.",
+        "Check the settings, the topics and the broker, and say how to repair each fault.",
     ),
     "resend": (
         "flows.commands.job:resend",
-        "Put dead letters back into the input topic, each once, after mending what made them bad.",
+        "Put dead letters back into the input topic, each once, after their cause was repaired.",
     ),
     "compare": (
         "flows.commands.compare:compare_models",
-        "Replay a log with several models side by side: the same events, and how sure the differences are.",
+        "Replay a log with several models, and compare them with confidence intervals.",
     ),
     "tune": (
         "flows.commands.tune:tune_settings",
-        "Try settings on the first part of a log, stop poor ones early, and report the best on the rest.",
+        "Search for better settings on the first part of a log, and test the best on the rest.",
     ),
-    "show": ("flows.commands.show:show", "Show what a stored model knows of a user, and the list now, with why."),
+    "show": ("flows.commands.show:show", "Show a user's profile in a stored model, and the user's list with reasons."),
     "top": (
         "flows.commands.show:top",
-        "Show what is popular with a stored model, and what is rising: short memory against long.",
+        "Show the popular and the rising items of a stored model.",
     ),
-    "serve": ("flows.commands.serve:serve", "Serve lists over HTTP, take events in, and show the live page."),
+    "serve": ("flows.commands.serve:serve", "Serve lists over HTTP, accept events, and show the live page."),
 }
 """By name of the command: the place of its function, and its line in the list of commands."""
 

@@ -51,7 +51,7 @@ def compare_models(
     anew: Annotated[bool, typer.Option("--anew", help="Measure again what is kept in --results.")] = False,
     config: Config = None,
 ) -> None:
-    """Replay a log with several models side by side: the same events, and how sure the differences are."""
+    """Replay a log with several models, and compare them with confidence intervals."""
     settings = settings_of(config, model=model[0], **given, seed=protocol.seed)
     expect_several(model)
     asked = protocol(settings)

@@ -123,7 +123,7 @@ def resend(
     is_dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
     config: Config = None,
 ) -> None:
-    """Put dead letters back into the input topic, each once, after mending what made them bad."""
+    """Put dead letters back into the input topic, each once, after their cause was repaired."""
     settings = settings_of(config, **given)
     wanted = TopicRange(moment("--since", since), moment("--until", until), first, end)
     done = resend_letters(settings, wanted, reason or (), anyway=anyway, is_dry=is_dry)
@@ -132,7 +132,7 @@ def resend(
 
 @with_settings(*OF_A_JOB)
 def check(given: GivenSettings, config: Config = None) -> None:
-    """Say what is wrong with the configuration, the topics or the broker, and what to do."""
+    """Check the settings, the topics and the broker, and say how to repair each fault."""
     settings = settings_of(config, **given)
     connector = connector_of(settings)
     found = connector.inspect()

@@ -78,7 +78,7 @@ def replay(
     given: GivenSettings,
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write what was measured here, as JSON.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the results here, as JSON.")] = None,
     html: Annotated[
         Path | None, typer.Option(help=r"Write a page with figures here; needs freshrank\[report].")
     ] = None,
@@ -86,7 +86,7 @@ def replay(
     explain: Annotated[str | None, typer.Option(metavar="USER", help="At the end, show a user's list and why.")] = None,
     config: Config = None,
 ) -> None:
-    """Run a recorded log through the flow, and measure by test-then-learn."""
+    """Run a recorded log through the flow, and measure it by test-then-learn."""
     expect_distinct_files(
         [*log.reads(), ("--items", items), ("--config", config_file(config))],
         [*log.writes(), ("--out", out), ("--rejects", rejects), ("--report", report), ("--html", html)],

@@ -30,7 +30,7 @@ def serve(
     ] = None,
     config: Config = None,
 ) -> None:
-    """Serve lists over HTTP, take events in, and show the live page."""
+    """Serve lists over HTTP, accept events, and show the live page."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise UsageError(

@@ -26,7 +26,7 @@ def show(
     items: Items = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a stored model knows of a user, and the list now, with why."""
+    """Show a user's profile in a stored model, and the user's list with reasons."""
     titles = {} if items is None else read_titles(items)
     found = describe_user(read_stored(state).model, user, top, titles)
     if as_json:
@@ -43,7 +43,7 @@ def top(
     items: Items = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is popular with a stored model, and what is rising: short memory against long."""
+    """Show the popular and the rising items of a stored model."""
     titles = {} if items is None else read_titles(items)
     found = describe_trends(read_stored(state).model, top, titles, short, long)
     if as_json:

@@ -54,7 +54,7 @@ def tune_settings(
     results: Results = USUAL_DIRECTORY,
     config: Config = None,
 ) -> None:
-    """Try settings on the first part of a log, stop poor ones early, and report the best on the rest."""
+    """Search for better settings on the first part of a log, and test the best on the rest."""
     settings = settings_of(config, **given, seed=protocol.seed)
     rules = replace(protocol(settings), window=None)  # tuning needs no metrics over time
     measure = metric_of(metric, rules)
