@@ -135,7 +135,7 @@ def cut_into_records(
     """
     pieces = transcode(pieces, format.encoding)
     if format.kind == Kind.JSON_STREAM:
-        return JsonObjects(is_whole)(pieces)
+        return JsonObjects(is_whole, format.skip)(pieces)
     lines = blocks_of_lines(pieces, is_whole, format.newline)
     if format.kind == Kind.CSV and format.quotes:
         return QuotedRecords(format.delimiter, format.newline)(lines)

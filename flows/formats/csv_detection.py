@@ -9,7 +9,7 @@ from typing import Final
 
 from flows.errors import LogError
 from flows.formats.column_names import REQUIRED, field_of, guess, likely
-from flows.formats.csv_events import FIELDS, MISSING, CellReader
+from flows.formats.csv_events import FIELDS, MISSING, CellReader, with_mail_dates
 from flows.formats.file_format import NAMES_OF_DELIMITERS, SKIPPED, FileFormat, FileOptions, Kind
 from flows.formats.reasons import RejectError
 from flows.formats.record_cutting import QuotedRecords
@@ -42,6 +42,7 @@ def detect_csv(place: str, lines: Sequence[bytes], encoding: str, newline: bytes
     rows = list(_rows(lines, delimiter, quotes, newline))
     if not rows:
         raise LogError(f"{place}: expected CSV; its first {len(lines)} lines hold no record. Check how it was written.")
+    rows = [with_mail_dates(row, len(options.columns or rows[0])) for row in rows]
     header = _has_header(rows, options) if options.header is None else options.header
     said = f"cells separated by {NAMES_OF_DELIMITERS.get(delimiter, repr(delimiter))}"
     named = f"{place}:1"

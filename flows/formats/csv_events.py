@@ -17,6 +17,24 @@ MISSING: Final = frozenset(("\\N", "NULL", "null"))
 """Cells that databases write where there is no value. An empty cell means the same."""
 
 
+_WEEKDAYS: Final = frozenset(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
+_DAY_AND_MONTH: Final = re.compile(r"\s*\d{1,2} [A-Z][a-z]{2} \d{4} \d{1,2}:\d{2}")
+
+
+def with_mail_dates(row: list[str], width: int) -> list[str]:
+    """Join the two halves of dates as in mail, which a comma has cut, if the row has too many cells.
+
+    >>> with_mail_dates(["u1", "i9", "Fri", " 01 Mar 2024 10:00:00 GMT"], width=3)
+    ['u1', 'i9', 'Fri, 01 Mar 2024 10:00:00 GMT']
+    """
+    place = 0
+    while len(row) > width and place < len(row) - 1:
+        if row[place].strip() in _WEEKDAYS and _DAY_AND_MONTH.match(row[place + 1]):
+            row = [*row[:place], f"{row[place]},{row[place + 1]}", *row[place + 2 :]]
+        place += 1
+    return row
+
+
 def well_quoted(delimiter: str) -> str:
     """Return the pattern of one cell as RFC 4180 has it: in quotes, or without any quote."""
     return rf'(?:"(?:[^"]|"")*+"|[^"{re.escape(delimiter)}]*+)'
@@ -76,7 +94,9 @@ class CsvDecoder:
         try:
             row = self._cells(raw.value)
             if len(row) != self._width:
-                raise RejectError(Reason.MALFORMED_ROW)
+                row = with_mail_dates(row, self._width)
+                if len(row) != self._width:
+                    raise RejectError(Reason.MALFORMED_ROW)
             row.append("")
             if not MISSING.isdisjoint(row):
                 self._check_given(row)

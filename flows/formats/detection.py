@@ -2,6 +2,8 @@
 
 import codecs
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -10,6 +12,7 @@ from flows.errors import LogError
 from flows.formats.csv_detection import detect_csv
 from flows.formats.file_format import FileFormat, FileOptions, Kind
 from flows.formats.json_detection import detect_json
+from flows.formats.json_wrapping import Wrapped, wrapped_array
 from flows.formats.record_cutting import JsonObjects, blocks_of_lines, transcode
 
 HEAD_BYTES: Final = 64 * 1024
@@ -60,8 +63,24 @@ def detect(place: str, pieces: Iterable[bytes], options: FileOptions, *, is_json
         kind, records = _json_records(head, lines, first, is_json)
         if kind is not None:
             base = FileFormat(kind, encoding, newline)
-            return detect_json(place, records[:MOST_RECORDS], base, options, is_sure=is_json)
+            wrapped = wrapped_array(head) if sum(map(_is_object, records)) <= 1 else None
+            if wrapped is None:
+                return detect_json(place, records[:MOST_RECORDS], base, options, is_sure=is_json)
+            return _wrapped(place, head, records, wrapped, base, options)
     return detect_csv(place, lines[:MOST_RECORDS], encoding, newline, options)
+
+
+def _wrapped(
+    place: str, head: bytes, records: list[bytes], wrapped: Wrapped, base: FileFormat, options: FileOptions
+) -> FileFormat:
+    """Read one object as the record that it is, or else the array in it as the records."""
+    if any(map(_is_object, records)):
+        with suppress(LogError):
+            return detect_json(place, records[:MOST_RECORDS], base, options, is_sure=True)
+    cut = [record for block in JsonObjects(lambda: False, wrapped.skip)([head]) for record in block]
+    base = replace(base, kind=Kind.JSON_STREAM, skip=wrapped.skip)
+    found = detect_json(place, cut[:MOST_RECORDS], base, options, is_sure=True)
+    return replace(found, notes=(f"the array {wrapped.path}", *found.notes))
 
 
 def encoding_of(head: bytes) -> str:

@@ -124,6 +124,7 @@ class FileFormat:
         fields: Field to path where the two differ, for JSON; field to column for CSV and Parquet.
         times: How timestamps are read.
         notes: Further notes for the user, such as the zone of times that name none.
+        skip: Bytes, in UTF-8, before the first object of an array that stands in an object. 0: no such array.
     """
 
     kind: Kind
@@ -137,6 +138,7 @@ class FileFormat:
     fields: Mapping[str, str] = field(default_factory=dict)
     times: TimeFormat = field(default_factory=TimeFormat)
     notes: tuple[str, ...] = ()
+    skip: int = 0
 
     def decoder(self, name: Naming) -> Decoder:
         """Return the decoder of the records.

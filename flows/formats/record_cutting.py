@@ -182,23 +182,30 @@ class JsonObjects:
 
     Args:
         is_whole: Asked after the last piece whether the file ends there. If not, what is left is dropped.
+        skip: Bytes before the first object of an array that stands in an object. What follows the array is no record.
 
+    >>> list(JsonObjects(skip=10)([b'{"data": [{"a": 1}, {"b": 2}', b'], "next": {"page": 2}}']))
+    [[b'{"a": 1}', b'{"b": 2}']]
     >>> list(JsonObjects()([b'[{"a": "}"},\n {"b"', b': [{}]}, 7, {"c": 1}]']))
     [[b'{"a": "}"}'], [b'{"b": [{}]}', b'7', b'{"c": 1}']]
     """
 
-    def __init__(self, is_whole: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, is_whole: Callable[[], bool] = lambda: True, skip: int = 0) -> None:
         self._is_whole = is_whole
+        self._skip = skip
 
     def __call__(self, pieces: Iterable[bytes]) -> Blocks:
         """Cut the bytes of a file, once."""
-        rest = b""
+        rest, left, is_wrapped = b"", self._skip, self._skip > 0
         for piece in pieces:
-            scan = _Scan(rest + piece, is_last=False)
+            scan = _Scan(rest + piece[left:], is_last=False, is_wrapped=is_wrapped)
+            left = max(0, left - len(piece))
             if scan.found:
                 yield scan.found
+            if scan.is_over:
+                return
             rest = scan.buffer[scan.done :]
-        if self._is_whole() and (scan := _Scan(rest, is_last=True)).found:
+        if self._is_whole() and (scan := _Scan(rest, is_last=True, is_wrapped=is_wrapped)).found:
             yield scan.found
 
 
@@ -209,10 +216,13 @@ class _Scan:
         buffer: The bytes.
         found: The objects in it, and invalid bytes between them.
         done: How far these reach.
+        is_over: Whether the array ends here that stands in an object.
     """
 
-    def __init__(self, buffer: bytes, is_last: bool) -> None:
+    def __init__(self, buffer: bytes, is_last: bool, is_wrapped: bool = False) -> None:
         self.buffer = buffer
+        self.is_over = False
+        self._is_wrapped = is_wrapped
         self.found: list[bytes] = []
         self.done = 0
         self._is_last = is_last
@@ -240,6 +250,10 @@ class _Scan:
                     inner = at if inner < 0 else inner
             elif byte == _OPEN_LIST:
                 depth += depth > 0
+            elif byte == _CLOSE_LIST and depth == 0 and self._is_wrapped:
+                self._finish(at, anyway=True)
+                self.is_over = True
+                return None
             elif depth:
                 depth -= 1
                 if depth == 0 and byte == _CLOSE:
@@ -293,6 +307,7 @@ _QUOTE: Final = ord('"')
 _OPEN: Final = ord("{")
 _CLOSE: Final = ord("}")
 _OPEN_LIST: Final = ord("[")
+_CLOSE_LIST: Final = ord("]")
 
 
 def _indent(buffer: bytes, at: int) -> int | None:

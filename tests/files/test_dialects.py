@@ -219,3 +219,53 @@ def test_text_in_quotes_is_never_an_event(tmp_path: Path) -> None:
 def test_an_option_that_cannot_be_used_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="expected"):
         FileOptions(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("wrap", "path"),
+    [
+        ('{"data": %s}', "data"),
+        (
+            '{\n "next": null, "count": {"a": [1, 2]},\n "data": {"events": %s, "more": [{}]}, "last": {"x": [7]}}\n',
+            "data.events",
+        ),
+        ('\n{"hits" :\n %s }', "hits"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 3_000])
+def test_an_array_in_an_object_is_the_log(tmp_path: Path, wrap: str, path: str, count: int) -> None:
+    events = [
+        {"user": f"u{k}", "item": "tea", "timestamp": TIMES[0] + k, "context": {"tags": ["]", {"a": "}"}]}}
+        for k in range(count)
+    ]
+    (tmp_path / "export.json").write_text(wrap % json.dumps(events, indent=1))
+    log = open_log(tmp_path / "export.json")
+    assert f"JSON, the array {path}" in log.source.said[0]
+    assert [user for user, *_ in taken(log)] == [f"u{k}" for k in range(count)]
+
+
+def test_an_array_in_an_event_is_no_log(tmp_path: Path) -> None:
+    event = {"user": "ann", "item": "tea", "timestamp": TIMES[0], "context": {"seen": [{"user": "bob", "item": "jam"}]}}
+    (tmp_path / "one.json").write_text(json.dumps(event, indent=1))
+    assert taken(open_log(tmp_path / "one.json")) == [("ann", "tea", float(TIMES[0]), 1.0)]
+
+
+@pytest.mark.parametrize("columns", [None, ["user", "timestamp", "item"]])
+def test_dates_as_in_mail_need_no_quotes(tmp_path: Path, columns: list[str] | None) -> None:
+    rows = ["ann,Sun, 13 Sep 2020 12:26:40 GMT,tea", "bob,Sun, 13 Sep 2020 14:27:40 +0200,jam"]
+    rows += ['cat,"Sun, 13 Sep 2020 12:28:45 GMT",pie', "dan,Sun,fig"]
+    path = tmp_path / "mail.csv"
+    path.write_text("\n".join([*([] if columns else ["user,timestamp,item"]), *rows]) + "\n")
+    log = open_log(path, told=[("*", FileOptions(columns=columns))])
+    *found, broken = decoded(log)
+    assert [(e.user, e.item, e.timestamp) for e in found if isinstance(e, Interaction)] == [
+        (user, item, float(time))
+        for user, item, time in zip(("ann", "bob", "cat"), ("tea", "jam", "pie"), TIMES, strict=True)
+    ]
+    assert isinstance(broken, Rejected)
+
+
+def test_a_weekday_and_a_date_may_have_columns_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "days.csv"
+    path.write_text("user,item,day,timestamp\nann,tea,Sun,13 Sep 2020 12:26:40 GMT\n")
+    assert taken(open_log(path)) == [("ann", "tea", float(TIMES[0]), 1.0)]
