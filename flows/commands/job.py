@@ -19,6 +19,7 @@ from flows.commands.options import (
 from flows.commands.setting_options import OF_A_JOB, GivenSettings, with_settings
 from flows.errors import UsageError
 from flows.job.connections import connector_of
+from flows.job.decoder import why_not_plain
 from flows.job.feed import feed as feed_log
 from flows.job.resend import resend as resend_letters
 from flows.job.run import run as run_job
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 def _one_topic(settings: Settings, option: str) -> str:
     if settings.topics.main is None:
         raise UsageError(f"`input_topic` is a pattern ({settings.input_topic}): name one topic with {option}.")
+    if not settings.topics.is_one:
+        raise UsageError(f"`input_topic` names several topics ({settings.input_topic}): name one with {option}.")
     return settings.topics.main
 
 
@@ -102,6 +105,8 @@ def feed(
     """Write a recorded log into the input topic, for the job to read."""
     settings = settings_of(config, **given)
     topic = _one_topic(settings, "--input-topic")
+    if why := why_not_plain(settings, topic):
+        raise UsageError(f"feed: expected an input topic of plain JSON events; {topic} {why}. Name another.")
     fed = feed_log(log, settings, topic, rate, file_options, if_empty=if_empty)
     said = f"{fed.delivered:,} events are in {topic}; {fed.rejected:,} records were no events."
     if fed.skipped:

@@ -36,10 +36,13 @@ def serve(
         raise UsageError(
             f"serve: expected {', '.join(missing)} to be installed. Install them: {how_to_install('serve')}."
         )
+    from flows.serve.input_topics import events_topic
     from flows.serve.server import serve as run_server  # starlette and uvicorn are an extra
     from flows.serve.settings import load_serve_settings
 
     job = settings_of(config)
     settings = load_serve_settings(job.serve, host=host, port=port, store=store, tokens=tokens, sync_only=sync_only)
     set_up_logging(job.log_format, secrets_in(job.client()))
+    if not settings.sync_only:
+        events_topic(job, settings.events_topic)  # it can be wrong, which is better said before anything is opened
     run_server(settings, job)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flows.formats.json_events import JsonDecoder
+from flows.job.decoder import decoder_of, format_of
 from flows.kafka.awaited_producer import AwaitedProducer
 from flows.monitoring.histogram import LatencyHistogram
 from flows.serve.access import Access
 from flows.serve.catalogue import Catalogue
 from flows.serve.fresh import FreshLists
 from flows.serve.impressions import Impressions
+from flows.serve.input_topics import events_topic
 from flows.serve.intake import Intake
 from flows.serve.limits import RateLimit
 from flows.serve.lists_reader import ListsReader
@@ -75,16 +77,18 @@ def start_service(settings: ServeSettings, job: Settings, access: Access, store:
     """
     client = job.client()
     reader = ListsReader(client, job.output_topic, store, asyncio.get_running_loop())
-    events = AwaitedProducer(client, job.topics.main or job.input_topic, timeout=settings.delivery_timeout)
-    requests = AwaitedProducer(client, job.topics.main or job.input_topic, timeout=REQUEST_TIMEOUT, linger=0.0)
-    writer = RecordWriter(job.fields, job.times)
+    writes = not settings.sync_only
+    topic = events_topic(job, settings.events_topic) if writes else job.topics.main or job.input_topic
+    events = AwaitedProducer(client, topic, timeout=settings.delivery_timeout)
+    requests = AwaitedProducer(client, topic, timeout=REQUEST_TIMEOUT, linger=0.0)
+    decoder = JsonDecoder(fields=format_of(job, topic).fields, times=format_of(job, topic).times)
+    writer = RecordWriter(decoder.fields, decoder.times)
     fresh = FreshLists(requests, writer, reader, settings.fresh_wait)
     impressions = Impressions(events, writer) if settings.impressions else None
-    decoder = JsonDecoder(fields=job.fields, times=job.times)
-    intake = Intake(events, decoder, job.topics.main or job.input_topic)
+    intake = Intake(events, decoder, topic)
     lookup = LookUp(store, reader, fresh, impressions)
     catalogue = Catalogue()
-    live = LiveView(client, job, decoder, lookup, intake, catalogue, settings.lookback, settings.job_metrics)
+    live = LiveView(client, job, decoder_of(job), lookup, intake, catalogue, settings.lookback, settings.job_metrics)
     service = Service(
         settings,
         job,

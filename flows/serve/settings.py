@@ -49,6 +49,8 @@ class ServeSettings(BaseSettings):
     """Seconds after which events that no broker has taken are answered with 503."""
     job_metrics: str = "http://127.0.0.1:9464/metrics"
     """Address of the job's `/metrics`, for the live page; empty: not asked."""
+    events_topic: str = ""
+    """Input topic that events and requests are written to. Default: the first that the job's `input_topic` names."""
     lookback: Annotated[int, Field(ge=0)] = 100_000
     """Records of each input partition that are read at the start, for titles, tags and users' histories."""
 

@@ -41,10 +41,14 @@ class TopicFormat:
         check_fields(self.fields or {})
         TimeFormat(self.time_unit or "s", self.time_zone or "UTC", self.time_format)
 
+    @property
+    def times(self) -> TimeFormat:
+        """How timestamps are read."""
+        return TimeFormat(self.time_unit or "s", self.time_zone or "UTC", self.time_format)
+
     def decoder(self, frame: RegistryFrame | None) -> JsonDecoder | EnvelopeDecoder:
         """Return the decoder of these records: a plain one, unless there is an envelope, a kind or a Kafka time."""
-        times = TimeFormat(self.time_unit or "s", self.time_zone or "UTC", self.time_format)
-        plain = JsonDecoder(fields=self.fields, times=times)
+        plain = JsonDecoder(fields=self.fields, times=self.times)
         frame = None if self.is_framed is False else frame
         envelope, time_from = self.envelope or "none", self.time_from or "record"
         if envelope == "none" and time_from == "record" and frame is None and self.kind is None:

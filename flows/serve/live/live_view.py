@@ -11,6 +11,7 @@ from typing import Any, Final
 from flows.kafka.errors import Config
 from flows.messages import FALLBACK_USER, Decoder, Event, Forget, Interaction, ItemEvent
 from flows.serve.catalogue import Catalogue
+from flows.serve.input_topics import read_topics
 from flows.serve.intake import Intake
 from flows.serve.lists import UserList, parse_list
 from flows.serve.live.held_lists import HeldLists, is_before
@@ -74,7 +75,7 @@ class LiveView:
         self.rates = HitRates()
         self.ticked = asyncio.Condition()
         self.tick: dict[str, Any] = {}
-        self.events = follow_events(config, job.topics.main or job.input_topic, lookback, decoder, loop, self._take)
+        self.events = [follow_events(config, topic, lookback, decoder, loop, self._take) for topic in read_topics(job)]
         self.rejects = follow_rejects(config, job.dead_letter_topic, REJECT_LOOKBACK, loop, self._take_rejects)
         self.watchers: dict[str, set[asyncio.Event]] = {}
         """Events to set when something of a user changes."""
@@ -97,7 +98,8 @@ class LiveView:
 
     def start(self) -> None:
         """Begin to read and to tick."""
-        self.events.start()
+        for follower in self.events:
+            follower.start()
         self.rejects.start()
         self._keep(self._tick_forever())
         if self._url:
@@ -107,7 +109,7 @@ class LiveView:
         """Stop reading."""
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(asyncio.to_thread(self.events.stop), asyncio.to_thread(self.rejects.stop))
+        await asyncio.gather(*(asyncio.to_thread(follower.stop) for follower in (*self.events, self.rejects)))
 
     @contextlib.contextmanager
     def watching(self, user: str) -> Iterator[asyncio.Event]:
@@ -248,9 +250,9 @@ class LiveView:
     async def _tick(self) -> None:
         now = round(time.time(), 1)
         reader = self._lookup.reader
-        counts = (self.events.read, reader.follower.read, sum(self._lookup.kinds.values()))
+        counts = (sum(each.read for each in self.events), reader.follower.read, sum(self._lookup.kinds.values()))
         rates = [new - old for new, old in zip(counts, self._counts, strict=True)]
-        if not self.events.caught_up or not reader.is_ready or not self._points:
+        if not all(each.caught_up for each in self.events) or not reader.is_ready or not self._points:
             rates[:2] = [0, 0]
         self._counts = counts
         point = [now, *rates]
@@ -259,7 +261,11 @@ class LiveView:
         self.tick = {
             "point": point,
             "ready": reader.is_ready,
-            "faults": [fault for fault in (reader.follower.fault, self.events.fault, reader.store_fault) if fault],
+            "faults": [
+                fault
+                for fault in (reader.follower.fault, *(each.fault for each in self.events), reader.store_fault)
+                if fault
+            ],
             "bucket": self.rates.buckets[-1] if self.rates.buckets else None,
             "job": None
             if numbers is None

@@ -52,7 +52,7 @@ def follow_events(
     def decode(messages: Sequence[Any]) -> None:
         events: list[Event] = []
         for message in messages:
-            raw = Raw(topic, message.partition(), message.offset(), message.value())
+            raw = Raw(topic, message.partition(), message.offset(), message.value(), message)
             decoded = decoder(raw, 0.0)
             if not isinstance(decoded, Rejected):
                 events.append(decoded)
