@@ -10,7 +10,7 @@ from flows.settings import Settings
 from tests.support.cli import freshrank
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
 from tests.support.kafka_jobs import consume
-from tests.support.serving import Topics, served
+from tests.support.serving import Topics, running_server
 
 
 def test_events_go_to_the_first_topic_or_to_the_one_that_is_chosen() -> None:
@@ -43,11 +43,11 @@ def test_histories_hold_events_of_every_topic(broker: AnyBroker, new_topic: NewT
     job = topics.job.model_copy(update={"input_topic": f"{topics.events},{more}", "topic_formats": formats})
     topics.write(topics.events, "u1", orjson.dumps({"user": "u1", "item": "tea", "timestamp": 5}))
     topics.write(more, "u1", orjson.dumps({"who": "u1", "sku": "jam", "timestamp": 6}))
-    with served(job) as server:
+    with running_server(job) as server:
         live = server.service.live
         until(lambda: live.histories.of_item("tea") and live.histories.of_item("jam"))
         event = {"who": "u2", "sku": "pie", "timestamp": 7}
         assert server.http.post("/v1/events", content=orjson.dumps(event)).json()["refused"] == 1
-    with served(job, events_topic=more) as server:
+    with running_server(job, events_topic=more) as server:
         assert server.http.post("/v1/events", content=orjson.dumps(event)).json()["accepted"] == 1
     assert orjson.loads(consume(broker, more)[-1].value() or b"") == event
