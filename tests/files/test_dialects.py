@@ -256,7 +256,7 @@ def test_dates_as_in_mail_need_no_quotes(tmp_path: Path, columns: list[str] | No
     rows += ['cat,"Sun, 13 Sep 2020 12:28:45 GMT",pie', "dan,Sun,fig"]
     path = tmp_path / "mail.csv"
     path.write_text("\n".join([*([] if columns else ["user,timestamp,item"]), *rows]) + "\n")
-    log = open_log(path, told=[("*", FileOptions(columns=columns))])
+    log = open_log(path, file_options=[("*", FileOptions(columns=columns))])
     *found, broken = decoded(log)
     assert [(e.user, e.item, e.timestamp) for e in found if isinstance(e, Interaction)] == [
         (user, item, float(time))
