@@ -5,7 +5,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -125,10 +125,28 @@ class Refresh(msgspec.Struct, frozen=True, gc=False):
     """Whether the list is withdrawn by a tombstone."""
 
 
-class Prepared(NamedTuple):
-    """An event or a refresh, with the example that a model learns. The example is None unless it is an interaction."""
+ItemListKind: TypeAlias = Literal["related", "trending"]
+"""Lists that belong to no user: items that go with an item, and items that many take now."""
 
-    event: Event | Refresh
+
+class ItemListRequest(msgspec.Struct, frozen=True, gc=False):
+    """A request for a list that belongs to no user. It is made by somebody's event."""
+
+    kind: ItemListKind
+    item: str
+    """Related: the item. Trending: an item, one of whose tags is meant; empty for all items."""
+    timestamp: float
+    """The newest time of an event, in Unix seconds. The next two fields are those of the event that made it."""
+    source: str = ""
+    arrived: float = 0.0
+    turn: int = 0
+    """Trending: which of the item's tags is meant, modulo their number."""
+
+
+class Prepared(NamedTuple):
+    """An event or a request, and what a model learns from it: None for what is no interaction."""
+
+    event: Event | Refresh | ItemListRequest
     example: Example | None
 
 
@@ -186,6 +204,17 @@ class Ranked(NamedTuple):
     excluded."""
     ages: FallbackAges | None = None
     """Ages that the fallback list carries. None for other lists."""
+
+
+class ItemList(NamedTuple):
+    """A list that belongs to no user."""
+
+    request: ItemListRequest
+    key: str
+    """Related: the item. Trending: the tag, or empty for all items."""
+    items: Sequence[str]
+    """The best first. Without an item there is no list any more."""
+    scores: Sequence[float]
 
 
 class Decided(NamedTuple):

@@ -2,21 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
+from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 
+from flows.errors import UsageError
 from flows.evaluation.evaluator import ProtocolEvaluator
+from flows.evaluation.item_list_scorer import ItemListScorer, score_items
 from flows.evaluation.stateful_metrics import StatefulMetrics, measure
 from flows.evaluation.visits import visits
-from flows.messages import Decided, Decoder, Outgoing, Raw, Rejected
+from flows.messages import Decided, Decoder, ItemListKind, Outgoing, Ranked, Raw, Rejected
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.settings import Settings
 from flows.state.stateful import StoreFor
+from flows.steps.ask_items import ask_items
 from flows.steps.clean import clean
 from flows.steps.conditions import Condition
 from flows.steps.dead_letters import dead_letters
@@ -25,7 +29,8 @@ from flows.steps.emit import emit
 from flows.steps.encode import encode
 from flows.steps.features import features
 from flows.steps.filter import filter_events
-from flows.steps.learn import Observer, learn
+from flows.steps.item_lists import changed_lists, encode_items
+from flows.steps.learn import Answer, Observer, learn, lists_of_users
 from flows.steps.refresh import refresh
 
 __all__ = ["Connections", "build_flow"]
@@ -61,6 +66,12 @@ class Connections:
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     watch: Observer | None = None
     """Observer of the model. None: there is none."""
+    related: Sink[tuple[str, Outgoing]] | None = None
+    """Takes the lists of related items, where the settings ask for them."""
+    trending: Sink[tuple[str, Outgoing]] | None = None
+    """Takes the lists of trending items, where the settings ask for them."""
+    item_scores: ItemListScorer | None = None
+    """Scores the lists of items; None: nobody does."""
 
 
 def build_flow(settings: Settings, connections: Connections) -> Dataflow:
@@ -86,7 +97,13 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
         examples = refresh("refresh", examples, s.refreshing(), store)
     is_scored = connections.scores is not None or connections.metrics_state is not None
     asked = s.learning(score=is_scored, watch=connections.watch, asker=connections.asker)
-    ranked = learn("learn", examples, asked, counters, store)
+    if s.makes_item_lists:
+        examples = ask_items("ask_items", examples, s.item_lists(), store)
+    answers = learn("learn", examples, asked, counters, store)
+    ranked = cast("KeyedStream[Ranked]", answers)  # there is nothing else where no lists of items are asked for
+    if s.makes_item_lists:
+        ranked = lists_of_users("of_users", answers)
+        _send_items(s, connections, answers)
     lists = emit("emit", ranked, s.emission(), counters, store)
     decided = op.flat_map_batch("unshard", lists, lambda batch: [decided for _, decided in batch])
 
@@ -97,3 +114,23 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
     elif connections.scores is not None:
         op.output("scores", decided, connections.scores)
     return flow
+
+
+def _send_items(settings: Settings, connections: Connections, answers: KeyedStream[Answer]) -> None:
+    """Send the lists that belong to no user."""
+    scorer, version = connections.item_scores, settings.model_info.version
+    changed = changed_lists("items", answers, connections.counters, connections.store, scorer is not None)
+    sinks: dict[ItemListKind, Sink[tuple[str, Outgoing]] | None] = {
+        "related": connections.related,
+        "trending": connections.trending,
+    }
+    for kind, sink in sinks.items():
+        if getattr(settings, kind):
+            if sink is None:
+                raise UsageError(
+                    f"setting {kind}: expected a connector with a sink for {kind} items; {settings.connector} gives "
+                    f"none. Set {kind} to 0, or give its connections a sink `{kind}`."
+                )
+            op.output(f"{kind}_sink", encode_items(f"encode_{kind}", changed, kind, version), sink)
+    if scorer is not None:
+        score_items("item_measures", changed, scorer, connections.store)

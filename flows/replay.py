@@ -6,10 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bytewax.outputs import Sink
+
 from flows.engine import run_flow
 from flows.errors import UsageError, how_to_install
 from flows.evaluation.calibration import Reliability
 from flows.evaluation.evaluator import ProtocolEvaluator
+from flows.evaluation.item_list_scorer import ItemListScorer
 from flows.evaluation.log_scan import scan_log
 from flows.evaluation.model_observer import ModelObserver
 from flows.evaluation.outcomes import Outcomes
@@ -22,6 +25,7 @@ from flows.files.inputs import find_files, open_logs
 from flows.files.record_source import Progress
 from flows.files.sinks import Discard, ListFile, RejectFile
 from flows.formats.file_format import FileOptions
+from flows.messages import ItemListKind, Outgoing
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.monitoring.peak_memory import peak_rss_mb
@@ -30,6 +34,7 @@ from flows.monitoring.watched_source import WatchedSource
 from flows.pipeline import Connections, build_flow
 from flows.settings import Settings
 from flows.state.recovery import recovery_in
+from flows.steps.item_lists import KEY_FIELDS
 from recmodels.evaluation.metrics import Calibration, RankingMetrics
 
 if TYPE_CHECKING:
@@ -67,6 +72,8 @@ class ReplayResult:
     """How far the scores of lists can be believed, if the model says that they are probabilities."""
     filled: int = 0
     """Lists that hold an item."""
+    item_lists: ItemListScorer | None = None
+    """What was measured of lists of items; None: the settings ask for none."""
     first_measured: int = 0
     """Number of the first record that is measured, from 0. It is above 0 where an older version began the replay."""
 
@@ -171,6 +178,7 @@ class ReplayResult:
             "late": self.counters.late,
             "left_out": self.counters.left_out,
             "event_types": self.event_types,
+            **self._item_lists(),
             **({"first_measured": self.first_measured} if self.first_measured else {}),
             "protocol": asdict(protocol),
             **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
@@ -178,6 +186,25 @@ class ReplayResult:
         if protocol.window is not None:
             report["series"] = series(self.outcomes.arrays(), protocol.window, protocol.ks)
         return report
+
+    def _item_lists(self) -> dict[str, Any]:
+        """Return what was measured of related and of trending items."""
+        found, counters, events = self.item_lists, self.counters, max(self.counters.learned, 1)
+        if found is None:
+            return {}
+        return {
+            kind: {
+                f"hit_rate@{found.k}": count.rate,
+                "scored": count.scored,
+                "lists": found.lists[kind],
+                "messages_per_event": messages / events,
+            }
+            for kind, count, messages in (
+                ("related", found.related, counters.related),
+                ("trending", found.trending, counters.trending),
+            )
+            if getattr(self.settings, kind)
+        }
 
 
 def replay(
@@ -189,6 +216,8 @@ def replay(
     limit: int | None = None,
     out: str | Path | None = None,
     rejects: str | Path | None = None,
+    related_out: str | Path | None = None,
+    trending_out: str | Path | None = None,
     progress: Progress | None = None,
     batch: int = BATCH,
     scores: PrequentialScorer | None = None,
@@ -207,6 +236,8 @@ def replay(
         limit: Number of records to read from the start. None: all.
         out: Where the lists go, as JSON Lines; None: nowhere.
         rejects: Where rejected records go; None: they are only counted.
+        related_out: Where the lists of related items go, likewise; the setting `related` makes them.
+        trending_out: Where the lists of trending items go; the setting `trending` makes them.
         progress: Called after each batch, as in `flows.files.record_source.RecordSource`.
         batch: Records taken at once; it never changes a list.
         scores: The scorer. The caller can read it while the replay runs. None: one for k = 10, or `top` if it is less.
@@ -219,7 +250,8 @@ def replay(
         LogError: The log cannot be read.
         OutputFileError: `out` or `rejects` cannot be written.
         RecoveryError: The recovery directory cannot be used.
-        UsageError: There is a recovery directory, and a protocol of which it would have to keep account.
+        UsageError: There is a recovery directory, and a protocol of which it would have to keep account, or a file is
+            named for lists that the settings do not ask for.
         TooManyRejectsError: More records are rejected than the settings allow.
 
     >>> from flows.sample import EVENTS
@@ -234,7 +266,12 @@ def replay(
             "--recovery: a replay that resumes keeps no account of a protocol; of its switches only --k and --window "
             "go with it. Leave --recovery out, or the others."
         )
-    expect_distinct_files([("the log", file) for file in find_files(log)], [("out", out), ("rejects", rejects)])
+    item_outs = {"related": related_out, "trending": trending_out}
+    for kind, path in item_outs.items():
+        if path is not None and not getattr(settings, kind):
+            raise UsageError(f"--{kind}-out: the setting {kind} is 0, so there are no such lists. Add --{kind} 1.")
+    written = [("out", out), ("rejects", rejects), *((f"{kind}-out", path) for kind, path in item_outs.items())]
+    expect_distinct_files([("the log", file) for file in find_files(log)], written)
     every = [*file_options, *settings.file_options]
     opened = open_logs(log, columns, file_options=every, sort=sort, batch_size=batch, limit=limit, progress=progress)
     for sentence in opened.source.said:
@@ -243,7 +280,7 @@ def replay(
     if scores.reliability is None and settings.model_info.scores_are_probabilities:
         scores.reliability = Reliability()
     counters, latency = Counters(), LatencyHistogram()
-    for path in (out, rejects):
+    for _, path in written:
         if path is not None:
             ListFile(path).check()
     asker = None
@@ -272,6 +309,9 @@ def replay(
             is_selected=protocol.is_selected,
             asker=asker,
             requests_before_visits=protocol.requests == "visits",
+            related=_sink(related_out, "related"),
+            trending=_sink(trending_out, "trending"),
+            item_scores=ItemListScorer(protocol.ks[0]) if settings.makes_item_lists else None,
         )
         measures = StatefulMetrics(scores, counters)
         if recovery is not None:
@@ -298,5 +338,10 @@ def replay(
         protocol=protocol,
         calibration=None if scores.reliability is None else scores.reliability.calibration,
         filled=scores.filled,
+        item_lists=connections.item_scores,
         first_measured=0 if measures.is_resumed else opened.source.resumed_at,
     )
+
+
+def _sink(path: str | Path | None, kind: ItemListKind) -> Sink[tuple[str, Outgoing]]:
+    return Discard() if path is None else ListFile(path, KEY_FIELDS[kind])

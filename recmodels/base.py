@@ -172,9 +172,34 @@ class Recommender(Ranker):
         """Return the user's list as `top` does, with the contribution of each member to each score."""
         return [Why(item, score, {"model": score}) for item, score in self.top(user, n, x)]
 
+    def related(self, item: str, n: int = 10) -> list[tuple[str, float]]:
+        """Return the items that go best with an item, the best first, with their scores. Empty where none is known.
+
+        It is the same list for every user. Only their order says something of scores.
+        """
+        return []
+
+    def trending(self, n: int = 10, tag: str = "") -> list[tuple[str, float]]:
+        """Return the items that are most popular now, the first first, with their scores. Empty where none is known.
+
+        Args:
+            n: Number of items.
+            tag: Only items with this tag. Empty: all items.
+        """
+        return []
+
+    def tags(self, item: str) -> list[str]:
+        """Return the tags of an item by which `trending` may be asked. Empty where none is known."""
+        return []
+
     def member_weights(self) -> dict[str, float]:
         """Return the mean weight of each member over the contexts. Empty for a model without members."""
         return {}
+
+    @property
+    def has_item_lists(self) -> bool:
+        """Whether `related` and `trending` can say something."""
+        return False
 
     @property
     def drift_moments(self) -> list[int]:

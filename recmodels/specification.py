@@ -42,6 +42,7 @@ class ModelInfo(NamedTuple):
     """Name and version, as in each list."""
     uses_kernels: bool
     scores_are_probabilities: bool
+    has_item_lists: bool
 
 
 class SpecificationError(ValueError):
@@ -110,10 +111,10 @@ def model_info(specification: str) -> ModelInfo:
         SpecificationError: As of `build_model`.
 
     >>> model_info("blend+popularity(half_life=5.0)")
-    ModelInfo(version='blend+popularity/1', uses_kernels=True, scores_are_probabilities=True)
+    ModelInfo(version='blend+popularity/1', uses_kernels=True, scores_are_probabilities=True, has_item_lists=True)
     """
     model = build_model(specification)
-    return ModelInfo(model.version, model.uses_kernels, model.scores_are_probabilities)
+    return ModelInfo(model.version, model.uses_kernels, model.scores_are_probabilities, model.has_item_lists)
 
 
 def build_members(specification: str, seed: int = 0, **bounds: int) -> list[Recommender]:

@@ -58,6 +58,10 @@ def show_result(result: ReplayResult, console: Console) -> None:
     table.add_column("value", justify="right")
     for name, value in result.metrics.items():
         table.add_row(name, f"{value:.4f}")
+    for kind in ("related", "trending"):
+        for name, value in report.get(kind, {}).items():
+            if name.startswith("hit_rate"):
+                table.add_row(f"{name} of {kind} items", f"{value:.4f}")
     table.add_row("messages per event", f"{result.messages_per_event:.2f}")
     table.add_row("events scored", f"{report['scored']:,}")
     table.add_row("users, items", f"{result.users:,}, {result.items:,}")

@@ -78,6 +78,12 @@ def replay(
     given: GivenSettings,
     out: Annotated[Path | None, typer.Option(help="Write the lists here, as JSON Lines.")] = None,
     rejects: Annotated[Path | None, typer.Option(help="Write rejected records here.")] = None,
+    related_out: Annotated[
+        Path | None, typer.Option(help="Write the lists of related items here, as JSON Lines; needs --related.")
+    ] = None,
+    trending_out: Annotated[
+        Path | None, typer.Option(help="Write the lists of trending items here, as JSON Lines; needs --trending.")
+    ] = None,
     report: Annotated[Path | None, typer.Option(help="Write the results here, as JSON.")] = None,
     html: Annotated[
         Path | None, typer.Option(help=r"Write a page with figures here; needs freshrank\[report].")
@@ -89,7 +95,11 @@ def replay(
     """Run a recorded log through the flow, and measure it by test-then-learn."""
     expect_distinct_files(
         [*log.reads(), ("--items", items), ("--config", config_file(config))],
-        [*log.writes(), ("--out", out), ("--rejects", rejects), ("--report", report), ("--html", html)],
+        [
+            *log.writes(),
+            *(("--out", out), ("--rejects", rejects), ("--report", report), ("--html", html)),
+            *(("--related-out", related_out), ("--trending-out", trending_out)),
+        ],
     )
     titles = {} if items is None else read_titles(items)
     for written in (report, html):
@@ -109,6 +119,8 @@ def replay(
         protocol=asked,
         out=out,
         rejects=rejects,
+        related_out=related_out,
+        trending_out=trending_out,
         watch=watch,
     )
     problem = {} if result.problem is None else {"problem": result.problem}

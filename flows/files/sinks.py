@@ -73,14 +73,23 @@ class LineFile(FixedPartitionedSink[X, int], Generic[X]):
 
 
 class ListFile(LineFile[Outgoing]):
-    """Writes the value of each message as a line, and a tombstone as `{"user": "u1", "items": null}`."""
+    """Writes the value of each message as a line, and a tombstone as `{"user": "u1", "items": null}`.
+
+    Args:
+        path: The file.
+        key_field: Name of the key in the line of a tombstone.
+    """
+
+    def __init__(self, path: str | Path, key_field: str = "user") -> None:
+        super().__init__(path)
+        self.key_field = key_field
 
     @override
     def to_line(self, item: Outgoing) -> bytes:
         if item.value is not None:
             return item.value + b"\n"
-        user = None if item.key is None else item.key.decode()
-        return orjson.dumps({"user": user, "items": None}, option=orjson.OPT_APPEND_NEWLINE)
+        key = None if item.key is None else item.key.decode()
+        return orjson.dumps({self.key_field: key, "items": None}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class RejectFile(LineFile[Rejected]):

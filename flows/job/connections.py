@@ -104,6 +104,10 @@ def kafka_connections(
     rejects = KafkaSink(client, settings.dead_letter_topic, patience=patience, shorten=shorten)
     instead = OversizeFallback(rejects, of_large_list) if settings.too_large == "dead-letter" else None
     lists = KafkaSink(client, settings.output_topic, patience=patience, instead=instead)
+    item_sinks = {
+        name.removesuffix("_topic"): KafkaSink(client, topic, patience=patience)
+        for name, topic in settings.item_topics.items()
+    }
     connections = connections_of(
         settings,
         reader,
@@ -111,10 +115,11 @@ def kafka_connections(
         rejects,
         to_kafka,
         decoder_of(settings),
-        writers={"lists": lists, "dead_letters": rejects},
+        writers={"lists": lists, "dead_letters": rejects, **item_sinks},
         skipped=reader.skipped,
         answered=lambda: latest_source_positions(client, settings.output_topic),
         close=reader.close,
+        **item_sinks,
     )
     connections.lags = Lag(client, connections.watched.positions)
     return connections

@@ -21,7 +21,7 @@ def inspect_job(settings: Settings) -> Findings:
         return Findings(faults, [])
     topics = {"input_topic": settings.topics.names}
     if not settings.create_topics:
-        topics |= {"output_topic": [settings.output_topic], "dead_letter_topic": [settings.dead_letter_topic]}
+        topics |= {name: [topic] for name, topic in output_topics(settings).items()}
     client = settings.client()
     if faults := probe(client, topics):
         return Findings(faults, [])
@@ -29,23 +29,38 @@ def inspect_job(settings: Settings) -> Findings:
     return Findings(missing_rights(client, *_needs(settings)) + policies.faults, policies.warnings)
 
 
+def output_topics(settings: Settings) -> dict[str, str]:
+    """Return the topics that the job writes, by the names of the settings."""
+    return {
+        "output_topic": settings.output_topic,
+        "dead_letter_topic": settings.dead_letter_topic,
+        **settings.item_topics,
+    }
+
+
 def topic_faults(settings: Settings) -> list[str]:
     """Say which topics are named twice. A topic that is both read and written is a ring: it never ends."""
-    lists, letters, faults = settings.output_topic, settings.dead_letter_topic, []
-    for name, topic, harm in (
-        ("output_topic", lists, "the job would read its own lists as events"),
-        ("dead_letter_topic", letters, "each rejected record would be read and rejected again, without end"),
-    ):
+    faults = []
+    taken: dict[str, str] = {}
+    for name, topic in output_topics(settings).items():
         if settings.topics.matches(topic):
+            harm = (
+                "each rejected record would be read and rejected again, without end"
+                if name == "dead_letter_topic"
+                else "the job would read its own lists as events"
+            )
             faults.append(
                 f"`{name}` is {topic!r}, and `input_topic` ({settings.input_topic}) reads that topic: {harm}. Change"
                 " one of them."
             )
-    if lists == letters:
-        faults.append(
-            f"`dead_letter_topic` and `output_topic` are both {lists!r}: readers of lists would read dead letters. Give"
-            " one of them another topic."
-        )
+        if topic in taken:
+            harm = (
+                "readers of lists would read dead letters"
+                if name == "dead_letter_topic"
+                else "readers of one would read the other"
+            )
+            faults.append(f"`{name}` and `{taken[topic]}` are both {topic!r}: {harm}. Give one of them another topic.")
+        taken.setdefault(topic, name)
     return faults
 
 
@@ -85,9 +100,9 @@ def input_topics(settings: Settings) -> list[str]:
 
 
 def _policy_findings(settings: Settings) -> Findings:
-    inputs, names = input_topics(settings), (settings.dead_letter_topic, settings.output_topic)
-    policies = cleanup_policies(settings.client(), [*inputs, *names])
-    letters, lists = (policies.get(name) for name in names)
+    inputs, written = input_topics(settings), output_topics(settings)
+    policies = cleanup_policies(settings.client(), [*inputs, *written.values()])
+    letters, lists = (policies.get(written[name]) for name in ("dead_letter_topic", "output_topic"))
     found = Findings([], [])
     for topic in [] if settings.compacted_input else inputs:
         if "compact" in (policy := policies.get(topic, "")):
@@ -98,22 +113,27 @@ def _policy_findings(settings: Settings) -> Findings:
             )
     if letters is not None and "compact" in letters:
         found.faults.append(
-            f"Topic {names[0]!r} (`dead_letter_topic`) has cleanup.policy={letters}: the brokers keep only the newest"
-            " dead letter of each key. Set it to delete, or change `dead_letter_topic`."
+            f"Topic {settings.dead_letter_topic!r} (`dead_letter_topic`) has cleanup.policy={letters}: the brokers keep"
+            " only the newest dead letter of each key. Set it to delete, or change `dead_letter_topic`."
         )
     if lists is not None and "compact" not in lists:
         found.warnings.append(
-            f"Topic {names[1]!r} (`output_topic`) has cleanup.policy={lists}: lists of users who are away are removed"
-            " when its retention ends. Set it to compact, which keeps the newest list of each user."
+            f"Topic {settings.output_topic!r} (`output_topic`) has cleanup.policy={lists}: lists of users who are away"
+            " are removed when its retention ends. Set it to compact, which keeps the newest list of each user."
         )
+    for name, topic in settings.item_topics.items():
+        if "compact" not in (policy := policies.get(topic, "compact")):
+            found.warnings.append(
+                f"Topic {topic!r} (`{name}`) has cleanup.policy={policy}: lists that do not change are removed when its"
+                " retention ends. Set it to compact, which keeps the newest list of each key."
+            )
     return found
 
 
 def _needs(settings: Settings) -> tuple[list[RequiredAcl], RequiredAcl]:
     topics = [
         *(RequiredAcl("input_topic", topic, AclOperation.READ) for topic in input_topics(settings)),
-        RequiredAcl("output_topic", settings.output_topic, AclOperation.WRITE),
-        RequiredAcl("dead_letter_topic", settings.dead_letter_topic, AclOperation.WRITE),
+        *(RequiredAcl(name, topic, AclOperation.WRITE) for name, topic in output_topics(settings).items()),
     ]
     return topics, RequiredAcl("group", settings.group, AclOperation.READ)
 
@@ -122,5 +142,5 @@ def make_topics(settings: Settings) -> None:
     """Create the output topics where they are missing and may be created."""
     if settings.create_topics:
         client, size = settings.client(), {"partitions": settings.partitions, "replication": settings.replication}
-        create_topic(client, settings.output_topic, compacted=True, **size)
-        create_topic(client, settings.dead_letter_topic, compacted=False, **size)
+        for name, topic in output_topics(settings).items():
+            create_topic(client, topic, compacted=name != "dead_letter_topic", **size)

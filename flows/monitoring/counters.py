@@ -64,6 +64,10 @@ class Counters:
     """Lists, among the emitted, that were refreshed without an event of their user."""
     withdrawn: int = 0
     """Tombstones, among the emitted, for users who were idle too long."""
+    related: int = 0
+    """Lists of related items that went out, tombstones too."""
+    trending: int = 0
+    """Lists of trending items that went out, tombstones too."""
     redelivered: int = 0
     """Lists, among the emitted, that were on the output topic already when the job resumed."""
     held: dict[str, int] = field(default_factory=dict)
@@ -131,6 +135,8 @@ class Counters:
             (self.fallbacks, "of them fallback lists"),
             (self.refreshed, "of them while their user was away"),
             (self.withdrawn, "of them withdrawals"),
+            (self.related, "lists of related items"),
+            (self.trending, "lists of trending items"),
             (self.item_events, "item events"),
             (self.forgotten, "users forgotten"),
             (self.suppressed, "lists kept in"),

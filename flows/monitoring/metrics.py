@@ -45,6 +45,8 @@ COUNTERS: Final = {
     "fallbacks": "Fallback lists, among the emitted.",
     "refreshed": "Lists, among the emitted, that no event of their user asked for.",
     "withdrawn": "Tombstones, among the emitted, for users who have been away too long.",
+    "related": "Lists of related items that went out.",
+    "trending": "Lists of trending items that went out.",
     "redelivered": "Lists, among the emitted, that the output topic held already when the job resumed.",
     "scored": "Events whose user's list just before was known.",
     "hits": "Events whose item was in that list.",

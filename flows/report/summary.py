@@ -26,6 +26,11 @@ def summary(results: Sequence[Measured]) -> list[SummaryRow]:
     """Return the table of numbers of every model."""
     names = list(dict.fromkeys(name for result in results for name in result.numbers["metrics"]))
     measures = [SummaryRow(name, [_metric(result, name) for result in results]) for name in names]
+    for kind in ("related", "trending"):
+        rates_of = [result.numbers.get(kind, {}) for result in results]
+        for name in dict.fromkeys(name for told in rates_of for name in told if name.startswith("hit_rate")):
+            values = [f"{told[name]:.4f}" if name in told else "–" for told in rates_of]
+            measures.append(SummaryRow(f"{name} of {kind} items", values))
     rest: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ("events scored", lambda told: f"{told['scored']:,}"),
         ("users, items", lambda told: f"{told['log']['users']:,}, {told['log']['items']:,}"),

@@ -1,4 +1,4 @@
-"""Catalogue: titles and tags of items from item events."""
+"""Catalogue: titles, tags and availability of items from item events."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -25,12 +25,19 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._items: OrderedDict[str, tuple[str | None, frozenset[str]]] = OrderedDict()
+        self._hidden: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._items)
 
     def learn(self, event: ItemEvent) -> None:
         """Note an item event."""
+        if event.available is not None:
+            self._hidden.pop(event.item, None)
+            if not event.available:
+                self._hidden[event.item] = None
+            if len(self._hidden) > MAX_ITEMS:
+                self._hidden.popitem(last=False)
         if event.features is None:
             return
         title, tags = event.features.get("title"), event.features.get("tags")
@@ -54,6 +61,10 @@ class Catalogue:
         """Return an item's tags in alphabetical order."""
         found = self._items.get(item)
         return [] if found is None else sorted(found[1])
+
+    def is_available(self, item: str) -> bool:
+        """Say whether an item may be shown: unless an item event said otherwise."""
+        return item not in self._hidden
 
     def accepts(self, tags: Sequence[str]) -> Callable[[str], bool]:
         """Return a function that says whether an item has one of these tags."""

@@ -1,5 +1,7 @@
 """`/v1/items/{item}/related` and `/v1/trending`: lists that belong to no user."""
 
+from collections.abc import Callable
+from itertools import islice
 from typing import Annotated
 
 import msgspec
@@ -7,29 +9,33 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
+from flows.messages import ItemListKind
 from flows.serve.endpoints import Endpoint, id_of, query_of
-from flows.serve.http_errors import json_response
+from flows.serve.http_errors import HttpError, json_response
 from flows.serve.service import Service
 
 
 class RelatedQuery(msgspec.Struct):
     """Parameters of related items."""
 
-    n: Annotated[int, Meta(ge=0, le=100, description="Most items.")] = 10
+    n: Annotated[int, Meta(ge=0, le=1_000, description="Most items.")] = 10
     tag: Annotated[list[str], Meta(description="Only items that have one of these tags.")] = msgspec.field(
         default_factory=list
     )
 
 
-class TrendingQuery(RelatedQuery):
+class TrendingQuery(msgspec.Struct):
     """Parameters of trending items."""
+
+    n: Annotated[int, Meta(ge=0, le=1_000, description="Most items.")] = 10
+    tag: Annotated[str, Meta(description="Of items with this tag. Empty: of all items.")] = ""
 
 
 class ScoredItem(msgspec.Struct, omit_defaults=True):
     """An item of a list."""
 
     item: str
-    score: float
+    score: float | None = None
     title: str | None = None
 
 
@@ -41,27 +47,33 @@ class ItemsAnswer(msgspec.Struct):
 
 def item_endpoints(service: Service) -> list[Endpoint]:
     """Return the endpoints of related and trending items."""
-    view, catalogue = service.live, service.catalogue
+    catalogue = service.catalogue
+
+    def answer_of(kind: ItemListKind, key: str, n: int, accepts: Callable[[str], bool] | None) -> Response:
+        lists = service.item_lists.get(kind)
+        if lists is None:
+            raise HttpError(404, f"the job makes no lists of {kind} items. Set `{kind}` for the job and the server")
+        shown = (each for each in lists.find(key) if catalogue.is_available(each.item))
+        kept = islice((each for each in shown if accepts is None or accepts(each.item)), n)
+        return json_response(
+            ItemsAnswer([ScoredItem(each.item, each.score, catalogue.title(each.item)) for each in kept])
+        )
 
     async def related(request: Request) -> Response:
         query = query_of(request, RelatedQuery)
-        found = view.related.of(id_of(request, "item"), 100)
         accepts = catalogue.accepts(query.tag) if query.tag else None
-        kept = [each for each in found if accepts is None or accepts(each.item)][: query.n]
-        return json_response(ItemsAnswer([ScoredItem(*each, catalogue.title(each.item)) for each in kept]))
+        return answer_of("related", id_of(request, "item"), query.n, accepts)
 
     async def trending(request: Request) -> Response:
         query = query_of(request, TrendingQuery)
-        found = view.histories.trending(query.n, catalogue.accepts(query.tag) if query.tag else None)
-        items = [ScoredItem(each.item, float(each.events), catalogue.title(each.item)) for each in found]
-        return json_response(ItemsAnswer(items))
+        return answer_of("trending", query.tag.strip().casefold(), query.n, None)
 
-    errors = {400: "A parameter is not what it must be."}
+    errors = {400: "A parameter is not what it must be.", 404: "The job makes no such lists."}
     return [
         Endpoint(
             "GET",
             "/v1/items/{item:id}/related",
-            "Return the items that users take before and after an item.",
+            "Return the items that go with an item.",
             related,
             "read",
             query=RelatedQuery,
@@ -71,7 +83,7 @@ def item_endpoints(service: Service) -> list[Endpoint]:
         Endpoint(
             "GET",
             "/v1/trending",
-            "Return the items with most events among the newest 2,000, of all items or of a tag.",
+            "Return the items that are popular now, of all items or of a tag.",
             trending,
             "read",
             query=TrendingQuery,

@@ -9,6 +9,7 @@ from typing import Final
 from flows.formats.json_events import JsonDecoder
 from flows.job.decoder import decoder_of, format_of
 from flows.kafka.awaited_producer import AwaitedProducer
+from flows.messages import ItemListKind
 from flows.monitoring.histogram import LatencyHistogram
 from flows.serve.access import Access
 from flows.serve.catalogue import Catalogue
@@ -16,6 +17,7 @@ from flows.serve.fresh import FreshLists
 from flows.serve.impressions import Impressions
 from flows.serve.input_topics import events_topic
 from flows.serve.intake import Intake
+from flows.serve.item_lists import ItemLists
 from flows.serve.limits import RateLimit
 from flows.serve.lists_reader import ListsReader
 from flows.serve.live.live_view import LiveView
@@ -47,6 +49,8 @@ class Service:
     lookup: LookUp
     catalogue: Catalogue
     live: LiveView
+    item_lists: dict[ItemListKind, ItemLists]
+    """Lists of related and of trending items, as far as the job makes them."""
     latencies: dict[str, LatencyHistogram] = field(default_factory=dict)
     """Time of an answer by endpoint."""
     statuses: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -59,6 +63,7 @@ class Service:
         """Stop reading, deliver pending messages, and close the store."""
         self.reader.close()
         await self.live.close()
+        await asyncio.gather(*(asyncio.to_thread(each.follower.stop) for each in self.item_lists.values()))
         await asyncio.gather(asyncio.to_thread(self.events.close), asyncio.to_thread(self.requests.close))
         await self.store.close()
         logger.info(
@@ -88,7 +93,11 @@ def start_service(settings: ServeSettings, job: Settings, access: Access, store:
     intake = Intake(events, decoder, topic)
     lookup = LookUp(store, reader, fresh, impressions)
     catalogue = Catalogue()
-    live = LiveView(client, job, decoder_of(job), lookup, intake, catalogue, settings.lookback, settings.job_metrics)
+    kinds: tuple[ItemListKind, ...] = ("related", "trending")
+    item_lists = {kind: ItemLists(client, getattr(job, f"{kind}_topic")) for kind in kinds if getattr(job, kind)}
+    live = LiveView(
+        client, job, decoder_of(job), lookup, intake, catalogue, item_lists, settings.lookback, settings.job_metrics
+    )
     service = Service(
         settings,
         job,
@@ -102,8 +111,11 @@ def start_service(settings: ServeSettings, job: Settings, access: Access, store:
         lookup,
         catalogue,
         live,
+        item_lists,
     )
     reader.start()
     if not settings.sync_only:
         live.start()
+        for each in item_lists.values():
+            each.follower.start()
     return service

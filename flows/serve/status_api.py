@@ -35,6 +35,7 @@ def health_of(service: Service) -> Health:
     """Say how a server is."""
     reader = service.reader
     faults = [reader.follower.fault, reader.store_fault, service.events.fault]
+    faults += [each.follower.fault for each in service.item_lists.values()]
     return Health(reader.is_ready, reader.follower.lag, [fault for fault in faults if fault])
 
 
@@ -83,6 +84,10 @@ class _Collector(Collector):
             ("fresh_late", "Requests whose list did not come in time.", service.lookup.fresh.late),
         ):
             yield CounterMetricFamily(f"{_PREFIX}_{name}", said, value)
+        sizes = GaugeMetricFamily(f"{_PREFIX}_item_lists", "Lists of items that are held.", labels=["kind"])
+        for kind, lists in service.item_lists.items():
+            sizes.add_metric([kind], len(lists))
+        yield sizes
         yield _labelled("events_refused", "Events refused.", "reason", service.intake.refused)
         yield _labelled("lists_served", "Look-ups answered.", "kind", service.lookup.kinds)
         answers = CounterMetricFamily(f"{_PREFIX}_answers", "Answers.", labels=["endpoint", "status"])

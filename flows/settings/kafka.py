@@ -36,6 +36,17 @@ class KafkaSettings(BaseModel):
         ),
     ] = "events"
     output_topic: Annotated[str, setting("kafka", "Compacted topic of the lists. Its key is the user.")] = "lists"
+    related_topic: Annotated[
+        str, setting("kafka", "Compacted topic of related items, where `related` is above 0. Its key is the item.")
+    ] = "related"
+    trending_topic: Annotated[
+        str,
+        setting(
+            "kafka",
+            "Compacted topic of trending items, where `trending` is above 0. Its key is the tag, or empty for all "
+            "items.",
+        ),
+    ] = "trending"
     dead_letter_topic: Annotated[str, setting("kafka", "Topic of the records that cannot be used.")] = "rejects"
     group: Annotated[str, setting("kafka", "Consumer group whose offsets show the progress of the job.")] = "freshrank"
     start: Annotated[

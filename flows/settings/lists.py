@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, field_validator
+from pydantic import BaseModel, field_validator, model_validator
 
 from flows.presets import UNKNOWN, Domain
 from flows.setting_fields import setting
+from flows.steps.ask_items import ItemLists
 from flows.steps.clean import Cleaning
 from flows.steps.conditions import Condition
 from flows.steps.emit import Emission, Policy
@@ -168,12 +169,46 @@ class ListSettings(BaseModel):
             is_tuned=True,
         ),
     ] = False
+    related: Annotated[
+        float,
+        setting(
+            "lists",
+            "Largest number of lists of related items per event, such as 1. Only lists that changed are sent. 0 makes "
+            "none.",
+            see="docs/messages.md",
+            ge=0.0,
+            le=100.0,
+            allow_inf_nan=False,
+        ),
+    ] = 0.0
+    trending: Annotated[
+        float,
+        setting(
+            "lists",
+            "Largest number of lists of trending items per event, of all items and by tag, such as 0.25. Only lists "
+            "that changed are sent. 0 makes none.",
+            see="docs/messages.md",
+            ge=0.0,
+            le=100.0,
+            allow_inf_nan=False,
+        ),
+    ] = 0.0
 
     @field_validator("model")
     @classmethod
     def _model_exists(cls, model: str) -> str:
         model_info(model)
         return model
+
+    @model_validator(mode="after")
+    def _model_has_item_lists(self) -> "ListSettings":
+        if self.makes_item_lists and not self.model_info.has_item_lists:
+            asked = " and ".join(f"`{name}`" for name in ("related", "trending") if getattr(self, name))
+            raise ValueError(
+                f"expected a model that knows related and trending items for {asked}; {self.model} does not. Choose "
+                "blend, or set them to 0."
+            )
+        return self
 
     def build_model(self) -> Recommender:
         """Return a new model, which has learned nothing."""
@@ -217,3 +252,12 @@ class ListSettings(BaseModel):
     def makes_requests(self) -> bool:
         """Whether the job makes lists without an event of their user: lists of idle users, or the fallback list."""
         return self.refresh > 0 or self.fallback
+
+    def item_lists(self) -> ItemLists:
+        """Return the configuration of the step `ask_items`."""
+        return ItemLists(related=self.related, trending=self.trending, max_users=self.max_users)
+
+    @property
+    def makes_item_lists(self) -> bool:
+        """Whether the job makes lists that belong to no user."""
+        return self.related > 0 or self.trending > 0

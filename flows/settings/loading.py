@@ -61,6 +61,19 @@ class Settings(JobSettings, KafkaSettings, InputSettings, ListSettings, BaseSett
         sources.append(DomainSource(settings_cls))
         return tuple(sources)
 
+    @property
+    def item_topics(self) -> dict[str, str]:
+        """The topics of the lists of items that the job makes, by the names of the settings.
+
+        >>> Settings(related=1.0).item_topics
+        {'related_topic': 'related'}
+        """
+        return {
+            f"{kind}_topic": str(getattr(self, f"{kind}_topic"))
+            for kind in ("related", "trending")
+            if getattr(self, kind)
+        }
+
 
 def load_settings(file: Path | None = None, **flags: Any) -> Settings:
     """Read the settings.

@@ -6,13 +6,24 @@ The output depends on the order of the events alone.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
+import bytewax.operators as op
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
 
-from flows.messages import Forget, Interaction, ItemEvent, Prepared, Ranked, Refresh, Request
+from flows.messages import (
+    Forget,
+    Interaction,
+    ItemEvent,
+    ItemList,
+    ItemListRequest,
+    Prepared,
+    Ranked,
+    Refresh,
+    Request,
+)
 from flows.monitoring.counters import Counters
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from recmodels.base import Context, Example, Recommender, Step
@@ -61,15 +72,28 @@ class Learning:
     """Evaluator with a protocol of its own. None: every event is scored against the list of `top` items."""
 
 
+Answer: TypeAlias = Ranked | ItemList
+
+
 @operator
 def learn(
     step_id: str, up: KeyedStream[Prepared], learning: Learning, counters: Counters, store: StoreFor
-) -> KeyedStream[Ranked]:
+) -> KeyedStream[Answer]:
     """Learn every event, and attach the user's new list to interactions, erasures, requests and refreshes."""
     return stateful("model", up, lambda: Learner(learning, counters), store)
 
 
-class Learner(StatefulStep[Prepared, Ranked]):
+@operator
+def lists_of_users(step_id: str, up: KeyedStream[Answer]) -> KeyedStream[Ranked]:
+    """Leave out the lists that belong to no user."""
+
+    def select(batch: list[tuple[str, Answer]]) -> list[tuple[str, Ranked]]:
+        return [(shard, answer) for shard, answer in batch if isinstance(answer, Ranked)]
+
+    return op.flat_map_batch("select", up, select)
+
+
+class Learner(StatefulStep[Prepared, Answer]):
     """Holds the model, and processes events by it.
 
     Args:
@@ -87,8 +111,8 @@ class Learner(StatefulStep[Prepared, Ranked]):
         self.counters = counters
 
     @override
-    def process(self, batch: list[Prepared]) -> list[Ranked]:
-        ranked: list[Ranked] = []
+    def process(self, batch: list[Prepared]) -> list[Answer]:
+        ranked: list[Answer] = []
         events: list[Interaction] = []
         examples: list[Example] = []
         for event, example in batch:
@@ -113,10 +137,12 @@ class Learner(StatefulStep[Prepared, Ranked]):
                 ranked.append(self._answer(event))
             elif isinstance(event, Refresh):
                 ranked.append(self._refresh(event))
+            elif isinstance(event, ItemListRequest):
+                ranked.append(self._items(event))
         self._learn(events, examples, ranked)
         return ranked
 
-    def _learn(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Ranked]) -> None:
+    def _learn(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Answer]) -> None:
         if events:
             if self.why:
                 steps = self._explain(events, examples, ranked)
@@ -135,7 +161,7 @@ class Learner(StatefulStep[Prepared, Ranked]):
             return self.model.step_many(examples, self.top, self.score)
         return self.asker.step_many(self.model, examples)
 
-    def _explain(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Ranked]) -> list[Step]:
+    def _explain(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Answer]) -> list[Step]:
         """Process events one by one, since a list can be explained only before the model learns the next event."""
         steps = []
         for event, example in zip(events, examples, strict=True):
@@ -163,6 +189,17 @@ class Learner(StatefulStep[Prepared, Ranked]):
         if refresh.withdraw:
             return Ranked(refresh, None, None, None)
         return Ranked(refresh, None, *self._list(refresh.user, {"timestamp": refresh.timestamp}))
+
+    def _items(self, request: ItemListRequest) -> ItemList:
+        """Make a list that belongs to no user. The tag of an item without tags is none: all items are meant."""
+        key = request.item
+        if request.kind == "related":
+            listed = self.model.related(key, self.top)
+        else:
+            tags = self.model.tags(key) if key else []
+            key = tags[request.turn % len(tags)] if tags else ""
+            listed = self.model.trending(self.top, key)
+        return ItemList(request, key, [item for item, _ in listed], [round(score, DIGITS) for _, score in listed])
 
     def _list(self, user: str, x: Context) -> tuple[list[str], list[float]]:
         listed = self.model.top(user, self.top, x)

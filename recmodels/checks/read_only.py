@@ -43,3 +43,22 @@ def check_top_never_writes(make: Factory) -> None:
     """`top` changes nothing, however many items it is asked for."""
     lengths = [0, 3, 100]
     _expect_no_write(make, lambda model: [model.top(user, n, x) for user in USERS for n in lengths for x in CONTEXTS])
+
+
+def check_item_lists_never_write(make: Factory) -> None:
+    """`related`, `trending` and `tags` change nothing, and name each item that may be shown once."""
+    items = [*catalogue_of(some_events()), STRANGER, ""]
+
+    def read(model: Recommender) -> None:
+        for n in (0, 3, 100):
+            lists = [model.related(item, n) for item in items] + [model.trending(n), model.trending(n, STRANGER)]
+            for listed in lists:
+                names = [item for item, _ in listed]
+                assert len(set(names)) == len(names) <= n, "an item stands twice, or the list is too long"
+                assert all(model.is_available(item) for item in names), "an item that is not available is listed"
+                scores = [score for _, score in listed]
+                assert scores == sorted(scores, reverse=True), "scores rise within a list"
+        for item in items:
+            model.tags(item)
+
+    _expect_no_write(make, read)

@@ -102,6 +102,23 @@ class Explorer(Recommender):
         score = self.model.predict_one(user, item, x)
         return [*listed[: n - 1], Why(item, score, {"explore": score})]
 
+    def related(self, item: str, n: int = 10) -> list[tuple[str, float]]:
+        """Return what the model says."""
+        return self.model.related(item, n)
+
+    def trending(self, n: int = 10, tag: str = "") -> list[tuple[str, float]]:
+        """Return what the model says."""
+        return self.model.trending(n, tag)
+
+    def tags(self, item: str) -> list[str]:
+        """Return what the model says."""
+        return self.model.tags(item)
+
+    @property
+    def has_item_lists(self) -> bool:
+        """Whether the model has them."""
+        return self.model.has_item_lists
+
     def member_weights(self) -> dict[str, float]:
         """Return the weights of the wrapped model."""
         return self.model.member_weights()

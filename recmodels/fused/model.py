@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.base import Context, Example, Step, Why, time_of
+from recmodels.fused import item_lists
 from recmodels.fused.base import FusedBase
 from recmodels.fused.item_events import learn_item
 from recmodels.kernels import event_loop, external, inference, reranker
@@ -206,6 +207,31 @@ class FusedModel(FusedBase):
             Why(item, score, dict(sorted(zip(names, adds, strict=True), key=lambda pair: -pair[1])))
             for (item, score), adds in zip(listed, parts.T.tolist(), strict=True)
         ]
+
+    def related(self, item: str, n: int = 10) -> list[tuple[str, float]]:
+        """Return the items that go best with an item, the best first; see `recmodels.fused.item_lists`.
+
+        >>> from recmodels import Blend
+        >>> model = Blend()
+        >>> for user, item in [("ann", "tea"), ("ann", "cup"), ("bob", "tea"), ("bob", "cup"), ("cat", "pie")]:
+        ...     model.learn_one(user, item)
+        >>> model.related("tea"), model.related("pie")
+        ([('cup', 1.0)], [])
+        """
+        return item_lists.related(self.memory, self._used_members(), item, n)
+
+    def trending(self, n: int = 10, tag: str = "") -> list[tuple[str, float]]:
+        """Return the items that are most popular now, of all items or of a tag, with their decayed counts."""
+        return item_lists.trending(self.memory, self._used_members(), n, tag)
+
+    def tags(self, item: str) -> list[str]:
+        """Return the tags of an item, without the words of its title and its price."""
+        return item_lists.tags(self.memory, item)
+
+    @property
+    def has_item_lists(self) -> bool:
+        """Whether its members know what follows an item, and what is popular."""
+        return {"popularity", "covisitation"} <= self.members
 
     def member_weights(self) -> dict[str, float]:
         """Return the mean weight of each column over the contexts by length of history."""

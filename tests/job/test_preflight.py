@@ -35,6 +35,15 @@ def test_a_topic_with_two_roles_is_refused_by_check_and_by_both_ways_to_run(one:
             start(settings)
 
 
+@pytest.mark.parametrize("role", [*ROLES, "trending_topic"])
+def test_topic_of_items_has_no_other_role(role: str) -> None:
+    settings = Settings.model_validate({role: "same", "related_topic": "same", "related": 1, "trending": 1})
+    [said] = topic_faults(settings)
+    assert "`related_topic`" in said
+    assert f"`{role}`" in said
+    assert topic_faults(settings.model_copy(update={"related": 0.0, "trending": 0.0})) == []
+
+
 def test_check_names_conflicting_settings_without_a_broker() -> None:
     settings = Settings(bootstrap="127.0.0.1:1", kafka={"acks": 1})
     [said] = inspect_job(settings).faults

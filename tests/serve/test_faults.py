@@ -9,12 +9,13 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
 
 from tests.support.kafka_broker import make_topic
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, start_broker, until
 from tests.support.kafka_jobs import ROOT, consume
-from tests.support.serving import Topics, running_server
+from tests.support.serving import RunningServer, Topics, running_server
 
 pytestmark = pytest.mark.kafka
 
@@ -46,6 +47,54 @@ def test_recreated_topic_replaces_the_lists_of_the_old_one(topics: Topics, tmp_p
         until(lambda: server.list_of("u2")["kind"] == "none")
         until(lambda: [server.items_of(user) for user in ("u1", "u3")] == [["b"], ["d"]])
         until(lambda: server.http.get("/healthz").status_code == 200)
+
+
+def offsets_on(bootstrap: str, topic: str) -> list[int]:
+    """The offsets that a topic of one partition still has."""
+    settings = {"bootstrap.servers": bootstrap, "group.id": "looker", "enable.partition.eof": True}
+    consumer = Consumer(settings)
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    found: list[int] = []
+    while True:
+        for message in consumer.consume(10_000, timeout=5):
+            if message.error() is not None:
+                consumer.close()
+                return found
+            found.append(message.offset() or 0)
+
+
+def test_topic_that_is_being_compacted_is_read_on_and_anew(
+    broker: AnyBroker, new_topic: NewTopic, topics: Topics, tmp_path: Path
+) -> None:
+    often = {"segment_ms": "100", "min_cleanable_dirty_ratio": "0.01", "max_compaction_lag_ms": "1"}
+    topics.lists = new_topic(cleanup_policy="compact", **often)
+    job = topics.job.model_copy(update={"output_topic": topics.lists})
+    store = str(tmp_path / "lists.sqlite")
+    users = [f"u{number}" for number in range(20)]
+
+    def newest(server: RunningServer) -> dict[str, str]:
+        return {user: items[0] for user in users if (items := server.items_of(user))}
+
+    with running_server(job, store=store) as server:
+        for turn in range(30):
+            for user in users:
+                topics.write_list(user, [f"i{turn}"])
+        until(lambda: set(newest(server).values()) == {"i29"})
+        assert len(newest(server)) == len(users)
+    read_to = server.service.store.progress().positions[0]
+
+    def is_compacted() -> bool:
+        """Say whether more than half is gone. What is written now begins a segment, and the ones before can go."""
+        time.sleep(0.2)
+        topics.write_list("u0", ["last"])
+        return sum(offset < read_to for offset in offsets_on(broker.bootstrap, topics.lists)) < read_to // 2
+
+    until(is_compacted)
+    for each in (store, "memory"):
+        with running_server(job, store=each) as server:
+            server.wait_ready()
+            assert newest(server) == {**dict.fromkeys(users, "i29"), "u0": "last"}
+            assert server.http.get("/healthz").json() == {"ready": True, "lag": 0, "faults": []}
 
 
 def test_topic_that_comes_later_is_read(topics: Topics) -> None:

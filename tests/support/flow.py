@@ -20,12 +20,15 @@ class Flow:
     Attributes:
         sent: The lists of users. The fallback lists are in `fallbacks`, and all in their order in `everything`.
         decided: What was decided about the lists of users.
+        related, trending: The lists of items.
     """
 
     def __init__(self, records: list[bytes], batch: int = 10, **settings: Any) -> None:
         self.everything: list[tuple[str, Outgoing]] = []
         self.letters: list[tuple[str, Rejected]] = []
         self.all_decided: list[Decided] = []
+        self.related: list[tuple[str, Outgoing]] = []
+        self.trending: list[tuple[str, Outgoing]] = []
         raw = [Raw("events", 0, offset, record) for offset, record in enumerate(records)]
         self.connections = Connections(
             source=TestingSource(raw, batch_size=batch),
@@ -34,6 +37,8 @@ class Flow:
             dead_letters=TestingSink(self.letters),
             dead_letter=lambda rejected: rejected,
             scores=TestingSink(self.all_decided),
+            related=TestingSink(self.related),
+            trending=TestingSink(self.trending),
         )
         run_main(build_flow(Settings(**settings), self.connections))
 

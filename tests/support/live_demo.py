@@ -104,6 +104,10 @@ def main() -> None:
             "FRESHRANK_REPEATS": "exclude",
             "FRESHRANK_FALLBACK": "true",
             "FRESHRANK_WHY": "true",
+            "FRESHRANK_RELATED": "1",
+            "FRESHRANK_RELATED_TOPIC": "live-related",
+            "FRESHRANK_TRENDING": "0.25",
+            "FRESHRANK_TRENDING_TOPIC": "live-trending",
             "FRESHRANK_RECOVERY": str(directory / "state"),
             "FRESHRANK_METRICS_PORT": os.environ.get("FRESHRANK_METRICS_PORT", "9464"),
         }

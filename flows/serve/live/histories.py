@@ -1,8 +1,6 @@
 """What users did lately, and with which items, as the input topic says it."""
 
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
-from itertools import islice
 from typing import Final, NamedTuple
 
 from flows.messages import Interaction
@@ -45,7 +43,7 @@ class Histories:
     >>> histories = Histories()
     >>> for number, item in enumerate(["tea", "jam", "tea"]):
     ...     histories.add(Interaction(f"u{number}", item, float(number)))
-    >>> [past.item for past in histories.of_user("u1")], histories.trending(1)
+    >>> [past.item for past in histories.of_user("u1")], histories.most_taken(1)
     (['jam'], [Trend(item='tea', events=2, before=0)])
     >>> [past.user for past in histories.of_item("tea")]
     ['u2', 'u0']
@@ -92,16 +90,9 @@ class Histories:
         """Say whether a user had an item lately."""
         return any(past.item == item for past in self._users.get(user, ()))
 
-    def trending(self, n: int, accepts: Callable[[str], bool] | None = None) -> list[Trend]:
-        """Return the items with most events among the newest `WINDOW`.
-
-        Args:
-            n: Most items.
-            accepts: Whether an item may be shown; None: all may.
-        """
-        ranked = self._counts.most_common(n if accepts is None else None)
-        found = (Trend(item, count, self._before[item]) for item, count in ranked if accepts is None or accepts(item))
-        return list(islice(found, n))
+    def most_taken(self, n: int) -> list[Trend]:
+        """Return the items with most events among the newest `WINDOW`."""
+        return [Trend(item, count, self._before[item]) for item, count in self._counts.most_common(n)]
 
     def rising(self, n: int) -> list[Trend]:
         """Return the items that gained most on the `WINDOW` before; of at least three events."""

@@ -124,7 +124,7 @@ function show() {
   $("faults").hidden = !now.faults.length;
   $("faults").replaceChildren(...now.faults.map((fault) => make("p", {}, fault)));
   figures();
-  ranking("trending", now.trending, (each) => each.count, (each) => `${each.count}`, "");
+  showTrending();
   ranking("rising", now.rising, (each) => each.count - each.before, (each) => `${each.before} → ${each.count}`, "up");
   $("rejects").replaceChildren(...now.rejects.map((each) => make("li", {}, make("span", {}, each.field ? `${each.reason}: ${each.field}` : each.reason), make("span", {class: "value"}, number(each.count)), make("pre", {}, each.raw || each.source))),
     ...now.refused.map((each) => make("li", {}, make("span", {}, `${each.reason}, refused at the door`), make("span", {class: "value"}, number(each.count)))));
@@ -172,11 +172,30 @@ function ranking(id, items, size, value, kind) {
   if (!items.length) $(id).replaceChildren(row("", "Nothing yet.", ""));
 }
 
+// What trends as the job says it, of all items or of a tag; where it says nothing, what most events of late are of.
+let tag = "";
+async function showTrending() {
+  const told = now.trending;
+  let items = told;
+  if (tag && told) {
+    const asked = tag;
+    try { items = (await (await ask(`/v1/trending?tag=${encodeURIComponent(tag)}`)).json()).items; } catch { return; }
+    if (asked !== tag) return;
+  }
+  $("trending-of").hidden = !tag;
+  set("trending-title", tag ? `Trending: ${tag}` : told ? "Trending" : "Most events");
+  set("trending-said", told ? "Popular now, by the model's decayed counts." : "Among the newest 2,000 events. For lists of the job, set trending.");
+  if (told) ranking("trending", items, (each) => each.score, (each) => number(each.score), "");
+  else ranking("trending", now.most, (each) => each.count, (each) => `${each.count}`, "");
+}
+function ofTag(name) { tag = name; showTrending(); }
+const tagLink = (name) => now.trending ? make("button", {class: "link", type: "button", onclick: () => ofTag(name)}, name) : name;
+
 // --- a user ------------------------------------------------------------------------------------------
 let watched = null, shown = {list: [], history: ""};
 function offerUsers() {
   if (watched || $("newest-users").dataset.done) return;
-  const item = now.trending?.[0];
+  const item = now.most?.[0];
   if (!item) return;
   $("newest-users").dataset.done = "1";
   ask(`/v1/items/${encodeURIComponent(item.item)}`).then((answer) => answer.json()).then((found) => {
@@ -228,14 +247,16 @@ async function showItem(item) {
   try {
     const found = await (await ask(`/v1/items/${encodeURIComponent(item)}`)).json();
     const users = [...new Set(found.takers.map((each) => each.user))].slice(0, 8);
-    place.replaceChildren(make("h3", {}, title(found)), ...(found.tags.length ? [make("p", {class: "said"}, found.tags.join(" · "))] : []),
+    place.replaceChildren(make("h3", {}, title(found)), ...(found.tags.length ? [make("p", {class: "said"}, ...found.tags.flatMap((each, i) => i ? [" · ", tagLink(each)] : [tagLink(each)]))] : []),
       make("p", {}, users.length ? "Newest users: " : "No user among the newest.", ...users.flatMap((user, i) => i ? [", ", userLink(user)] : [userLink(user)])),
-      ...(found.related.length ? [make("p", {class: "said"}, "Users take with it"), make("ol", {class: "rows"}, ...found.related.slice(0, 6).map((each, i) => row(`${i + 1}`, itemLink(each), each.score.toFixed(2), bar(each.score / found.related[0].score, ""))))] : []));
+      ...(found.related?.length ? [make("p", {class: "said"}, "Related items"), make("ol", {class: "rows"}, ...found.related.slice(0, 6).map((each, i) => row(`${i + 1}`, itemLink(each), percent(each.score ?? 0), bar((each.score ?? 0) / (found.related[0].score || 1), ""))))]
+        : [make("p", {class: "said"}, found.related ? "No related items yet." : "For related items, set related.")]));
   } catch (error) { place.replaceChildren(make("p", {}, error.message)); }
 }
 
 $("user-form").addEventListener("submit", (event) => { event.preventDefault(); watchUser($("user").value); });
 $("item-form").addEventListener("submit", (event) => { event.preventDefault(); showItem($("item").value); });
+$("trending-all").addEventListener("click", () => ofTag(""));
 let main = null;
 function begin() {
   main?.abort();

@@ -5,14 +5,16 @@ import contextlib
 import logging
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from flows.kafka.errors import Config
-from flows.messages import FALLBACK_USER, Decoder, Event, Forget, Interaction, ItemEvent
+from flows.messages import FALLBACK_USER, Decoder, Event, Forget, Interaction, ItemEvent, ItemListKind
 from flows.serve.catalogue import Catalogue
 from flows.serve.input_topics import read_topics
 from flows.serve.intake import Intake
+from flows.serve.item_lists import ItemLists
 from flows.serve.lists import UserList, parse_list
 from flows.serve.live.held_lists import HeldLists, is_before
 from flows.serve.live.histories import Histories, Trend
@@ -20,7 +22,6 @@ from flows.serve.live.hit_rates import HitRates
 from flows.serve.live.job_metrics import JobNumbers, quantile, read_job_numbers
 from flows.serve.live.topic_readers import Reject, follow_events, follow_rejects
 from flows.serve.lookup import LookUp
-from flows.serve.related import RelatedItems
 from flows.serve.selection import select_list
 from flows.settings import Settings
 
@@ -50,6 +51,7 @@ class LiveView:
         lookup: Finds lists.
         intake: Counts what is refused at the door.
         catalogue: Is taught titles and tags.
+        item_lists: Lists of related and of trending items, as far as the job makes them.
         lookback: Records of each input partition that are read at the start.
         metrics_url: Address of the job's `/metrics`; empty: it is not asked.
 
@@ -66,12 +68,12 @@ class LiveView:
         lookup: LookUp,
         intake: Intake,
         catalogue: Catalogue,
+        item_lists: Mapping[ItemListKind, ItemLists],
         lookback: int,
         metrics_url: str,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.histories = Histories()
-        self.related = RelatedItems()
         self.rates = HitRates()
         self.ticked = asyncio.Condition()
         self.tick: dict[str, Any] = {}
@@ -83,6 +85,7 @@ class LiveView:
         self._lookup = lookup
         self._intake = intake
         self._catalogue = catalogue
+        self._item_lists = item_lists
         self._url = metrics_url
         self._held = HeldLists()
         self._points: deque[list[float]] = deque(maxlen=POINTS)
@@ -160,8 +163,16 @@ class LiveView:
             "takers": [
                 {"user": past.user, "event": past.event, "time": past.time} for past in self.histories.of_item(item)
             ],
-            "related": [{**self.named(each.item), "score": each.score} for each in self.related.of(item, SHOWN)],
+            "related": self._listed("related", item),
         }
+
+    def _listed(self, kind: ItemListKind, key: str) -> list[dict[str, Any]] | None:
+        """Return a list of items with titles; None where the job makes none of this kind."""
+        lists = self._item_lists.get(kind)
+        if lists is None:
+            return None
+        shown = (each for each in lists.find(key) if self._catalogue.is_available(each.item))
+        return [{**self.named(each.item), "score": each.score} for each in islice(shown, SHOWN)]
 
     def _keep(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -180,13 +191,10 @@ class LiveView:
                 if is_live and self._is_scored(event):
                     scored.append(event)
                 self.histories.add(event)
-                if self._job.rewards.get(event.event, 1.0) > 0.0:
-                    self.related.add(event.user, event.item)
             elif isinstance(event, ItemEvent):
                 self._catalogue.learn(event)
             elif isinstance(event, Forget):
                 self.histories.forget(event.user)
-                self.related.forget(event.user)
         if scored:
             self._keep(self._score(scored[:MAX_SCORED]))
         if self.watchers:
@@ -280,7 +288,8 @@ class LiveView:
             "weights": self._weights[-1] if self._weights else None,
             "newest": reader.newest or None,
             "top": self._job.top,
-            "trending": [self._trend(each) for each in self.histories.trending(SHOWN)],
+            "trending": self._listed("trending", ""),
+            "most": [self._trend(each) for each in self.histories.most_taken(SHOWN)],
             "rising": [self._trend(each) for each in self.histories.rising(SHOWN)],
             "rejects": [
                 {"reason": reason, "count": count, **self._samples[reason]._asdict()}
