@@ -10,7 +10,8 @@ Read the modules in the order of an event's path:
   list. `calibration` turns its scores into probabilities.
 - `event_loop` processes events in order, and `external` does so in parts. `inference` ranks and scores without
   learning. `item_events` learns item events. `forgetting` removes rows.
-- `compile` compiles and caches, `state_pointer` passes the state to a call, and `prefetch` loads rows ahead of use.
+- `compile` compiles and caches, and `kernel_compiler` configures numba for short compile times. `state_pointer` passes
+  the state to a call, and `prefetch` loads rows ahead of use.
 
 In every table a row of zeros is empty, and row 0 is reserved. Kernels read any row. They write only the rows of the
 event that they learn.

@@ -20,6 +20,7 @@ import numpy as np
 from numba import config
 
 from recmodels.kernels.disk_cache import cache_in
+from recmodels.kernels.kernel_compiler import EntryCompiler, KernelCompiler
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -83,6 +84,7 @@ def cache_directory() -> Path | None:
 
 
 def _compiled(function: Callable[P, R], fastmath: bool | set[str], is_internal: bool = True) -> Callable[P, R]:
+    is_linked = is_internal and not fastmath  # sums are optimised by themselves, so that they always round alike
     compiled: Callable[P, R] = numba.njit(
         nogil=True,
         fastmath=fastmath,
@@ -90,6 +92,7 @@ def _compiled(function: Callable[P, R], fastmath: bool | set[str], is_internal: 
         no_cpython_wrapper=is_internal,
         no_cfunc_wrapper=True,
         _nrt=False,
+        pipeline_class=KernelCompiler if is_linked else EntryCompiler,
     )(function)
     return compiled
 

@@ -9,7 +9,8 @@ import pytest
 
 from recmodels import Blend, Example
 from recmodels.checks.equality import expect_same_record
-from recmodels.kernels.state_pointer import Handle
+from recmodels.kernels.compile import callable_from_python, kernel
+from recmodels.kernels.state_pointer import Handle, opened
 
 EVENTS = [Example(f"u{n % 7}", f"i{n * n % 11}", timestamp=float(n)) for n in range(200)]
 
@@ -39,3 +40,26 @@ def test_a_state_whose_arrays_kernels_would_misread_is_refused() -> None:
     state = Blend(max_users=50, max_items=50).memory.state
     with pytest.raises(TypeError, match="expected a state of the type"):
         Handle(state._replace(shared=state.shared._replace(counters=state.shared.counters.astype(np.int32))))
+
+
+@kernel
+def read_some(address: int, row: int, place: int) -> tuple[int, int, float, bool, int]:
+    """Read a field of each type."""
+    state = opened(address)
+    recent, options = state.shared.users.recent, state.shared.options
+    return recent[row, place], recent.shape[1], options.learning_rate, options.exclude_seen, options.max_history
+
+
+@pytest.mark.parametrize("repeats", ["exclude", "allow"])
+def test_a_kernel_reads_what_python_reads(repeats: str) -> None:
+    model = Blend(max_users=50, max_items=50, repeats=repeats, learning_rate=0.125)
+    model.step_many(EVENTS)
+    state = model.memory.state
+    recent, options = state.shared.users.recent, state.shared.options
+    assert callable_from_python(read_some)(model.memory.handle.address, 3, 2) == (
+        recent[3, 2],
+        recent.shape[1],
+        0.125,
+        repeats == "exclude",
+        options.max_history,
+    )
