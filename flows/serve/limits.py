@@ -1,4 +1,4 @@
-"""Limits on requests: how many per second of one client, and how many bytes."""
+"""Limits on requests: requests per second of a client, and bytes of a body."""
 
 import time
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from flows.serve.http_errors import HttpError
 
 MAX_CLIENTS: Final = 10_000
-"""Most clients whose rate is known; the one that has been silent longest is forgotten."""
+"""Largest number of clients whose rate is known. Beyond it the one that was idle longest is dropped."""
 BURST_SECONDS: Final = 2.0
 """Seconds whose requests an idle client may send at once."""
 

@@ -1,4 +1,4 @@
-"""The command as a person uses it: what it prints, what it writes, and how it ends."""
+"""The command line: output, files, and exit statuses."""
 
 import re
 import subprocess

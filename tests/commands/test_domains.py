@@ -1,4 +1,4 @@
-"""Presets of domains: what they set, and that whatever is set itself comes before them."""
+"""Presets of domains: the settings that they give, and the precedence of explicit settings."""
 
 from math import inf
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""No output touches an input or another output; what data holds is shown as it is; results are written before that."""
+"""Outputs of the commands: no output overwrites an input or another output, and data is shown as it is."""
 
 import os
 from collections.abc import Callable

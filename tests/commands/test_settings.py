@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what is said of a wrong one."""
+"""Settings: their sources, and the messages for wrong ones."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`freshrank show` and `freshrank top`: what a stored model knows; and reading it changes nothing."""
+"""`freshrank show` and `freshrank top`: reading of a stored model, which changes nothing."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""A run that learns (nearly) nothing ends with status 3 and the way out; every run says which types of event came."""
+"""Unusable inputs: a run that learns (nearly) nothing ends with status 3 and advice. Runs list their types of event."""
 
 from pathlib import Path
 

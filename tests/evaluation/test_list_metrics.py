@@ -1,4 +1,4 @@
-"""What lists are like, counted by hand, and that what is taken from a replay is what it gave out."""
+"""Metrics of lists: counted by hand, and equal to those of the lists that a replay emits."""
 
 from math import log2
 from pathlib import Path

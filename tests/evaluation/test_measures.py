@@ -1,4 +1,4 @@
-"""Measures from outcomes agree with those that a replay counts as it goes, and with numbers counted by hand."""
+"""Metrics from outcomes agree with a replay's running metrics, and with numbers counted by hand."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What came of every scored event: numbers that were counted by hand, on a log of nine lines."""
+"""Outcomes of scored events, counted by hand on a log of nine lines."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Protocols: which events are scored, and against what; with planted truths."""
+"""Protocols: scored events and their candidates, with planted truths."""
 
 import gzip
 from collections.abc import Callable, Iterable

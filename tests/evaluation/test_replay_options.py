@@ -1,4 +1,4 @@
-"""The options of a replay, as they are typed."""
+"""Options of a replay on the command line."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A replay that asks for a list before each visit, and what its readers would have been served."""
+"""Replays with a request before each visit, and the hit rate of the lists that readers get then."""
 
 import json
 from collections.abc import Callable, Iterable

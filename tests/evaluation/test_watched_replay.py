@@ -1,4 +1,4 @@
-"""A replay that is watched: what the watch sees, that it changes nothing, and what comes out for a notebook."""
+"""Observed replays: the observer's data, that it changes nothing, and the frame for a notebook."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Intervals are held to series whose true mean is known."""
+"""Bootstrap intervals: coverage on series whose true mean is known."""
 
 import numpy as np
 import pytest

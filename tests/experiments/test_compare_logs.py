@@ -1,4 +1,4 @@
-"""`compare` on every kind of log and by every protocol: what it measures is what a replay measures."""
+"""`compare` on every kind of log and with every protocol: its metrics are those of a replay."""
 
 import shlex
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How sure a difference is: planted outcomes."""
+"""Differences of models and their intervals, on planted outcomes."""
 
 from typing import Any
 

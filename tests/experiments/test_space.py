@@ -1,4 +1,4 @@
-"""A space of settings: how its file is read, and what is wrong with some."""
+"""Search spaces: reading of the file, and the messages for wrong ones."""
 
 from pathlib import Path
 

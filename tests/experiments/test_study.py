@@ -1,4 +1,4 @@
-"""A study: how trials are drawn, kept, stopped early and taken up again."""
+"""Studies: trials are drawn, stored, stopped early and resumed."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tuning: a planted best setting is found, on the first part only, and what is written gives what was said."""
+"""Tuning: finds a planted best setting on the first part only, and writes a configuration with the reported result."""
 
 import shlex
 import sys

@@ -1,4 +1,4 @@
-"""The same events are read in whatever dialect a file is written, or one question is asked."""
+"""Dialects of files: the same events are read from each, or an error names the option that is needed."""
 
 import json
 from collections.abc import Callable

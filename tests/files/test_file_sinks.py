@@ -1,4 +1,4 @@
-"""Files of lists and rejects hold each line once, whatever crash and restart came between."""
+"""Files of lists and rejects hold each line once, across crashes and restarts."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""What a replay reads: several logs merged by time, logs sorted, Parquet."""
+"""Inputs of a replay: logs merged by time, and sorted logs."""
 
 import gzip
 import random

@@ -1,4 +1,4 @@
-"""Logs that cannot be read are refused, and of damaged ones what is whole is read."""
+"""Unreadable logs are refused. Damaged logs are read up to the damage."""
 
 import gzip
 import zlib

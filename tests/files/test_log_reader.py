@@ -1,4 +1,4 @@
-"""A log reads alike in every format; what is no log is refused; damage costs no whole line before it."""
+"""Reading of logs: every format gives the same events, and positions, limits and resuming hold."""
 
 import gzip
 import tracemalloc

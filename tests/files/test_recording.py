@@ -1,4 +1,4 @@
-"""Recordings: whole or not there, and with the positions of the topic."""
+"""Recordings: complete or absent, with the positions of the topic."""
 
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-"""Decoders: what they take, what they refuse and why, and that they never raise."""
+"""Decoders: accepted and rejected records with reasons. They never raise."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Whatever the dialect and the damage: a log says how it is read, no good event is lost, and nothing else is raised.
+"""Detection on random dialects and damage: no good event is lost, and only `LogError` is raised.
 
 `FRESHRANK_FUZZ_EXAMPLES` says how many logs each test tries. `tests/support/made_logs.py` tries as many as one likes.
 """

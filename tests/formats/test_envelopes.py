@@ -1,4 +1,4 @@
-"""Envelopes around events on Kafka: each is opened, and what it cannot hold is rejected with the whole record kept."""
+"""Envelopes of events on Kafka: each is opened, and an invalid record is rejected with all its bytes."""
 
 import base64
 import json

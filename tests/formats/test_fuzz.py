@@ -1,4 +1,4 @@
-"""Whatever the bytes: decoding gives an event or a reject, and reading a state gives the state or a `StoreError`.
+"""Fuzzing: decoding any bytes gives an event or a reject, and reading a state gives the state or a `StoreError`.
 
 `FRESHRANK_FUZZ_EXAMPLES` says how many inputs each test tries: by default a few, for a quick run.
 """

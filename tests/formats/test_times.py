@@ -1,4 +1,4 @@
-"""A timestamp means one moment, in whatever unit or form it is written; what could mean two is asked about."""
+"""Timestamps in every unit and form. An ambiguous one is an error that names the option."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""A connector of one's own: the code of docs/connectors.md reads, writes, resumes and fails as the page says."""
+"""Own connectors: the code of docs/connectors.md reads, writes, resumes and fails as the page says."""
 
 import re
 import sqlite3

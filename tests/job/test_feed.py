@@ -1,4 +1,4 @@
-"""Feeding a log: what arrives in the topic is what a replay of the file would have read."""
+"""`freshrank feed`: the topic gets the events that a replay of the file reads."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path

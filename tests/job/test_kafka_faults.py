@@ -1,4 +1,4 @@
-"""Brokers that go away, topics that vanish, lists that are too large: the job waits, or ends and says why."""
+"""Faults of Kafka: in outages, with deleted topics and oversize lists the job waits, or ends with a reason."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A job on a real broker whose topics hold envelopes, each topic another, and tombstones."""
+"""A job on a real broker whose topics have different envelopes, and tombstones."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""`freshrank run` on a real broker: every event gets its list, whatever happens to the process."""
+"""`freshrank run` on a real broker: every event gets its list, also after a kill."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is measured of Kafka: lag, deliveries, and what is delivered again."""
+"""Metrics of Kafka: lag, deliveries and redeliveries."""
 
 from collections.abc import Callable
 

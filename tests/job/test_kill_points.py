@@ -21,7 +21,7 @@ pytestmark = pytest.mark.process
 ROOT = Path(__file__).parent.parent.parent
 KILLED = -9
 EVERY_EVENT = 300
-"""Calls of what is called for each batch, about, and of what is called for each snapshot: at least."""
+"""Approximate number of calls per batch, and least number of calls per snapshot."""
 EVERY_SNAPSHOT = 6
 CALLS = {
     "an event is to be learned": EVERY_EVENT,

@@ -1,4 +1,4 @@
-"""Changed arguments of a model, and the state that is there."""
+"""Changed arguments of a model with existing state."""
 
 from pathlib import Path
 

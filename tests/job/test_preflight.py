@@ -1,4 +1,4 @@
-"""What `freshrank check` and the start of a job find before a record is read."""
+"""Preflight: faults that `freshrank check` and the start of a job find before a record is read."""
 
 import socket
 import sys

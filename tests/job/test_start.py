@@ -1,4 +1,4 @@
-"""Where a job begins when its state is empty or its group's offsets were changed, by the commands that people run."""
+"""Start of a job with an empty state or changed offsets of its group, by the commands."""
 
 import shutil
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A partition that no broker holds, while other brokers are there: as the client's statistics tell it."""
+"""Partitions without a leader while other brokers are up, by the client's statistics."""
 
 from typing import Any
 

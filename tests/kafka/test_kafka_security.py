@@ -1,4 +1,4 @@
-"""Passwords, certificates and rights on a real broker: what is right works, what is wrong is refused and named."""
+"""Passwords, certificates and rights on a real broker: valid ones work, and errors name invalid ones."""
 
 import base64
 import time

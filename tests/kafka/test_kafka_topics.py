@@ -1,4 +1,4 @@
-"""Topics on a real broker: several, made anew, with reset offsets, with transactions, with more partitions."""
+"""Topics on a real broker: several topics, recreated ones, reset offsets, transactions, and added partitions."""
 
 import uuid
 from collections.abc import Iterable

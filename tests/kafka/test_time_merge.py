@@ -1,4 +1,4 @@
-"""Records of several partitions in one order of time, as far as they are held."""
+"""Merge of several partitions by time, within the bounds of its buffers."""
 
 import random
 

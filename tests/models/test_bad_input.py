@@ -1,4 +1,4 @@
-"""Odd input that the contract of models does not hold: odd tags and prices, huge values and floods of ids.
+"""Odd input beyond the checks of the contract: odd tags and prices, huge values and floods of ids.
 
 The contract's checks (`recmodels.checks`) hold every model to odd rewards, times and ids, an empty catalogue,
 strangers, unknown and hidden items, and events that come twice.

@@ -1,4 +1,4 @@
-"""The contextual pipeline: what each feature is worth, and whether its probabilities are ones."""
+"""The contextual pipeline: the effect of each feature, and calibrated probabilities."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Without the extra, whoever asks for a deep model is told what to install; nobody else notices."""
+"""Deep models without their extra: an error names the extra, and all other models work."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Drift: seen where the stream changes, at the same event however it is cut, and the weights follow faster."""
+"""Drift: detected where the stream changes, independent of batches. The weights then adapt faster."""
 
 import numpy as np
 import pytest

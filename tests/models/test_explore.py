@@ -1,4 +1,4 @@
-"""Exploration: who gets the slot, when, what is learned of it, and that nothing else changes."""
+"""Exploration: which item gets a slot and when, what the model learns from it, and that nothing else changes."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A model that is explored: what it says, knows and saw is there behind the explorer."""
+"""Inspection of a model behind the explorer."""
 
 from pathlib import Path
 

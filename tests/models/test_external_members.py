@@ -1,4 +1,4 @@
-"""Members from outside: models of any kind in the blend, weighed like its own."""
+"""External members: models of any kind in the blend, with learned weights."""
 
 import zlib
 from collections.abc import Sequence

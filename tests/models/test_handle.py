@@ -1,4 +1,4 @@
-"""The handle by which kernels find a model's state: no copy of a model ever works on another's arrays."""
+"""Handles of a model's state for the kernels: a copy of a model never works on another's arrays."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""What once was wrong, or could be: rows, columns and lists at their limits, and whatever an event may carry."""
+"""Limits of models: rows, columns and lists at their bounds, and extreme rewards and times."""
 
 import random
 from math import log2

@@ -1,4 +1,4 @@
-"""Bounded memory: whatever goes, in whatever order, the tables stay whole, and neither batches nor restarts show."""
+"""Bounded memory: tables stay consistent under evictions, and results do not depend on batches or restarts."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Popularity that fades, by events and by their time."""
+"""Popularity with decay by events and by event time."""
 
 import numpy as np
 import pytest

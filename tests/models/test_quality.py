@@ -1,4 +1,4 @@
-"""The numbers that README promises, on the real logs, with the default model."""
+"""Hit rates of the README, on the real logs, with the default model."""
 
 import re
 from collections.abc import Callable

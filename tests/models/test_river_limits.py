@@ -1,4 +1,4 @@
-"""River's models at their limits: what they see, whom they forget, and what asking teaches them."""
+"""River's models: inputs, bounds, seeds, and that reads teach nothing."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Specifications of models: what can be written, and what a hostile one cannot do."""
+"""Specifications of models: valid ones, and hostile ones that are refused."""
 
 import sys
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""Items on trial: what is believed of them, who has to go, and what is remembered of slots."""
+"""Items on trial: posteriors, evictions, and slots."""
 
 import pytest
 

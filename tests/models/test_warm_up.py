@@ -1,4 +1,4 @@
-"""The warm-up compiles the kernels, and finds them again."""
+"""Warm-up: compiles the kernels once, and finds them in the cache."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""Health: when a job is ready and when it is alive, who can ask, and where."""
+"""Health: readiness and liveness of a job, and the address of the server."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""The page, the dashboard and the alerts know the metrics that there are, and no others."""
+"""Docs, dashboard and alerts name exactly the existing metrics."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What is deployed: the image's recipe, the compose file and the example configuration say what is true."""
+"""Deployment: the Dockerfile, the compose file and the example configuration are correct."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Promises about the pages in `docs/`: each is reached from the README, and each model that has a name is described."""
+"""Pages in `docs/`: the README links to each, and each named model is described."""
 
 import atexit
 import importlib

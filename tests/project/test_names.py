@@ -1,4 +1,4 @@
-"""Every name of the code that a page, the image or a command line mentions can be imported."""
+"""Names of the code in docs, image and command lines can be imported."""
 
 import ast
 import re
@@ -21,7 +21,7 @@ PAGES = sorted(
     ]
 )
 MADE_BY_THE_READER = {"recmodels.kernels.members.hours", "recmodels/kernels/members/hours.py"}
-"""What a page asks its reader to write."""
+"""Names that a page asks its reader to write."""
 IS_DEEP_THERE = find_spec("jax") is not None and find_spec("keras") is not None
 DOTTED = re.compile(r"(?<![\w./-])(?:flows|recmodels)(?:\.[A-Za-z_]\w*)+(?::[A-Za-z_]\w*)?(?![\w/])")
 IMPORT = re.compile(r"\bfrom ((?:flows|recmodels)[\w.]*) import (\([^)]*\)|[\w, ]+)")

@@ -1,4 +1,4 @@
-"""Promises about the code itself: which room may import which, how long files are, and that the diagram is the flow."""
+"""Rules for the code itself: imports between rooms, length of files, and the diagram of the flow."""
 
 import ast
 import re
@@ -53,7 +53,7 @@ FLOORS = {
 """The rooms of each package, the lowest floor first. A room imports only rooms of lower floors."""
 
 UNWANTED = {("flows.formats", "flows.steps")}
-"""Imports that break the rule and are to go."""
+"""Imports that break the rule and must be removed."""
 
 LONGEST = 400
 LONG_FILES: dict[str, str] = {}

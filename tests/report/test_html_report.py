@@ -1,4 +1,4 @@
-"""The HTML report as a browser renders it: what stands on the page, where, in which colours, and that it is alone."""
+"""The HTML report in a browser: content, places and colours, and no network requests."""
 
 import re
 from collections.abc import Iterator

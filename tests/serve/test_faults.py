@@ -1,4 +1,4 @@
-"""What brokers do to a server, and what a crash leaves behind."""
+"""Faults of a server: outages of brokers, and crashes."""
 
 import os
 import subprocess

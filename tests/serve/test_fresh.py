@@ -1,4 +1,4 @@
-"""Lists on request: through the log and back."""
+"""Fresh lists on request, through the input and output topics."""
 
 import threading
 

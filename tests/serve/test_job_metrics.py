@@ -1,4 +1,4 @@
-"""What the live page reads of a job."""
+"""Metrics of the job on the live page."""
 
 from prometheus_client.exposition import generate_latest
 

@@ -1,4 +1,4 @@
-"""The live page in a real browser, and what it asks for."""
+"""The live page in a real browser, and its endpoints."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

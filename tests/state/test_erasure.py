@@ -1,4 +1,4 @@
-"""An erased user is gone: from memory at once, from every file when the state has been written anew."""
+"""Erasure: a user leaves memory at once, and the files once the state has been rewritten."""
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What each stateful step keeps comes back after a restart, and is bounded."""
+"""State of each step: it survives a restart, and is bounded."""
 
 from pathlib import Path
 from typing import Any

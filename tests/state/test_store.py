@@ -1,4 +1,4 @@
-"""The store: what is saved comes back, what is damaged is refused, and the files stay small."""
+"""The store: saved state loads again, and the files stay small."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files of the store that are damaged, gone, of another format or made up are refused, and nothing is spoiled."""
+"""Damaged, missing, forged or foreign files of the store are refused, and nothing is overwritten."""
 
 import pickle
 import zlib

@@ -1,4 +1,4 @@
-"""Repeats, late events and wrong clocks: what is dropped, what is counted, and what moves time."""
+"""Cleaning: repeats are dropped, late events counted, and wrong clocks corrected."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Conditions: what they mean, and that nothing else is understood."""
+"""Conditions: their meaning, and errors for everything else."""
 
 import pytest
 from hypothesis import given

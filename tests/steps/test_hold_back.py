@@ -1,4 +1,4 @@
-"""Users who act like bots are held back, and nobody else is."""
+"""Bot filter: holds back users who act like bots, and no other users."""
 
 import csv
 import gzip

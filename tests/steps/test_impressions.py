@@ -1,4 +1,4 @@
-"""Items that were shown and not chosen: learned as such, never scored, and no obstacle to a click."""
+"""Impressions: learned as negatives, never scored, and no obstacle to a later click."""
 
 from typing import Any
 

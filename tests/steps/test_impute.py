@@ -1,4 +1,4 @@
-"""What an event does not say of its value and context is filled from what others said, if the settings ask for it."""
+"""Imputation of missing values and context fields from earlier events."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Lists of users who are away: made anew, withdrawn, and the fallback list in their place."""
+"""Refreshes: lists of idle users are recomputed and withdrawn, and the fallback list is emitted."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The live page: what comes in and goes out, how good the lists are, and what they hold.
+"""The live page: rates of events and lists, hit rates, and users' lists.
 
 Where its numbers come from:
 

@@ -1,4 +1,4 @@
-"""The live page and what it asks for."""
+"""Endpoints of the live page."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from flows.serve.pages import page_of
 from flows.serve.service import Service
 
 MAX_STREAMS: Final = 200
-"""Most readers of streams at a time."""
+"""Largest number of readers of streams at a time."""
 PAUSE: Final = 0.25
 """Least seconds between two events of a user's stream."""
 

@@ -1,4 +1,4 @@
-"""Which list a user had just before an event: the newest lists of the users who are active now."""
+"""Lists of active users just before an event, to count hits."""
 
 from collections import OrderedDict
 from typing import Final
@@ -6,11 +6,11 @@ from typing import Final
 from flows.serve.lists import UserList
 
 MAX_USERS: Final = 20_000
-"""Most users whose lists are known; the one whose list is oldest is forgotten."""
+"""Largest number of users whose lists are known. Beyond it the oldest list is dropped."""
 
 
 class HeldLists:
-    """Keeps the two newest lists of each user, for an event and its answer may come in either order.
+    """Keeps the two newest lists of each user, since an event and its list may arrive in either order.
 
     >>> held = HeldLists()
     >>> held.note("u1", UserList("u1", [], 1.0, "events/0/5"))
@@ -23,14 +23,14 @@ class HeldLists:
         self._lists: OrderedDict[str, tuple[UserList | None, UserList | None]] = OrderedDict()
 
     def note(self, user: str, found: UserList | None) -> None:
-        """Take note of a list that came; None: it was withdrawn."""
+        """Note a list from the topic. None: it was withdrawn."""
         _, newest = self._lists.pop(user, (None, None))
         self._lists[user] = (newest, found)
         if len(self._lists) > MAX_USERS:
             self._lists.popitem(last=False)
 
     def is_known(self, user: str) -> bool:
-        """Say whether a list of the user has come."""
+        """Say whether a list of the user is known."""
         return user in self._lists
 
     def before(self, user: str, source: str) -> UserList | None:

@@ -1,4 +1,4 @@
-"""What users did lately, and with which items, as the input topic says it."""
+"""Recent events by user and by item, from the input topic."""
 
 from collections import Counter, OrderedDict, deque
 from typing import Final, NamedTuple
@@ -6,15 +6,15 @@ from typing import Final, NamedTuple
 from flows.messages import Interaction
 
 MAX_USERS: Final = 20_000
-"""Most users whose history is known; the one who has been away longest is forgotten."""
+"""Largest number of users with a history. Beyond it the user who was idle longest is dropped."""
 MAX_EVENTS: Final = 50
-"""Newest events of a user that are kept."""
+"""Number of newest events that are kept of a user."""
 MAX_ITEMS: Final = 20_000
-"""Most items whose newest users are known."""
+"""Largest number of items whose newest users are known."""
 MAX_TAKERS: Final = 20
-"""Newest users of an item that are kept."""
+"""Number of newest users that are kept of an item."""
 WINDOW: Final = 2_000
-"""Newest events over which items are counted."""
+"""Number of newest events over which items are counted."""
 
 
 class Past(NamedTuple):
@@ -28,7 +28,7 @@ class Past(NamedTuple):
 
 
 class Trend(NamedTuple):
-    """An item that many take now."""
+    """An item with many recent events."""
 
     item: str
     events: int

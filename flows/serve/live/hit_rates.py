@@ -1,12 +1,12 @@
-"""How often a list held the item that its user took next."""
+"""Hit rates over the last minutes, for the live page."""
 
 from collections import deque
 from typing import Final, NamedTuple
 
 BUCKET_SECONDS: Final = 5.0
-"""Time that one bucket covers."""
+"""Seconds that one bucket covers."""
 MAX_BUCKETS: Final = 240
-"""Buckets that are kept: 20 minutes."""
+"""Number of buckets that are kept: 20 minutes."""
 NAMES: Final = ("fresh", "served", "fallback")
 """`fresh`: the list made just before the event. `served`: the list that a look-up gave then. `fallback`: the list for
 everybody."""

@@ -15,11 +15,11 @@ _MOST_BYTES: Final = 1_000_000
 
 
 class JobNumbers(NamedTuple):
-    """What only the job knows."""
+    """Numbers that only the job has."""
 
     model: str
     lag: int | None
-    """Records of the input topic that the job has not been given."""
+    """Lag of the job in records."""
     scored: int
     hits: int
     learned: int
@@ -28,11 +28,11 @@ class JobNumbers(NamedTuple):
     weights: dict[str, float]
     newest_drift: int | None
     epoch_pause: float | None
-    """Seconds for which the latest snapshot held the job up."""
+    """Pause of the latest snapshot in seconds."""
 
 
 def read_job_numbers(url: str) -> JobNumbers | None:
-    """Ask the job; None where it does not answer.
+    """Read the job's metrics. None if it does not answer.
 
     Args:
         url: Address of its `/metrics`.
@@ -47,7 +47,7 @@ def read_job_numbers(url: str) -> JobNumbers | None:
 
 
 def check_url(url: str) -> None:
-    """Check an address before it is asked.
+    """Check the URL of the job's metrics.
 
     Raises:
         UsageError: It is no address of HTTP.

@@ -1,4 +1,4 @@
-"""Gathers what the live page shows, once a second."""
+"""Data of the live page, collected once a second."""
 
 import asyncio
 import contextlib
@@ -28,21 +28,21 @@ from flows.settings import Settings
 logger = logging.getLogger(__name__)
 
 POINTS: Final = 300
-"""Seconds of the rates that are kept."""
+"""Number of seconds for which rates are kept."""
 WEIGHT_SECONDS: Final = 5
-"""Time between two points of the weights."""
+"""Seconds between two points of the weights."""
 JOB_SECONDS: Final = 2.0
-"""Time between two questions to the job."""
+"""Seconds between two requests to the job."""
 MAX_WEIGHTS: Final = 240
 SHOWN: Final = 10
-"""Most items of a list on the page."""
+"""Largest number of items of a list on the page."""
 MAX_SCORED: Final = 200
-"""Most events of one batch whose list is looked up in the store, so that a flood of events cannot hold it up."""
+"""Largest number of events of one batch whose list is looked up, so that a flood of events cannot delay the page."""
 REJECT_LOOKBACK: Final = 1_000
 
 
 class LiveView:
-    """What the page shows.
+    """The data of the page.
 
     Args:
         config: librdkafka settings with `bootstrap.servers`.
@@ -80,7 +80,7 @@ class LiveView:
         self.events = [follow_events(config, topic, lookback, decoder, loop, self._take) for topic in read_topics(job)]
         self.rejects = follow_rejects(config, job.dead_letter_topic, REJECT_LOOKBACK, loop, self._take_rejects)
         self.watchers: dict[str, set[asyncio.Event]] = {}
-        """Events to set when something of a user changes."""
+        """Events that are set when data of a user changes."""
         self._job = job
         self._lookup = lookup
         self._intake = intake
@@ -116,7 +116,7 @@ class LiveView:
 
     @contextlib.contextmanager
     def watching(self, user: str) -> Iterator[asyncio.Event]:
-        """Give an event that is set whenever something of a user changes."""
+        """Yield an event that is set whenever data of a user changes."""
         changed = asyncio.Event()
         self.watchers.setdefault(user, set()).add(changed)
         try:
@@ -127,7 +127,7 @@ class LiveView:
                 del self.watchers[user]
 
     def snapshot(self) -> dict[str, Any]:
-        """Return all that the page needs to begin."""
+        """Return the first data of the page."""
         return {
             **self.tick,
             "points": list(self._points),
@@ -156,7 +156,7 @@ class LiveView:
         return {"user": user, "history": history, "list": {**said, "items": items}}
 
     def item(self, item: str) -> dict[str, Any]:
-        """Return an item's title and tags, who took it lately, and what goes with it."""
+        """Return an item's title and tags, its latest users, and related items."""
         return {
             **self.named(item),
             "tags": self._catalogue.tags(item),
@@ -308,7 +308,7 @@ class LiveView:
         return {**self.named(each.item), "count": each.events, "before": each.before}
 
     def _note(self, numbers: JobNumbers | None, now: float) -> None:
-        """Take note of what the job says; of a job that was started anew the counts begin anew."""
+        """Note the job's numbers. After a restart of the job the counts start at 0 again."""
         before, self._numbers = self._numbers, numbers
         if numbers is None:
             return

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 SLOW_SECONDS: Final = 15.0
-"""A reader that takes longer for one event is let go. It may come back: the first event has everything."""
+"""Seconds after which a slow reader is disconnected. It may reconnect: the first event has all data."""
 
 
 def event_of(name: str, value: Any) -> bytes:

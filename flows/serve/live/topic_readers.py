@@ -1,4 +1,4 @@
-"""Reads the input topic and the rejects, and hands what they say to the event loop."""
+"""Readers of the input topic and of the rejects, which pass their records to the event loop."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +9,7 @@ from flows.kafka.follower import Bounds, Follower, Start
 from flows.messages import Decoder, Event, Raw, Rejected
 
 MAX_SAMPLE: Final = 300
-"""Most bytes of a reject that are shown."""
+"""Largest number of bytes of a reject that are shown."""
 
 
 class Reject(NamedTuple):
@@ -38,7 +38,7 @@ def from_the_end(records: int) -> Start:
 def follow_events(
     config: Config, topic: str, lookback: int, decoder: Decoder, loop: asyncio.AbstractEventLoop, take: TakeEvents
 ) -> Follower:
-    """Return what reads the input topic. Rejects are passed over: they come on a topic of their own.
+    """Return the follower of the input topic. It skips rejects, which come on a topic of their own.
 
     Args:
         config: librdkafka settings with `bootstrap.servers`.
@@ -66,7 +66,7 @@ def follow_events(
 def follow_rejects(
     config: Config, topic: str, lookback: int, loop: asyncio.AbstractEventLoop, take: Callable[[list[Reject]], None]
 ) -> Follower:
-    """Return what reads the dead-letter topic; for the arguments see `follow_events`."""
+    """Return the follower of the dead-letter topic. The arguments are those of `follow_events`."""
 
     def read(messages: Sequence[Any]) -> None:
         rejects = []
