@@ -15,11 +15,19 @@ Public doors, each with `__all__`; everything else is internal and may change:
 - `flows.report.page` and `flows.report.data`: `write_html` and the data of a replay for it.
 - `flows.errors`: the exceptions.
 
-Read the rooms in this order: `messages`, `kafka` and `files` (connectors), `formats` (bytes to events), `steps` (the
-path
-of an event), `state` (what outlives the process), `pipeline` (the diagram in code), `job` and `replay` (start a flow),
-`evaluation` (test-then-learn), `experiments` (compare, tune), `report`, `serve` (HTTP), `commands`. Imports point to
-lower floors only: see docs/architecture.md.
+Read the rooms in this order:
+
+- `messages`: the types that travel.
+- `kafka` and `files`: connectors.
+- `formats`: bytes to events.
+- `steps`: the path of an event.
+- `state`: state that survives the process.
+- `pipeline`: the diagram in code.
+- `job` and `replay`: start a flow.
+- `evaluation` and `experiments`: test-then-learn, compare and tune.
+- `report`, `serve` (HTTP) and `commands`.
+
+Imports point to lower floors only: see docs/architecture.md.
 
 Delivery is at least once, in order for each user. An event that the source has handed over is not lost when the process
 is killed. Lists since the last snapshot may be written twice, and each names the position of its event.

@@ -19,8 +19,8 @@ class ListMetrics:
       107(10), 2010. An item that has one interaction in 1,000 counts 10.
     - `popularity_lift@k`: mean popularity of the listed items, divided by that of the items of events. 1: lists have no
       popularity bias. After Abdollahpouri et al., RMSE workshop at RecSys 2019, over events, not users.
-    - `gini@k`: how unequal the items so far are in how often they were listed: 0 if equal, near 1 if few items fill
-      all lists. Shani and Gunawardana, in Recommender Systems Handbook, 2011.
+    - `gini@k`: inequality of the items in how often they were listed. It is 0 if all are listed equally, and near 1 if
+      few items fill all lists. Shani and Gunawardana, in Recommender Systems Handbook, 2011.
 
     Args:
         k: Number of items of a list that count.

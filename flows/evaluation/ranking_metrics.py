@@ -126,7 +126,7 @@ def metrics_at(ks: Sequence[int], outcomes: Columns) -> dict[str, float]:
 def series(outcomes: Mapping[str, NDArray[Any]], window: int, ks: Sequence[int]) -> list[dict[str, float]]:
     """Return the metrics of each `window` consecutive scored events. The last point may have fewer.
 
-    Each point says how many events were `scored`, and of the first of them its number in the log (`first`) and its
+    Each point has the number of `scored` events, and of the first of them the number in the log (`first`) and the
     `time` in Unix seconds.
 
     Args:

@@ -22,21 +22,22 @@ class PrequentialScorer(DynamicSink[Decided]):
 
     Args:
         k: Length of the list that counts.
-        lists: Told of every list that goes out.
-        reliability: Told of everything, too, if the scores of lists are probabilities.
+        lists: Receives every emitted list. None: lists are not measured.
+        reliability: Receives every list and event, if the scores of lists are probabilities.
 
     Attributes:
-        fresh: Of the list the model would have given at the time of the event.
-        served: Of the list that a reader of the topic shows: the user's own, the fallback list for users without one
-            and for those whose own is too old, or both merged. The ages on the fallback list decide.
-        any_age: The same for a reader who ignores the ages: the user's own list, however old, else the fallback list.
+        fresh: Metrics of the list that the model would give just before the event.
+        served: Metrics of the list that a reader of the topic shows: the user's own, the fallback list, or both merged,
+            by the ages on the fallback list.
+        any_age: The same for a reader who ignores the ages: the user's own list at any age, else the fallback list.
         outcomes: One row for each scored event.
-        users, items: Events so far, by id; without users who were erased since.
-        erased: Users who were erased. One who comes back is a new user.
-        events: Interactions so far, scored or not.
-        filled: Lists so far that hold an item.
-        with_requests: Whether what the topic held is also scored with the requests that the replay put before visits.
-        targets: Given the number of an interaction and its item, says which items are a hit; None: its item alone.
+        users, items: Number of events by id, without erased users.
+        erased: Erased users. One who comes back is a new user.
+        events: Number of interactions, scored or not.
+        filled: Number of lists with items.
+        with_requests: Whether lists on the topic are also scored with the requests that the replay inserts before
+            visits.
+        targets: Returns the items that are a hit, by the number of an interaction and its item. None: the item alone.
     """
 
     def __init__(self, k: int = 10, lists: ListMetrics | None = None, reliability: Reliability | None = None) -> None:

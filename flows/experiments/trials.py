@@ -34,11 +34,11 @@ class Trial:
 
 
 class Study:
-    """Trials in a file: a study that was stopped goes on where it was.
+    """Trials in a file, so that a stopped study can be resumed.
 
-    The next trial is drawn by the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011) from what the
-    trials before it gave. A trial is stopped early if it stands below the median of what the others had at the same
-    event (Golovin et al., KDD 2017): the events are the same for all, so that this is a comparison of like with like.
+    The tree-structured Parzen estimator draws the next trial from the results so far (Bergstra et al., NeurIPS 2011). A
+    trial is stopped early if its metric is below the median of the others at the same event (Golovin et al., KDD 2017).
+    All trials see the same events, so these values are comparable.
 
     Args:
         path: The file. It is created if it is missing.
@@ -46,7 +46,7 @@ class Study:
         seed: Seed of the draws.
 
     Raises:
-        UsageError: Optuna is not installed, the file is no study or another one's, or cannot be written.
+        UsageError: Optuna is not installed, the file is not this study, or it cannot be written.
     """
 
     def __init__(self, path: Path, asked: dict[str, Any], seed: int = 0) -> None:

@@ -11,10 +11,10 @@ import orjson
 from flows.messages import Carrier, Outgoing, Raw, Rejected, headers_of
 
 MAX_RAW_BYTES: Final = 512 * 1024
-"""How much of the raw bytes is kept. Brokers refuse messages over 1 MB by default: a bad record just below
-that would be above it together with its headers, and stop the flow for good."""
+"""Number of raw bytes that are kept. Brokers refuse messages over 1 MB by default. A bad record just below that limit
+would exceed it with the headers, and stop the flow for good."""
 LARGE_LIST: Final = "list too large"
-"""The reason of a dead letter that is no record of the input, but a list."""
+"""Reason of a dead letter that holds a list instead of an input record."""
 _LENGTH_BYTES: Final = 5
 """The most that Kafka takes to say how long a name or a value is."""
 

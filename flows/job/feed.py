@@ -47,8 +47,8 @@ def feed(
 ) -> Fed:
     """Write the good events of a log into a topic, in order per user, and wait until all have arrived.
 
-    A topic that is missing is created, if `settings.create_topics`. With one partition, and a log without rejects
-    that is named like the topic, the job gives the very lists that a replay of the log gives.
+    A missing topic is created, if `settings.create_topics`. The job's lists equal those of a replay of the log if the
+    topic has one partition, and the log has the topic's name and no rejects.
 
     Args:
         log: CSV or JSON, plain, `.gz` or `.zst`, or Parquet.

@@ -24,8 +24,11 @@ class Fault(NamedTuple):
 
 @dataclass
 class Counters:
-    """Counts since the process started. Every event that was read is in exactly one of: learned,
-    rejected, ignored, duplicate, held back, or it was an item event, an erasure or a request."""
+    """Counts since the process started.
+
+    Each record counts in exactly one field: learned, rejected, ignored, duplicate, held back, or one of the kinds item
+    event, erasure and request.
+    """
 
     received: int = 0
     """Records that the source handed over, counted where it is watched (`flows.monitoring.watched_source`)."""

@@ -1,6 +1,6 @@
-"""The HTML report: one page that shows what replays found, and needs no network.
+"""HTML report: one page with the results of replays, which needs no network.
 
-`flows.report.page.write_html` makes it. `measured` is what it needs of each replay; `bands` counts; `theme` says what
-figures have in common; `quality`, `cost`, `blend`, `ranks`, `cold_start`, `popularity` and `lists` each make the
-figures of one question; `page.html` is where they stand.
+`page.write_html` makes it. `data` holds the data of a replay, `binning` counts in bins, and `theme` has the common
+style. `quality`, `cost`, `weights`, `ranks`, `cold_start`, `popularity`, `sample_lists` and `summary` each make the
+figures of one question. `page.html` is the template.
 """

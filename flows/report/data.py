@@ -34,7 +34,7 @@ class Sample(NamedTuple):
 
     user: str
     recent: Sequence[str]
-    """The items the user had last, the newest first."""
+    """The user's latest items, the newest first."""
     items: Sequence[Listed]
 
 

@@ -1,8 +1,8 @@
 """Writes the results of replays as one HTML page that opens without a network.
 
-The figures are Vega-Lite's, made by Altair. Its scripts, which vl-convert brings along, take 0.9 MB of the page, where
-Plotly's would take 4.8; it draws SVG, so the page's own style sheet gives every mark its colour in light and in dark;
-and each figure is as wide as its place, on a desk or on a phone.
+Altair makes the figures for Vega-Lite. Its scripts, from vl-convert, take 0.9 MB of the page. Plotly's would take 4.8
+MB. It draws SVG, so the page's own style sheet colours every mark, in light and in dark mode. Figures adapt to the
+width of the screen.
 """
 
 import base64

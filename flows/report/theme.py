@@ -61,8 +61,10 @@ def tip(field: str, form: str = "", title: str = "") -> alt.Tooltip:
 
 
 def logarithmic(field: str, title: str, low: float, high: float) -> alt.X:
-    """Lay out values from `low` to `high`, both above 0, on a logarithmic axis with a tick at each power of ten, and
-    at 2 and 5 of them where there is room."""
+    """Return a logarithmic axis from `low` to `high`, both above 0, with ticks at powers of ten.
+
+    If there is room, it has ticks at 2 and 5 times these, too.
+    """
     within = range(floor(log10(low)), ceil(log10(high)) + 1)
     steps = (1, 2, 5) if len(within) < 4 else (1,)
     ticks = [step * 10.0**power for power in within for step in steps]

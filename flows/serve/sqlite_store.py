@@ -1,7 +1,7 @@
-"""Keeps lists in a local SQLite file, and the newest of them in memory until the file has them.
+"""Store of lists in a local SQLite file. The newest lists are in memory until they are written.
 
-SQLite and not LMDB: a damaged or truncated file is an exception here, where a memory map ends the process, ids may be
-longer than 511 bytes, and Python brings it along. The file is a cache of the topic: a damaged one is made anew.
+SQLite was chosen over LMDB for three reasons. A damaged file is an exception, while a memory map would end the process.
+Ids may be longer than 511 bytes. SQLite comes with Python. The file is a cache of the topic: a damaged one is rebuilt.
 """
 
 import contextlib

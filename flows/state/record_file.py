@@ -1,8 +1,8 @@
 """Records: named arrays as the bytes of a state file, checksummed.
 
-A record is a start (magic, format, length of the header and of the body), a header of JSON (arrays' names, types and
-shapes), the arrays' bytes, and a checksum of all that. Nothing is pickled. A record is used only after its checksum
-is verified.
+A record begins with a magic number, the format, and the lengths of header and body. Then come a JSON header with the
+names, types and shapes of the arrays, the bytes of the arrays, and a checksum. Nothing is pickled. A record is used
+only after its checksum is verified.
 """
 
 import math

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 DRAWN_AT_ONCE = 2_000_000
-"""Blocks: bounds the memory of a bootstrap to some 50 MB."""
+"""Number of blocks drawn at once. It bounds the memory of a bootstrap to about 50 MB."""
 
 
 class Interval(NamedTuple):
-    """A mean and where it may lie. All NaN if there was nothing to take a mean of."""
+    """A mean with its confidence interval. All are NaN for an empty series."""
 
     mean: float
     low: float
@@ -19,12 +19,12 @@ class Interval(NamedTuple):
 
     @property
     def half_width(self) -> float:
-        """Half of the interval's width: what stands behind ±."""
+        """Half of the interval's width: the number after ±."""
         return (self.high - self.low) / 2
 
     @property
     def holds_zero(self) -> bool:
-        """Whether the interval cannot tell the mean from zero."""
+        """Whether the interval contains zero."""
         return not (self.low > 0.0 or self.high < 0.0)
 
 
@@ -38,22 +38,23 @@ def mean_interval(
 ) -> Interval:
     """Return the mean of a series of dependent values, with a percentile interval by the circular block bootstrap.
 
-    A resample is made of blocks of consecutive values, drawn with replacement from the series closed to a circle, as
-    many as fill its length: Politis and Romano, "A circular block-resampling procedure for stationary data", in
-    Exploring the Limits of Bootstrap, 1992. Hits of one user's session, or of one trend, stand together in a log, so
-    drawing single events would pretend that it says more than it does.
+    A resample has the length of the series. It consists of blocks of consecutive values, drawn with replacement from
+    the series closed to a circle. Neighbouring events of one session or one trend are correlated, so a bootstrap of
+    single events would give intervals that are too narrow.
 
-    Values of one group stand anywhere in the log and may yet go together, as where a model is better at some items all
-    along. So the interval is made wider as much as the variance of the mean grows by the covariances within groups.
-    This is after the two-way clustering of Cameron, Gelbach and Miller, "Robust inference with multiway clustering",
-    Journal of Business & Economic Statistics 29(2), 2011; but pairs of one group that are near each other count with
-    the blocks, too, so that it is rather too wide. Where one group is all, nothing is added.
+    Values of one group, such as those of one item, may be correlated anywhere in the log. So the interval is widened by
+    the factor by which the covariances within groups increase the variance of the mean. Near pairs of one group count
+    in the blocks, too, so the interval is slightly too wide. If all values are one group, nothing is added.
+
+    Sources: Politis and Romano, "A circular block-resampling procedure for stationary data", in Exploring the Limits of
+    Bootstrap, 1992; after the two-way clustering of Cameron, Gelbach and Miller, "Robust inference with multiway
+    clustering", Journal of Business & Economic Statistics 29(2), 2011.
 
     Args:
-        x: Shape (events,), in the order of the log.
-        level: The share of such intervals that hold the true mean, if all is well.
-        draws: Resamples.
-        seed: Of the draws.
+        x: Values, shape (events,), in the order of the log.
+        level: Coverage of the interval.
+        draws: Number of resamples.
+        seed: Seed of the draws.
         block: Length of the blocks. None: `block_length(x)`.
         groups: Group of each value, such as its item: shape (events,), whole numbers. None: no groups.
 
@@ -102,8 +103,8 @@ def block_length(x: NDArray[Any]) -> int:
 
         length = (2 G² / D · n)^(1/3), at most 3 √n.
 
-    Dependence that is weak but long stays below the rule's notice; hence the least length, which has the order of the
-    best one for any dependence that fades.
+    The rule misses dependence that is weak but long. So there is a least length, of the optimal order for any
+    dependence that decays.
 
     Args:
         x: Shape (events,).

@@ -10,10 +10,10 @@ import numpy as np
 
 
 class RankingMetrics:
-    """Hit rate, NDCG and mean reciprocal rank at k, over all that was scored so far.
+    """Hit rate, NDCG and mean reciprocal rank at k, over all scored events.
 
-    An event has one relevant item, so with its position r from 0 below k, a hit counts 1, NDCG 1 / log2(r + 2) and the
-    reciprocal rank 1 / (r + 1); otherwise all are 0. See Järvelin and Kekäläinen, TOIS 20(4), 2002, for NDCG.
+    An event has one relevant item. At rank r, from 0 and below k, a hit counts 1, NDCG 1 / log2(r + 2), and the
+    reciprocal rank 1 / (r + 1). Otherwise all are 0. See Järvelin and Kekäläinen, TOIS 20(4), 2002, for NDCG.
 
     Args:
         k: Length of the list that counts.
@@ -79,9 +79,9 @@ class ReliabilityBin(NamedTuple):
 class Calibration:
     """Expected calibration error: the mean distance between predicted probabilities and observed frequencies.
 
-    The probabilities are cut into bins of about equal count by size. The error is the mean over all probabilities of
-    the distance between their bin's mean and the share of the bin that came true: 0 for probabilities that can be
-    taken at their word. Memory is constant: the bins are put together from buckets, whose sums are exact.
+    The probabilities are sorted into bins of about equal count. Each probability counts with the distance between its
+    bin's mean and the bin's observed frequency. The error is the mean of these distances, 0 for perfect calibration.
+    Memory is constant, since the bins are built from buckets with exact sums.
 
     Source: Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015;
     of equal count, as in Nguyen and O'Connor, "Posterior calibration and exploratory analysis for natural language
