@@ -147,13 +147,25 @@ class Recommender(Ranker):
         """
 
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
-        """Order items by falling score. Ties keep the first-seen order, then the given order."""
+        """Order items by falling score. Ties keep the first-seen order, then the given order.
+
+        Args:
+            user: Id of the user.
+            items: Ids of the items. They may be unknown.
+            x: Context of the request.
+        """
         order = {item: place for place, item in enumerate(self.catalogue)}
         last = len(order)
         return sorted(items, key=lambda item: (-self.predict_one(user, item, x), order.get(item, last)))
 
     def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
-        """Return the user's list: at most `n` items with their scores, the best first."""
+        """Return the user's list: at most `n` items with their scores, the best first.
+
+        Args:
+            user: Id of the user.
+            n: Largest number of items.
+            x: Context of the request.
+        """
         barred = self._seen.get(user, {}) if self.repeats == "exclude" else {}
         scored = (
             (item, self.predict_one(user, item, x))
@@ -169,7 +181,13 @@ class Recommender(Ranker):
         return [self.predict_one(user, item, x) for item in items]
 
     def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
-        """Return the user's list as `top` does, with the contribution of each member to each score."""
+        """Return the user's list as `top` does, with the contribution of each member to each score.
+
+        Args:
+            user: Id of the user.
+            n: Largest number of items.
+            x: Context of the request.
+        """
         return [Why(item, score, {"model": score}) for item, score in self.top(user, n, x)]
 
     def related(self, item: str, n: int = 10) -> list[tuple[str, float]]:

@@ -52,7 +52,15 @@ class Outcomes:
         item_digest: int,
         with_requests: int | None = None,
     ) -> None:
-        """Add the row of one event."""
+        """Add the row of one event.
+
+        Args:
+            number: Number of the event among the interactions of the log, from 0.
+            time: Unix seconds.
+            position, served, any_age, with_requests: Ranks from 0, or -1. See the attributes.
+            user_events, item_events: Number of earlier events of the user and of the item.
+            item_digest: CRC-32 of the item's id.
+        """
         self.number.append(number)
         self.time.append(time)
         self.position.append(position)

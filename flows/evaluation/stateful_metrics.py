@@ -107,7 +107,14 @@ class StatefulMetrics(StatefulStep[Decided, Decided]):
 
 @operator
 def measure(step_id: str, up: KeyedStream[Decided], measures: StatefulMetrics, store: StoreFor) -> None:
-    """Score every list, and store the metrics at every snapshot of the engine."""
+    """Score every list, and store the metrics at every snapshot of the engine.
+
+    Args:
+        step_id: Id of the step. It names stored state.
+        up: Lists with the decision whether they are sent.
+        measures: The scorer and the counters.
+        store: Opens the stored state of a step.
+    """
     stateful("measures", up, lambda: measures, store)
 
 

@@ -99,7 +99,13 @@ def run(job: Job, on_progress: Callable[[ProgressMessage], object]) -> ReplayOut
 
 
 def interim_value(scores: PrequentialScorer, measure: str, events: int) -> float:
-    """Return a metric over exactly the first `events` interactions, although a few more may have been scored."""
+    """Return a metric over exactly the first `events` interactions, although a few more may have been scored.
+
+    Args:
+        scores: The scorer of the replay.
+        measure: Name of the metric, as in `ndcg@10`.
+        events: Number of interactions, from the first.
+    """
     outcomes = scores.outcomes.arrays()
     rows = int(outcomes["number"].searchsorted(events))
     return mean_value(measure, {name: column[:rows] for name, column in outcomes.items()})

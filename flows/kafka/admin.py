@@ -71,7 +71,13 @@ def create_topic(
 
 
 def max_message_bytes(config: Config, topic: str, timeout: float = 5.0) -> int | None:
-    """Return the topic's `max.message.bytes`, the largest batch in bytes; None if the brokers do not say."""
+    """Return the topic's `max.message.bytes`, the largest batch in bytes; None if the brokers do not say.
+
+    Args:
+        config: librdkafka settings.
+        topic: Name of the topic.
+        timeout: Seconds to wait for the brokers.
+    """
     resource = ConfigResource(ResourceType.TOPIC, topic)
     try:
         settings: dict[str, Any] = {

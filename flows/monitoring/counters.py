@@ -89,7 +89,14 @@ class Counters:
         return taken + self.rejected.total() + self.ignored.total() + self.duplicate + self.held_back
 
     def note_reject(self, source: str, reason: str, field: str, raw: bytes | None) -> None:
-        """Count a reject, and keep the first of its kind."""
+        """Count a reject, and keep the first of its kind.
+
+        Args:
+            source: Position of the record.
+            reason: One of the fixed reasons.
+            field: Name of the invalid field, or empty.
+            raw: Bytes of the record.
+        """
         self.rejected[reason] += 1
         self.faults[reason, field] += 1
         if (reason, field) not in self.samples:
@@ -170,6 +177,11 @@ class Counters:
 
 def describe_types(types: Mapping[str, int], rewards: Mapping[str, float], by_value: Collection[str]) -> list[str]:
     """Return sentences about the types of event: their counts and rewards, and the types without a reward of their own.
+
+    Args:
+        types: Number of events by type.
+        rewards: Reward by type.
+        by_value: Types whose reward is multiplied by the value.
 
     >>> print(*describe_types({"view": 20, "refund": 3}, {"view": 0.2, "return": -1.0}, ()), sep="\\n")
     event types: view 20 (reward 0.2), refund 3 (reward 1, not named)

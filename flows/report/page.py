@@ -82,7 +82,15 @@ def render(
     sentences: Sequence[str],
     window: int | None,
 ) -> str:
-    """Return the page."""
+    """Return the page.
+
+    Args:
+        results: The replays.
+        command: The command that makes the page.
+        titles: Title by item.
+        sentences: Sentences about the differences of models.
+        window: Number of scored events of a point of the metrics over time. None: chosen by the length of the log.
+    """
     import jinja2
 
     from flows.files.inputs import short_name

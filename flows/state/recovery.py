@@ -114,7 +114,13 @@ def _make_engine_directory(path: Path) -> None:
 def recovery_in(
     directory: Path | None, job: dict[str, Any], applicable: Applicable = lambda *change: None
 ) -> Iterator[Recovery | None]:
-    """Hold a recovery directory while a flow runs. Without a directory, yield None."""
+    """Hold a recovery directory while a flow runs. Without a directory, yield None.
+
+    Args:
+        directory: The recovery directory, or None.
+        job: The settings that must be the same at every resume, by name.
+        applicable: As in `Recovery`.
+    """
     recovery = None if directory is None else Recovery(directory, job, applicable)
     try:
         yield recovery

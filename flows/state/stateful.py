@@ -77,7 +77,14 @@ StoreFor: TypeAlias = Callable[[str], StateStore | None]
 def stateful(
     step_id: str, up: KeyedStream[In], build: Callable[[], StatefulStep[In, Out]], store: StoreFor
 ) -> KeyedStream[Out]:
-    """Run a stateful step. Its store is updated at every snapshot of the engine. There is one key, the shard."""
+    """Run a stateful step. Its store is updated at every snapshot of the engine. There is one key, the shard.
+
+    Args:
+        step_id: Id of the step. It names stored state.
+        up: Values by shard.
+        build: Builds the step with an empty state.
+        store: Opens the stored state of a step.
+    """
     step = ".".join(step_id.split(".")[1:-1])  # flow.step.…, without this operator
 
     def logic(pointer: Pointer | None) -> _StatefulLogic[In, Out]:

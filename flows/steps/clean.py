@@ -37,7 +37,15 @@ class Cleaning:
 def clean(
     step_id: str, up: KeyedStream[Event], rules: Cleaning, counters: Counters, store: StoreFor
 ) -> KeyedStream[Event]:
-    """Drop events whose id is remembered, and events of users who act like bots."""
+    """Drop events whose id is remembered, and events of users who act like bots.
+
+    Args:
+        step_id: Id of the step. It names stored state.
+        up: Events by shard.
+        rules: Configuration.
+        counters: Counts dropped, late and corrected events.
+        store: Opens the stored state of a step.
+    """
     fresh = stateful("ids", up, lambda: Cleaner(rules.dedup_window, counters), store)
     return filter_bots("hold_back", fresh, rules.bot_threshold, counters, store) if rules.bot_threshold else fresh
 

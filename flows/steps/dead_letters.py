@@ -19,7 +19,14 @@ def dead_letters(
     encode: Callable[[Rejected], X],
     sink: Sink[tuple[str, X]],
 ) -> None:
-    """Convert every reject to the sink's form and send it. `decode` has counted it."""
+    """Convert every reject to the sink's form and send it. `decode` has counted it.
+
+    Args:
+        step_id: Id of the step.
+        up: Rejected records.
+        encode: Converts a reject to the sink's form.
+        sink: Takes the converted rejects.
+    """
 
     def encode_batch(batch: list[Rejected]) -> list[tuple[str, X]]:
         return [(rejected.source, encode(rejected)) for rejected in batch]

@@ -25,6 +25,12 @@ def decode(step_id: str, up: Stream[Raw], decoder: Decoder, counters: Counters |
 
     Rejects are counted here and not at the sink, so that all later steps see the count. All records of a batch share
     one arrival time.
+
+    Args:
+        step_id: Id of the step.
+        up: Undecoded records.
+        decoder: Decodes a record. It never raises.
+        counters: Counts records and rejects. None: they are not counted.
     """
 
     def decode_batch(batch: list[Raw]) -> list[Event | Rejected]:

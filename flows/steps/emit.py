@@ -45,7 +45,15 @@ class Emission:
 def emit(
     step_id: str, up: KeyedStream[Ranked], rules: Emission, counters: Counters, store: StoreFor
 ) -> KeyedStream[Decided]:
-    """Decide for each list whether it is sent, and with which items."""
+    """Decide for each list whether it is sent, and with which items.
+
+    Args:
+        step_id: Id of the step. It names stored state.
+        up: Lists of the model, by shard.
+        rules: Configuration.
+        counters: Counts lists.
+        store: Opens the stored state of a step.
+    """
     return stateful("lists", up, lambda: Emitter(counters=counters, **vars(rules)), store)
 
 

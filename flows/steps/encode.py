@@ -16,7 +16,16 @@ from flows.monitoring.histogram import LatencyHistogram
 def encode(
     step_id: str, up: Stream[Decided], model: str, top: int, counters: Counters, latency: LatencyHistogram
 ) -> KeyedStream[Outgoing]:
-    """Encode every list that is sent, record its latency since the event arrived, and count hits."""
+    """Encode every list that is sent, record its latency since the event arrived, and count hits.
+
+    Args:
+        step_id: Id of the step.
+        up: Lists with the decision whether they are sent.
+        model: Name and version of the model.
+        top: Length of a list, within which a position counts as a hit.
+        counters: Counts lists, scored events and hits.
+        latency: Histogram of the time from an event's arrival to its encoded list.
+    """
 
     def encode_batch(batch: list[Decided]) -> list[tuple[str, Outgoing]]:
         positions = [ranked.position for ranked, _ in batch if ranked.position is not None]

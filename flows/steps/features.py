@@ -33,7 +33,15 @@ class Meaning:
 def features(
     step_id: str, up: KeyedStream[Event], meaning: Meaning, counters: Counters, store: StoreFor
 ) -> KeyedStream[Prepared]:
-    """Give every interaction its reward and context, and count it by type of event."""
+    """Give every interaction its reward and context, and count it by type of event.
+
+    Args:
+        step_id: Id of the step. It names stored state.
+        up: Events by shard.
+        meaning: Configuration.
+        counters: Counts interactions by type.
+        store: Opens the stored state of a step.
+    """
 
     def prepare_batch(batch: list[tuple[str, Event]]) -> list[tuple[str, Prepared]]:
         for _, event in batch:

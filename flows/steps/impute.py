@@ -28,7 +28,14 @@ LARGEST_WHOLE: Final = 2**63 - 1
 def impute(
     step_id: str, up: KeyedStream[Prepared], fields: Mapping[str, Filling], store: StoreFor
 ) -> KeyedStream[Prepared]:
-    """Fill missing fields of interactions. Everything else passes unchanged."""
+    """Fill missing fields of interactions. Everything else passes unchanged.
+
+    Args:
+        step_id: Id of the step. It names stored state.
+        up: Prepared events by shard.
+        fields: Strategy by name of the field.
+        store: Opens the stored state of a step.
+    """
     return stateful("fields", up, lambda: Imputer(fields), store)
 
 

@@ -79,7 +79,15 @@ Answer: TypeAlias = Ranked | ItemList
 def learn(
     step_id: str, up: KeyedStream[Prepared], learning: Learning, counters: Counters, store: StoreFor
 ) -> KeyedStream[Answer]:
-    """Learn every event, and attach the user's new list to interactions, erasures, requests and refreshes."""
+    """Learn every event, and attach the user's new list to interactions, erasures, requests and refreshes.
+
+    Args:
+        step_id: Id of the step. It names stored state.
+        up: Prepared events by shard.
+        learning: Configuration.
+        counters: Counts learned events.
+        store: Opens the stored state of a step.
+    """
     return stateful("model", up, lambda: Learner(learning, counters), store)
 
 

@@ -60,7 +60,14 @@ class Refreshing:
 
 @operator
 def refresh(step_id: str, up: KeyedStream[Prepared], rules: Refreshing, store: StoreFor) -> KeyedStream[Prepared]:
-    """Insert refreshes between the events."""
+    """Insert refreshes between the events.
+
+    Args:
+        step_id: Id of the step. It names stored state.
+        up: Prepared events by shard.
+        rules: Configuration.
+        store: Opens the stored state of a step.
+    """
     return stateful("due", up, lambda: Refresher(rules), store)
 
 

@@ -47,6 +47,10 @@ def bucket_of(age: float) -> int:
 def alternate(own: Sequence[Any], fallback: Sequence[Any], length: int) -> list[Any]:
     """Merge two lists by taking from them in turn, the user's own first, each item once.
 
+    Args:
+        own, fallback: The lists, the best item first.
+        length: Largest length of the merged list.
+
     >>> alternate(["a", "b", "c"], ["x", "a"], 3)
     ['a', 'x', 'b']
     """
@@ -56,6 +60,11 @@ def alternate(own: Sequence[Any], fallback: Sequence[Any], length: int) -> list[
 
 def heeded(own: Sequence[str], fallback: Sequence[str], age: float, ages: FallbackAges | None) -> Sequence[str]:
     """Return the list of a reader who follows the ages on the fallback list.
+
+    Args:
+        own, fallback: The lists, the best item first.
+        age: Age of the user's own list in seconds.
+        ages: Ages on the fallback list. None: there is no fallback list.
 
     >>> ages = FallbackAges(merge_after=60.0, stale_after=600.0)
     >>> [heeded(["a", "b"], ["x", "y"], age, ages) for age in (59.0, 60.0, 600.0)]
@@ -98,7 +107,13 @@ class Staleness:
         self._is_changed = False
 
     def observe(self, user: str, time: float, item: str) -> None:
-        """Count the item of a user's return."""
+        """Count the item of a user's return.
+
+        Args:
+            user: Id of the user.
+            time: Unix seconds of the event.
+            item: Item of the event.
+        """
         row = self._users.row(user)
         if not row:
             return
@@ -123,7 +138,13 @@ class Staleness:
         self._is_changed = True
 
     def hold(self, user: str, time: float, items: Sequence[str]) -> None:
-        """Note the list that the topic now holds for a user."""
+        """Note the list that the topic now holds for a user.
+
+        Args:
+            user: Id of the user.
+            time: Unix seconds of the list's event.
+            items: The list, the best item first.
+        """
         row = self._users.row(user)
         if not row:
             if not self._is_followed(user):

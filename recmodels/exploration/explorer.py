@@ -76,11 +76,11 @@ class Explorer(Recommender):
         self._learn(user, item, y, is_new)
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
-        """Return what the model says."""
+        """Return the result of the wrapped model."""
         return self.model.predict_one(user, item, x)
 
     def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
-        """Return what the model says."""
+        """Return the result of the wrapped model."""
         return self.model.predict_many(user, items, x)
 
     def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
@@ -175,19 +175,19 @@ class Explorer(Recommender):
         self._trial.reward(user, None)
 
     def has_seen(self, user: str, item: str) -> bool:
-        """Say what the model says."""
+        """Return the result of the wrapped model."""
         return self.model.has_seen(user, item)
 
     def seen_by(self, user: str) -> list[str]:
-        """Return what the model says."""
+        """Return the result of the wrapped model."""
         return self.model.seen_by(user)
 
     def knows(self, item: str) -> bool:
-        """Say what the model says."""
+        """Return the result of the wrapped model."""
         return self.model.knows(item)
 
     def is_available(self, item: str) -> bool:
-        """Say what the model says."""
+        """Return the result of the wrapped model."""
         return self.model.is_available(item)
 
     def _unit_test_skips(self) -> dict[str, str]:

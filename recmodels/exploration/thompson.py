@@ -89,7 +89,13 @@ class ThompsonBandit:
         return None
 
     def show(self, user: str, item: str, turn: int) -> None:
-        """Record that an arm is in the user's list. `turn` orders slots by age."""
+        """Record that an arm is in the user's list. `turn` orders slots by age.
+
+        Args:
+            user: Id of the user.
+            item: The arm.
+            turn: Number that orders slots by age, such as that of the event.
+        """
         row = self._slots.row(user) or self._slots.add(user)
         arm, slots = self._items.row(item), self._slots.arrays
         slots["arm"][row], slots["turn"][row] = arm, turn

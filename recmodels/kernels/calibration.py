@@ -36,7 +36,13 @@ def log_odds(share: float) -> float:
 
 @kernel
 def probability(calibration: CalibrationState, length: int, share: float) -> float:
-    """Return the probability that the next item is one with this share of the softmax, in the context `length`."""
+    """Return the probability that the next item is one with this share of the softmax, in the context `length`.
+
+    Args:
+        calibration: Slope and offset by length of history.
+        length: Context of the user's number of events.
+        share: The candidate's share of the softmax, from 0 to 1.
+    """
     slope, offset = calibration.platt[length, 0], calibration.platt[length, 1]
     return 1.0 / (1.0 + np.exp(-(slope * log_odds(share) + offset)))
 

@@ -91,7 +91,14 @@ def add_one(candidates: Candidates, items: Items, item: int) -> None:
 
 @kernel
 def fill_up(candidates: Candidates, items: Items, rows: int, least: int) -> None:
-    """Add items of the first `rows` rows until the set has `least` candidates."""
+    """Add items of the first `rows` rows until the set has `least` candidates.
+
+    Args:
+        candidates: The set.
+        items: All items.
+        rows: Number of rows of items in use.
+        least: Number of candidates to reach.
+    """
     item = int64(1)
     while candidates.size[0] < least and item < rows:
         if items.first_seen[item] > 0:

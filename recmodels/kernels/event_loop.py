@@ -69,7 +69,12 @@ def fill_candidates(state: State, user: int, least: int) -> None:
 
 @kernel
 def score_candidates(state: State, length: int, gap: int) -> None:
-    """Compute the scores of the candidate set from its columns, and rerank the best, unless they are computed."""
+    """Compute the scores of the candidate set from its columns, and rerank the best, unless they are computed.
+
+    Args:
+        state: The model's state, with the user's candidate set.
+        length, gap: Contexts of the user (`user_context`).
+    """
     candidates = state.shared.candidates
     contexts = 1 + length * (LENGTHS + GAPS) + gap
     if candidates.scored[0] == contexts:
@@ -207,7 +212,15 @@ def process_batch(
 
 @kernel
 def write_list(state: State, user: int, time: float, places: Int32, list_items: Int32, list_scores: Float64) -> int:
-    """Write the user's list from the candidate set, and return its number of items. Call `fill_candidates` first."""
+    """Write the user's list from the candidate set, and return its number of items. Call `fill_candidates` first.
+
+    Args:
+        state: The model's state, with the user's candidate set.
+        user: Row of the user.
+        time: Unix seconds, or NaN for no particular time.
+        places: [n] out: slots of the list's items.
+        list_items, list_scores: [n] out: the list.
+    """
     candidates = state.shared.candidates
     length, gap = (
         user_context.length_context(state.shared.users, user),

@@ -39,6 +39,11 @@ def learn(shared: Shared, user: int, item: int, reward: float) -> None:
 
     A negative reward lowers the sum of a known pair, at least to 0, and moves nothing. It does not add an item, so an
     item that was only shown can still be recommended. A reward of 0 adds the item and changes nothing else.
+
+    Args:
+        shared: The shared state.
+        user, item: Rows.
+        reward: The reward.
     """
     history, users = shared.history, shared.users
     before, cell, length = 0, users.newest[user], 0

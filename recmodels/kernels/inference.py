@@ -89,6 +89,14 @@ def score_admitted(
     """Write the scores of the items that `admit` let in.
 
     `log_total` is the result of `log_denominator`, which has found the top, too.
+
+    Args:
+        state: The model's state.
+        user: Row of the user.
+        time: Unix seconds, or NaN for no particular time.
+        log_total: Logarithm of the softmax's denominator.
+        item_rows: [n] rows of the items.
+        scores: [n] out: the scores.
     """
     candidates = state.shared.candidates
     length, gap = (

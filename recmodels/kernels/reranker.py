@@ -31,45 +31,45 @@ LEARNING_RATE: Final = np.float32(0.05)
 TOP_RANGE: Final = np.float32(6.0)
 TOP_SIZE: Final = 96
 BINS: Final = 64
-"""The parts of `TOP_RANGE` that candidates are counted in."""
+"""Number of parts of `TOP_RANGE` in which candidates are counted."""
 LANES: Final = 8
-"""Loops run over a multiple of this number of candidates, so that none is left over for a slower loop."""
+"""Number of SIMD lanes. Loops run over a multiple of it, so that no candidate is left for a slower loop."""
 FIRST_SQUARES: Final = np.float32(0.01)
 """Squared gradient that every weight starts with."""
 LARGEST_WEIGHT: Final = np.float32(20.0)
-"""No weight grows beyond this."""
+"""Bound on the absolute value of a weight."""
 INITIAL_RANGE: Final = 0.5
-"""The hidden weights lie at first between minus this and this."""
+"""Bound on the initial hidden weights, which are uniform between minus this and this."""
 POPULAR_SCALE: Final = np.float32(0.15)
-"""Columns of popularity go down to -14, …"""
+"""Scale of the columns of popularity, which go down to -14."""
 SCALE: Final = np.float32(0.5)
-"""… the others stay within a few units."""
+"""Scale of the other columns, which stay within a few units."""
 SQUARES: Final = ("hidden_step", "hidden_bias_step", "hidden_out_step")
-"""The names of the sums of squared gradients in the store."""
+"""Names of the sums of squared gradients in the store."""
 
 
 class Block(NamedTuple):
     """Scratch: up to `TOP_SIZE` candidates as the net sees them."""
 
     place: Annotated[Int32, Scratch(TOP_SIZE)]
-    """[MOST] their places in the candidate set."""
+    """[TOP_SIZE] their slots in the candidate set."""
     size: Annotated[Int64, Scratch(2)]
     """[2] the number of candidates, and the same rounded up to a multiple of `LANES`."""
     x: Annotated[Float32, Scratch("padded_columns", TOP_SIZE)]
-    """[padded_columns, MOST] their columns, scaled, without those that are inactive."""
+    """[padded_columns, TOP_SIZE] their active columns, scaled."""
     hidden: Annotated[Float32, Scratch(UNITS, TOP_SIZE)]
-    """[UNITS, MOST] what each unit says of them, after the ReLU."""
+    """[UNITS, TOP_SIZE] output of each unit, after the ReLU."""
     added: Annotated[Float32, Scratch(TOP_SIZE)]
-    """[MOST] what the net adds to their scores."""
+    """[TOP_SIZE] output of the net, which is added to their scores."""
 
 
 class Reranker(NamedTuple):
-    """The net, and the top of the candidate set at hand."""
+    """The net, and the top of the present candidate set."""
 
     weight: Annotated[Float32, Stored(UNITS, "columns", key="hidden_weight")]
     """[UNITS, columns]"""
     squares: Annotated[Float32, Stored(UNITS, "columns", key="hidden_step")]
-    """[UNITS, columns] sum of squared gradients, as AdaGrad needs it; likewise the other squares."""
+    """[UNITS, columns] AdaGrad's sum of squared gradients. The other squares are the same for their weights."""
     bias: Annotated[Float32, Stored("contexts", UNITS, key="hidden_bias")]
     """[contexts, UNITS]"""
     bias_squares: Annotated[Float32, Stored("contexts", UNITS, key="hidden_bias_step")]
@@ -79,7 +79,7 @@ class Reranker(NamedTuple):
     cut: Annotated[Float32, Scratch(1)]
     """[1] the best score of the candidate set."""
     bins: Annotated[Int64, Scratch(BINS + 1)]
-    """[BINS + 1] candidates in each part of `TOP_RANGE` below the best score; the last: the parts that are the top."""
+    """[BINS + 1] number of candidates in each part of `TOP_RANGE`; the last is the number of parts in the top."""
     packed: Annotated[Float32, Scratch(UNITS, "padded_columns")]
     """[UNITS, padded_columns] the weights of the active columns."""
     active: Annotated[Int32, Scratch("padded_columns")]
@@ -96,7 +96,7 @@ class Reranker(NamedTuple):
 
 
 def first_weights(seed: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Draw the hidden weights, from the seed and the place alone (splitmix64).
+    """Draw the hidden weights from the seed and the place (SplitMix64).
 
     >>> first_weights(0, (1, 3)).astype(float).round(3).tolist()
     [[0.383, -0.068, -0.474]]
@@ -113,7 +113,13 @@ def first_weights(seed: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 @kernel
 def score(net: Reranker, length: int, gap: int, candidates: Candidates) -> None:
-    """Find the top of a candidate set, and add to its scores what the net says."""
+    """Find the top of a candidate set, and add the net's output to its scores.
+
+    Args:
+        net: The net.
+        length, gap: Contexts of the user, as rows of the biases.
+        candidates: The user's set, with its columns and scores. Scores of the top are changed.
+    """
     pack(net, candidates)
     find_top(net, candidates)
     net.top.size[:] = 0
@@ -125,7 +131,7 @@ def score(net: Reranker, length: int, gap: int, candidates: Candidates) -> None:
 
 @kernel
 def score_others(net: Reranker, length: int, gap: int, candidates: Candidates) -> None:
-    """Do the same for candidates that are not learned from, by the top that was found before."""
+    """Add the net's output to candidates that are not learned from, by the top that `score` found."""
     start = candidates.size[2]
     while start < candidates.size[0] and net.bins[BINS] > 0:
         start = fill_block(net, net.more, candidates, start, candidates.size[0])
@@ -152,7 +158,7 @@ def pack(net: Reranker, candidates: Candidates) -> None:
 
 @kernel
 def find_top(net: Reranker, candidates: Candidates) -> None:
-    """Count candidates by their distance from the best score, and say how far down the top goes."""
+    """Count candidates by their distance from the best score, and find the lower end of the top."""
     bins, size = net.bins, candidates.size[2]
     best = np.float32(-np.inf)
     for s in range(size):
@@ -172,14 +178,21 @@ def find_top(net: Reranker, candidates: Candidates) -> None:
 
 @kernel
 def part_below(best: np.float32, score: np.float32) -> int:
-    """Return in which part of `TOP_RANGE` below the best score a score lies; `BINS` if it lies below all of them."""
+    """Return the part of `TOP_RANGE` below the best score that a score lies in; `BINS` if it is below all of them."""
     part = (best - score) * np.float32(BINS / TOP_RANGE)
     return int64(max(min(part, np.float32(BINS)), np.float32(0.0)))
 
 
 @kernel
 def fill_block(net: Reranker, block: Block, candidates: Candidates, start: int, stop: int) -> int:
-    """Fill a block with the candidates of the top from place `start` on; return where the next block begins."""
+    """Fill a block with candidates of the top, and return the slot at which the next block begins.
+
+    Args:
+        net: The net, with its top.
+        block: The block to fill.
+        candidates: The user's set.
+        start, stop: Slots of the set to look at, from `start` to `stop` - 1.
+    """
     best, parts = net.cut[0], net.bins[BINS]
     count, s = 0, start
     while s < stop and count < TOP_SIZE:
@@ -207,7 +220,15 @@ def fill_block(net: Reranker, block: Block, candidates: Candidates, start: int, 
 
 @multiply_add_kernel
 def add_products(hidden: Float32, x: Float32, weight: Float32, a: int, width: int) -> None:
-    """Add to what a unit says the products of four columns, from `a` on, with their weights."""
+    """Add the products of four columns with their weights to the sum of a hidden unit.
+
+    Args:
+        hidden: [n] out: the unit's sum for each candidate.
+        x: [padded_columns, n] scaled columns.
+        weight: [padded_columns] the unit's weights.
+        a: First of the four columns.
+        width: Number of candidates, a multiple of `LANES`.
+    """
     x0, x1, x2, x3 = x[a], x[a + 1], x[a + 2], x[a + 3]
     w0, w1, w2, w3 = weight[a], weight[a + 1], weight[a + 2], weight[a + 3]
     for j in range(width):
@@ -216,7 +237,14 @@ def add_products(hidden: Float32, x: Float32, weight: Float32, a: int, width: in
 
 @kernel
 def add_to_scores(net: Reranker, block: Block, length: int, gap: int, candidates: Candidates) -> None:
-    """Add to the scores of a block's candidates what the net says."""
+    """Add the net's output to the scores of a block's candidates.
+
+    Args:
+        net: The net.
+        block: Candidates of the top.
+        length, gap: Contexts of the user, as rows of the biases.
+        candidates: The user's set, whose scores are changed.
+    """
     added, width = block.added, block.size[1]
     for j in range(width):
         added[j] = 0.0
@@ -237,7 +265,14 @@ def add_to_scores(net: Reranker, block: Block, length: int, gap: int, candidates
 
 @kernel
 def learn(net: Reranker, length: int, gap: int, target: int, candidates: Candidates) -> None:
-    """Take one step towards the candidate at place `target`, which need not be in the top."""
+    """Take one AdaGrad step on the softmax loss. The target need not be in the top.
+
+    Args:
+        net: The net, as `score` left it.
+        length, gap: Contexts of the user, as rows of the biases.
+        target: Slot of the item that the user chose.
+        candidates: The user's set, with its shares.
+    """
     block = net.top
     count, width, error, back, slope = block.size[0], block.size[1], net.error, net.back, net.slope
     if count == 0:

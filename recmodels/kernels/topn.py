@@ -52,7 +52,14 @@ def write(candidates: Candidates, places: Int32, kept: int, items: Int32, scores
 
 @kernel
 def position(items: Items, candidates: Candidates, place: int, most: int) -> int:
-    """Count the candidates that come before the one in slot `place`, up to `most`."""
+    """Count the candidates that come before the one in slot `place`, up to `most`.
+
+    Args:
+        items: All items.
+        candidates: The set, with its scores.
+        place: Slot of the candidate.
+        most: Number at which counting stops.
+    """
     before = 0
     for s in range(candidates.size[0]):
         if before == most:

@@ -35,7 +35,13 @@ def length_context(users: Users, user: int) -> int:
 
 @kernel
 def gap_context(users: Users, user: int, time: float) -> int:
-    """Return the context of the time that has passed since the user's last event."""
+    """Return the context of the time that has passed since the user's last event.
+
+    Args:
+        users: All users.
+        user: Row of the user.
+        time: Unix seconds.
+    """
     if users.events[user] == 0:
         return LENGTHS
     gap = time - users.last_time[user]

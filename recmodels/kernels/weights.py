@@ -101,7 +101,14 @@ def learn(weights: Weights, length: int, gap: int, target: int, rate: float, can
 
 @kernel
 def move(weights: Weights, context: int, c: int, gradient: float, rate: float) -> None:
-    """Move one weight along its gradient."""
+    """Move one weight along its gradient.
+
+    Args:
+        weights: The weights.
+        context, c: Row and column of the weight.
+        gradient: Gradient of the log-likelihood.
+        rate: Learning rate.
+    """
     weights.squares[context, c] += gradient * gradient
     moved = weights.weight[context, c] + rate * gradient / np.sqrt(weights.squares[context, c] + FIRST_SQUARES)
     weights.weight[context, c] = min(max(moved, -LARGEST_WEIGHT), LARGEST_WEIGHT)

@@ -149,7 +149,14 @@ def learn(covisitation: CovisitationState, shared: Shared, event: Event) -> None
 
 @kernel
 def add(table: Followers, row: int, item: int, gain: np.float32) -> None:
-    """Add to the weight of one pair. A full row drops its weakest entry."""
+    """Add to the weight of one pair. A full row drops its weakest entry.
+
+    Args:
+        table: Rows of followers.
+        row: Row of the first item.
+        item: Row of the item that followed it.
+        gain: Weight to add.
+    """
     table.dirty[row] = 1
     follower, weight = table.item[row], table.weight[row]
     size = table.size[row]
