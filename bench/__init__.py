@@ -13,7 +13,7 @@ Each benchmark is one file, and runs alone, too: `python -m bench.catalogue --qu
 - `plain_models`: speed of models in plain Python and of River's own in the same flow.
 - `deep_trade`: time and hit rate of the deep models. It takes too long for `bench.run`.
 
-`streams` makes the events, `flow` runs them through the flow in this process, `process` runs a benchmark in a process
-of its own, and `report` holds the results. Each benchmark also asserts its output, so that a wrong answer cannot look
-fast.
+`streams` makes the events, and `flow` runs them through the flow in this process. `process` runs a benchmark in a
+process of its own. `report` holds the results. Each benchmark also asserts its output, so that a wrong answer cannot
+look fast.
 """

@@ -1,9 +1,9 @@
 """Gain of hit rate from tags of items: `python -m bench.content_gain DIRECTORY… [--limit N]`.
 
 A directory holds `events.csv.gz` (`user,item,timestamp,event,value`) and `items.csv.gz` (`item`, and any of `title`,
-`genres`, `price_median`). The log is replayed by test-then-learn three times: without item events, with all of them
-before the first event, and with each at a random time up to 5,000 events before the item's first interaction. An
-announcement just before the first interaction would reveal the next item, and is not measured.
+`genres`, `price_median`). The log is replayed by test-then-learn three times. The first replay has no item events. The
+second has all of them before the first event. The third has each at a random time up to 5,000 events before the item's
+first interaction. An announcement just before the first interaction would reveal the next item, and is not measured.
 """
 
 import argparse

@@ -36,7 +36,7 @@ class UserNeighbours(Recommender):
 
     The similarity of two users is a sum over the recent items they share. Each older item of the user has 0.8 of the
     weight of the next newer one, times log(1 + events / interactions with the item). An item's score is the square root
-    of the summed similarity of those among the `neighbours` nearest users who have the item among their recent ones.
+    of a sum of similarities. The sum is over the `neighbours` nearest users with the item among their recent ones.
     After session kNN with inverse item frequency, Ludewig and Jannach, "Evaluation of session-based recommendation
     algorithms", User Modeling and User-Adapted Interaction 28, 2018.
 

@@ -234,10 +234,10 @@ def replay(
         columns: The name of a field's column or JSON field, where the two differ.
         file_options: How files are read, by patterns of their names. It comes before what the settings say.
         limit: Number of records to read from the start. None: all.
-        out: Where the lists go, as JSON Lines; None: nowhere.
-        rejects: Where rejected records go; None: they are only counted.
-        related_out: Where the lists of related items go, likewise; the setting `related` makes them.
-        trending_out: Where the lists of trending items go; the setting `trending` makes them.
+        out: File of the lists, as JSON Lines. None: there is none.
+        rejects: File of rejected records. None: they are only counted.
+        related_out: File of the lists of related items. The setting `related` makes them.
+        trending_out: File of the lists of trending items. The setting `trending` makes them.
         progress: Called after each batch, as in `flows.files.record_source.RecordSource`.
         batch: Records taken at once; it never changes a list.
         scores: The scorer. The caller can read it while the replay runs. None: one for k = 10, or `top` if it is less.

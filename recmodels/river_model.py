@@ -22,9 +22,9 @@ UNKNOWN_USER = "\0nobody"
 class RiverModel(Recommender):
     """Makes a recommender of a River estimator: a ranker, a classifier, a regressor, or a pipeline that ends in one.
 
-    A ranker is taught user and item; the others are taught a dict of `user`, `item` and what `context` names. All of
-    them need to see what was not chosen, too: with each interaction, `negatives` items drawn from the catalogue are
-    learned with a reward of 0. Asking for a list costs a prediction for each item of the catalogue.
+    A ranker learns user and item. Other estimators learn a dict of `user`, `item` and the fields of `context`. With
+    each interaction, the estimator also learns `negatives` items drawn from the catalogue, with a reward of 0. A list
+    takes a prediction for each item of the catalogue.
 
     The estimator never learns a user's id, but a word that stands for it until the user is forgotten. So an erasure
     leaves no trace, although the weights of a classifier cannot be told apart by user.

@@ -41,7 +41,7 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def real_log() -> Callable[[str], Path]:
-    """Find a real log by its name. Where it is missing the test is skipped; on a CI machine it fails."""
+    """Find a real log by its name. Where it is missing the test is skipped. On a CI machine it fails."""
 
     def find(name: str) -> Path:
         path = Path(os.environ.get("FRESHRANK_DATA", ROOT.parent / "shared" / "data")) / name / "events.csv.gz"

@@ -30,7 +30,7 @@ class GivenLog:
         file_options: How files are read, by patterns of their names.
         limit: Number of records to read. None: all.
         sort: Sort by time first.
-        topic: A topic, of which `range` is recorded first; None: files.
+        topic: A topic, of which `range` is recorded first. None: files.
         range: Of the topic.
         recording: The file that the topic is recorded to.
     """

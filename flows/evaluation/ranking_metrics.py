@@ -126,8 +126,8 @@ def metrics_at(ks: Sequence[int], outcomes: Columns) -> dict[str, float]:
 def series(outcomes: Mapping[str, NDArray[Any]], window: int, ks: Sequence[int]) -> list[dict[str, float]]:
     """Return the metrics of each `window` consecutive scored events. The last point may have fewer.
 
-    Each point has the number of `scored` events, and of the first of them the number in the log (`first`) and the
-    `time` in Unix seconds.
+    Each point has the number of `scored` events. It also has the number in the log (`first`) and the `time` in Unix
+    seconds of its first event.
 
     Args:
         outcomes: Columns of `flows.evaluation.outcomes.Outcomes`, by name.

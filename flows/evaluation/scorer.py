@@ -27,8 +27,8 @@ class PrequentialScorer(DynamicSink[Decided]):
 
     Attributes:
         fresh: Metrics of the list that the model would give just before the event.
-        served: Metrics of the list that a reader of the topic shows: the user's own, the fallback list, or both merged,
-            by the ages on the fallback list.
+        served: Metrics of the list that a reader of the topic shows. By the ages on the fallback list, it is the user's
+            own list, the fallback list, or both merged.
         any_age: The same for a reader who ignores the ages: the user's own list at any age, else the fallback list.
         outcomes: One row for each scored event.
         users, items: Number of events by id, without erased users.

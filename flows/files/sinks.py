@@ -93,7 +93,7 @@ class ListFile(LineFile[Outgoing]):
 
 
 class RejectFile(LineFile[Rejected]):
-    """Writes each reject as a line with `source`, `reason`, `field` and `raw`; see `flows.formats.dead_letters`."""
+    """Writes each reject as a line with `source`, `reason`, `field` and `raw`. See `flows.formats.dead_letters`."""
 
     @override
     def to_line(self, item: Rejected) -> bytes:

@@ -33,9 +33,9 @@ __all__ = ["SortedSource", "decode_marked"]
 class SortedSource(RecordSource):
     """Logs sorted by time. Records of the same time keep their order, and all keep their positions.
 
-    Whatever is no event has no time, and stays behind the record before it. The logs are read and sorted at once, when
-    this is made; about `run_bytes` of memory are taken, and beyond that as much room for temporary files (`TMPDIR`) as
-    the logs have bytes when they are not compressed. They go when the process ends.
+    Records that cannot be decoded keep their place after the preceding record. The constructor reads and sorts the
+    logs. It takes about `run_bytes` of memory. Larger logs need temporary files (`TMPDIR`) of the size of the
+    uncompressed logs, which are deleted when the process ends.
 
     Args:
         logs: In any order.

@@ -169,7 +169,7 @@ class DeadLetter(NamedTuple):
         return Raw(self.topic, self.partition, self.offset, self.record.value, self)
 
     def key(self) -> bytes | None:
-        """Return the record's key; see `flows.messages.Carrier`."""
+        """Return the record's key. See `flows.messages.Carrier`."""
         return self.record.key
 
     def headers(self) -> dict[str, str | bytes | None] | list[tuple[str, str | bytes | None]] | None:

@@ -47,14 +47,14 @@ def feed(
 ) -> Fed:
     """Write the good events of a log into a topic, in order per user, and wait until all have arrived.
 
-    A missing topic is created, if `settings.create_topics`. The job's lists equal those of a replay of the log if the
-    topic has one partition, and the log has the topic's name and no rejects.
+    A missing topic is created, if `settings.create_topics`. If the topic has one
+    partition, and the log has its name and no rejects, the job's lists equal those of a replay.
 
     Args:
         log: CSV or JSON, plain, `.gz` or `.zst`, or Parquet.
         settings: Where the brokers are, and the size of a topic that is created.
         topic: The topic to write to.
-        rate: Events per second; None: as fast as they go.
+        rate: Events per second. None: as fast as they go.
         file_options: How files are read, by patterns of their names. It comes before what the settings say.
         if_empty: Do nothing where the topic has held an event before.
 

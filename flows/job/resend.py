@@ -74,7 +74,7 @@ def resend(
 
     Args:
         settings: Where the brokers are, the topics, and how records are decoded now.
-        wanted: Range of the dead-letter topic; None: all of it.
+        wanted: Range of the dead-letter topic. None: all of it.
         reasons: Only letters with one of these reasons; empty: all.
         anyway: Send those, too, that would be rejected again.
         is_dry: Only count.

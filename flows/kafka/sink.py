@@ -88,7 +88,7 @@ class KafkaSink(FixedPartitionedSink[Outgoing, None]):
         return 0
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "_Part":
-        """Make a producer; see the engine's interface."""
+        """Make a producer. See the engine's interface."""
         return _Part(self)
 
 

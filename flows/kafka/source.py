@@ -89,7 +89,7 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         return [str(place[1]) if place[0] == self.topics.main else name_of(place) for place in self.places]
 
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_Partition":
-        """Open one partition on the calling worker's consumer; see the engine's interface."""
+        """Open one partition on the calling worker's consumer. See the engine's interface."""
         worker, place = threading.get_ident(), place_of(for_part)
         place = (place[0] or self.topics.main or "", place[1])
         if worker not in self._readers:

@@ -89,7 +89,7 @@ def render(
         command: The command that makes the page.
         titles: Title by item.
         sentences: Sentences about the differences of models.
-        window: Number of scored events of a point of the metrics over time. None: chosen by the length of the log.
+        window: Number of scored events of a point of the metrics over time. None: at most 40 points.
     """
     import jinja2
 

@@ -1,6 +1,6 @@
 """A recorded log to try things on: the first 30,000 ratings of MovieTweetings, with the films' titles.
 
-MovieTweetings is (c) 2013 Simon Dooms under the MIT licence; see `TERMS.txt`. Users are numbered; nobody's name or
+MovieTweetings is (c) 2013 Simon Dooms under the MIT licence. See `TERMS.txt`. Users are numbered; nobody's name or
 account is in it.
 """
 

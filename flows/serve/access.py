@@ -41,7 +41,7 @@ class Access:
         return not self._roles
 
     def role_of(self, authorization: str | None) -> Role | None:
-        """Return the role of an `Authorization` header; None: there is no such token."""
+        """Return the role of an `Authorization` header. None: there is no such token."""
         if authorization is None:
             return None
         scheme, _, token = authorization.partition(" ")

@@ -19,7 +19,7 @@ class RateLimit:
     """A token bucket for each client.
 
     Args:
-        rate: Requests per second; 0: no limit.
+        rate: Requests per second. 0: no limit.
         clock: Seconds that only go forward.
 
     >>> now = [0.0]

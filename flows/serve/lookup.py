@@ -18,7 +18,7 @@ class LookUp:
         store: Where the lists are kept.
         reader: Keeps the store in step with the output topic.
         fresh: Asks the job for a list.
-        impressions: Writes what was shown; None: nobody does.
+        impressions: Writes what was shown. None: nobody does.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class LookUp:
 
         Args:
             user: The user's id.
-            n: Most items; None: all.
+            n: Most items. None: all.
             exclude: Items to leave out.
-            accepts: Whether an item may be shown; None: all may.
+            accepts: Whether an item may be shown. None: all may.
             is_fresh: Whether to ask the job for a list first.
 
         Raises:

@@ -51,9 +51,9 @@ def select_list(
         own: The user's list, if there is one.
         fallback: The list for everybody, if there is one.
         newest: Time of the newest event that any list answers, in Unix seconds.
-        n: Most items to return; None: all.
+        n: Most items to return. None: all.
         exclude: Items to leave out.
-        accepts: Whether an item may be shown; None: all may.
+        accepts: Whether an item may be shown. None: all may.
 
     >>> own = UserList("u1", [ListedItem("a"), ListedItem("b")], 100.0, "events/0/7")
     >>> everybody = UserList("", [ListedItem("x"), ListedItem("a")], 900.0, "events/0/9", "", 600.0, 300.0)

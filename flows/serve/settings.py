@@ -23,7 +23,7 @@ class ServeSettings(BaseSettings):
     host: str = "127.0.0.1"
     """Address to listen on. Another than this machine's own needs `tokens`."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
-    """Port to listen on; 0: any free one."""
+    """Port to listen on. 0: any free one."""
     store: str = ""
     """Where lists are kept: a path of a file, `memory`, or `redis://host:port/db`. Default: a file in the user's cache
     directory."""
@@ -44,7 +44,7 @@ class ServeSettings(BaseSettings):
     max_events: Annotated[int, Field(ge=1)] = 1_000
     """Most events of one request."""
     rate: Annotated[float, Field(ge=0.0)] = 0.0
-    """Most requests per second of one client; 0: no limit."""
+    """Most requests per second of one client. 0: no limit."""
     delivery_timeout: Annotated[float, Field(gt=0.0, le=300.0)] = 5.0
     """Seconds after which events that no broker has taken are answered with 503."""
     job_metrics: str = "http://127.0.0.1:9464/metrics"
@@ -80,7 +80,7 @@ def load_serve_settings(table: dict[str, Any], **flags: Any) -> ServeSettings:
 
     Args:
         table: The table `[serve]` of the settings file.
-        flags: Options of the command; None: not given.
+        flags: Options of the command. None: not given.
 
     Raises:
         UsageError: A setting is unknown or not what it must be, or the server would be open to others.

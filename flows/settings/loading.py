@@ -28,8 +28,8 @@ from flows.settings.lists import ListSettings
 PREFIX: Final = "FRESHRANK_"
 """Prefix of the variables."""
 OTHER_VARIABLES: Final = ("CONFIG", "DATA", "SERVE_", "TEST_", "FUZZ_")
-"""Beginnings, after the prefix, of variables that are not settings of the job: the path of the file, and those of
-`serve` and of our tests."""
+"""Beginnings, after the prefix, of variables that are not settings of the job. They belong to the file's path, to
+`serve` and to our tests."""
 
 
 class Settings(JobSettings, KafkaSettings, InputSettings, ListSettings, BaseSettings):

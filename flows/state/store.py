@@ -8,8 +8,8 @@ So compaction needs no thread and no pause, and no snapshot writes the whole sta
 the state has been rewritten twice. The files take at most about three times the size of the state. A small state takes
 4 MiB and one snapshot.
 
-The engine keeps a pointer for each snapshot: the end of the newest segment, the valid bytes of the previous one, and
-the start of the next part. `flows.state.record_file` has the format of the files.
+The engine keeps a pointer for each snapshot. It has the end of the newest segment, the valid bytes of the previous one,
+and the start of the next part. `flows.state.record_file` has the format of the files.
 """
 
 import os

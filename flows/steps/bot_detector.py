@@ -151,7 +151,7 @@ class BotDetector:
         return dump_changes([self.users]) | self._rest()
 
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
-        """Return a part of the users, and all visits; see `flows.state.stateful`."""
+        """Return a part of the users, and all visits. See `flows.state.stateful`."""
         part, place = dump_part([self.users], place, size)
         return part | self._rest(), place
 

@@ -30,7 +30,7 @@ class Cleaning:
     dedup_window: int
     """Number of event ids that are remembered."""
     bot_threshold: float
-    """Threshold of the bot filter in interquartile ranges (`flows.steps.bot_detector`); 0: no filter."""
+    """Threshold of the bot filter in interquartile ranges (`flows.steps.bot_detector`). 0: no filter."""
 
 
 @operator

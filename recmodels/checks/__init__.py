@@ -11,8 +11,8 @@ A check takes a *factory*: something that makes a fresh model, with whatever arg
 - `determinism`: the same lists in every process.
 
 `yield_models` finds every public model, those of `recmodels.deep` too if that extra is installed, and `yield_checks`
-every check that holds for one. A model opts out of a check by name, with the reason, in a method `_unit_test_skips`
-that returns {name of the check: reason}; River's own checks (`river.checks`) look there, too.
+every check that holds for one. A model opts out of a check in its method `_unit_test_skips`, which returns the reason
+by name of the check. River's own checks (`river.checks`) use this method, too.
 
 >>> from recmodels import Popularity
 >>> for check in yield_checks(Popularity):

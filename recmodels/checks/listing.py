@@ -47,8 +47,7 @@ def check_unknown_items_rank_last_as_given(make: Factory) -> None:
 
 
 def check_excluded_repeats_are_left_out(make: Factory) -> None:
-    """With `repeats="exclude"` a user's list holds everything but what the user has had: what was only shown, or came
-    back, by a reward below 0, stays."""
+    """With `repeats="exclude"` a list excludes exactly the items that the user has had with a reward of 0 or more."""
     model = learned(make, EVENTS, repeats="exclude")
     for user in USERS:
         seen = {event.item for event in EVENTS if event.user == user and event.y >= 0}

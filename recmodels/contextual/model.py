@@ -29,7 +29,9 @@ class Contextual(Recommender):
     From every interaction it learns the chosen candidate and some of the others. Each other candidate is taken with a
     probability of `negatives` / `candidates`. Negatives are candidates and not random items, since the classifier must
     separate candidates. Against random items only popularity would count. Leaving out most negatives raises the odds by
-    a known factor, which is corrected (King and Zeng, Logistic Regression in Rare Events Data, 2001, prior correction).
+    a known factor, which is corrected.
+
+    Source of the prior correction: King and Zeng, Logistic Regression in Rare Events Data, 2001.
 
     Args:
         repeats: As for every `Recommender`.
@@ -38,7 +40,7 @@ class Contextual(Recommender):
         candidates: Number of candidates, at least the length of the list.
         negatives: Mean number of negatives for each interaction.
         n_features: Number of weights that hashed words share.
-        classifier: Another binary classifier of River, or a pipeline that ends in one; None: `make_pipeline`. Numbers
+        classifier: Another binary classifier of River, or a pipeline that ends in one. None: `make_pipeline`. Numbers
             reach it as floats, words as keys with the whole number 1.
         max_users: Bound on users. Beyond it the least recently used are dropped.
         max_items: Bound on items, as for users.

@@ -1,6 +1,6 @@
 """Keras networks without weights of their own: each call takes the weights as arrays and returns new ones.
 
-So a model's state is plain arrays, copies of a model share only the compiled code, and the result does not depend on
+So a model's state is plain arrays, and copies of a model share only the compiled code. The result does not depend on
 the order in which networks are built.
 """
 

@@ -7,8 +7,10 @@ count. `i` describes the item for this user: its vector, that vector times each 
 and its recent counts. U u + V i is one dense layer over both; in two
 parts, a user's part is computed once for all items.
 
-It learns by binary cross-entropy. He et al., Neural Collaborative Filtering, WWW 2017, for the products; Covington,
-Adams and Sargin, Deep Neural Networks for YouTube Recommendations, RecSys 2016, for the mean of the history.
+It learns by binary cross-entropy.
+
+Sources: He et al., Neural Collaborative Filtering, WWW 2017, for the products; Covington, Adams and Sargin, Deep Neural
+Networks for YouTube Recommendations, RecSys 2016, for the mean of the history.
 """
 
 from functools import cache, partial
@@ -47,13 +49,13 @@ class Query(NamedTuple):
     """Users, and candidates for each of them."""
 
     user: NDArray[np.int32]
-    """[B] Row of the user; 0: unknown."""
+    """[B] Row of the user. 0: unknown."""
     history: NDArray[np.int32]
-    """[B, H] Rows of the recent items, the newest first; 0: none."""
+    """[B, H] Rows of the recent items, the newest first. 0: none."""
     activity: NDArray[np.float32]
     """[B, 1] Logarithm of 1 and the number of events in the user's history."""
     item: NDArray[np.int32]
-    """[B, C] Rows of the candidates; 0: unknown."""
+    """[B, C] Rows of the candidates. 0: unknown."""
     taken: NDArray[np.float32]
     """[B, C, S] Logarithm of 1 and how often each was taken in the last `SPANS` events."""
 

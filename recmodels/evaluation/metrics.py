@@ -12,8 +12,8 @@ import numpy as np
 class RankingMetrics:
     """Hit rate, NDCG and mean reciprocal rank at k, over all scored events.
 
-    An event has one relevant item. At rank r, from 0 and below k, a hit counts 1, NDCG 1 / log2(r + 2), and the
-    reciprocal rank 1 / (r + 1). Otherwise all are 0. See Järvelin and Kekäläinen, TOIS 20(4), 2002, for NDCG.
+    An event has one relevant item. At rank r, from 0 and below k, the values are 1, 1 / log2(r + 2) and 1 / (r + 1).
+    Otherwise all are 0. See Järvelin and Kekäläinen, TOIS 20(4), 2002, for NDCG.
 
     Args:
         k: Length of the list that counts.

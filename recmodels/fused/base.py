@@ -55,7 +55,7 @@ class FusedBase(Recommender):
     members: ClassVar[frozenset[str]] = frozenset()
     learns_weights: ClassVar[bool] = False
     first_weights: ClassVar[Mapping[str, tuple[float, ...]] | None] = None
-    """The weights of each member's first columns before anything is learned; None: those that members say."""
+    """The weights of each member's first columns before anything is learned. None: those that members say."""
 
     def __init__(
         self,

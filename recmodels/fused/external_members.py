@@ -22,8 +22,8 @@ Scale: TypeAlias = tuple[float, float]
 class ExternalMembers:
     """The members of a blend that do not run in its kernels.
 
-    The scores of a member are standardised to mean 0 and standard deviation 1 within each candidate set, since a blend
-    does not know their scale. A constant score, or one that is not a number, becomes 0.
+    A blend does not know the scale of a member's scores. So they are standardised to mean 0 and standard deviation 1
+    within each candidate set. A constant score, or one that is not a number, becomes 0.
 
     Args:
         models: The members.

@@ -28,8 +28,8 @@ R = TypeVar("R")
 OLD_DAYS: Final = 30
 """Compiled kernels of other versions are deleted once they have not been used for this number of days."""
 int64: Final = cast(Callable[[Any], int], np.int64)
-"""In a kernel: the number as 64 bits, the type of Python's numbers. numba compiles a kernel once more for each other
-type, including that of a literal."""
+"""In a kernel: the number as 64 bits, the type of Python's numbers. For each other type, including that of a literal,
+the compiler would compile a kernel once more."""
 _entries: list[Any] = []
 _cache: list[Path | None] = []
 """The cache directory, once it is known."""
@@ -38,8 +38,8 @@ _cache: list[Path | None] = []
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that runs without the interpreter's lock, with strict floating point order.
 
-    Kernels and entries can call it, but Python cannot. It cannot allocate memory, as numba's memory management is off:
-    that would count references to every array of the state at each call, and take 50 % more time.
+    Kernels and entries can call it, but Python cannot. It cannot allocate memory, as numba's memory management is off.
+    That would count references to every array of the state at each call, and take 50 % more time.
     """
     return _compiled(function, fastmath=False)
 

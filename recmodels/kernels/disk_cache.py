@@ -1,8 +1,8 @@
 """Disk cache of compiled entries, keyed by the source code and not by its folder.
 
 numba's own locators put the path, the time and the line of a source file into the key. So a second checkout of the same
-code, a moved folder, or a changed comment compiles everything again. Here the name of the directory is a digest of all
-code that an entry can reach, and the key of an entry is its name.
+code, a moved folder, or a changed comment compiles everything again. Here the directory is named by a digest of all
+code that an entry can reach. The key of an entry is its name.
 """
 
 from collections.abc import Callable

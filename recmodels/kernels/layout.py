@@ -1,8 +1,8 @@
 """Layout of a state: markers on the fields of a named tuple declare the shape and the storage of each array.
 
 The memory of a model (`recmodels.fused.memory`) is built from the layout: its tables, its snapshots, and the state of
-the kernels. A length is a number or a name: `users`, `items`, `tags` or `pairs` (rows, including the reserved row),
-`columns`, `contexts`, or an argument of the model such as `n_factors`.
+the kernels. A length is a number or a name. The names `users`, `items`, `tags` and `pairs` count rows, including the
+reserved row. Further names are `columns`, `contexts`, and arguments of the model such as `n_factors`.
 
 >>> class Ages(NamedTuple):
 ...     '''A row for each item.'''

@@ -51,7 +51,7 @@ class Items(NamedTuple):
     """A row for each item."""
 
     first_seen: Annotated[Int64, Column()]
-    """[items] number of interactions and announcements up to the item's first one, from 1; 0: it has none yet, and is
+    """[items] number of interactions and announcements up to the item's first one, from 1. 0: it has none yet, and is
     in no list."""
     last_used: Annotated[Int64, Column()]
     """[items] number of the last event, for eviction."""
@@ -94,7 +94,7 @@ class Candidates(NamedTuple):
     slot: Annotated[Int64, Scratch("items")]
     """[items] the last set that had or excluded the item, times `PLACES`, plus its slot there or `EXCLUDED`."""
     scored: Annotated[Int64, Scratch(1)]
-    """[1] the contexts of `score`, as one number from 1; 0: it must be computed."""
+    """[1] the contexts of `score`, as one number from 1. 0: it must be computed."""
     listed: Annotated[Int32, Scratch(CALIBRATED_ITEMS)]
     """[CALIBRATED_ITEMS] slots of the list that calibration learns from."""
 

@@ -162,7 +162,7 @@ def test_the_page_of_a_protocol_has_its_measures(compare: Compare, faithful_log:
 def test_a_topic_is_recorded_before_anything_is_compared(
     compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the recording holds is for test_kafka_record; here: nothing is recorded for a command that cannot be."""
+    """A command that cannot run records nothing. test_kafka_record tests the recordings."""
     asked: list[str | None] = []
     monkeypatch.setattr(GivenLog, "find", lambda log, *_: asked.append(log.topic) or (str(EVENTS),))
     topic = ("--from-topic", "events", "--since", "2026-11-01", "--limit", 100)

@@ -25,7 +25,7 @@ SPLIT, EVENTS_IN_ALL = 400, 1_000
 
 @pytest.fixture
 def turning_log(tmp_path: Path) -> Path:
-    """In the first part, what came last comes again; in the rest, never: every other event is of one item."""
+    """In the first part each user's last item comes again. In the rest every other event is of one item."""
     random = np.random.default_rng(3)
     items = [f"i{number // 20}" for number in range(SPLIT)]
     items += [f"a{number // 40}" if number % 2 else f"b{random.integers(50)}" for number in range(SPLIT, EVENTS_IN_ALL)]

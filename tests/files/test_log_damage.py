@@ -96,7 +96,7 @@ class TestRefused:
 
 
 class TestDamage:
-    """What is whole before the damage is delivered; what is cut is not."""
+    """Complete records before the damage are delivered, and the cut one is not."""
 
     def check(self, path: Path, whole: bytes, message: str) -> None:
         log = open_log(path)

@@ -69,7 +69,7 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 
 def check_nothing_is_lost(job: Job, tmp_path: Path) -> None:
-    """What counts as done has been delivered; the rest follows, as if nothing had happened."""
+    """Events of durable epochs have delivered lists. The rest follows after the restart."""
     (done,) = committed(job.broker.bootstrap, job.events, 1, job.events)
     assert done <= job.emitted()
     job.run_to_the_end()

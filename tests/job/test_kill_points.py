@@ -40,7 +40,7 @@ def seeded() -> list[tuple[str, int]]:
 
 
 class Driver:
-    """The process whose children are killed; see `tests.support.kill_driver`."""
+    """The process whose children are killed. See `tests.support.kill_driver`."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -52,7 +52,7 @@ class Driver:
         )
 
     def run(self, directory: Path, log: Path | None, settings: dict[str, Any], kill: tuple[str, int] | None) -> int:
-        """Run a job in a child; return its exit status."""
+        """Run a job in a child. Return its exit status."""
         given = {"repeats": "exclude", "epoch_seconds": 0.02 if kill else 0.5, **settings}
         request = {"log": log and str(log), "directory": str(directory), "settings": given, "kill": kill}
         assert self.process.stdin is not None
@@ -63,7 +63,7 @@ class Driver:
 
 
 def write_events(path: Path, count: int) -> Path:
-    """Interactions with ids, some twice; erasures, and items that come and go."""
+    """Interactions with ids, some twice. Erasures, and items that come and go."""
     rows = gzip.decompress(EVENTS.read_bytes()).decode().splitlines()[1 : count + 1]
     lines: list[dict[str, Any]] = []
     for number, row in enumerate(rows):

@@ -28,7 +28,7 @@ def replay_of(out: Path, recovery: Path, *more: str) -> list[str]:
 
 
 def start(out: Path, recovery: Path, *more: str, file_bytes: int = -1) -> subprocess.Popen[str]:
-    """Start a replay; of files longer than `file_bytes` the kernel takes no more, as of a full disk."""
+    """Start a replay. Of files longer than `file_bytes` the kernel takes no more, as of a full disk."""
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *replay_of(out, recovery, *more)],
         cwd=ROOT,
@@ -121,7 +121,7 @@ def whole(path: Path) -> bytes:
 @pytest.mark.parametrize("ending", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("room", [5_000_000, 300_000])
 def test_a_full_disk_stops_the_job_and_damages_nothing(tmp_path: Path, unbroken: bytes, ending: str, room: int) -> None:
-    """Of the larger files the state is full first, or the lists, whichever it is; of the smaller ones the lists."""
+    """Of the larger files the state is full first, or the lists, whichever it is. Of the smaller ones the lists."""
     out, state = tmp_path / f"lists.jsonl{ending}", tmp_path / "state"
     process = start(out, state, file_bytes=room)
     said = refused(process, FAILED)

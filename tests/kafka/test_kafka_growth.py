@@ -37,7 +37,7 @@ def counts(raws: Iterable[Any]) -> Counter[int]:
 
 
 def taken(part: Any, count: int) -> Counter[int]:
-    """Ask until so many records have come; say of which partitions."""
+    """Poll until `count` records have come, and return their partitions."""
     got: list[Any] = []
     until(lambda: got.extend(part.next_batch()) or len(got) >= count)
     return counts(got)

@@ -187,7 +187,7 @@ def test_records_lost_to_retention_are_passed_over_and_counted_if_so_set(
 
 
 def slowly_read(broker: AnyBroker, topic: str, lost: LostOffsets) -> tuple[KafkaSource, Any]:
-    """A source that has begun with a topic of 200 records, and has not fetched all of them; then they are removed."""
+    """A source that has begun with a topic of 200 records, and has not fetched all of them. Then they are removed."""
     for _ in range(200):  # so that each is a batch of its own, and none comes with its neighbours
         fill(broker.bootstrap, topic, 1, size=1000)
     slow = config(broker.bootstrap, fetch_message_max_bytes=1000, queued_min_messages=1)

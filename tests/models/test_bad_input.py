@@ -1,7 +1,7 @@
 """Odd input beyond the checks of the contract: odd tags and prices, huge values and floods of ids.
 
-The contract's checks (`recmodels.checks`) hold every model to odd rewards, times and ids, an empty catalogue,
-strangers, unknown and hidden items, and events that come twice.
+The contract's checks (`recmodels.checks`) cover odd rewards, times and ids, an empty catalogue, new users, unknown and
+hidden items, and repeated events.
 
 The flood of ids is small by default. `FRESHRANK_TEST_IDS=10000000 pytest -s tests/models/test_bad_input.py -k flood`
 runs it in full, and says how much memory it took.
@@ -115,7 +115,7 @@ def test_one_value_of_a_billion_moves_nothing_for_long(name: str) -> None:
 
 @pytest.mark.parametrize("value", [0, -5, 1e9, 1e308])
 def test_the_value_of_an_event_never_outweighs_its_type(value: float) -> None:
-    """The reward is by type of event; what it was worth is context."""
+    """The reward is by type of event. What it was worth is context."""
     events = [("ann", "tea", 1), ("ann", "jam", 2), ("bob", "tea", 3)]
     ordinary = Flow([event(*each) for each in events])
     assert Flow([event(*each, value=value) for each in events]).lists == ordinary.lists

@@ -33,7 +33,7 @@ def teach(model: FusedModel, pairs: str) -> None:
 
 
 def painted(model: FusedModel, turns: int = 80, users: int = 40) -> FusedModel:
-    """Even users take red items and odd users blue ones, each of the newest; then one more of each is announced."""
+    """Even users take red items and odd users blue ones, each of the newest. Then one more of each is announced."""
     draw = random.Random(4)
     for turn in range(turns):
         for colour in COLOURS:

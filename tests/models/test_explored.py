@@ -45,7 +45,7 @@ def test_rivers_models_are_explored_too() -> None:
 
 
 def test_replay_with_exploration(tmp_path: Path) -> None:
-    """The same lists whatever the batches; the price is small, and the report is of the lists that users get."""
+    """The same lists whatever the batches. The price is small, and the report is of the lists that users get."""
     settings = Settings(repeats="exclude", explore=0.2)
     a = replay(EVENTS, settings, limit=3_000, out=tmp_path / "a.jsonl", batch=1)
     b = replay(EVENTS, settings, limit=3_000, out=tmp_path / "b.jsonl", batch=100)

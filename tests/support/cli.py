@@ -29,8 +29,8 @@ def freshrank(*arguments: object, process: bool = False, cwd: Path = ROOT, **var
 
     Args:
         *arguments: What follows `freshrank` on the command line.
-        process: In a process of its own. That takes some 2 s more, and shows what only a process shows:
-            what the engine's own threads print, and the exit status as the shell sees it.
+        process: In a process of its own. That takes about 2 s more. Only a process shows the
+            output of the engine's own threads, and the shell's exit status.
         cwd: Working directory, where a user's own model is looked for.
         **variables: Environment variables in addition to those of the test.
     """

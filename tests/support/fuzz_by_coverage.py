@@ -31,7 +31,7 @@ DECODERS = (JsonDecoder(), CsvDecoder(["user", "item", "timestamp", "event", "va
 
 
 def decode(data: bytes) -> None:
-    """Decode a record; a reject keeps its bytes."""
+    """Decode a record. A reject keeps its bytes."""
     for decoder in DECODERS:
         decoded = decoder(Raw("events", 0, 0, data), 0.0)
         assert not isinstance(decoded, Rejected) or decoded.raw == data

@@ -92,8 +92,8 @@ class Broker:
         self.bootstrap = f"127.0.0.1:{plain}"
         """Address of the open listener."""
         self.sasl_bootstrap = f"127.0.0.1:{sasl}"
-        """Address of the listener that asks for `USER` or `GUEST` and `PASSWORD` (SASL_PLAINTEXT, PLAIN or
-        SCRAM), or for a token that names one of them and is not signed (OAUTHBEARER)."""
+        """Address of the listener with SASL_PLAINTEXT. It accepts `USER` or `GUEST` with `PASSWORD` (PLAIN or SCRAM),
+        or an unsigned token that names one of them (OAUTHBEARER)."""
         self.tls_bootstrap = f"127.0.0.1:{tls}"
         """Address of the listener with TLS (SSL)."""
         self.sasl_tls_bootstrap = f"127.0.0.1:{sasl_tls}"
@@ -144,7 +144,7 @@ class Broker:
         raise NoBrokerError(f"the broker did not answer within {timeout:.0f} s; it said:\n{self.tail()}")
 
     def stop(self, timeout: float = 30.0) -> None:
-        """Ask it to shut down in order; kill it if it does not."""
+        """Ask it to shut down in order. Kill it if it does not."""
         if self._process is None:
             return
         self._process.send_signal(signal.SIGTERM)
@@ -192,7 +192,7 @@ class Broker:
 
 
 def make_certificate(directory: Path, name: str = "broker") -> tuple[Path, Path]:
-    """Make a key for 127.0.0.1 and a certificate that it has signed itself; return the key store and the PEM file."""
+    """Make a key for 127.0.0.1 and a certificate that it has signed itself. Return the key store and the PEM file."""
     store, pem = directory / f"{name}.p12", directory / f"{name}.pem"
     shared = ["-keystore", str(store), "-storetype", "PKCS12", "-storepass", PASSWORD, "-alias", name]
     key = ["-keyalg", "EC", "-groupname", "secp256r1", "-dname", f"CN={name}", "-ext", "san=ip:127.0.0.1"]

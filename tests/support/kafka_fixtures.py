@@ -37,7 +37,7 @@ NewTopic = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyBroker]:
-    """One Apache Kafka broker for the whole session; that of `FRESHRANK_TEST_BOOTSTRAP` if it is set."""
+    """One Apache Kafka broker for the whole session. That of `FRESHRANK_TEST_BOOTSTRAP` if it is set."""
     if given := os.environ.get("FRESHRANK_TEST_BOOTSTRAP"):
         yield GivenBroker(given)
         return
@@ -47,7 +47,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnyBroker]:
 
 
 def start_broker(tmp_path_factory: pytest.TempPathFactory) -> Broker:
-    """A broker of the caller's own; where there can be none the test is skipped, on a CI machine failed."""
+    """A broker of the caller's own. Where there can be none the test is skipped, on a CI machine failed."""
     try:
         broker = Broker(tmp_path_factory.mktemp("broker"))
         broker.start()

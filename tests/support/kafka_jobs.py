@@ -70,7 +70,7 @@ class Job:
         return self._start([sys.executable, "-m", "flows.cli", "run", *arguments])
 
     def start_gated(self, event: int) -> subprocess.Popen[str]:
-        """Start it, and wait until it is at an event; see `tests.support.gate`."""
+        """Start it, and wait until it is at an event. See `tests.support.gate`."""
         process = start_gated(event, "run", **self.environment)
         self.processes.append(process)
         return process

@@ -118,8 +118,10 @@ def arm(point: str, call: int) -> None:
 
 
 def run(request: dict[str, Any]) -> None:
-    """Replay a log, or if there is none run between Kafka's topics to the end of what they hold, and write what all
-    states are in the end, as checksums of their arrays."""
+    """Replay a log, or without one run a job between Kafka's topics to their ends.
+
+    At the end write checksums of the arrays of all states.
+    """
     flows.state.store.LEAST_PART, flows.state.store.LEAST_SEGMENT = (
         1 << 17,
         1 << 19,

@@ -35,7 +35,7 @@ JUNK = "?;,|\t{}[]:x1 .-\\é"
 
 
 def made(seed: int) -> MadeLog:
-    """Make a log; the same seed makes the same."""
+    """Make a log. The same seed makes the same."""
     rng = random.Random(seed)
     rows = [
         (_text(rng), _text(rng), float(1_300_000_000 + rng.randrange(400_000_000))) for _ in range(rng.randint(4, 12))
@@ -127,7 +127,7 @@ def _json(rng: random.Random, rows: list[Row]) -> MadeLog:
 
 
 def read(data: bytes, piece: int = 1 << 16) -> tuple[list[Row], int]:
-    """Detect, cut and decode a log in memory; return its events, and the number of rejects.
+    """Detect, cut and decode a log in memory. Return its events, and the number of rejects.
 
     Raises:
         UsageError: It asks for something.

@@ -24,8 +24,10 @@ MARKS = """
       label.getBoundingClientRect()))}];
 })
 """
-"""Of each figure: its marks, with their distance from its left and right edge and from the axis below, and the boxes of
-the labels of its axes that are to be seen."""
+"""Script that returns the marks of each figure and the boxes of the visible labels of its axes.
+
+A mark has its distances from the left and right edges and from the axis below.
+"""
 
 CONTRASTS = """
 (() => {

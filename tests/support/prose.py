@@ -4,8 +4,11 @@ Code blocks, tables, headings, HTML and links' addresses do not count. Inline co
 is a sentence, or several.
 """
 
+import ast
+import inspect
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,6 +86,34 @@ def prose_of(markdown: str) -> Prose:
                 sentences.append(each.replace("\0", ".").strip())
     words = sum(len(sentence.split()) for sentence in sentences)
     return Prose(words, sentences, sum(sentence.count(";") for sentence in sentences))
+
+
+def docstrings_of(source: str) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each docstring of a Python file, those of attributes, too.
+
+    >>> list(docstrings_of("'One.'\\nMOST = 3\\n'Items of a list.'"))
+    [(1, 'One.'), (3, 'Items of a list.')]
+    """
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        for statement in body if isinstance(body, list) else ():
+            value = getattr(statement, "value", None) if isinstance(statement, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                yield statement.lineno, inspect.cleandoc(value.value)
+
+
+def prose_of_docstring(text: str) -> Prose:
+    """Measure a docstring. Examples, names of arguments and sources do not count, nor do equations.
+
+    >>> prose_of_docstring("Add one.\\n\\nArgs:\\n    x: A number.\\n\\n>>> add(1)\\n2\\n\\nSource: A, B.").sentences
+    ['Add one.', 'A number.']
+    """
+    text = re.sub(r"^ *>>>.*(\n(?! *$).*)*", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^Sources?\b[^\n]*:.*?(\n\n|\Z)", "\n\n", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^ +[\w*][\w*, ]*: ", "\n\n", text, flags=re.MULTILINE)
+    text = re.sub(r"^(Args|Attributes|Raises|Returns|Yields):$", "", text, flags=re.MULTILINE)
+    prose = prose_of("\n".join(line.strip() for line in text.splitlines()))
+    return prose._replace(sentences=[sentence for sentence in prose.sentences if "=" not in sentence])
 
 
 def text_is_list(text: str, start: int) -> bool:

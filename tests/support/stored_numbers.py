@@ -11,7 +11,7 @@ from recmodels.storage.tables import Table, dump_changes, dump_part
 
 
 class Numbers(StatefulStep[int, int]):
-    """A table of numbers, a KiB a row; processing a row counts up its first."""
+    """A table of numbers, a KiB a row. Processing a row counts up its first."""
 
     def __init__(self, rows: int = 1_000) -> None:
         self.table = Table("numbers", rows, values=(np.int64, (128,)))

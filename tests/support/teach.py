@@ -46,7 +46,7 @@ def checkerboard(seed: int, users: int = 60, count: int = 20, each: int = 8) -> 
 
 
 def a_stream_that_changes() -> list[Example]:
-    """Users take what is popular; from `CHANGE` on each goes their own round of five items."""
+    """Users take popular items. From `CHANGE` on each user repeats five items of their own."""
     draw = np.random.default_rng(11)
     log = []
     for k in range(2 * CHANGE):

@@ -33,7 +33,7 @@ class EnvelopeDecoder:
     Args:
         decoder: Decodes the JSON object in the envelope.
         envelope: Which envelope.
-        frame: Reads records with the schema registry's frame; None: they are JSON.
+        frame: Reads records with the schema registry's frame. None: they are JSON.
         kind: The kind of records that say none. An item event without `features` has all its other fields as such.
         time_from: `kafka`: the record's Kafka timestamp is the event's time.
 

@@ -22,7 +22,7 @@ class TopicFormat:
         kind: The kind of records that say none: `interaction`, `item`, `request` or `forget`.
         time_from: `record`, or `kafka` for the record's Kafka timestamp.
         time_unit, time_zone, time_format: As of `flows.formats.times.TimeFormat`.
-        is_framed: Whether records have the schema registry's frame; None: where a registry is set.
+        is_framed: Whether records have the schema registry's frame. None: where a registry is set.
 
     Raises:
         UsageError: A field is unknown, or a time is described wrongly.

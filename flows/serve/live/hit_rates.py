@@ -43,7 +43,7 @@ class HitRates:
             is_hit: Whether the event's item was in the list.
             now: Unix seconds.
             scored: Number of events.
-            hits: Number of hits; None: as `is_hit` says.
+            hits: Number of hits. None: as `is_hit` says.
         """
         start = now - now % BUCKET_SECONDS
         if not self.buckets or self.buckets[-1].time < start:

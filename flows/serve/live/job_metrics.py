@@ -95,7 +95,7 @@ def parse_job_numbers(text: str) -> JobNumbers | None:
 
 
 def quantile(before: list[tuple[float, float]], after: list[tuple[float, float]], q: float) -> float | None:
-    """Return a quantile of what came between two readings of a histogram; None: nothing came.
+    """Return a quantile of what came between two readings of a histogram. None: nothing came.
 
     >>> quantile([(0.001, 5), (0.01, 5)], [(0.001, 6), (0.01, 9)], 0.5)
     0.01

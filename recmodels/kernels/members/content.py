@@ -71,7 +71,7 @@ class ItemTags(NamedTuple):
     tag: Annotated[Int32, Column(ITEM_TAGS, holds="tags")]
     """[items, ITEM_TAGS] the item's tags."""
     announced: Annotated[Int64, Column()]
-    """[items] number of the event before which the item was announced and shown, from 1; 0: never."""
+    """[items] number of the event before which the item was announced and shown, from 1. 0: never."""
     dirty: Marks
 
 

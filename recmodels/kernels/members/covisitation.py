@@ -1,9 +1,10 @@
 """Directed item-to-item co-visitation: which items followed each item, in rows of bounded length.
 
 When a user interacts with j, each of the user's recent items h at distance p = 0, 1, 2 … adds decay^p to the pair
-(h, j). A full row drops its weakest entry. This is item-to-item collaborative filtering with a direction. A list uses
-three weightings of the user's recent items: the last item alone, the last few (halving with distance), and all recent
-ones (decaying slowly):
+(h, j). A full row drops its weakest entry. This is item-to-item collaborative filtering with a direction. A list
+weights the user's recent items in three ways. The first counts the last item alone, the second halves with distance,
+and the
+third decays slowly:
 
     x(j) = sum over p of g^p * weight(h_p, j) / total(h_p), divided by the sum over p of g^p
 

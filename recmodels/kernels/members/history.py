@@ -1,8 +1,8 @@
 """Personal history as a member: the user's own items, by count and recency.
 
 It proposes items again where repeats are allowed. Where they are not, `recmodels.kernels.history` excludes them for
-every model. The columns of an item in the history are log(1 + amount), 1 / sqrt(1 + rank) with rank 0 for the newest
-item, and 1.
+every model. An item in the history has three columns: log(1 + amount), 1 / sqrt(1 + rank), and 1. The newest item has
+rank 0.
 """
 
 from typing import Annotated, Final, NamedTuple

@@ -40,7 +40,7 @@ class Levels(NamedTuple):
     level: Annotated[Float64, Column(HALF_LIVES)]
     """[items, HALF_LIVES] log2 of the decayed count, plus the time of decay: it changes only with the item's events."""
     rank: Annotated[Int32, Column(HALF_LIVES)]
-    """[items, HALF_LIVES] the item's rank among the top items, from 1; 0: it is not among them."""
+    """[items, HALF_LIVES] the item's rank among the top items, from 1. 0: it is not among them."""
     dirty: Marks
 
 
@@ -55,7 +55,7 @@ class PopularityState(NamedTuple):
     clock: Annotated[Float64, Stored(1)]
     """[1] Unix seconds of the newest interaction with a positive reward, 0 at first."""
     decay: Annotated[Float64, Argument("decay")]
-    """[HALF_LIVES] 1 / half-life, in events or seconds; 0: never decays."""
+    """[HALF_LIVES] 1 / half-life, in events or seconds. 0: never decays."""
     by_time: Annotated[bool, Argument("by_time")]
     """Half-lives are in seconds, not in events."""
     column: Annotated[int, Argument("column")]
