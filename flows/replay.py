@@ -28,9 +28,9 @@ from flows.formats.file_format import FileOptions
 from flows.messages import ItemListKind, Outgoing
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
+from flows.monitoring.instrumented_source import InstrumentedSource
 from flows.monitoring.peak_memory import peak_rss_mb
 from flows.monitoring.usability import LEAST_EVENTS, why_unusable
-from flows.monitoring.watched_source import WatchedSource
 from flows.pipeline import Connections, build_flow
 from flows.settings import Settings
 from flows.state.recovery import recovery_in
@@ -296,7 +296,7 @@ def replay(
     }
     with recovery_in(settings.recovery, job) as recovery:
         connections = Connections(
-            source=WatchedSource(opened.source, counters, settings.max_reject_rate),
+            source=InstrumentedSource(opened.source, counters, settings.max_reject_rate),
             decoder=opened.decoder,
             lists=Discard() if out is None else ListFile(out),
             dead_letters=Discard() if rejects is None else RejectFile(rejects),

@@ -14,8 +14,8 @@ from flows.errors import UsageError
 from flows.formats.json_events import JsonDecoder
 from flows.messages import Decoder, Outgoing, Raw, Rejected
 from flows.monitoring.counters import Counters
+from flows.monitoring.instrumented_source import InstrumentedSource
 from flows.monitoring.metrics import Writer
-from flows.monitoring.watched_source import WatchedSource
 from flows.monitoring.weights import WeightsObserver
 from flows.pipeline import Connections
 from flows.settings import Settings
@@ -34,7 +34,7 @@ class Findings(NamedTuple):
 class JobConnections(Connections):
     """The ends of a flow that runs as a job, and what its metrics ask for. Make it with `connections_of`."""
 
-    watched: WatchedSource
+    watched: InstrumentedSource
     weights: WeightsObserver | None = None
     """Watches the weights of the model, where metrics are served."""
     writers: Mapping[str, Writer] = field(default_factory=dict)
@@ -96,7 +96,7 @@ def connections_of(
         more: Further fields of `JobConnections`.
     """
     counters = Counters()
-    watched = WatchedSource(source, counters, settings.max_reject_rate)
+    watched = InstrumentedSource(source, counters, settings.max_reject_rate)
     weights = WeightsObserver() if settings.metrics_port else None
     return JobConnections(
         source=watched,

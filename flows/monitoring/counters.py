@@ -31,7 +31,7 @@ class Counters:
     """
 
     received: int = 0
-    """Records that the source handed over, counted where it is watched (`flows.monitoring.watched_source`)."""
+    """Records that the source handed over, counted where it is watched (`flows.monitoring.instrumented_source`)."""
     learned: int = 0
     item_events: int = 0
     forgotten: int = 0

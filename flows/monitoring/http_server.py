@@ -17,7 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from typing_extensions import override
 
 from flows.errors import UsageError
-from flows.monitoring.watched_source import WatchedSource
+from flows.monitoring.instrumented_source import InstrumentedSource
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class PortError(UsageError):
     """Metrics cannot be served at the address of the settings."""
 
 
-def health(watched: WatchedSource, stalled_seconds: float) -> dict[str, Any]:
+def health(watched: InstrumentedSource, stalled_seconds: float) -> dict[str, Any]:
     """Return the health of the job.
 
     Args:
@@ -44,7 +44,7 @@ def health(watched: WatchedSource, stalled_seconds: float) -> dict[str, Any]:
 
 @contextmanager
 def serve_http(
-    host: str, port: int, registry: CollectorRegistry, watched: WatchedSource, stalled_seconds: float
+    host: str, port: int, registry: CollectorRegistry, watched: InstrumentedSource, stalled_seconds: float
 ) -> Iterator[str | None]:
     """Serve metrics and health over HTTP while the block runs.
 
@@ -104,7 +104,7 @@ class _Server6(_Server):
 
 class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
-    watched: WatchedSource
+    watched: InstrumentedSource
     stalled: float
     timeout = 10.0
     """Timeout of a client's request in seconds."""

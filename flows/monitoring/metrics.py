@@ -1,6 +1,6 @@
 """Metrics of the job in Prometheus's format, collected at each scrape.
 
-The flow itself only counts in `Counters`, and its source is instrumented (`flows.monitoring.watched_source`).
+The flow itself only counts in `Counters`, and its source is instrumented (`flows.monitoring.instrumented_source`).
 docs/operations.md explains each metric for operators.
 """
 
@@ -24,7 +24,7 @@ from typing_extensions import override
 from flows.formats.validation import Reason
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
-from flows.monitoring.watched_source import WatchedSource
+from flows.monitoring.instrumented_source import InstrumentedSource
 from flows.monitoring.weights import WeightsObserver
 
 EDGES: Final = [50e-6 * 2**doubling for doubling in range(19)]
@@ -76,7 +76,7 @@ class MetricSources:
 
     counters: Counters
     latency: LatencyHistogram
-    watched: WatchedSource
+    watched: InstrumentedSource
     info: Mapping[str, str] = field(default_factory=dict)
     lags: Callable[[], Mapping[tuple[str, int], int]] = dict
     writers: Mapping[str, Writer] = field(default_factory=dict)

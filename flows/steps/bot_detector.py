@@ -38,16 +38,16 @@ class BotDetector:
     events with one of the user's last `RECENT` items, with a half-life of 3,600 s. A *visit* is a run of one user's
     events, and ends with the next event of another user. Its final counts join the last `WINDOW` visits on a log2
     scale, log2(1 + count). Their quartiles are q1 and q3 (River's `RollingQuantile`). A user is an outlier while one of
-    the counts is above q3 + far * max(q3 - q1, `LEAST_SPREAD`). A bot with 10,000 events in a row makes one visit, so
-    it does not shift the quartiles. If many visits are like it, they do shift, and it is no outlier any more.
+    the counts is above q3 + fence_factor * max(q3 - q1, `LEAST_SPREAD`). A bot with 10,000 events in a row makes one
+    visit, so it does not shift the quartiles. If many visits are like it, they do shift, and it is no outlier any more.
 
     A table of fixed size holds one digest of a user in each slot. A user takes over the slot of another as soon as
     that one's counts are below two events. Until then the new user is not measured.
 
     Args:
-        far: Number of interquartile ranges above q3 at which the outliers begin. 3 is Tukey's "far out".
+        fence_factor: Number of interquartile ranges above q3 at which the outliers begin. 3 is Tukey's "far out".
 
-    >>> crowd = BotDetector(far=3.0)
+    >>> crowd = BotDetector(fence_factor=3.0)
     >>> people = [crowd.is_outlier(f"u{n}", f"i{n}", float(n)) for n in range(1_000)]
     >>> bot = [crowd.is_outlier("bot", "mine", 1_000 + n / 10) for n in range(100)]
     >>> sum(people), sum(bot[:20]), sum(bot[60:])
@@ -56,8 +56,8 @@ class BotDetector:
     Source: Tukey, Exploratory Data Analysis, 1977, for the fences.
     """
 
-    def __init__(self, far: float) -> None:
-        self.far = far
+    def __init__(self, fence_factor: float) -> None:
+        self.fence_factor = fence_factor
         self.users = Table(
             "users",
             SLOTS,
@@ -139,7 +139,9 @@ class BotDetector:
             for quartile in quartiles:
                 quartile.update(value)
         if self._seen >= LEAST_VISITS:
-            self.fences = [_fence(lower.get() or 0.0, upper.get() or 0.0, self.far) for lower, upper in self._quartiles]
+            self.fences = [
+                _fence(lower.get() or 0.0, upper.get() or 0.0, self.fence_factor) for lower, upper in self._quartiles
+            ]
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return the whole state as arrays."""
@@ -178,5 +180,5 @@ def _no_visits() -> list[tuple[RollingQuantile, RollingQuantile]]:
     return [(RollingQuantile(0.25, WINDOW), RollingQuantile(0.75, WINDOW)) for _ in MEASURES]
 
 
-def _fence(q1: float, q3: float, far: float) -> float:
-    return q3 + far * max(q3 - q1, LEAST_SPREAD)
+def _fence(q1: float, q3: float, fence_factor: float) -> float:
+    return q3 + fence_factor * max(q3 - q1, LEAST_SPREAD)

@@ -12,18 +12,18 @@ from flows.steps.bot_detector import BotDetector
 
 @operator
 def filter_bots(
-    step_id: str, up: KeyedStream[Event], far: float, counters: Counters, store: StoreFor
+    step_id: str, up: KeyedStream[Event], fence_factor: float, counters: Counters, store: StoreFor
 ) -> KeyedStream[Event]:
     """Drop the interactions of users who are outliers (`flows.steps.bot_detector`). Other events pass.
 
     Args:
         step_id: Id of the step. It names stored state.
         up: Events by shard.
-        far: Threshold of `BotDetector`, in interquartile ranges.
+        fence_factor: Threshold of `BotDetector`, in interquartile ranges.
         counters: Counts the dropped events.
         store: Opens the stored state.
     """
-    return stateful("crowd", up, lambda: BotGuard(far, counters), store)
+    return stateful("crowd", up, lambda: BotGuard(fence_factor, counters), store)
 
 
 class BotGuard(StatefulStep[Event, Event]):
@@ -32,7 +32,7 @@ class BotGuard(StatefulStep[Event, Event]):
     A dropped event is counted. It is not learned, and gives no list.
 
     Args:
-        far: Threshold of `BotDetector`, in interquartile ranges.
+        fence_factor: Threshold of `BotDetector`, in interquartile ranges.
         counters: Counts the dropped events.
 
     >>> guard = BotGuard(3.0, Counters())
@@ -44,9 +44,9 @@ class BotGuard(StatefulStep[Event, Event]):
     78
     """
 
-    def __init__(self, far: float, counters: Counters) -> None:
+    def __init__(self, fence_factor: float, counters: Counters) -> None:
         self.counters = counters
-        self._crowd = BotDetector(far)
+        self._crowd = BotDetector(fence_factor)
 
     @override
     def process(self, batch: list[Event]) -> list[Event]:

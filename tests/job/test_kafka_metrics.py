@@ -14,7 +14,7 @@ from flows.kafka.lag import Lag
 from flows.kafka.output_positions import latest_source_positions
 from flows.kafka.source import KafkaSource
 from flows.monitoring.counters import Counters
-from flows.monitoring.watched_source import WatchedSource
+from flows.monitoring.instrumented_source import InstrumentedSource
 from tests.support.flow import event, sample_records
 from tests.support.gate import kill
 from tests.support.kafka_fixtures import NewTopic, config, until
@@ -29,7 +29,7 @@ def test_lag_is_what_the_topic_holds_and_the_flow_has_not_been_given(mock_broker
             producer.produce("events", b"x", partition=part)
     assert producer.flush(10) == 0
     source, got = KafkaSource(config(mock_broker), "events", stop_at_end=True), []
-    watched = WatchedSource(source, Counters())
+    watched = InstrumentedSource(source, Counters())
     lag = Lag({"bootstrap.servers": mock_broker}, watched.positions)
     assert lag() == {}
     flow = Dataflow("test")

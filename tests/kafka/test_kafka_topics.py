@@ -17,7 +17,7 @@ from flows.kafka.start_offsets import StartError
 from flows.kafka.topics import TopicChoice
 from flows.messages import Raw
 from flows.monitoring.counters import Counters
-from flows.monitoring.watched_source import WatchedSource
+from flows.monitoring.instrumented_source import InstrumentedSource
 from tests.support.kafka_broker import make_topic
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, config, delete_before, fill, offsets, run, until
 
@@ -198,7 +198,7 @@ def test_lag_of_a_topic_with_transactions_counts_what_can_be_read(
     topic = new_topic()
     transact(broker, topic, [b"1", b"2"], is_committed=True)
     transact(broker, topic, [b"3"] * 5, is_committed=False)
-    watched = WatchedSource(KafkaSource(config(broker.bootstrap, group_id=group), topic), Counters())
+    watched = InstrumentedSource(KafkaSource(config(broker.bootstrap, group_id=group), topic), Counters())
     lag = Lag({"bootstrap.servers": broker.bootstrap}, watched.positions)
     part, got = watched.build_part("in", "0", None), list[Raw]()
     until(lambda: got.extend(part.next_batch()) or len(got) == 2)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.monitoring.watched_source import REJECT_WINDOW, TooManyRejectsError
+from flows.monitoring.instrumented_source import REJECT_WINDOW, TooManyRejectsError
 from tests.support.flow import event
 from tests.support.monitored_flow import watching
 

@@ -4,8 +4,8 @@ from prometheus_client.exposition import generate_latest
 
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
+from flows.monitoring.instrumented_source import InstrumentedSource
 from flows.monitoring.metrics import MetricSources, registry_of
-from flows.monitoring.watched_source import WatchedSource
 from flows.monitoring.weights import WeightsObserver
 from flows.serve.live.job_metrics import parse_job_numbers, quantile
 from tests.support.kafka_fixtures import config
@@ -14,7 +14,7 @@ from tests.support.kafka_fixtures import config
 def text_of(counters: Counters, latency: LatencyHistogram, weights: WeightsObserver) -> str:
     from flows.kafka.source import KafkaSource
 
-    watched = WatchedSource(KafkaSource(config("127.0.0.1:1"), "events"), counters)
+    watched = InstrumentedSource(KafkaSource(config("127.0.0.1:1"), "events"), counters)
     sources = MetricSources(
         counters,
         latency,

@@ -17,8 +17,8 @@ from flows.formats.json_events import JsonDecoder
 from flows.messages import Raw
 from flows.monitoring.counters import Counters
 from flows.monitoring.http_server import serve_http
+from flows.monitoring.instrumented_source import InstrumentedSource
 from flows.monitoring.metrics import MetricSources, registry_of
-from flows.monitoring.watched_source import WatchedSource
 from flows.pipeline import Connections, build_flow
 from flows.settings import Settings
 from flows.state.recovery import Recovery
@@ -57,7 +57,7 @@ class MonitoredFlow:
     """A flow between lists, that is watched."""
 
     connections: Connections
-    watched: WatchedSource
+    watched: InstrumentedSource
     gathered: MetricSources
     sent: list[Any]
     letters: list[Any]
@@ -76,7 +76,7 @@ class MonitoredFlow:
 def watching(records: list[bytes], batch: int = 10, max_reject_rate: float = 1.0, **more: Any) -> MonitoredFlow:
     raw = [Raw("events", 0, offset, record) for offset, record in enumerate(records)]
     counters, sent, letters = Counters(), [], []
-    watched = WatchedSource(TestingSource(raw, batch_size=batch), counters, max_reject_rate)
+    watched = InstrumentedSource(TestingSource(raw, batch_size=batch), counters, max_reject_rate)
     connections = Connections(
         source=watched,
         decoder=JsonDecoder(),

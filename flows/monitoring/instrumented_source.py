@@ -25,7 +25,7 @@ class TooManyRejectsError(JobError):
     """More of the input is unreadable than the setting `max_reject_rate` allows."""
 
 
-class WatchedSource(FixedPartitionedSource[Raw, Any]):
+class InstrumentedSource(FixedPartitionedSource[Raw, Any]):
     """A source with counters around another source. The records stay the same.
 
     Args:
@@ -111,7 +111,7 @@ class WatchedSource(FixedPartitionedSource[Raw, Any]):
 
 
 class _WatchedPart(StatefulSourcePartition[Raw, Any]):
-    def __init__(self, part: StatefulSourcePartition[Raw, Any], watched: WatchedSource) -> None:
+    def __init__(self, part: StatefulSourcePartition[Raw, Any], watched: InstrumentedSource) -> None:
         self._part = part
         self._watched = watched
 
