@@ -250,8 +250,8 @@ def replay(
         LogError: The log cannot be read.
         OutputFileError: `out` or `rejects` cannot be written.
         RecoveryError: The recovery directory cannot be used.
-        UsageError: There is a recovery directory, and a protocol of which it would have to keep account, or a file is
-            named for lists that the settings do not ask for.
+        UsageError: The protocol cannot be resumed, but there is a recovery directory. Or a file is given for lists that
+            the settings do not make.
         TooManyRejectsError: More records are rejected than the settings allow.
 
     >>> from flows.sample import EVENTS
