@@ -5,41 +5,52 @@ import math
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
+from msgspec.structs import force_setattr
 from typing_extensions import override
 
 from flows.errors import LogError
 from flows.files.open_log import Log
 from flows.files.record_source import Progress, Reading, RecordSource
-from flows.messages import Decoder, Event, Raw, Rejected
+from flows.messages import Decoder, Event, ItemEvent, Raw, Rejected
 
 
 class Marked(Raw):
-    """A record of one of several logs, which knows how it is decoded."""
+    """A record of one of several logs, which knows how it is decoded, or what it was decoded to."""
 
     decoder: Decoder
+    decoded: Event | Rejected | None
 
 
-def mark(raw: Raw, decoder: Decoder) -> Marked:
-    """Note how a record is decoded."""
+def mark(raw: Raw, decoder: Decoder, decoded: Event | Rejected | None = None) -> Marked:
+    """Note how a record is decoded, or what it was decoded to."""
     marked = Marked(*raw)
     marked.decoder = decoder
+    marked.decoded = decoded
     return marked
 
 
 def decode_marked(raw: Raw, arrived: float) -> Event | Rejected:
-    """Decode a record of one of several logs."""
-    decoder: Decoder = raw.decoder  # type: ignore[attr-defined]  # whatever comes here is marked
-    return decoder(raw, arrived)
+    """Decode a record of one of several logs, if that was not done when its time was read."""
+    marked: Marked = raw  # type: ignore[assignment]  # whatever comes here is marked
+    found = marked.decoded
+    if found is None:
+        return marked.decoder(raw, arrived)
+    if not isinstance(found, Rejected | ItemEvent):
+        force_setattr(found, "arrived", arrived)  # nobody else has it yet
+    return found
 
 
-def timed(log: Log, reading: Reading) -> Iterator[tuple[float, Raw]]:
-    """Read a log with the time of each record; one that is no event stays behind the one before it."""
+def timed(log: Log, reading: Reading) -> Iterator[tuple[float, Raw, Event | Rejected]]:
+    """Read a log with the time of each record, and what it is decoded to.
+
+    A record that is no event stays behind the one before it.
+    """
     time = -math.inf
     for raw in reading:
         decoded = log.decoder(raw, 0.0)
         if not isinstance(decoded, Rejected):
             time = decoded.timestamp
-        yield time, raw
+        yield time, raw, decoded
 
 
 class MergedSource(RecordSource):
@@ -113,11 +124,11 @@ def damage_of(logs: Sequence[Log], readings: Sequence[Reading]) -> str | None:
 
 def _in_order(log: Log, reading: Reading) -> Iterator[tuple[float, Raw]]:
     newest = -math.inf
-    for time, raw in timed(log, reading):
+    for time, raw, decoded in timed(log, reading):
         if time < newest:
             raise LogError(
                 f"{log.source.where(raw)}: expected a log sorted by time, to merge it with others; this record's time "
                 f"is {time:.3f}, after one of {newest:.3f}. Sort them with --sort."
             )
         newest = time
-        yield time, mark(raw, log.decoder)
+        yield time, mark(raw, log.decoder, decoded)

@@ -59,7 +59,7 @@ class SortedSource(RecordSource):
         self._runs = _Runs(run_bytes)
         number = 0
         for place, (log, reading) in enumerate(zip(logs, readings, strict=True)):
-            for time, raw in timed(log, reading):
+            for time, raw, _ in timed(log, reading):
                 self._runs.add((time, number, place, *raw[:4]))
                 number += 1
         self._runs.finish()
