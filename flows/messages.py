@@ -32,6 +32,19 @@ def headers_of(carrier: Carrier | None) -> list[tuple[str, bytes | None]]:
     return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]
 
 
+RecordPosition: TypeAlias = tuple[str, int, int]
+"""Position of a record: topic, partition and offset."""
+
+
+def position_text(at: RecordPosition | None) -> str:
+    """Return a position as text, the form in lists and dead letters. Empty for None.
+
+    >>> position_text(("events", 0, 4711))
+    'events/0/4711'
+    """
+    return "" if at is None else f"{at[0]}/{at[1]}/{at[2]}"
+
+
 class Raw(NamedTuple):
     """One undecoded record and its position.
 
@@ -47,12 +60,34 @@ class Raw(NamedTuple):
     """The Kafka message. None for a record of a file."""
 
     @property
+    def at(self) -> RecordPosition:
+        """The position as numbers."""
+        return self[:3]
+
+    @property
     def source(self) -> str:
         """The position as it is written in lists and dead letters: `topic/partition/offset`."""
-        return f"{self.topic}/{self.partition}/{self.offset}"
+        return position_text(self[:3])
 
 
-class Interaction(msgspec.Struct, frozen=True, gc=False):
+class HasPosition(Protocol):
+    """Something made from a record."""
+
+    @property
+    def at(self) -> RecordPosition | None:
+        """Position of the record. None if there is no record."""
+
+
+class FromRecord(msgspec.Struct, frozen=True, gc=False):
+    """Something made from a record. Its position becomes text only where it leaves the flow."""
+
+    @property
+    def source(self: HasPosition) -> str:
+        """The position as text: `topic/partition/offset`. Empty if there is no record."""
+        return position_text(self.at)
+
+
+class Interaction(FromRecord, frozen=True, gc=False):
     """An event of a user with an item."""
 
     user: str
@@ -64,14 +99,14 @@ class Interaction(msgspec.Struct, frozen=True, gc=False):
     id: str | None = None
     session: str | None = None
     context: dict[str, Any] | None = None
-    source: str = ""
+    at: RecordPosition | None = None
     arrived: float = 0.0
     """`time.perf_counter()` when the event was decoded: for measuring latency, never for learning."""
     has_value: bool = True
     """Whether the event has a value. If not, `value` is 1."""
 
 
-class ItemEvent(msgspec.Struct, frozen=True, gc=False):
+class ItemEvent(FromRecord, frozen=True, gc=False):
     """An item's features or availability changed."""
 
     item: str
@@ -79,19 +114,19 @@ class ItemEvent(msgspec.Struct, frozen=True, gc=False):
     available: bool | None = None
     """None: unchanged."""
     features: dict[str, Any] | None = None
-    source: str = ""
+    at: RecordPosition | None = None
 
 
-class Forget(msgspec.Struct, frozen=True, gc=False):
+class Forget(FromRecord, frozen=True, gc=False):
     """Erasure of a user."""
 
     user: str
     timestamp: float
-    source: str = ""
+    at: RecordPosition | None = None
     arrived: float = 0.0
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
+class Request(FromRecord, frozen=True, gc=False):
     """Request for a user's list. The model learns nothing from it, and its list is always sent."""
 
     user: str
@@ -100,7 +135,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     request: str
     """Id of the request. The answer has it in the header `request`."""
     context: dict[str, Any] | None = None
-    source: str = ""
+    at: RecordPosition | None = None
     arrived: float = 0.0
     is_of_replay: bool = False
     """Whether a replay inserted the request before a visit, so that no record belongs to it."""
@@ -112,14 +147,14 @@ FALLBACK_USER = ""
 """Key of the fallback list, which a reader shows to users without a list. No user's id is empty."""
 
 
-class Refresh(msgspec.Struct, frozen=True, gc=False):
+class Refresh(FromRecord, frozen=True, gc=False):
     """Recomputation of a list without an event of its user. An event of another user triggers it."""
 
     user: str
     """The user of the list, or `FALLBACK_USER` for the fallback list."""
     timestamp: float
     """The newest event time in Unix seconds. The other fields are those of the event that triggered the refresh."""
-    source: str = ""
+    at: RecordPosition | None = None
     arrived: float = 0.0
     withdraw: bool = False
     """Whether the list is withdrawn by a tombstone."""

@@ -52,6 +52,6 @@ class VisitRequests:
             return [prepared]
         self._count += 1
         request = Request(
-            event.user, event.timestamp, f"visit-{self._count}", event.context, event.source, event.arrived, True
+            event.user, event.timestamp, f"visit-{self._count}", event.context, event.at, event.arrived, True
         )
         return [Prepared(request, None), prepared]

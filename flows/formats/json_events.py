@@ -179,7 +179,7 @@ class JsonDecoder:
         check_id(item, "item")
         if wire.features is not None:
             check_depth(wire.features, "features")
-        return ItemEvent(item, self.times.seconds(wire.timestamp), wire.available, wire.features, raw.source)
+        return ItemEvent(item, self.times.seconds(wire.timestamp), wire.available, wire.features, raw.at)
 
     def _request(self, raw: Raw, arrived: float, wire: "_Request") -> Request:
         user, request = str(wire.user), str(wire.request)
@@ -187,12 +187,12 @@ class JsonDecoder:
         check_id(request, "request")
         if wire.context is not None:
             check_depth(wire.context, "context")
-        return Request(user, self.times.seconds(wire.timestamp), request, wire.context, raw.source, arrived)
+        return Request(user, self.times.seconds(wire.timestamp), request, wire.context, raw.at, arrived)
 
     def _forget(self, raw: Raw, arrived: float, wire: "_Forget") -> Forget:
         user = str(wire.user)
         check_id(user, "user")
-        return Forget(user, self.times.seconds(wire.timestamp), raw.source, arrived)
+        return Forget(user, self.times.seconds(wire.timestamp), raw.at, arrived)
 
 
 class _Kind(msgspec.Struct, gc=False):

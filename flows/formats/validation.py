@@ -108,7 +108,7 @@ def interaction(
         id or None,
         session or None,
         context,
-        raw.source,
+        raw.at,
         arrived,
         has_value,
     )

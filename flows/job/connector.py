@@ -43,8 +43,8 @@ class JobConnections(Connections):
     """Asks how many records of each topic and partition the flow has not been given."""
     skipped: Mapping[tuple[str, int], int] = field(default_factory=dict)
     """Records that were gone before they were read."""
-    answered: Callable[[], dict[str, int]] = dict
-    """Asks for the offset of the last event that the output has a list for, by `topic/partition`."""
+    answered: Callable[[], dict[tuple[str, int], int]] = dict
+    """Asks for the offset of the last event that the output has a list for, by topic and partition."""
     close: Callable[[], None] = lambda: None
     """Called once the flow has ended, its last snapshot too."""
 

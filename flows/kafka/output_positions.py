@@ -8,6 +8,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from flows.kafka.errors import SILENCE_STDERR, Config, explain_error
+from flows.kafka.position import Place, place_of
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +17,8 @@ TAIL: Final = 1_000
 _SECONDS: Final = 2.0
 
 
-def latest_source_positions(config: Config, topic: str) -> dict[str, int]:
-    """Return the offset of the last event whose list is on the output topic, by the event's `topic/partition`.
+def latest_source_positions(config: Config, topic: str) -> dict[Place, int]:
+    """Return the offset of the last event whose list is on the output topic, by the event's topic and partition.
 
     The result only serves to count redelivered lists. If the topic cannot be read, for instance without the right to,
     a log line says so and the result is empty.
@@ -39,7 +40,7 @@ def latest_source_positions(config: Config, topic: str) -> dict[str, int]:
         consumer.close()
 
 
-def _read(consumer: Consumer, topic: str) -> dict[str, int]:
+def _read(consumer: Consumer, topic: str) -> dict[Place, int]:
     missing: dict[int, int] = {}
     """Offset up to which each partition must still be read."""
     starts: list[TopicPartition] = []
@@ -48,7 +49,7 @@ def _read(consumer: Consumer, topic: str) -> dict[str, int]:
         if high > low:
             missing[number] = high
             starts.append(TopicPartition(topic, number, max(low, high - TAIL)))
-    found: dict[str, int] = {}
+    found: dict[Place, int] = {}
     deadline = time.monotonic() + _SECONDS
     consumer.assign(starts)
     while missing:
@@ -66,11 +67,12 @@ def _read(consumer: Consumer, topic: str) -> dict[str, int]:
     return found
 
 
-def _note(found: dict[str, int], value: bytes | None) -> None:
+def _note(found: dict[Place, int], value: bytes | None) -> None:
     """Note the source position of a list. Tombstones have none, and messages of other programs are ignored."""
     try:
         source = orjson.loads(value or b"null")["source"]
         partition, _, offset = source.rpartition("/")
-        found[partition] = max(found.get(partition, -1), int(offset))
+        place = place_of(partition)
+        found[place] = max(found.get(place, -1), int(offset))
     except (ValueError, TypeError, KeyError, AttributeError):
         return

@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from flows.messages import RecordPosition
+
 MOST_TYPES: Final = 100
 """Number of types of event with counters of their own. Further types share one, since a type may be any text."""
 OTHER_TYPES: Final = "(other types)"
@@ -73,8 +75,8 @@ class Counters:
     """Lists of trending items that went out, tombstones too."""
     redelivered: int = 0
     """Lists, among the emitted, that were on the output topic already when the job resumed."""
-    held: dict[str, int] = field(default_factory=dict)
-    """Offset of the last event with a list on the output topic when the job resumed, by `topic/partition`."""
+    held: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Offset of the last event with a list on the output topic when the job resumed, by topic and partition."""
     scored: int = 0
     """Events whose user's list just before was known."""
     hits: int = 0
@@ -119,19 +121,21 @@ class Counters:
         """Return the reasons of rejects with the invalid fields: `20 missing field user`."""
         return ", ".join(f"{count:,} {reason} {field}".rstrip() for (reason, field), count in self.faults.most_common())
 
-    def is_redelivered(self, source: str) -> bool:
+    def is_redelivered(self, at: RecordPosition | None) -> bool:
         """Say whether the list of an event was on the output topic already when the job resumed.
 
-        >>> counters = Counters(held={"events/0": 7})
-        >>> [counters.is_redelivered(f"events/0/{offset}") for offset in (6, 7, 8)], counters.held
+        >>> counters = Counters(held={("events", 0): 7})
+        >>> [counters.is_redelivered(("events", 0, offset)) for offset in (6, 7, 8)], counters.held
         ([True, True, False], {})
         """
-        partition, _, offset = source.rpartition("/")
-        last = self.held.get(partition)
+        if at is None:
+            return False
+        topic, partition, offset = at
+        last = self.held.get((topic, partition))
         if last is None:
             return False
-        if int(offset) > last:
-            del self.held[partition]  # passed: it is not asked about again
+        if offset > last:
+            del self.held[topic, partition]  # passed: it is not asked about again
             return False
         return True
 

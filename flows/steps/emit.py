@@ -144,7 +144,7 @@ class Emitter(StatefulStep[Ranked, Decided]):
             if self._now - times[row] < self._ages.stale_after or len(stale) == MOST_WITHDRAWN:
                 break
             user = str(self._users.names[row])
-            stale.append(Refresh(user, self._now, event.source, event.arrived, withdraw=True))
+            stale.append(Refresh(user, self._now, event.at, event.arrived, withdraw=True))
         return [Ranked(refresh, None, None, None) for refresh in stale]
 
     def _decide(self, ranked: Ranked) -> bool:

@@ -32,7 +32,7 @@ def encode(
         counters.scored += len(positions)
         counters.hits += sum(0 <= position < top for position in positions)  # a model may rank more items than `top`
         if counters.held:
-            counters.redelivered += sum(counters.is_redelivered(ranked.event.source) for ranked, out in batch if out)
+            counters.redelivered += sum(counters.is_redelivered(ranked.event.at) for ranked, out in batch if out)
         messages = [(ranked.event.user, encode_list(ranked, model)) for ranked, is_emitted in batch if is_emitted]
         now = time.perf_counter()
         for ranked, is_emitted in batch:
@@ -53,7 +53,7 @@ def encode_list(ranked: Ranked, model: str) -> Outgoing:
         model: Name and version of the model.
 
     >>> from flows.messages import Interaction
-    >>> event = Interaction("u1", "i9", 1382021321.5, source="events/0/4711")
+    >>> event = Interaction("u1", "i9", 1382021321.5, at=("events", 0, 4711))
     >>> encode_list(Ranked(event, None, ["i4"], [0.93]), "blend/1").value.decode()
     '{"user":"u1","items":[{"item":"i4","score":0.93}],"event_time":1382021321.5,"source":"events/0/4711","model":"blend/1"}'
     >>> from flows.messages import Request

@@ -137,7 +137,7 @@ class Refresher(StatefulStep[Prepared, Prepared]):
     def _requests(self, event: Interaction) -> list[Refresh]:
         now, made = self._now, []
         if self._events % EVENTS_PER_FALLBACK == 0:
-            made.append(Refresh(FALLBACK_USER, now, event.source, event.arrived))
+            made.append(Refresh(FALLBACK_USER, now, event.at, event.arrived))
         away, looks = self._away.arrays, MAX_LOOKS_PER_ROUND
         while self._queue and self._queue[0][0] <= now and len(made) < MAX_REFRESHES_PER_ROUND and looks:
             _, turn, row = heapq.heappop(self._queue)
@@ -146,11 +146,11 @@ class Refresher(StatefulStep[Prepared, Prepared]):
                 continue
             absence = now - float(away["seen"][row])
             if absence >= self._absence(self.times):
-                made.append(Refresh(str(self._users.names[row]), now, event.source, event.arrived, withdraw=True))
+                made.append(Refresh(str(self._users.names[row]), now, event.at, event.arrived, withdraw=True))
                 self._release([row])
                 continue
             if absence >= self.after:
-                made.append(Refresh(str(self._users.names[row]), now, event.source, event.arrived))
+                made.append(Refresh(str(self._users.names[row]), now, event.at, event.arrived))
             stage = next(k for k in range(self.times + 1) if self._absence(k) > absence)
             away["stage"][row] = stage
             self._enqueue(row, float(away["seen"][row]) + self._absence(stage))

@@ -47,7 +47,7 @@ class TestFormats:
         found = events(log)
         assert log.source.damage is None
         assert found == [
-            Interaction(**fields(n), source=f"events/0/{n}")  # type: ignore[arg-type]
+            Interaction(**fields(n), at=("events", 0, n))  # type: ignore[arg-type]
             for n in range(3000)
         ]
 
@@ -62,7 +62,7 @@ class TestFormats:
         data = b'userId,movieId,rating,"timestamp",user\n7,9,4.5,1e9,?\n'
         path = write(tmp_path / "ratings.csv", data)
         log = open_log(path, map={"user": "userId", "item": "movieId", "value": "rating"})
-        assert events(log) == [Interaction("7", "9", 1e9, value=4.5, source="ratings/0/0")]
+        assert events(log) == [Interaction("7", "9", 1e9, value=4.5, at=("ratings", 0, 0))]
 
     def test_a_log_of_no_events(self, tmp_path: Path) -> None:
         assert events(open_log(write(tmp_path / "events.csv", HEADER))) == []

@@ -57,9 +57,9 @@ class TestParquet:
                 value=pa.array([True]), event=pa.array([None], pa.string()), odd=pa.array([b"x"]),
             )  # fmt: skip
             (event,) = events(open_log(path))
-            assert event == Interaction("7", "tea", seconds, "interaction", 1.0, source="e/0/0"), times.type
+            assert event == Interaction("7", "tea", seconds, "interaction", 1.0, at=("e", 0, 0)), times.type
         path = self.table(tmp_path / "e.parquet", user=["ann"], item=["tea"], timestamp=pa.array([date(1970, 1, 2)]))
-        assert events(open_log(path)) == [Interaction("ann", "tea", 86_400.0, source="e/0/0", has_value=False)]
+        assert events(open_log(path)) == [Interaction("ann", "tea", 86_400.0, at=("e", 0, 0), has_value=False)]
 
     def test_null_cells_count_as_missing(self, tmp_path: Path) -> None:
         path = self.table(

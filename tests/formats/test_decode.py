@@ -18,7 +18,7 @@ from flows.messages import Event, Forget, Interaction, ItemEvent, Raw, Rejected,
 from flows.steps.decode import decode
 from tests.support.records_to_decode import check_rejected, from_csv, from_json, number, raw, record, row
 
-GOOD = Interaction("u1", "i9", 1382021321.5, source="events/0/7", arrived=2.5, has_value=False)
+GOOD = Interaction("u1", "i9", 1382021321.5, at=("events", 0, 7), arrived=2.5, has_value=False)
 
 
 class TestGoodJson:
@@ -28,7 +28,7 @@ class TestGoodJson:
     def test_every_field(self) -> None:
         value = record(event="click", value=4, id="e-77", session="s3", context={"device": "phone"}, kind="interaction")
         assert from_json(raw(value), 2.5) == Interaction(
-            "u1", "i9", 1382021321.5, "click", 4.0, "e-77", "s3", {"device": "phone"}, "events/0/7", 2.5
+            "u1", "i9", 1382021321.5, "click", 4.0, "e-77", "s3", {"device": "phone"}, ("events", 0, 7), 2.5
         )
 
     @pytest.mark.parametrize(
@@ -64,22 +64,22 @@ class TestGoodJson:
 
     def test_item_event(self) -> None:
         value = record(kind="item", available=True, features={"tags": ["news"], "price": 5000})
-        expected = ItemEvent("i9", 1382021321.5, True, {"tags": ["news"], "price": 5000}, "events/0/7")
+        expected = ItemEvent("i9", 1382021321.5, True, {"tags": ["news"], "price": 5000}, ("events", 0, 7))
         assert from_json(raw(value), 0.0) == expected
 
     def test_item_event_needs_only_item_and_time(self) -> None:
         value = b'{"item": "i9", "timestamp": 5, "kind": "item", "user": 3}'
-        assert from_json(raw(value), 0.0) == ItemEvent("i9", 5.0, source="events/0/7")
+        assert from_json(raw(value), 0.0) == ItemEvent("i9", 5.0, at=("events", 0, 7))
 
     def test_forget(self) -> None:
         value = b'{"kind": "forget", "user": "u1", "timestamp": 5, "item": 3}'
-        assert from_json(raw(value), 2.5) == Forget("u1", 5.0, "events/0/7", 2.5)
+        assert from_json(raw(value), 2.5) == Forget("u1", 5.0, ("events", 0, 7), 2.5)
 
     def test_request(self) -> None:
         value = b'{"kind": "request", "user": "u1", "timestamp": 5, "request": "r-18", "item": 3}'
-        assert from_json(raw(value), 2.5) == Request("u1", 5.0, "r-18", None, "events/0/7", 2.5)
+        assert from_json(raw(value), 2.5) == Request("u1", 5.0, "r-18", None, ("events", 0, 7), 2.5)
         value = record(kind="request", request="r-18", context={"device": "phone"}, is_of_replay=True)
-        expected = Request("u1", 1382021321.5, "r-18", {"device": "phone"}, "events/0/7", 2.5)
+        expected = Request("u1", 1382021321.5, "r-18", {"device": "phone"}, ("events", 0, 7), 2.5)
         assert from_json(raw(value), 2.5) == expected
 
     def test_id_of_the_greatest_length(self) -> None:

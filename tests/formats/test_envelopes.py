@@ -98,7 +98,7 @@ def test_a_table_of_items_has_its_columns_as_features_and_a_deleted_row_is_not_a
     formats = {"shop.items": {"kind": "item", "envelope": "debezium", "fields": {"item": "id"}}}
     row, settings = {"id": 9, "price": 50, "note": None}, {"topic_formats": formats, "time_unit": "ms"}
     made = decoded({"op": "c", "after": row, "ts_ms": 1382021321500}, topic="shop.items", **settings)
-    assert made == ItemEvent("9", 1382021321.5, None, {"price": 50}, made.source)
+    assert made == ItemEvent("9", 1382021321.5, None, {"price": 50}, made.at)
     gone = decoded({"op": "d", "before": {"id": 9}, "after": None, "ts_ms": 1}, topic="shop.items", **settings)
     assert (gone.item, gone.available) == ("9", False)
     click = decoded({"user": "u1", "item": "9", "timestamp": 1382021321500}, topic="clicks", **settings)

@@ -28,7 +28,7 @@ def test_nested_fields_lists_and_numbers() -> None:
         device={"os": "x"},
         user="not this one",
     )
-    assert found == Interaction("17", "A", 1.5, "buy", context={"os": "x"}, source="events/0/7", has_value=False)
+    assert found == Interaction("17", "A", 1.5, "buy", context={"os": "x"}, at=("events", 0, 7), has_value=False)
 
 
 def test_a_key_with_dots_comes_before_a_path() -> None:
@@ -48,9 +48,9 @@ def test_a_path_that_leads_nowhere_is_a_missing_field(actor: object) -> None:
 def test_item_events_and_erasures_are_mapped_too() -> None:
     decoder = JsonDecoder(fields={"user": "uid", "item": "sku", "features": "about", "kind": "type"})
     assert decode(decoder, type="item", sku=9, timestamp=1, about={"price": 3}) == ItemEvent(
-        "9", 1.0, None, {"price": 3}, "events/0/7"
+        "9", 1.0, None, {"price": 3}, ("events", 0, 7)
     )
-    assert decode(decoder, type="forget", uid=9, timestamp=1) == Forget("9", 1.0, "events/0/7", 0.0)
+    assert decode(decoder, type="forget", uid=9, timestamp=1) == Forget("9", 1.0, ("events", 0, 7), 0.0)
     rejected = decode(decoder, type=["item"], sku=9, timestamp=1)
     assert isinstance(rejected, Rejected)
     assert (rejected.reason, rejected.field) == (Reason.WRONG_TYPE, "kind")

@@ -69,7 +69,7 @@ def test_every_kind_of_event_survives_the_wire(write_log: WriteLog) -> None:
     st.text(st.characters(codec="utf-8"), max_size=9),
 )
 def test_every_float_and_every_text_survives_the_wire(timestamp: float, value: float, text: str) -> None:
-    event = Interaction(f"u{text}".replace("\0", ""), "i", timestamp, value=value, source="events/0/0")
+    event = Interaction(f"u{text}".replace("\0", ""), "i", timestamp, value=value, at=("events", 0, 0))
     assert over_the_wire(0, event) == event
 
 

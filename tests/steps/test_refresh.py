@@ -105,7 +105,9 @@ def random_events(count: int) -> list[Prepared]:
         time += draw.expovariate(1 / 5.0)
         user = f"u{int(draw.paretovariate(0.6)) % 300}"
         gone = draw.random() < 0.02
-        events.append(Prepared(Forget(user, time) if gone else Interaction(user, "tea", time, source=f"{time}"), None))
+        events.append(
+            Prepared(Forget(user, time) if gone else Interaction(user, "tea", time, at=("t", 0, int(time))), None)
+        )
     return events
 
 

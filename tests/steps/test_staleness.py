@@ -119,7 +119,7 @@ def history(count: int) -> list[Ranked]:
     for number in range(count):
         time, new = 600.0 * number, f"news {number // 50}"
         user = f"u{draw.integers(300)}"
-        ranked.append(Ranked(Interaction(user, new, time, source=f"events/0/{number}"), -1, [new, *own], [0.5] * 10))
+        ranked.append(Ranked(Interaction(user, new, time, at=("events", 0, number)), -1, [new, *own], [0.5] * 10))
         if number % 10 == 9:
             ranked.append(Ranked(Refresh(FALLBACK_USER, time), None, [*fallback, new], [0.5] * 10))
     ranked.insert(count // 2, Ranked(Forget("u7", 0.0), None, None, None))
