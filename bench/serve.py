@@ -252,7 +252,7 @@ def main() -> None:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="freshrank-bench-")))
         broker = Broker(directory / "broker")
         stack.callback(broker.kill)
-        broker.start()
+        broker.start(300)
         if "lookup" in parts:
             lookup(Stage(broker, directory), asked.lists, asked.port)
         for part in (fresh, intake, page):

@@ -41,8 +41,13 @@ class FreshLists:
         self._prefix = secrets.token_hex(6)
         self._sending: set[asyncio.Task[object]] = set()
 
-    async def ask(self, user: str) -> FreshAnswer:
-        """Request a user's list, and wait for it at most `wait` seconds."""
+    async def ask(self, user: str, at: float | None = None) -> FreshAnswer:
+        """Request a user's list, and wait for it at most `wait` seconds.
+
+        Args:
+            user: The user's id.
+            at: Unix seconds of the visit. None: now, or the newest event where a recorded log is fed.
+        """
         reader = self.reader
         if reader.follower.fault is not None:
             return FreshAnswer(None, "the output topic cannot be read")
@@ -55,7 +60,7 @@ class FreshLists:
         self.asked += 1
         request = f"{self._prefix}-{self.asked}"
         future = reader.expect(request)
-        task = asyncio.ensure_future(self.producer.deliver([self._message(user, request)]))
+        task = asyncio.ensure_future(self.producer.deliver([self._message(user, request, at)]))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
         try:
@@ -68,6 +73,7 @@ class FreshLists:
         finally:
             reader.forget(request)
 
-    def _message(self, user: str, request: str) -> Outgoing:
-        event = {"kind": "request", "user": user, "timestamp": self.reader.moment(), "request": request}
+    def _message(self, user: str, request: str, at: float | None) -> Outgoing:
+        time = self.reader.moment() if at is None else at
+        event = {"kind": "request", "user": user, "timestamp": time, "request": request}
         return self.writer.encode(event)

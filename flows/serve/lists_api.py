@@ -32,6 +32,17 @@ class ListQuery(msgspec.Struct):
     fresh: Annotated[
         bool, Meta(description="Ask the job for a list first; after 25 ms (`fresh_wait`) the held list is given.")
     ] = False
+    at: (
+        Annotated[
+            float,
+            Meta(
+                description="With `fresh`: Unix seconds of the visit, for a recorded log. Not given: now.",
+                ge=0,
+                le=1e11,
+            ),
+        ]
+        | None
+    ) = None
 
 
 class ListBody(msgspec.Struct):
@@ -51,7 +62,7 @@ def list_endpoints(service: Service) -> list[Endpoint]:
             raise HttpError(400, f"exclude: expected at most {MAX_EXCLUDED:,} items; got {len(query.exclude):,}")
         accepts = service.catalogue.accepts(query.tag) if query.tag else None
         exclude = frozenset(query.exclude)
-        found = await service.lookup.find(user, query.n, exclude, accepts, is_fresh=query.fresh)
+        found = await service.lookup.find(user, query.n, exclude, accepts, is_fresh=query.fresh, at=query.at)
         return Response(_encode(found), media_type="application/json")
 
     async def get(request: Request) -> Response:

@@ -39,6 +39,7 @@ class LookUp:
         accepts: Callable[[str], bool] | None = None,
         *,
         is_fresh: bool = False,
+        at: float | None = None,
     ) -> Selection:
         """Return a user's list.
 
@@ -48,11 +49,12 @@ class LookUp:
             exclude: Items to leave out.
             accepts: Whether an item may be shown. None: all may.
             is_fresh: Whether to ask the job for a list first.
+            at: Unix seconds of the visit, for a fresh list of a recorded log. None: now.
 
         Raises:
             ListStoreError: The store does not answer.
         """
-        answer = await self.fresh.ask(user) if is_fresh else None
+        answer = await self.fresh.ask(user, at) if is_fresh else None
         if answer is not None and answer.found is not None:
             found = select_list(user, answer.found, None, answer.found.event_time, n, exclude, accepts)
             found.fresh = True

@@ -47,6 +47,14 @@ def test_answer_to_the_request_is_the_list(topics: Topics) -> None:
     assert (asked[0]["kind"], asked[0]["user"], asked[0]["timestamp"]) == ("request", "u1", 100.0)
 
 
+def test_request_carries_the_time_of_a_visit_that_is_given(topics: Topics) -> None:
+    with running_server(topics.job, fresh_wait=0.05) as server:
+        server.wait_ready()
+        server.list_of("u1", fresh=True, at=1_382_021_321.5)
+        assert next_request(topics)["timestamp"] == 1_382_021_321.5
+        assert server.http.get("/v1/users/u1/list", params={"fresh": True, "at": "soon"}).status_code == 400
+
+
 def test_held_list_is_given_where_the_job_is_down(topics: Topics) -> None:
     topics.write_list("u1", ["held"])
     with running_server(topics.job, fresh_wait=0.05) as server:

@@ -65,7 +65,7 @@ def busy(topics: Topics, **settings: Any) -> Iterator[RunningServer]:
     """A server whose topics hold events, titles, lists and rejects, and scripts in every field of them."""
     with running_server(topics.job, **settings) as server:
         server.wait_ready()
-        until(lambda: server.service.live.events.caught_up)
+        until(lambda: all(each.caught_up for each in server.service.live.events))
         send(server, {"kind": "item", "item": "i1", "timestamp": 1, "features": {"title": HOSTILE, "tags": [HOSTILE]}})
         send(server, *[click(HOSTILE, each, event=HOSTILE) for each in ("i1", HOSTILE, "i2")])
         topics.write_list(HOSTILE, ["i1", HOSTILE], source=HOSTILE, model=HOSTILE)
@@ -109,6 +109,27 @@ def test_watched_list_changes_within_a_second_of_its_event(topics: Topics, page:
         see(page, "document.querySelectorAll('#user-list li').length === 2")
         topics.write_list(HOSTILE, ["fresh", "i1"])
         see(page, "document.querySelector('#user-list').textContent.includes('fresh')")
+
+
+def test_tag_of_an_item_shows_what_trends_with_it_as_text(
+    broker: AnyBroker, new_topic: NewTopic, topics: Topics, page: Page
+) -> None:
+    topic = new_topic(cleanup_policy="compact")
+    topics.job = topics.job.model_copy(update={"trending": 1.0, "trending_topic": topic})
+    for key, item in (("", "i7"), (HOSTILE.casefold(), HOSTILE)):
+        topics.write(topic, key, orjson.dumps({"tag": key, "items": [{"item": item, "score": 2.5}]}))
+    with busy(topics) as server:
+        look(page, f"{server.url}/")
+        see(page, "document.querySelector('#trending')?.textContent.includes('i7')")
+        page.evaluate("showItem('i1')")
+        see(page, "document.querySelector('#item-found .said .link')")
+        page.evaluate("document.querySelector('#item-found .said .link').click()")
+        see(page, "document.querySelector('#trending .link')?.textContent.includes('script')")
+        assert page.evaluate("document.getElementById('trending-title').textContent") == f"Trending: {HOSTILE}"
+        assert page.evaluate("window.broken === undefined && document.querySelectorAll('img').length === 0")
+        page.evaluate("document.getElementById('trending-all').click()")
+        see(page, "document.querySelector('#trending')?.textContent.includes('i7')")
+        assert page.complaints == []
 
 
 def test_page_is_used_by_keyboard(topics: Topics, page: Page) -> None:
@@ -159,7 +180,8 @@ def test_user_has_history_list_and_titles(topics: Topics) -> None:
         assert [each["item"] for each in found["history"]] == ["i2", HOSTILE, "i1"]
         assert found["list"]["items"][0]["title"] == HOSTILE
         item = server.http.get("/v1/items/i1").json()
-        assert (item["tags"], item["takers"][0]["user"], len(item["related"])) == ([HOSTILE], HOSTILE, 2)
+        assert (item["tags"], item["takers"][0]["user"]) == ([HOSTILE], HOSTILE)
+        assert item["related"] is None, "the job makes no such lists"
 
 
 def test_list_is_filtered_by_tag(topics: Topics) -> None:
@@ -172,7 +194,7 @@ def test_list_is_filtered_by_tag(topics: Topics) -> None:
 def test_hits_of_the_list_that_was_held_are_counted(topics: Topics) -> None:
     with running_server(topics.job) as server:
         server.wait_ready()
-        until(lambda: server.service.live.events.caught_up)
+        until(lambda: all(each.caught_up for each in server.service.live.events))
         topics.write_list("u1", ["a", "b"], source=f"{topics.events}/0/0")
         topics.write_list("", ["c"], source=f"{topics.events}/0/0")
         until(lambda: server.service.reader.changed == 2)

@@ -10,7 +10,8 @@ pytestmark = pytest.mark.kafka
 
 
 def test_document_is_valid_and_names_every_route(broker: AnyBroker, new_topic: NewTopic) -> None:
-    with running_server(Topics(broker, new_topic).job) as server:
+    job = Topics(broker, new_topic).job.model_copy(update={"related": 1.0, "trending": 1.0})
+    with running_server(job) as server:
         document = server.http.get("/openapi.json").json()
         validate(document)
         for path, operations in document["paths"].items():
@@ -20,7 +21,7 @@ def test_document_is_valid_and_names_every_route(broker: AnyBroker, new_topic: N
                 answer = server.http.request(method, path.replace("{user}", "u1").replace("{item}", "i1"))
                 assert answer.status_code not in (404, 405, 500), (method, path)
         listed = document["paths"]["/v1/users/{user}/list"]["get"]["parameters"]
-        assert [each["name"] for each in listed] == ["user", "n", "exclude", "tag", "fresh"]
+        assert [each["name"] for each in listed] == ["user", "n", "exclude", "tag", "fresh", "at"]
 
 
 def test_answers_hide_what_went_wrong_inside(
