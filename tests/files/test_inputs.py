@@ -15,8 +15,10 @@ from flows.evaluation.log_scan import scan_log
 from flows.evaluation.protocol import Protocol
 from flows.files import sort as sorted_logs
 from flows.files.inputs import find_files, open_logs
+from flows.files.merge import MergedSource, decode_marked
 from flows.files.open_log import Log, open_log
 from flows.files.sort import SortedSource
+from flows.messages import Event, Interaction, Raw, Rejected
 from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
@@ -43,6 +45,24 @@ class TestMerging:
         pattern = str(tmp_path / "clicks-*")
         assert [file.name for file in find_files(pattern)] == ["clicks-01.csv", "clicks-02.csv", "clicks-10.csv"]
         assert [user for _, user in topics_and_users(open_logs(pattern))] == ["u1", "u2", "u10"]
+
+    def test_flow_decodes_each_record_of_merged_logs_once(self, tmp_path: Path) -> None:
+        paths = [write(tmp_path / f"{name}.csv", "ann,tea,1", "no record", "bob,tea,3") for name in "ab"]
+        decoded: list[str] = []
+
+        def counted(log: Log) -> Log:
+            def decode(raw: Raw, arrived: float) -> Event | Rejected:
+                decoded.append(raw.source)
+                return log.decoder(raw, arrived)
+
+            return Log(log.source, decode)
+
+        logs = [counted(open_log(path)) for path in paths]
+        merged = Log(MergedSource(logs, "both"), decode_marked)
+        got = [merged.decoder(raw, 7.5) for raw in records(merged)]
+        assert [each.arrived for each in got if isinstance(each, Interaction)] == [7.5] * 4
+        assert sum(isinstance(each, Rejected) for each in got) == 2
+        assert sorted(decoded) == sorted(f"{name}/0/{n}" for name in "ab" for n in range(3))
 
     def test_files_of_one_name_are_partitions(self, tmp_path: Path) -> None:
         logs = [write(tmp_path / day / "clicks.csv", f"{day},tea,{n}") for n, day in enumerate(("mon", "tue"))]

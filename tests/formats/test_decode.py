@@ -71,6 +71,15 @@ class TestGoodJson:
         value = b'{"item": "i9", "timestamp": 5, "kind": "item", "user": 3}'
         assert from_json(raw(value), 0.0) == ItemEvent("i9", 5.0, at=("events", 0, 7))
 
+    def test_kind_in_escapes_is_read(self) -> None:
+        value = rb'{"user": "u1", "item": "i9", "timestamp": 5, "\u006bind": "item"}'
+        assert isinstance(from_json(raw(value), 0.0), ItemEvent)
+
+    @pytest.mark.parametrize("user", [b'"u1"', b"1"])
+    def test_item_named_kind_is_an_interaction(self, user: bytes) -> None:
+        value = b'{"user": %s, "item": "kind", "timestamp": 5, "context": {"kind": "item"}}' % user
+        assert isinstance(from_json(raw(value), 0.0), Interaction)
+
     def test_forget(self) -> None:
         value = b'{"kind": "forget", "user": "u1", "timestamp": 5, "item": 3}'
         assert from_json(raw(value), 2.5) == Forget("u1", 5.0, ("events", 0, 7), 2.5)
