@@ -61,7 +61,7 @@ def say(model: Contextual, events: list[Example], facts: dict[str, dict[str, Any
     scored = hits = 0
     for item, x in facts.items():
         model.learn_item(item, x)
-    for user, item, y, time, _ in events:
+    for user, item, y, time, *_ in events:
         x = {"timestamp": time}
         if y > 0.0 and not model.has_seen(user, item):
             listed = model.top(user, model.candidates, x)

@@ -104,6 +104,8 @@ class Interaction(FromRecord, frozen=True, gc=False):
     """`time.perf_counter()` when the event was decoded: for measuring latency, never for learning."""
     has_value: bool = True
     """Whether the event has a value. If not, `value` is 1."""
+    is_deleted: bool = False
+    """Whether the interaction was deleted where it was recorded. Then its effects are taken back."""
 
 
 class ItemEvent(FromRecord, frozen=True, gc=False):
@@ -158,6 +160,8 @@ class Refresh(FromRecord, frozen=True, gc=False):
     arrived: float = 0.0
     withdraw: bool = False
     """Whether the list is withdrawn by a tombstone."""
+    is_due: bool = False
+    """Whether the list before holds an item that has become unavailable. Then no policy holds the new one back."""
 
 
 ItemListKind: TypeAlias = Literal["related", "trending"]

@@ -3,7 +3,8 @@
 Explicit settings override a preset. docs/domains.md has the reasons and sources of the numbers.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, Literal, TypeAlias
 
@@ -28,12 +29,14 @@ class Preset:
         by_value: Types of event whose reward is multiplied by their value.
         repeats: Whether a list may hold items that its user has interacted with.
         half_lives: Half-lives of the blend's popularity, in events.
+        undo: Types of event that take another type back, by type.
     """
 
     rewards: dict[str, float]
     by_value: tuple[str, ...]
     repeats: Literal["allow", "exclude"]
     half_lives: tuple[float, ...]
+    undo: Mapping[str, str] = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
         """Return it by the names of the settings.
@@ -46,6 +49,7 @@ class Preset:
             "rewards": dict(self.rewards),
             "by_value": list(self.by_value),
             "repeats": self.repeats,
+            "undo": dict(self.undo),
             "model": f"blend(half_lives=({lives}))",
         }
 
@@ -64,6 +68,7 @@ PRESETS: Final[dict[Domain, Preset]] = {
         by_value=(),
         repeats="allow",
         half_lives=(100.0, 1_000.0, 10_000.0, 100_000.0, inf),
+        undo={"return": "purchase", "refund": "purchase", "remove_from_cart": "cart", "unfavorite": "favorite"},
     ),
     "social": Preset(
         rewards={
@@ -78,6 +83,7 @@ PRESETS: Final[dict[Domain, Preset]] = {
         by_value=(),
         repeats="exclude",
         half_lives=(10.0, 100.0, 1_000.0, 10_000.0, 100_000.0),
+        undo={"unlike": "like", "unshare": "share"},
     ),
     "video": Preset(
         rewards={
@@ -91,6 +97,7 @@ PRESETS: Final[dict[Domain, Preset]] = {
         by_value=("watch",),
         repeats="exclude",
         half_lives=(100.0, 1_000.0, 10_000.0, 100_000.0, inf),
+        undo={"unlike": "like", "unshare": "share"},
     ),
     "news": Preset(
         rewards={"impression": 0.5 * IMPRESSION, "click": 0.5, "read": 1.0, "share": 1.0, "hide": -1.0},

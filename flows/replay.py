@@ -97,13 +97,14 @@ class ReplayResult:
     @property
     def event_types(self) -> dict[str, dict[str, Any]]:
         """Types of event by name: how many came, the reward of each, and whether the settings name it."""
-        rewards, by_value = self.settings.rewards, self.settings.by_value
+        rewards, by_value, undo = self.settings.rewards, self.settings.by_value, self.settings.undo
         return {
             name: {
                 "events": count,
                 "reward": rewards.get(name, 1.0),
                 "named": name in rewards,
                 "by_value": name in by_value,
+                **({"takes_back": undo[name]} if name in undo else {}),
             }
             for name, count in self.counters.event_types.most_common()
         }

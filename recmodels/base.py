@@ -29,6 +29,16 @@ def time_of(x: Context | None) -> float:
     return float(time) if time is not None and isfinite(time) else nan
 
 
+def against(y: float) -> float:
+    """Return the reward of an event against an item: `y` if it is below 0, else what speaks as clearly against it.
+
+    >>> against(-0.2), against(0.5), against(0.0)
+    (-0.2, -0.5, -1.0)
+    """
+    reward = -abs(bounded(y))
+    return reward or -1.0
+
+
 class Example(NamedTuple):
     """An interaction, made ready for a model."""
 
@@ -39,6 +49,9 @@ class Example(NamedTuple):
     timestamp: float = 0.0
     """Unix seconds."""
     x: Context | None = None
+    undoes: str | None = None
+    """The type of the earlier interaction with the item that this one takes back, as `x["event"]` said it; "" for any.
+    None: it takes nothing back."""
 
 
 class Step(NamedTuple):
@@ -53,6 +66,8 @@ class Step(NamedTuple):
     is_target: bool = True
     """Whether a list could have had the item: not for a repeat where repeats are excluded, nor for a reward of 0 or
     less. It is said whether positions are asked for or not."""
+    is_undone: bool | None = None
+    """Whether an earlier interaction was taken back. None for an example that takes nothing back."""
 
 
 class Why(NamedTuple):
@@ -76,6 +91,7 @@ class Recommender(Ranker):
       were first seen.
     - With `repeats="exclude"`, `top` leaves out items that the user had with a reward of 0 or more.
     - `forget_one` removes all state of a user, who is then a new user.
+    - `undo_one` takes an interaction back, or learns that one speaks against the item.
     - Unknown users, items and odd rewards are not errors.
 
     The default `top` calls `predict_one` for each item of the catalogue. A model with candidates of its own overrides
@@ -123,7 +139,7 @@ class Recommender(Ranker):
         self.catalogue: dict[str, Any] = {}
         self.unavailable: set[str] = set()  # of the catalogue
         self._hidden_early: dict[str, None] = {}  # hidden before their first interaction, oldest first
-        self._seen: dict[str, dict[str, None]] = {}
+        self._seen: dict[str, dict[str, int | None]] = {}  # interactions; None in state of version 0.1.0: at least one
 
     @abstractmethod
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
@@ -262,6 +278,39 @@ class Recommender(Ranker):
         """Erase a user, who is then a new user. Counts and factors of items may keep what they learned."""
         self._seen.pop(user, None)
 
+    def enable_undo(self) -> None:
+        """Have the model keep what it needs to take interactions back exactly. Call it before the first event."""
+
+    @property
+    def without_undo(self) -> list[str]:
+        """Names of the models, this one or members, that learn an undo as an event against the item instead."""
+        return [self.version.rpartition("/")[0]]
+
+    def undo_one(self, user: str, item: str, kind: str = "", y: float = -1.0, x: Context | None = None) -> bool:
+        """Take back the user's newest interaction with an item.
+
+        By default the model learns an event against the item, and the user is one who did not have it.
+
+        Args:
+            user: Id of the user.
+            item: Id of the item.
+            kind: Type of that interaction, as `x["event"]` said it. "": any.
+            y: Reward of an event against the item, for a model that cannot take it back.
+            x: Context of the undo.
+
+        Returns:
+            Whether the interaction was taken back.
+        """
+        self.learn_one(user, item, against(y), x)
+        seen = self._seen.get(user, {})
+        if item in seen:
+            count = (seen[item] or 1) - 1
+            if count:
+                seen[item] = count
+            else:
+                del seen[item]
+        return False
+
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
         """Process examples in order: make the list, learn the example, make the new list.
 
@@ -279,9 +328,14 @@ class Recommender(Ranker):
             x = {"timestamp": example.timestamp, **(example.x or {})}
             position = self._position(user, item, y, n, x) if score else None
             is_target = self._is_target(user, item, y)
-            self.learn_one(user, item, y, x)
+            is_undone = None
+            if example.undoes is not None:
+                position, is_target = None, False
+                is_undone = self.undo_one(user, item, example.undoes, y, x)
+            else:
+                self.learn_one(user, item, y, x)
             listed = self.top(user, n, x)
-            steps.append(Step(position, [i for i, _ in listed], [s for _, s in listed], is_target))
+            steps.append(Step(position, [i for i, _ in listed], [s for _, s in listed], is_target, is_undone))
         return steps
 
     def _is_target(self, user: str, item: str, y: float) -> bool:
@@ -308,7 +362,7 @@ class Recommender(Ranker):
             if user not in self._seen and len(self._seen) >= self.max_users:
                 self.forget_one(next(iter(self._seen)))
             seen = self._seen.pop(user, {})
-            seen.setdefault(item)
+            seen[item] = 1 + ((seen[item] or 1) if item in seen else 0)
             self._seen[user] = seen  # the first is the least recently used
         return True
 

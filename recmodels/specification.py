@@ -50,7 +50,11 @@ class SpecificationError(ValueError):
 
 
 def build_model(
-    specification: str, repeats: str = "allow", bounds: Mapping[str, int] | None = None, seed: int = 0
+    specification: str,
+    repeats: str = "allow",
+    bounds: Mapping[str, int] | None = None,
+    seed: int = 0,
+    undo: bool = False,
 ) -> Recommender:
     """Make a model of its specification.
 
@@ -61,6 +65,7 @@ def build_model(
         repeats: Handed to the model, unless the specification says it.
         bounds: Likewise, if the model takes them: `max_users` and `max_items`.
         seed: Likewise. All that a model draws comes from it, so the same log gives the same lists.
+        undo: Whether the model keeps what it needs to take interactions back exactly.
 
     Raises:
         SpecificationError: It does not parse, does not name a model, or the model does not take its arguments.
@@ -99,6 +104,8 @@ def build_model(
     offered = {**(bounds or {}), "seed": seed}
     taken = {name: value for name, value in offered.items() if name in inspect.signature(made).parameters}
     model = _call(specification, made, positional, {"repeats": repeats, **taken, **named})
+    if undo:
+        model.enable_undo()
     _call(specification, model.unwrapped.allocate, [], {})  # tables too large for the machine show here
     return model
 

@@ -88,7 +88,8 @@ def show_counts(result: ReplayResult, console: Console) -> None:
             "measures. Replay the log without --recovery to measure all of it."
         )
         console.print(said, highlight=False, soft_wrap=True)
-    for line in (f"{result.counters.sentence()}.", *describe_types(types, settings.rewards, settings.by_value)):
+    told = describe_types(types, settings.rewards, settings.by_value, settings.undo)
+    for line in (f"{result.counters.sentence()}.", *told):
         console.print(plain(line), highlight=False, markup=False, soft_wrap=True)
 
 

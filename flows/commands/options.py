@@ -45,13 +45,13 @@ def warm_up_kernels(settings: Settings) -> None:
         return
     said = "Compiling the kernels, once for this version: this takes about half a minute."
     if are_kernels_compiled():
-        warm_up()
+        warm_up(settings.takes_back)
     elif are_logs_json():
         logger.info(said)
-        warm_up()
+        warm_up(settings.takes_back)
     else:
         with waiting(said, console):
-            warm_up()
+            warm_up(settings.takes_back)
 
 
 def config_file(config: Path | None) -> Path:

@@ -97,8 +97,12 @@ class ProtocolEvaluator:
     def _together(self, model: Recommender, examples: Sequence[Example], is_scored: bool) -> list[Step]:
         length = max(self.top, self.protocol.depth) if is_scored else self.top
         return [
-            Step(position if is_scored else None, items[: self.top], scores[: self.top], is_target)
-            for position, items, scores, is_target in model.step_many(examples, length, is_scored)
+            step._replace(
+                position=step.position if is_scored else None,
+                items=step.items[: self.top],
+                scores=step.scores[: self.top],
+            )
+            for step in model.step_many(examples, length, is_scored)
         ]
 
     def _alone(self, model: Recommender, example: Example) -> Step:

@@ -63,7 +63,7 @@ def run(job: Job, on_progress: Callable[[ProgressMessage], object]) -> ReplayOut
     """
     settings = Settings(**job.settings)
     if settings.model_info.uses_kernels:
-        warm_up()
+        warm_up(settings.takes_back)
     k = job.protocol.ks[0]
     scores = PrequentialScorer(k, ListMetrics(min(k, settings.top)))
     due, step = 0.0, 1

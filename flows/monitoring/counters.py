@@ -35,6 +35,11 @@ class Counters:
     received: int = 0
     """Records that the source handed over, counted where it is watched (`flows.monitoring.instrumented_source`)."""
     learned: int = 0
+    undone: int = 0
+    """Events, among the learned, that took an earlier one back."""
+    not_undone: int = 0
+    """Events, among the learned, that were to take one back, and were learned as events against their item: the user
+    had no such event, or the model cannot take it back."""
     item_events: int = 0
     forgotten: int = 0
     requests: int = 0
@@ -151,6 +156,8 @@ class Counters:
             (self.withdrawn, "of them withdrawals"),
             (self.related, "lists of related items"),
             (self.trending, "lists of trending items"),
+            (self.undone, "events taken back"),
+            (self.not_undone, "that were to take one back and found none"),
             (self.item_events, "item events"),
             (self.forgotten, "users forgotten"),
             (self.suppressed, "lists kept in"),
@@ -179,7 +186,12 @@ class Counters:
         }
 
 
-def describe_types(types: Mapping[str, int], rewards: Mapping[str, float], by_value: Collection[str]) -> list[str]:
+def describe_types(
+    types: Mapping[str, int],
+    rewards: Mapping[str, float],
+    by_value: Collection[str],
+    undo: Mapping[str, str] | None = None,
+) -> list[str]:
     """Return sentences about the types of event: their counts and rewards, and the types without a reward of their own.
 
     Args:
@@ -190,11 +202,16 @@ def describe_types(types: Mapping[str, int], rewards: Mapping[str, float], by_va
     >>> print(*describe_types({"view": 20, "refund": 3}, {"view": 0.2, "return": -1.0}, ()), sep="\\n")
     event types: view 20 (reward 0.2), refund 3 (reward 1, not named)
     No reward names refund, so that each counts 1. If that is wrong, set it: rewards = { "refund" = 0.2 }; below 0 it
-    speaks against the item.
+    speaks against the item. If it takes another type back: undo = { "refund" = "view" }.
+    >>> describe_types({"like": 20, "unlike": 3}, {}, (), {"unlike": "like"})[0]
+    'event types: like 20 (reward 1, not named), unlike 3 (takes back like)'
     """
-    told = []
-    unnamed = [name for name in types if name not in rewards]
+    told, undo = [], undo or {}
+    unnamed = [name for name in types if name not in rewards and name not in undo]
     for name, count in sorted(types.items(), key=lambda each: -each[1]):
+        if name in undo:
+            told.append(f"{name} {count:,} (takes back {undo[name]})")
+            continue
         said = f"reward {rewards.get(name, 1.0):g}" + (" × value" if name in by_value else "")
         told.append(f"{name} {count:,} ({said}{', not named' if name in unnamed else ''})")
     lines = [f"event types: {', '.join(told)}"] if told else []
@@ -203,6 +220,12 @@ def describe_types(types: Mapping[str, int], rewards: Mapping[str, float], by_va
         meant = "".join(f" {name} differs from {known} in its case." for name, known in alike.items())
         lines.append(
             f"No reward names {', '.join(unnamed)}, so that each counts 1.{meant} If that is wrong, set it: "
-            f'rewards = {{ "{unnamed[-1]}" = 0.2 }}; below 0 it speaks against the item.'
+            f'rewards = {{ "{unnamed[-1]}" = 0.2 }}; below 0 it speaks against the item. '
+            f'If it takes another type back: undo = {{ "{unnamed[-1]}" = "{_others(types, unnamed[-1])}" }}.'
         )
     return lines
+
+
+def _others(types: Mapping[str, int], name: str) -> str:
+    """Return the commonest type but one."""
+    return max((other for other in types if other != name), key=lambda other: types[other])

@@ -33,6 +33,8 @@ EDGES: Final = [50e-6 * 2**doubling for doubling in range(19)]
 COUNTERS: Final = {
     "received": "Records that the source handed over.",
     "learned": "Interactions that the model has learned.",
+    "undone": "Interactions, among the learned, that took an earlier one back.",
+    "not_undone": "Interactions, among the learned, that were to take one back and found none.",
     "item_events": "Item events that the model has taken in.",
     "forgotten": "Erasures of users.",
     "requests": "Requests for lists; each was answered.",

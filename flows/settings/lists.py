@@ -1,6 +1,6 @@
 """Settings of the lists: the model, the meaning of events, and which lists are sent."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, field_validator, model_validator
 
@@ -40,7 +40,7 @@ class ListSettings(BaseModel):
         Domain | None,
         setting(
             "lists",
-            "Kind of site. It gives defaults to `rewards`, `by_value`, `repeats` and the half-lives of the model.",
+            "Kind of site. It gives defaults to `rewards`, `by_value`, `undo`, `repeats` and the model's half-lives.",
             example='"news"',
             see="docs/domains.md",
         ),
@@ -76,6 +76,15 @@ class ListSettings(BaseModel):
             see="docs/domains.md",
         ),
     ] = []
+    undo: Annotated[
+        dict[str, str],
+        setting(
+            "lists",
+            "Type of event that takes back the user's newest event of another type with the item: "
+            '`{ "unlike" = "like" }`. An empty text turns off what `domain` sets.',
+            see="docs/your-data.md",
+        ),
+    ] = {}
     fill: Annotated[
         dict[str, Filling],
         setting(
@@ -138,6 +147,17 @@ class ListSettings(BaseModel):
             allow_inf_nan=False,
         ),
     ] = 0.0
+    refresh_removed: Annotated[
+        int,
+        setting(
+            "lists",
+            "Largest number of lists that are made anew after one event because they hold an item that has become "
+            "unavailable. 0 turns it off. Lists are known from the first item event on.",
+            see="docs/freshness.md",
+            is_tuned=True,
+            ge=0,
+        ),
+    ] = 32
     refreshes: Annotated[
         int,
         setting(
@@ -210,9 +230,31 @@ class ListSettings(BaseModel):
             )
         return self
 
+    @field_validator("undo")
+    @classmethod
+    def _without_turned_off(cls, undo: dict[str, str]) -> dict[str, str]:
+        return {kind: undone for kind, undone in undo.items() if undone}
+
+    @model_validator(mode="after")
+    def _takes_back_what_counts(self) -> Self:
+        for kind, undone in self.undo.items():
+            if undone in self.undo:
+                raise ValueError(f"undo: expected a type that takes nothing back; {kind} takes back {undone}.")
+            if (reward := self.rewards.get(undone, 1.0)) <= 0.0:
+                raise ValueError(
+                    f"undo: expected a type with a reward above 0; {kind} takes back {undone}, whose reward is "
+                    f"{reward:g}. Leave {kind} out, and give it a reward."
+                )
+        return self
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether an event may take an earlier one back."""
+        return bool(self.undo)
+
     def build_model(self) -> Recommender:
         """Return a new model, which has learned nothing."""
-        model = build_model(self.model, repeats=self.repeats, seed=self.seed)
+        model = build_model(self.model, repeats=self.repeats, seed=self.seed, undo=self.takes_back)
         return Explorer(model, share=self.explore, seed=self.seed) if self.explore else model
 
     @property
@@ -227,7 +269,9 @@ class ListSettings(BaseModel):
 
     def meaning(self, is_positive: Condition | None = None) -> Meaning:
         """Return the configuration of the step `features`. Only interactions that meet the condition are positive."""
-        return Meaning(rewards=self.rewards, by_value=self.by_value, fill=self.fill, is_positive=is_positive)
+        return Meaning(
+            rewards=self.rewards, by_value=self.by_value, fill=self.fill, undo=self.undo, is_positive=is_positive
+        )
 
     def refreshing(self) -> Refreshing:
         """Return the configuration of the step `refresh`."""
@@ -235,7 +279,14 @@ class ListSettings(BaseModel):
 
     def learning(self, **more: Any) -> Learning:
         """Return the configuration of the step `learn`. `more` are further arguments of `Learning`."""
-        return Learning(build_model=self.build_model, top=self.top, why=self.why, **more)
+        return Learning(
+            build_model=self.build_model,
+            top=self.top,
+            why=self.why,
+            refresh_removed=self.refresh_removed,
+            max_users=self.max_users,
+            **more,
+        )
 
     def emission(self) -> Emission:
         """Return the configuration of the step `emit`."""

@@ -43,6 +43,13 @@ class Settings(JobSettings, KafkaSettings, InputSettings, ListSettings, BaseSett
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", hide_input_in_errors=True)
     file: ClassVar[Path | None] = None
 
+    @property
+    @override
+    def takes_back(self) -> bool:
+        """Whether an event may take an earlier one back: by its type (`undo`), or as a deleted row (Debezium)."""
+        formats = [self.envelope, *(each.envelope for each in self.topic_formats.values() if each.kind != "item")]
+        return bool(self.undo) or "debezium" in formats
+
     @override
     @classmethod
     def settings_customise_sources(

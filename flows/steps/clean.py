@@ -99,7 +99,8 @@ class Cleaner(StatefulStep[Event, Event]):
 
     def _is_repeat(self, event: Interaction) -> bool:
         """Say whether an event was seen before. User and item count, too: all events of an order may share its id."""
-        known_as = digest("\0".join((event.id or "", event.user, event.item, event.event)))
+        deleted = ("deleted",) if event.is_deleted else ()
+        known_as = digest("\0".join((event.id or "", event.user, event.item, event.event, *deleted)))
         if known_as in self._known:
             self.counters.duplicate += 1
             return True

@@ -175,9 +175,14 @@ class Emitter(StatefulStep[Ranked, Decided]):
         if row:
             is_same = by_change and digest == last["digest"][row]
             is_soon = abs(time - last["time"][row]) < self.interval  # abs: after a clock goes back lists still go out
-            if (is_same or is_soon) and not isinstance(ranked.event, Request):
+            is_awaited = isinstance(ranked.event, Request) or (
+                isinstance(ranked.event, Refresh) and ranked.event.is_due
+            )
+            if (is_same or is_soon) and not is_awaited:
                 return False
             time = max(time, float(last["time"][row]))
+        elif self.withdraw_stale and isinstance(ranked.event, Refresh) and ranked.event.is_due:
+            return False  # the list was withdrawn
         else:
             row = self._new_row(user)
         self._turn += 1

@@ -25,6 +25,8 @@ class Meaning:
     """Types of event whose reward is multiplied by the value, or by 0 if the value is negative."""
     fill: Mapping[str, Filling] = field(default_factory=dict)
     """Imputation of missing fields, by name (`flows.steps.impute`)."""
+    undo: Mapping[str, str] = field(default_factory=dict)
+    """Types of event that take another type back, by type."""
     is_positive: Condition | None = None
     """Condition for a positive reward. Other interactions get at most 0. None: no condition."""
 
@@ -57,18 +59,24 @@ def prepare(event: Event, meaning: Meaning) -> Prepared:
     """Add the model's `Example` to an event.
 
     >>> prepare(Interaction("u1", "i1", 5.0, event="return", value=2.0), Meaning(rewards={"return": -1.0})).example
-    Example(user='u1', item='i1', y=-1.0, timestamp=5.0, x={'event': 'return', 'value': 2.0})
+    Example(user='u1', item='i1', y=-1.0, timestamp=5.0, x={'event': 'return', 'value': 2.0}, undoes=None)
+    >>> prepare(Interaction("u1", "i1", 5.0, event="unlike"), Meaning(rewards={}, undo={"unlike": "like"})).example
+    Example(user='u1', item='i1', y=-1.0, timestamp=5.0, x={'event': 'unlike', 'value': 1.0}, undoes='like')
     """
     if not isinstance(event, Interaction):
         return Prepared(event, None)
+    undoes = event.event if event.is_deleted else meaning.undo.get(event.event)
     x = {"event": event.event, "value": event.value}
     if event.session is not None:
         x["session"] = event.session
     if event.context:
         x = {**event.context, **x}
-    reward = meaning.rewards.get(event.event, 1.0)
-    if event.event in meaning.by_value:
+    kind = event.event if undoes is None else undoes
+    reward = meaning.rewards.get(kind, 1.0)
+    if kind in meaning.by_value:
         reward *= max(event.value, 0.0)
+    if undoes is not None:
+        return Prepared(event, Example(event.user, event.item, -abs(reward), event.timestamp, x, undoes))
     if meaning.is_positive is not None and not meaning.is_positive(event):
         reward = min(reward, 0.0)
     return Prepared(event, Example(event.user, event.item, reward, event.timestamp, x))

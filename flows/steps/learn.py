@@ -3,12 +3,14 @@
 The output depends on the order of the events alone.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol, TypeAlias
 
 import bytewax.operators as op
+import numpy as np
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
@@ -26,11 +28,16 @@ from flows.messages import (
 )
 from flows.monitoring.counters import Counters
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
+from flows.steps.removal import HeldItems
 from recmodels.base import Context, Example, Recommender, Step
+
+logger = logging.getLogger(__name__)
 
 MAX_REASONS: Final = 3
 """Number of reasons for an item of a list."""
 
+HELD_PLACE: Final = 1 << 62
+"""Where the lists that are held begin in the state: behind the model, whatever its size."""
 DIGITS: Final = 6
 """Decimal places of a refreshed list's scores. More would only make the message longer."""
 
@@ -70,6 +77,10 @@ class Learning:
     """Observer of the model. None: there is none."""
     asker: Evaluator | None = None
     """Evaluator with a protocol of its own. None: every event is scored against the list of `top` items."""
+    refresh_removed: int = 0
+    """Largest number of lists that are made anew after one event because they hold an item that became unavailable."""
+    max_users: int = 1_000_000
+    """Number of users whose lists are known for that."""
 
 
 Answer: TypeAlias = Ranked | ItemList
@@ -117,6 +128,10 @@ class Learner(StatefulStep[Prepared, Answer]):
         self.watch = learning.watch
         self.asker = learning.asker
         self.counters = counters
+        self.refresh_removed = learning.refresh_removed
+        self.held = HeldItems(learning.max_users, learning.top)
+        self._now = 0.0
+        self._has_told = False
 
     @override
     def process(self, batch: list[Prepared]) -> list[Answer]:
@@ -127,17 +142,27 @@ class Learner(StatefulStep[Prepared, Answer]):
             if example is not None and isinstance(event, Interaction):
                 events.append(event)
                 examples.append(example)
+                if self.held.is_waiting:
+                    self._learn(events, examples, ranked)
+                    events, examples = [], []
+                    self._make_due(event, ranked)
                 continue
             self._learn(events, examples, ranked)
             events, examples = [], []
             if isinstance(event, ItemEvent):
                 self.model.learn_item(event.item, event.features, event.available)
                 self.counters.item_events += 1
+                if self.refresh_removed:
+                    self.held.start()
+                    if event.available is False:
+                        self.held.remove(event.item)
+                        self._make_due(event, ranked)
                 if self.asker is not None:
                     self.asker.learn_item(event.item, event.available)
             elif isinstance(event, Forget):
                 self.model.forget_one(event.user)
                 self.counters.forgotten += 1
+                self.held.forget(event.user)
                 if self.asker is not None:
                     self.asker.forget_one(event.user)
                 ranked.append(Ranked(event, None, None, None))
@@ -150,6 +175,12 @@ class Learner(StatefulStep[Prepared, Answer]):
         self._learn(events, examples, ranked)
         return ranked
 
+    def _make_due(self, event: Interaction | ItemEvent, ranked: list[Answer]) -> None:
+        """Make some of the lists anew that hold an item which has become unavailable."""
+        arrived = event.arrived if isinstance(event, Interaction) else 0.0
+        for user in self.held.due(self.refresh_removed):
+            ranked.append(self._refresh(Refresh(user, self._now, event.source, arrived, is_due=True)))
+
     def _learn(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Answer]) -> None:
         if events:
             if self.why:
@@ -157,12 +188,32 @@ class Learner(StatefulStep[Prepared, Answer]):
             else:
                 steps = self._steps(examples)
                 ranked.extend(
-                    Ranked(event, position, items, scores, None, is_target)
-                    for event, (position, items, scores, is_target) in zip(events, steps, strict=True)
+                    Ranked(event, step.position, step.items, step.scores, None, step.is_target)
+                    for event, step in zip(events, steps, strict=True)
                 )
             self.counters.learned += len(events)
+            self._now = max(self._now, *(event.timestamp for event in events))
+            self._note_undone(events, steps)
+            if self.held.is_on:
+                for event, step in zip(events, steps, strict=True):
+                    self.held.hold(event.user, step.items)
             if self.watch is not None:
                 self.watch.after(self.model, examples, steps)
+
+    def _note_undone(self, events: Sequence[Interaction], steps: Sequence[Step]) -> None:
+        """Count what was taken back, and say once which models cannot."""
+        for event, step in zip(events, steps, strict=True):
+            if step.is_undone is None:
+                continue
+            self.counters.undone += step.is_undone
+            self.counters.not_undone += not step.is_undone
+            if not self._has_told and (names := self.model.without_undo):
+                self._has_told = True
+                logger.warning(
+                    "%s cannot take an event back: %r is learned as an event against its item",
+                    ", ".join(names),
+                    event.event,
+                )
 
     def _steps(self, examples: Sequence[Example]) -> list[Step]:
         if self.asker is None:
@@ -190,13 +241,19 @@ class Learner(StatefulStep[Prepared, Answer]):
         self.counters.requests_of_replay += request.is_of_replay
         x = {**(request.context or {}), "timestamp": request.timestamp}
         items, scores = self._list(request.user, x)
+        if self.held.is_on and not request.is_of_replay:
+            self.held.hold(request.user, items)
         why = self._reasons(request.user, items, x) if self.why else None
         return Ranked(request, None, items, scores, why)
 
     def _refresh(self, refresh: Refresh) -> Ranked:
         if refresh.withdraw:
+            self.held.forget(refresh.user)
             return Ranked(refresh, None, None, None)
-        return Ranked(refresh, None, *self._list(refresh.user, {"timestamp": refresh.timestamp}))
+        items, scores = self._list(refresh.user, {"timestamp": refresh.timestamp})
+        if self.held.is_on:
+            self.held.hold(refresh.user, items)
+        return Ranked(refresh, None, items, scores)
 
     def _items(self, request: ItemListRequest) -> ItemList:
         """Make a list that belongs to no user. The tag of an item without tags is none: all items are meant."""
@@ -215,16 +272,30 @@ class Learner(StatefulStep[Prepared, Answer]):
 
     @override
     def dump(self) -> Snapshot:
-        return self.model.dump()
+        return {**self.model.dump(), **self._own(self.held.dump())}
 
     @override
     def dump_changes(self) -> Snapshot:
-        return self.model.dump_changes()
+        return {**self.model.dump_changes(), **self._own(self.held.dump_changes())}
 
     @override
     def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
-        return self.model.dump_part(place, size)
+        if place < HELD_PLACE:
+            part, place = self.model.dump_part(place, size)
+            return part, place or (HELD_PLACE if self.held.is_on else 0)
+        held, place = self.held.dump_part(place - HELD_PLACE, size)
+        return self._own(held), place and HELD_PLACE + place
+
+    def _own(self, snapshot: Snapshot) -> Snapshot:
+        """Prefix the arrays of the held lists, apart from those of the model."""
+        known = {f"lists.{name}": array for name, array in snapshot.items()}
+        return {**known, "lists.now": np.array([self._now])} if known else {}
 
     @override
     def load(self, snapshot: Snapshot) -> None:
-        self.model.load(snapshot)
+        own = {name.removeprefix("lists."): array for name, array in snapshot.items() if name.startswith("lists.")}
+        self.model.load({name: array for name, array in snapshot.items() if not name.startswith("lists.")})
+        if own:
+            self._now = float(own["now"][0])
+            if self.refresh_removed:
+                self.held.load(own)

@@ -116,6 +116,34 @@ def check_batches_never_show(make: Factory) -> None:
             expect_same_state(one, many)
 
 
+def check_undo_says_whether_it_took_back(make: Factory) -> None:
+    """`Step.is_undone` is True for an interaction that the user had, unless the model or a member cannot undo; False
+    for one that never was; None for an ordinary event. An undo is not scored, and batches never show."""
+    for repeats in ("allow", "exclude"):
+        one, many = make(repeats=repeats), make(repeats=repeats)
+        examples = [*EVENTS[:40], Example("undoer", "i0"), Example("undoer", "i0", -1.0, undoes="")]
+        examples += [Example("undoer", "never", -1.0, undoes=""), *EVENTS[40:60]]
+        for model in (one, many):
+            model.enable_undo()
+        steps = many.step_many(examples, 5, score=True)
+        assert steps == steps_of(one, examples)
+        said = [step.is_undone for step in steps]
+        takes_back = not one.without_undo or said[41] is True
+        assert said == [None] * 41 + [takes_back, False] + [None] * 20, f"{said[41:43]}"
+        assert [step.position for step in steps[41:43]] == [None, None]
+
+
+def check_undone_item_is_not_had(make: Factory) -> None:
+    """With repeats excluded, an item whose only interaction was taken back may be recommended again."""
+    model = learned(make, EVENTS, repeats="exclude")
+    model.enable_undo()
+    model.learn_one("undoer", "i0", 1.0, {"timestamp": EVENTS[-1].timestamp})
+    assert model.has_seen("undoer", "i0")
+    model.undo_one("undoer", "i0", "", -1.0, {"timestamp": EVENTS[-1].timestamp})
+    assert not model.has_seen("undoer", "i0")
+    assert "i0" in [item for item, _ in model.top("undoer", 1_000)]
+
+
 def check_learning_teaches(make: Factory) -> None:
     """An item that everybody takes again and again is soon in a new user's list."""
     model = learned(make, EVENTS)

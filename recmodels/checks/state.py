@@ -21,6 +21,7 @@ def _stir(model: Recommender, seed: int) -> None:
     model.learn_item("i1", available=bool(seed % 2))
     model.learn_item(f"new{seed}", {"title": "new"}, available=False)
     model.forget_one(f"u{seed % 9}")
+    model.undo_one(f"u{(seed + 1) % 9}", "i0")
     learn(model, some_events(20, seed + 1_000))
 
 

@@ -104,8 +104,25 @@ class Contextual(Recommender):
                     self._scaled.learn_one(features, other == item)
         self.offers.learn_one(user, item, y, x)
         self._clock[0] += 1
+        self._note_time(x)
+
+    def _note_time(self, x: Context | None) -> None:
         if not isnan(time_of(x)):
             self._clock[1] = time_of(x)
+
+    def enable_undo(self) -> None:
+        """Have the blend that offers keep what it needs to take interactions back."""
+        self.offers.enable_undo()
+
+    @property
+    def without_undo(self) -> list[str]:
+        """No names: only the weights of the classifier keep what they learned."""
+        return []
+
+    def undo_one(self, user: str, item: str, kind: str = "", y: float = -1.0, x: Context | None = None) -> bool:
+        """Have the blend that offers take back an interaction. The classifier's weights stay."""
+        self._note_time(x)
+        return self.offers.undo_one(user, item, kind, y, x)
 
     @property
     def unwrapped(self) -> Recommender:
@@ -139,13 +156,17 @@ class Contextual(Recommender):
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
         """Process examples in order. The new list is for the near future, not for the time of the example."""
         steps = []
-        for user, item, y, time, context in examples:
+        for user, item, y, time, context, undoes in examples:
             x = {"timestamp": time, **(context or {})}
-            position = self._position(user, item, y, n, x) if score else None
-            is_target = self._is_target(user, item, y)
-            self.learn_one(user, item, y, x)
+            position, is_target, is_undone = None, False, None
+            if undoes is not None:
+                is_undone = self.undo_one(user, item, undoes, y, x)
+            else:
+                position = self._position(user, item, y, n, x) if score else None
+                is_target = self._is_target(user, item, y)
+                self.learn_one(user, item, y, x)
             listed = self.top(user, n, context) if n > 0 else []
-            steps.append(Step(position, [i for i, _ in listed], [round(p, 6) for _, p in listed], is_target))
+            steps.append(Step(position, [i for i, _ in listed], [round(p, 6) for _, p in listed], is_target, is_undone))
         return steps
 
     def forget_one(self, user: str) -> None:

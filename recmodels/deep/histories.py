@@ -93,6 +93,25 @@ class Histories:
                         break
         return found[::-1]
 
+    def take_back(self, user: int, item: int) -> int:
+        """Take out the newest entry of an item that the user had; return the number of its event, 0 if there is none.
+
+        >>> histories = Histories(longest=5)
+        >>> for number, item in enumerate([7, 8, 7], 1):
+        ...     histories.add(user=1, item=item, number=number, reward=1.0)
+        >>> histories.take_back(1, 7), histories.had(1), histories.take_back(1, 9)
+        (3, [7, 8], 0)
+        """
+        row = self._rows[user] if user < len(self._rows) else _row()
+        for place in range(len(row.item) - 1, -1, -1):
+            if row.item[place] == item and row.reward[place] >= 0.0:
+                number = int(row.number[place])
+                for column in row:
+                    del column[place]
+                self._changed.add(user)
+                return number
+        return 0
+
     def last_number(self, user: int) -> int:
         """Return the number of a user's last event, or 0."""
         return int(self._rows[user].number[-1]) if len(self.items(user)) else 0

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.deep.histories import Histories
-from recmodels.storage.bounded_table import oldest
+from recmodels.storage.bounded_table import BoundedTable, oldest
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table
 
@@ -30,6 +30,7 @@ class Live:
         since: [U] Number of the event at which each user's row was assigned.
         first_seen: [I] Number of the first positive event of each item's row, or 0.
         hidden: [I] 1 if the item may not be recommended.
+        unavailable: Items that may not be recommended, and whose row was given up.
         histories: Events of each user.
         taken: [S, I] Count of each item in the last `SPANS` events.
     """
@@ -43,6 +44,8 @@ class Live:
         self._item_table = Table(
             "items", n_items, self.items, first_seen=number, last_used=number, hidden=(np.uint8, ())
         )
+        self.unavailable = BoundedTable("unavailable", max_items, age="number", number=number)
+        self._tables: tuple[Table, ...] = (self._user_table, self._item_table, self.unavailable)
         self.since = self._user_table.arrays["since"]
         self.first_seen = self._item_table.arrays["first_seen"]
         self.last_used = self._item_table.arrays["last_used"]
@@ -86,6 +89,18 @@ class Live:
         self._item_table.dirty[item_row] = 1
         self._count(item_row if reward > 0.0 else 0)
 
+    def take_back(self, user: str, item: str) -> bool:
+        """Take back the user's newest interaction with an item; return whether there was one."""
+        user_row, item_row = self.users.row(user), self.items.row(item)
+        number = self.histories.take_back(user_row, item_row) if item_row else 0
+        if number and self.events - number < len(self.latest):
+            place = number % len(self.latest)
+            if self.latest[place] == item_row:
+                for span, counts in zip(SPANS, self.taken, strict=True):
+                    counts[item_row] -= self.events - number < span
+                self.latest[place] = 0
+        return number > 0
+
     def item_row(self, name: str) -> int:
         """Return the row of an item. A new item gets one, from the least recently used item if necessary."""
         row = self.items.row(name)
@@ -94,16 +109,23 @@ class Live:
                 self._forget_items(oldest(self.items, self.last_used))
             row = self.items.add(name)
             self.last_used[row] = self.events
+            if known := self.unavailable.row(name):
+                self.unavailable.forget([known])
+                self.hidden[row] = 1
             self._item_table.dirty[row] = 1
             self._item_table.used = len(self.items.names)
         return row
 
     def set_available(self, item: str, available: bool) -> None:
         """Set an item's availability."""
-        if bool(self.hidden[self.items.row(item)]) is available:
+        if self.is_hidden(item) is available:
             row = self.item_row(item)
             self.hidden[row] = not available
             self._item_table.dirty[row] = 1
+
+    def is_hidden(self, item: str) -> bool:
+        """Say whether an item may not be recommended."""
+        return bool(self.hidden[self.items.row(item)]) or item in self.unavailable.ids.rows
 
     def forget_users(self, rows: list[int]) -> None:
         """Empty the rows of users, and release their ids."""
@@ -126,6 +148,12 @@ class Live:
         return row
 
     def _forget_items(self, rows: list[int]) -> None:
+        for row in rows:
+            if self.hidden[row]:
+                name = str(self.items.names[row])
+                known = self.unavailable.row(name) or self.unavailable.add(name)
+                self.unavailable.arrays["number"][known] = self.events
+                self.unavailable.dirty[known] = 1
         self.histories.drop_items(set(rows))
         self.latest[np.isin(self.latest, rows)] = 0
         self.taken[:, rows] = 0
@@ -143,14 +171,14 @@ class Live:
     def mark_changed(self) -> None:
         """Mark everything as changed."""
         self.histories.mark_changed()
-        for table in (self._user_table, self._item_table):
+        for table in self._tables:
             table.dirty[: table.used] = 1
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
         """Return the rows that changed since the last call, with absolute values, and clear their marks."""
         record: dict[str, NDArray[Any]] = {"live.counters": self.counters.copy(), "live.latest": self.latest.copy()}
         record |= self.histories.dump_changes()
-        for table in (self._user_table, self._item_table):
+        for table in self._tables:
             changed = table.changed_rows()
             if len(changed):
                 record |= table.dump_rows(changed)
@@ -163,11 +191,11 @@ class Live:
         Raises:
             ValueError: It is of a model with other arguments, and does not fit.
         """
-        for table in (self._user_table, self._item_table):
+        for table in self._tables:
             table.expect_fit(record)
         self.counters[:], self.latest[:] = record["live.counters"], record["live.latest"]
         self.histories.load(record)
-        for table in (self._user_table, self._item_table):
+        for table in self._tables:
             table.load_rows(record)
         for span, counts in zip(SPANS, self.taken, strict=True):
             numbers = np.arange(self.events - span + 1, self.events + 1)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.base import Context, Recommender
+from recmodels.base import Context, Recommender, against
 from recmodels.deep.network import Network, Weights
 from recmodels.deep.online_inputs import TRAINED, Live
 from recmodels.rewards import bounded
@@ -83,6 +83,21 @@ class RetrainedModel(Recommender):
             self._weights = self._trained(np.random.default_rng([self.seed, live.events]))
             live.counters[TRAINED] = live.events
             self._is_trained_anew = True
+
+    @property
+    def without_undo(self) -> list[str]:
+        """No names: the next training goes without what was taken back."""
+        return []
+
+    def undo_one(self, user: str, item: str, kind: str = "", y: float = -1.0, x: Context | None = None) -> bool:
+        """Take the user's newest interaction with an item out of the inputs. The weights follow with the next training.
+
+        Where the user had none, an event against the item is learned. `kind` makes no difference.
+        """
+        if self._live.take_back(user, item):
+            return True
+        self.learn_one(user, item, against(y), x)
+        return False
 
     def _begin(self, first: Weights) -> Weights:
         """Return the start of a training: the present weights, with initial ones for newer users and items."""
@@ -176,7 +191,7 @@ class RetrainedModel(Recommender):
 
     def is_available(self, item: str) -> bool:
         """Return whether an item may be recommended. It may, unless an item event has hidden it."""
-        return not self._live.hidden[self._live.items.row(item)]
+        return not self._live.is_hidden(item)
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return the whole state as arrays: online inputs and weights."""

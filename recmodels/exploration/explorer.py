@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.base import Context, Example, Recommender, Step, Why
+from recmodels.base import Context, Example, Recommender, Step, Why, against
 from recmodels.exploration.thompson import ThompsonBandit
 from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 from recmodels.rewards import bounded
@@ -74,6 +74,21 @@ class Explorer(Recommender):
         is_new = bounded(y) > 0.0 and not self.model.knows(item)
         self.model.learn_one(user, item, y, x)
         self._learn(user, item, y, is_new)
+
+    def enable_undo(self) -> None:
+        """Have the model keep what it needs to take interactions back."""
+        self.model.enable_undo()
+
+    @property
+    def without_undo(self) -> list[str]:
+        """Names of the model's members that cannot take an interaction back."""
+        return self.model.without_undo
+
+    def undo_one(self, user: str, item: str, kind: str = "", y: float = -1.0, x: Context | None = None) -> bool:
+        """Have the model take back an interaction. It answers no slot."""
+        is_undone = self.model.undo_one(user, item, kind, y, x)
+        self._learn(user, item, against(y), is_new=False)
+        return is_undone
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
         """Return the result of the wrapped model."""

@@ -10,6 +10,7 @@ from recmodels.base import Recommender
 from recmodels.fused.drift import DriftDetector
 from recmodels.fused.external_members import ExternalMembers
 from recmodels.fused.memory import Memory
+from recmodels.kernels.ledger import KEPT
 from recmodels.kernels.members.content import ITEM_TAGS
 from recmodels.kernels.members.popularity import HALF_LIVES
 from recmodels.kernels.reranker import first_weights
@@ -99,6 +100,7 @@ class FusedBase(Recommender):
         self.outside = outside
         self._memory: Memory | None = None
         self._outside: ExternalMembers | None = None
+        self._ledger = 0
         self._drift = DriftDetector()
         expect_counts(max_users=self.max_users, max_items=self.max_items, max_pairs=self.max_pairs)
         expect_counts(max_history=self.max_history, recent=self.recent)
@@ -144,6 +146,7 @@ class FusedBase(Recommender):
         """Return the arguments by the names that the layouts of the state give them."""
         return {
             **vars(self),
+            "ledger": self._ledger,
             "exclude_seen": self.repeats == "exclude",
             "learn_weights": self.learns_weights,
             "use_reranker": self.learns_weights and self.reranker,
@@ -154,6 +157,21 @@ class FusedBase(Recommender):
     def allocate(self) -> None:
         """Lay out the tables now, so that a machine with too little memory fails at the start."""
         _ = self.memory
+
+    def enable_undo(self) -> None:
+        """Keep a ledger of each user's last interactions, so that one can be taken back exactly."""
+        record = None if self._memory is None else self._memory.copy()
+        self._memory, self._ledger = None, KEPT
+        if record is not None:
+            self.memory.load(record)
+            self.memory.mark_changed()
+        for model in self.external_members.models:
+            model.enable_undo()
+
+    @property
+    def without_undo(self) -> list[str]:
+        """Names of the members that learn an undo as an event against the item instead."""
+        return [name for model in self.external_members.models for name in model.without_undo]
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return the whole state as arrays."""

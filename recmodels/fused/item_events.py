@@ -22,10 +22,14 @@ def learn_item(memory: Memory, item: str, features: Context | None, available: b
     state = memory.state
     tags = tags_of(features, ITEM_TAGS) if memory.learns_tags else []
     row = memory.items.row(item)
-    changes = available is not None and bool(state.shared.items.hidden[row]) is available
+    is_hidden = bool(state.shared.items.hidden[row]) or item in memory.unavailable.ids.rows
+    changes = available is not None and is_hidden is available
     if not tags and not changes:
         return
     state.shared.candidates.epoch[1] = 0
+    if row == 0 and available and not tags:
+        memory.unavailable.forget([memory.unavailable.row(item)])
+        return
     if row == 0:
         row = memory.item_row(item)
     state.shared.items.last_used[row] = state.shared.counters[EVENTS] + 1

@@ -12,7 +12,7 @@ from recmodels.kernels.shared import ANNOUNCED, CELLS, EVENTS, FREE_CELLS, ITEM_
 from recmodels.kernels.state import COLUMNS, MEMBERS, State, columns_of
 from recmodels.kernels.state_pointer import Handle
 from recmodels.kernels.user_context import GAPS, LENGTHS
-from recmodels.storage.bounded_table import oldest
+from recmodels.storage.bounded_table import BoundedTable, oldest
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
 
@@ -28,6 +28,7 @@ class Memory:
 
     Attributes:
         users, items, tags: Rows of the ids.
+        unavailable: Unavailable items that have lost their row.
         learns_tags: Whether a member learns the tags of items.
         tables: Stored arrays with rows, by name.
         small: Stored arrays without rows, by name.
@@ -54,6 +55,9 @@ class Memory:
         widths = {"columns": COLUMNS + n_external, "contexts": LENGTHS + GAPS, "lengths": LENGTHS}
         widths["padded_columns"] = -(-widths["columns"] // 4) * 4
         self.handle = Handle(cast(State, self._build(State, {**arguments, **rows, **widths, **flags})))
+        self.unavailable = BoundedTable("unavailable", int(arguments["max_items"]), age="number", number=(np.int64, ()))
+        self.tables[self.unavailable.name] = self.unavailable
+        self._given_up = 0
         for member in MEMBERS:
             if member.name not in members:
                 self.state.shared.candidates.inactive[columns_of(member.name)] = 1
@@ -120,8 +124,9 @@ class Memory:
         used["pairs"] = int(counters[CELLS]) + RESERVED
         counters[ITEM_ROWS], counters[TAG_ROWS] = used["items"], used["tags"]
         for key, rows in self._rows.items():
-            if not rows.once or used[rows.once] > RESERVED:  # otherwise it is empty, and nothing is saved
-                self.tables[key].used = used[rows.of]
+            table, is_needed = self.tables[key], not rows.once or used[rows.once] > RESERVED
+            if is_needed and not table.is_void:  # otherwise it is empty, and nothing is saved
+                table.used = used[rows.of]
 
     def tables_of(self, kind: str) -> list[Table]:
         """Return the tables with a row for each of a kind: "users", "items", "tags" or "pairs"."""
@@ -149,7 +154,18 @@ class Memory:
             if self.items.is_full:
                 self.forget_items(oldest(self.items, self.state.shared.items.last_used))
             row = self.items.add(name)
+            if known := self.unavailable.row(name):
+                self.unavailable.forget([known])
+                self.state.shared.items.hidden[row] = 1
+                self.state.shared.items.dirty[row] = 1
         return row
+
+    def note_unavailable(self, name: str) -> None:
+        """Keep it in mind that an item without a row is not available, at the cost of the oldest such if need be."""
+        row = self.unavailable.row(name) or self.unavailable.add(name)
+        self._given_up += 1
+        self.unavailable.arrays["number"][row] = self._given_up
+        self.unavailable.dirty[row] = 1
 
     def tag_row(self, name: str) -> int:
         """Return the row of a tag. A new tag gets a row, if necessary that of the least recently used."""
@@ -175,7 +191,7 @@ class Memory:
         """Take items or tags out of every array that holds them."""
         uncounted = np.zeros(0, np.int32)
         for table, field in self.columns:
-            if field.marker.holds == kind:
+            if field.marker.holds == kind and table.arrays[field.key].size:
                 own = [(inner.marker, table.arrays[inner.key]) for its, inner in self.columns if its is table]
                 beside = [array[: table.used] for marker, array in own if marker.beside == field.name]
                 counts = [array for marker, array in own if marker.counts == field.name] or [uncounted]
@@ -204,7 +220,13 @@ class Memory:
         self.users.release(rows)
 
     def forget_items(self, rows: Sequence[int]) -> None:
-        """Empty the rows of items, remove the items from all other rows, and release their ids."""
+        """Empty the rows of items, remove the items from all other rows, and release their ids.
+
+        The ids of unavailable items are kept. They stay unavailable if they come back.
+        """
+        for row in rows:
+            if self.state.shared.items.hidden[row]:
+                self.note_unavailable(str(self.items.names[row]))
         gone = self._gone(self.items, rows)
         forgetting.drop_items(self.handle.address, gone, len(self.users.names))
         self._drop("items", gone)
@@ -261,6 +283,7 @@ class Memory:
             self.small[name][...] = array
         for table in self.tables.values():
             table.load_rows(record)
+        self._given_up = int(self.unavailable.arrays["number"].max())
         self.state.shared.candidates.epoch[1] = 0
         self.mark_used()
 

@@ -1,16 +1,18 @@
 """Fused models: River's verbs on top of the compiled kernels and their tables."""
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from math import isfinite, isnan, nan
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.base import Context, Example, Step, Why, time_of
+from recmodels.base import Context, Example, Step, Why, against, time_of
 from recmodels.fused import item_lists
 from recmodels.fused.base import FusedBase
 from recmodels.fused.item_events import learn_item
-from recmodels.kernels import event_loop, external, inference, reranker
+from recmodels.kernels import event_loop, external, inference, reranker, undo
 from recmodels.kernels.shared import ANNOUNCED, EVENTS
 from recmodels.kernels.state import MEMBERS
 from recmodels.kernels.user_context import LENGTHS
@@ -31,14 +33,44 @@ class FusedModel(FusedBase):
     uses_kernels = True
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = True) -> list[Step]:
-        """Process examples in order, in one call of the kernel. It always scores, since that costs nothing."""
-        if self.outside:
-            return [self._step(example, n) for example in examples]
+        """Process examples in order, in few calls of the kernel. It always scores, since that costs nothing."""
         steps: list[Step] = []
         start = 0
         while start < len(examples):
-            start = self._segment(examples, start, n, steps)
+            if examples[start].undoes is not None:
+                steps.append(self._take_back(examples[start], n))
+                start += 1
+            elif self.outside:
+                steps.append(self._step(examples[start], n))
+                start += 1
+            else:
+                start = self._segment(examples, start, n, steps)
         return steps
+
+    def undo_one(self, user: str, item: str, kind: str = "", y: float = -1.0, x: Context | None = None) -> bool:
+        """Take back the user's newest interaction with an item, as `Recommender.undo_one` says.
+
+        It is exact for the last interactions of a user after `enable_undo`; see `recmodels.kernels.undo`. Where the
+        user had no such interaction, an event against the item is learned.
+        """
+        time = time_of(x)
+        return bool(self.step_many([Example(user, item, y, 0.0 if isnan(time) else time, x, kind)], n=0)[0].is_undone)
+
+    def _take_back(self, example: Example, n: int) -> Step:
+        """Take back an interaction, and make the new list."""
+        user, item, y, time, x, kind = example
+        memory, reward = self.memory, against(y)
+        user_row, item_row = memory.users.row(user), memory.items.row(item)
+        if not (
+            user_row
+            and item_row
+            and undo.take_back(memory.handle.address, user_row, item_row, kind_of(kind or ""), -reward)
+        ):
+            return self.step_many([Example(user, item, reward, time, x)], n)[0]._replace(is_undone=False)
+        for model in self.external_members.models:
+            model.undo_one(user, item, kind or "", reward, {"timestamp": time, **(x or {})})
+        listed = self._list(user, n, None)[0]
+        return Step(None, [name for name, _ in listed], [round(score, 6) for _, score in listed], False, True)
 
     def _step(self, example: Example, n: int) -> Step:
         """Process one example as `event_loop.process_batch` does, with the external members in between."""
@@ -51,7 +83,7 @@ class FusedModel(FusedBase):
         least = max(n, event_loop.MIN_CANDIDATES)
         external.fill_candidates(address, user_row, least)
         members.fill(memory, user, x)
-        position, loss = external.score_and_learn(address, user_row, item_row, y, time, n)
+        position, loss = external.score_and_learn(address, user_row, item_row, y, time, self._kind(example.x), n)
         members.learn(user, example.item, y, x)
         self._note_losses([loss])
         listed, scores = np.zeros(n, np.int32), np.zeros(n)
@@ -82,10 +114,12 @@ class FusedModel(FusedBase):
         while not memory.has_cells(room):
             room = (room + 1) // 2
         user_rows, item_rows = np.zeros(room, np.int64), np.zeros(room, np.int64)
-        rewards, times = np.zeros(room), np.zeros(room)
+        rewards, times, kinds = np.zeros(room), np.zeros(room), np.zeros(room, np.int64)
         known_user, known_item = memory.users.rows.get, memory.items.rows.get
         taken = 0
-        for user, item, y, time, _ in examples[start : start + room]:
+        for user, item, y, time, x, undoes in examples[start : start + room]:
+            if undoes is not None:
+                break
             user_row, item_row = known_user(user, 0), known_item(item, 0)
             if user_row == 0 or item_row == 0:
                 full = (user_row == 0 and memory.users.is_full) or (item_row == 0 and memory.items.is_full)
@@ -95,6 +129,8 @@ class FusedModel(FusedBase):
             user_rows[taken], item_rows[taken] = user_row, item_row
             rewards[taken] = 1.0 if y == 1.0 else bounded(y)
             times[taken] = time if isfinite(time) else 0.0  # 0 does not move any clock forward
+            if self._ledger:
+                kinds[taken] = self._kind(x)
             taken += 1
         memory.mark_used()
         positions, lengths, losses = np.zeros(taken, np.int32), np.zeros(taken, np.int32), np.zeros(taken)
@@ -105,6 +141,7 @@ class FusedModel(FusedBase):
             item_rows[:taken],
             rewards[:taken],
             times[:taken],
+            kinds[:taken],
             positions,
             losses,
             lengths,
@@ -132,6 +169,10 @@ class FusedModel(FusedBase):
                 )
             )
         return start + taken
+
+    def _kind(self, x: Context | None) -> int:
+        """Return the number of an interaction's type, for the ledger."""
+        return kind_of(str(x.get("event", ""))) if self._ledger and x else 0
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Learn one interaction. Without a `timestamp` in `x` it gets the time of the last one."""
@@ -293,4 +334,11 @@ class FusedModel(FusedBase):
 
     def is_available(self, item: str) -> bool:
         """Say whether an item may be recommended."""
-        return not self.memory.state.shared.items.hidden[self.memory.items.row(item)]
+        row = self.memory.items.row(item)
+        return not self.memory.state.shared.items.hidden[row] and item not in self.memory.unavailable.ids.rows
+
+
+@lru_cache(maxsize=1_024)
+def kind_of(event: str) -> int:
+    """Return a number above 0 for a type of event, always the same, and 0 for none."""
+    return (crc32(event.encode("utf-8", "surrogatepass")) & 0x7FFFFFFF) or 1 if event else 0

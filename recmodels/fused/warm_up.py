@@ -13,8 +13,12 @@ def are_kernels_compiled() -> bool:
     return directory is not None and any(directory.rglob("event_loop.process_batch*.nbc"))
 
 
-def warm_up() -> None:
-    """Load every kernel, and compile it if necessary, so that no event waits for it."""
+def warm_up(takes_back: bool = False) -> None:
+    """Load every kernel, and compile it if necessary, so that no event waits for it.
+
+    Args:
+        takes_back: Whether the kernel that takes interactions back is loaded, too. It is a quarter of the work.
+    """
     model = Content(max_users=2, max_items=2, max_pairs=4, max_tags=ITEM_TAGS)
     model.step_many([Example("ann", "tea"), Example("bob", "jam"), Example("cat", "pie")], n=1)  # one too many
     model.learn_item("tea", available=False)
@@ -25,4 +29,6 @@ def warm_up() -> None:
     model.predict_one("ann", "tea")
     model.explain("ann", n=1)
     model.has_seen("ann", "tea")
+    if takes_back:
+        model.undo_one("ann", "tea")
     model.forget_one("cat")

@@ -10,7 +10,7 @@ from typing import Any
 
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.layout import Int32, Marks
-from recmodels.kernels.shared import Event
+from recmodels.kernels.shared import Event, Undone
 from recmodels.kernels.state import MEMBERS, State
 
 
@@ -48,6 +48,7 @@ score: Callable[[State, int], None] = _for_each("score", "user")
 learn: Callable[[State, Event], None] = _for_each("learn", "event")
 describe: Callable[[State, int, Int32], None] = _for_each("describe", "item, tags")
 begin: Callable[[State, int], None] = _for_each("begin", "item")
+take_back: Callable[[State, Undone], None] = _for_each("take_back", "undone")
 hide: Callable[[State, int], None] = _for_each("hide", "item")
 show: Callable[[State, int], None] = _for_each("show", "item")
 drop_items: Callable[[State, Marks], None] = _for_each("drop_items", "gone")

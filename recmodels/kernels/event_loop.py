@@ -12,6 +12,7 @@ from recmodels.kernels import (
     calibration,
     dispatch,
     history,
+    ledger,
     reranker,
     topn,
     user_context,
@@ -86,7 +87,9 @@ def score_candidates(state: State, length: int, gap: int) -> None:
 
 
 @kernel
-def learn(state: State, user: int, item: int, reward: float, time: float, length: int, gap: int, asked: bool) -> float:
+def learn(
+    state: State, user: int, item: int, reward: float, time: float, kind: int, length: int, gap: int, asked: bool
+) -> float:
     """Learn one event: first the weights, then the members.
 
     Args:
@@ -94,6 +97,7 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
         user, item: Rows.
         reward: The reward.
         time: Unix seconds.
+        kind: Type of the event as a number, for the ledger. 0: none.
         length, gap: Contexts of the user (`user_context`).
         asked: Whether the event is scored.
 
@@ -126,9 +130,15 @@ def learn(state: State, user: int, item: int, reward: float, time: float, length
         if is_new:
             items.first_seen[item] = now + counters[ANNOUNCED]
             dispatch.begin(state, item)
+        if is_new or items.newness[item] == 1.0:
+            items.standing[item] = 1
+        elif items.standing[item] > 0:
+            items.standing[item] += 1
         dispatch.learn(state, Event(user, item, reward, time, now, target, is_new))
         user_context.learn(shared.users, user, item, time)
     history.learn(shared, user, item, reward)
+    if reward >= 0.0:
+        ledger.note(shared.ledger, user, item, kind, reward, now, time)
     counters[EVENTS] = now
     shared.users.last_used[user] = now
     items.last_used[item] = now
@@ -145,7 +155,9 @@ def has_had(address: int, user: int, item: int) -> bool:
 
 
 @kernel
-def score_and_learn(state: State, user: int, item: int, reward: float, time: float, wanted: int) -> tuple[int, float]:
+def score_and_learn(
+    state: State, user: int, item: int, reward: float, time: float, kind: int, wanted: int
+) -> tuple[int, float]:
     """Score an event against the user's candidate set, and learn it. Call `fill_candidates` first.
 
     Returns:
@@ -164,7 +176,7 @@ def score_and_learn(state: State, user: int, item: int, reward: float, time: flo
         if position == most:
             position = NOT_THERE
     asked = reward > 0.0 and not (state.shared.options.exclude_seen and history.holds(state.shared, user, item))
-    loss = learn(state, user, item, reward, time, length, gap, asked)
+    loss = learn(state, user, item, reward, time, kind, length, gap, asked)
     return position if asked else NOT_ASKED, loss
 
 
@@ -175,6 +187,7 @@ def process_batch(
     item_rows: Int64,
     rewards: Float64,
     times: Float64,
+    kinds: Int64,
     positions: Int32,
     losses: Float64,
     lengths: Int32,
@@ -188,6 +201,7 @@ def process_batch(
         address: Address of the state (`state_pointer`).
         user_rows, item_rows, rewards, times: [B] the events. Rows have 64 bits, as Python's numbers do. With another
             type numba would compile every function that takes them once more.
+        kinds: [B] types of the events as numbers, for the ledger. 0: none.
         positions: [B] out: position of the event's item in the user's list made just before, or `NOT_THERE` or
             `NOT_ASKED`. With n = 0, its position among all candidates.
         losses: [B] out: results of `learn`.
@@ -200,9 +214,9 @@ def process_batch(
     wanted = places.shape[0]
     least = max(wanted, MIN_CANDIDATES)
     for e in range(user_rows.shape[0]):
-        user, item, reward, time = user_rows[e], item_rows[e], rewards[e], times[e]
+        user, item, reward, time, kind = user_rows[e], item_rows[e], rewards[e], times[e], kinds[e]
         fill_candidates(state, user, least)
-        positions[e], losses[e] = score_and_learn(state, user, item, reward, time, wanted)
+        positions[e], losses[e] = score_and_learn(state, user, item, reward, time, kind, wanted)
         if wanted > 0:
             fill_candidates(state, user, least)
             lengths[e] = write_list(state, user, np.nan, places, list_items[e], list_scores[e])

@@ -19,9 +19,11 @@ def fill_candidates(address: int, user: int, least: int) -> None:
 
 
 @entry
-def score_and_learn(address: int, user: int, item: int, reward: float, time: float, wanted: int) -> tuple[int, float]:
+def score_and_learn(
+    address: int, user: int, item: int, reward: float, time: float, kind: int, wanted: int
+) -> tuple[int, float]:
     """Call `event_loop.score_and_learn`."""
-    return event_loop.score_and_learn(opened(address), user, item, reward, time, wanted)
+    return event_loop.score_and_learn(opened(address), user, item, reward, time, kind, wanted)
 
 
 @entry

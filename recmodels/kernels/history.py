@@ -4,12 +4,18 @@ Every model has them. They decide whether an event is a repeat. Where repeats ar
 items from the list.
 """
 
+from typing import Final
+
 import numpy as np
 
 from recmodels.kernels import candidates as candidate_set
+from recmodels.kernels import ledger
 from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Marks
 from recmodels.kernels.shared import CELLS, FREE_CELL, FREE_CELLS, Shared
+
+SMALLEST_LEFT: Final = np.float32(1e-3)
+"""Share of a reward that must be left of a count for there to be another interaction behind it."""
 
 
 @kernel
@@ -75,6 +81,42 @@ def learn(shared: Shared, user: int, item: int, reward: float) -> None:
     users.newest[user] = cell
     users.dirty[user] = 1
     history.dirty[cell] = 1
+
+
+@kernel
+def take_back(shared: Shared, user: int, item: int, reward: np.float32) -> None:
+    """Take an interaction out of a pair's count, which the ledger has no more. The pair goes with its last one, else to
+    the place that the others give it."""
+    history, users = shared.history, shared.users
+    before, cell = 0, users.newest[user]
+    while cell > 0 and history.item[cell] != item:
+        before, cell = cell, history.next[cell]
+    if cell == 0:
+        return
+    history.amount[cell] = max(history.amount[cell] - reward, np.float32(0.0))
+    history.dirty[cell] = 1
+    users.dirty[user] = 1
+    number = ledger.newest_number(shared.ledger, user, item)
+    is_left = number > 0
+    if not is_left and ledger.positive(shared.ledger, user) < users.events[user]:
+        is_left = history.amount[cell] > SMALLEST_LEFT * reward
+    if before == 0:
+        users.newest[user] = history.next[cell]
+    else:
+        history.next[before] = history.next[cell]
+        history.dirty[before] = 1
+    if not is_left:
+        free(shared, int64(cell))
+        return
+    before, following = 0, users.newest[user]
+    while following > 0 and ledger.newest_number(shared.ledger, user, int64(history.item[following])) > number:
+        before, following = following, history.next[following]
+    history.next[cell] = following
+    if before == 0:
+        users.newest[user] = cell
+    else:
+        history.next[before] = cell
+        history.dirty[before] = 1
 
 
 @kernel

@@ -32,6 +32,8 @@ class Member:
             already.
         begin: `(own, shared, item)` initialises the row of an item before its first interaction, or just after its
             announcement (then its `newness` is 1).
+        take_back: `(own, shared, undone)` reverts `learn` for an interaction (`recmodels.kernels.shared.Undone`). Left
+            out: what the member learned stays.
         show: `(own, shared, item)` learns that an item has become available.
         hide: `(own, shared, item)` learns that an item has become unavailable.
         drop_items: `(own, shared, gone)` removes other references to items. `gone` [items in use] has a 1 for each of
@@ -55,6 +57,7 @@ class Member:
     learn: Callable[[Any, Any, Any], None] | None = None
     describe: Callable[[Any, Any, int, Any], None] | None = None
     begin: Callable[[Any, Any, int], None] | None = None
+    take_back: Callable[[Any, Any, Any], None] | None = None
     show: Callable[[Any, Any, int], None] | None = None
     hide: Callable[[Any, Any, int], None] | None = None
     drop_items: Callable[[Any, Any, Any], None] | None = None

@@ -59,6 +59,8 @@ class Items(NamedTuple):
     """[items] 1: not available."""
     newness: Annotated[Float32, Column()]
     """[items] 1 / (1 + interactions) of an item that was announced before the first; 0 for any other."""
+    standing: Annotated[Int32, Column()]
+    """[items] interactions learned and not taken back; 0 where state of version 0.1.0 had the item: not counted."""
     dirty: Marks
 
 
@@ -72,6 +74,40 @@ class HistoryCells(NamedTuple):
     amount: Annotated[Float32, Column()]
     """[pairs] sum of the rewards."""
     dirty: Marks
+
+
+class Ledger(NamedTuple):
+    """A row for each user: the last interactions, the newest first, so that one of them can be taken back.
+
+    Its rows have no length in a model that keeps no ledger.
+    """
+
+    item: Annotated[Int32, Column("ledger", holds="items", can_repeat=True)]
+    """[users, ledger]"""
+    kind: Annotated[Int32, Column("ledger", beside="item")]
+    """[users, ledger] the type of event, as a number; 0: none was said."""
+    reward: Annotated[Float32, Column("ledger", beside="item")]
+    """[users, ledger] 0 or more."""
+    number: Annotated[Int64, Column("ledger", beside="item")]
+    """[users, ledger] number of the event, from 1."""
+    time: Annotated[Float64, Column("ledger", beside="item")]
+    """[users, ledger] Unix seconds."""
+    dirty: Marks
+
+
+class Changes(NamedTuple):
+    """Scratch: how the rows of pairs change when an interaction is taken back."""
+
+    before: Annotated[Int32, Scratch("recent")]
+    """[recent] the recent items that an interaction found."""
+    after: Annotated[Int32, Scratch("recent")]
+    """[recent] those that it would have found without the one that is taken back."""
+    gain: Annotated[Float32, Scratch("recent")]
+    """[recent] what the interaction adds to the pair with each place."""
+    item: Annotated[Int32, Scratch("recent", 2)]
+    """[recent, 2] items whose pair with the interaction's item changes, as a flat list."""
+    change: Annotated[Float32, Scratch("recent", 2)]
+    """[recent, 2] by how much."""
 
 
 class Candidates(NamedTuple):
@@ -122,6 +158,8 @@ class Shared(NamedTuple):
     users: Annotated[Users, Rows("users", key="users")]
     items: Annotated[Items, Rows("items", key="items")]
     history: Annotated[HistoryCells, Rows("pairs", key="history")]
+    ledger: Annotated[Ledger, Rows("users", key="ledger")]
+    changes: Changes
     candidates: Candidates
     is_used: Annotated[Marks, Argument("is_used")]
     """[members] 1: the model has the member."""
@@ -142,3 +180,20 @@ class Event(NamedTuple):
     """The item's slot in the user's candidate set, or -1."""
     is_new: bool
     """Whether the item has no earlier interaction and was not announced."""
+
+
+class Undone(NamedTuple):
+    """An interaction that is taken back, while the shared state still has it."""
+
+    user: int
+    item: int
+    reward: float
+    """Above 0."""
+    number: int
+    """Of the event, from 1; 0 where nobody knows any more."""
+    time: float
+    """Unix seconds; 0 where nobody knows any more."""
+    place: int
+    """Where the ledger of the user has it; -1 where it is older than all that the ledger has."""
+    is_last: bool
+    """No other interaction with the item stands."""

@@ -4,8 +4,10 @@ from typing import Final
 
 import numpy as np
 
-from recmodels.kernels.compile import kernel
-from recmodels.kernels.shared import Users
+from recmodels.kernels import ledger
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.ledger import NOWHERE
+from recmodels.kernels.shared import Shared, Undone, Users
 
 LENGTHS: Final = 6
 """Contexts by the number of the user's events: 0, 1, 2-4, 5-19, 20-79, 80 and more."""
@@ -44,7 +46,12 @@ def gap_context(users: Users, user: int, time: float) -> int:
     """
     if users.events[user] == 0:
         return LENGTHS
-    gap = time - users.last_time[user]
+    return context_of(time - users.last_time[user])
+
+
+@kernel
+def context_of(gap: float) -> int:
+    """Return the context of a gap in seconds."""
     if gap <= AT_ONCE:
         return LENGTHS + 1
     if gap < SESSION_SECONDS:
@@ -78,3 +85,49 @@ def learn(users: Users, user: int, item: int, time: float) -> None:
         for p in range(recent.shape[0] - 1, 0, -1):
             recent[p] = recent[p - 1]
         recent[0] = item
+
+
+@kernel
+def take_back(shared: Shared, undone: Undone) -> None:
+    """Have the user's short memory be as it was without an interaction, which the ledger still has."""
+    users, user = shared.users, undone.user
+    recent = users.recent[user]
+    users.dirty[user] = 1
+    users.events[user] = max(users.events[user] - 1, 0)
+    if undone.place != NOWHERE:
+        ledger.recent_before(shared, user, int64(0), undone.place, shared.changes.after)
+        for k in range(recent.shape[0]):
+            recent[k] = shared.changes.after[k]
+        set_times(shared, user, undone.place)
+        return
+    place = ledger.collect_length(shared.ledger, user, recent.shape[0])
+    while place < recent.shape[0] and recent[place] != undone.item:
+        place += 1
+    for k in range(place, recent.shape[0]):
+        recent[k] = recent[k + 1] if k + 1 < recent.shape[0] else 0
+
+
+@kernel
+def set_times(shared: Shared, user: int, skipped: int) -> None:
+    """Set the time of the last interaction, and the gap before it, from the ledger without one place."""
+    users, book = shared.users, shared.ledger
+    newest, earlier = NOWHERE, -np.inf
+    for place in range(book.item.shape[1]):
+        if book.item[user, place] == 0:
+            break
+        if place == skipped or book.reward[user, place] <= 0.0:
+            continue
+        if newest == NOWHERE:
+            newest = place
+        else:
+            earlier = max(earlier, book.time[user, place])
+    if users.events[user] == 0:
+        users.last_time[user] = 0.0
+        users.gap[user] = 0
+    elif newest != NOWHERE:
+        time = book.time[user, newest]
+        users.last_time[user] = max(time, earlier)
+        if users.events[user] == 1:
+            users.gap[user] = LENGTHS
+        elif earlier > -np.inf:
+            users.gap[user] = context_of(time - earlier)

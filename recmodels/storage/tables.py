@@ -64,6 +64,11 @@ class Table:
         """Size of a row, without its id."""
         return sum(array.itemsize * (array[:1].size or 1) for array in self.arrays.values())
 
+    @property
+    def is_void(self) -> bool:
+        """Whether its rows have no length, so that they can hold nothing."""
+        return not any(array.size for array in self.arrays.values())
+
     def changed_rows(self) -> NDArray[np.int64]:
         """Return the numbers of the rows that have changed since `dirty` was cleared, in order."""
         return np.flatnonzero(self.dirty[: self.used])
@@ -101,7 +106,7 @@ class Table:
         for column, array in self.arrays.items():
             saved = record.get(f"{self.name}.{column}", array)  # a column of a later version starts empty
             shape = saved.shape[1:]
-            if shape != array.shape[1:]:
+            if shape != array.shape[1:] and array.size:
                 raise ValueError(
                     f"table {self.name}: expected rows of {column} of shape {array.shape[1:]}; got {shape}; {advice}"
                 )
@@ -112,7 +117,7 @@ class Table:
         where: Any = rows
         if span is not None:
             where, rows = slice(*span.tolist()), np.arange(*span.tolist())
-        if rows is None or not len(rows):
+        if rows is None or not len(rows) or self.is_void:
             return
         for column, array in self.arrays.items():
             array[where] = record.get(f"{self.name}.{column}", 0)

@@ -105,9 +105,10 @@ def test_a_table_of_items_has_its_columns_as_features_and_a_deleted_row_is_not_a
     assert (type(click), click.timestamp) == (Interaction, 1382021321.5)
 
 
-def test_a_deleted_row_of_interactions_and_a_tombstone_are_counted_and_are_no_dead_letters() -> None:
-    found = decoded({"op": "d", "before": EVENT, "ts_ms": 1}, envelope="debezium")
-    assert (type(found), found.reason) == (Ignored, "delete")
+def test_a_deleted_row_that_is_no_event_and_a_tombstone_are_counted_and_are_no_dead_letters() -> None:
+    for row in ({"id": 7}, {**EVENT, "user": ""}, {"kind": "forget", "user": "u1", "timestamp": 1}):
+        found = decoded({"op": "d", "before": row, "ts_ms": 1}, envelope="debezium")
+        assert (type(found), found.reason) == (Ignored, "delete")
     for settings in ({}, {"envelope": "debezium"}, {"envelope": "cloudevents"}):
         found = decoded(None, **settings)
         assert (type(found), found.reason) == (Ignored, "tombstone")

@@ -34,12 +34,14 @@ from tests.support.broken_answers import (
     RanksByName,
     RankWrites,
     Reversed,
+    SaysItUndoes,
     ScoresAfterwards,
     ScoresEverything,
     ScoresStrangersByName,
     SortsTiesByName,
     Sound,
     TopWrites,
+    UndoesNothing,
     Unseeded,
 )
 from tests.support.broken_state import (
@@ -79,6 +81,8 @@ BROKEN: dict[str, list[Factory]] = {
     "check_top_holds_each_item_once": [ListsTwice, Reversed],
     "check_empty_catalogue_gives_empty_lists": [NeedsEvents],
     "check_strangers_get_a_list": [NothingForStrangers, Random],
+    "check_undo_says_whether_it_took_back": [SaysItUndoes],
+    "check_undone_item_is_not_had": [UndoesNothing],
     "check_unavailable_items_are_not_listed": [ListsUnavailable],
     "check_untouched_items_are_not_listed": [ItemEventsAreInteractions, ListsUnavailable],
     "check_strange_rewards_are_no_error": [BelievesRewards],

@@ -277,3 +277,36 @@ def learned(model: FusedModel) -> FusedModel:
     for user, item in draw.integers(0, 8, (50, 2)).tolist():
         model.learn_one(f"u{user}", f"i{item}")
     return model
+
+
+def test_an_unavailable_item_stays_so_when_its_row_is_given_up() -> None:
+    model = Blend(**TINY)
+    for item in ("removed", "kept"):
+        model.step_many([Example("u", item, 1.0, 0.0)])
+    model.learn_item("removed", available=False)
+    model.step_many([Example("u", f"i{k}", 1.0, float(k)) for k in range(40)])
+    assert model.memory.items.row("removed") == 0, "its row is another's by now"
+    restored = Blend(**TINY)
+    restored.load(model.dump())
+    for each in (model, restored, copy.deepcopy(model)):
+        expect_whole(each)
+        assert not each.is_available("removed")
+        assert each.is_available("kept")
+        each.step_many([Example("u", "removed", 1.0, 50.0), Example("u", "kept", 1.0, 51.0)])
+        assert {"removed", "kept"} & {item for item, _ in each.top("u", 100)} == {"kept"}
+        expect_whole(each)
+    model.step_many([Example("u", f"i{k}", 1.0, float(k)) for k in range(40)])
+    model.learn_item("removed", available=True)
+    assert model.memory.items.row("removed") == 0, "what it is worth is known when somebody comes for it"
+    model.step_many([Example("u", "removed", 1.0, 99.0)])
+    assert "removed" in [item for item, _ in model.top("u", 100)]
+
+
+def test_unavailable_items_without_a_row_are_bounded() -> None:
+    model = Blend(**TINY)
+    for k in range(200):
+        model.learn_item(f"hidden {k}", available=False)
+    expect_whole(model)
+    assert len(model.memory.unavailable) <= TINY["max_items"]
+    assert not model.is_available("hidden 199")
+    assert not model.is_available("hidden 190")

@@ -39,6 +39,18 @@ class Sound(Recommender):
         self.last.pop(user, None)
 
 
+class SaysItUndoes(Sound):
+    def undo_one(self, user: str, item: str, kind: str = "", y: float = -1.0, x: Any = None) -> bool:
+        super().undo_one(user, item, kind, y, x)
+        return True
+
+
+class UndoesNothing(Sound):
+    def undo_one(self, user: str, item: str, kind: str = "", y: float = -1.0, x: Any = None) -> bool:
+        self.learn_one(user, item, y, x)
+        return False
+
+
 class PredictWrites(Sound):
     def predict_one(self, user: str, item: str, x: Any = None) -> float:
         self.last.setdefault(user, "")  # what a defaultdict does

@@ -13,7 +13,7 @@ from flows.formats.envelopes.schema_registry import RegistryFrame
 from flows.formats.json_events import JsonDecoder, not_json
 from flows.formats.reasons import Reason, RejectError
 from flows.formats.validation import MAX_RECORD_BYTES
-from flows.messages import Event, Ignored, Raw, Rejected
+from flows.messages import Event, Ignored, Interaction, ItemEvent, Raw, Rejected
 
 EnvelopeName: TypeAlias = Literal["none", "cloudevents", "debezium"]
 Kind: TypeAlias = Literal["interaction", "item", "request", "forget"]
@@ -60,19 +60,22 @@ class EnvelopeDecoder:
         self._open = ENVELOPES[envelope]
 
     def __call__(self, raw: Raw, arrived: float) -> Event | Rejected:
-        """Decode one record. A tombstone is ignored, and so is the deletion of a row that is no item's."""
+        """Decode one record. A tombstone is ignored, and so is a deletion that is of no item and no interaction."""
         if raw.value is None:
             return self.decoder(raw, arrived)
         try:
             opened = self._open(self._record(raw, raw.value), raw)
             event = self._event(opened, raw)
+            is_deleted = opened.is_deleted
         except RejectError as fault:
             return Rejected(self.decoder.name(raw), fault.reason, fault.field, raw.value, raw.carrier)
         except (RecursionError, OverflowError):
             return Rejected(self.decoder.name(raw), Reason.TOO_DEEP, "", raw.value, raw.carrier)
-        if event is None:
-            return Ignored(self.decoder.name(raw), DELETED, "", raw.value, raw.carrier)
         decoded = self.decoder(raw._replace(value=event), arrived)
+        if is_deleted and not isinstance(decoded, ItemEvent):
+            if isinstance(decoded, Interaction):
+                return msgspec.structs.replace(decoded, is_deleted=True)
+            return Ignored(self.decoder.name(raw), DELETED, "", raw.value, raw.carrier)
         if isinstance(decoded, Rejected):
             return msgspec.structs.replace(decoded, raw=raw.value)
         return decoded
@@ -91,7 +94,7 @@ class EnvelopeDecoder:
         except msgspec.DecodeError:
             raise not_json(value) from None
 
-    def _event(self, opened: Opened, raw: Raw) -> bytes | None:
+    def _event(self, opened: Opened, raw: Raw) -> bytes:
         record = opened.record
         if not isinstance(record, dict):
             raise RejectError(Reason.NOT_AN_OBJECT)
@@ -108,8 +111,6 @@ class EnvelopeDecoder:
             record.setdefault("kind", self.kind)
         if record.get("kind") == "item":
             self._fill_item(record, opened.is_deleted)
-        elif opened.is_deleted:
-            return None
         return msgspec.json.encode(record, enc_hook=_as_text)
 
     def _fill_item(self, record: dict[str, Any], is_deleted: bool) -> None:

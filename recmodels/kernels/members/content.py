@@ -23,8 +23,9 @@ import numpy as np
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.layout import Argument, Column, Float32, Float64, Int32, Int64, Marks, Rows, Scratch, Stored
+from recmodels.kernels.levels import less
 from recmodels.kernels.member import Member
-from recmodels.kernels.shared import ANNOUNCED, EVENTS, ITEM_ROWS, TAG_ROWS, TAGGED, Event, Shared
+from recmodels.kernels.shared import ANNOUNCED, EVENTS, ITEM_ROWS, TAG_ROWS, TAGGED, Event, Shared, Undone
 
 ITEM_TAGS: Final = 8
 """Most tags of an item."""
@@ -42,6 +43,8 @@ INTEREST_DECAY: Final = np.float32(0.95)
 """Share of an interest that is left after another event of the user."""
 SMALLEST_INTEREST: Final = np.float32(1e-6)
 """An interest below this is dropped."""
+SMALLEST_LEFT: Final = np.float32(1e-4)
+"""Share of an interaction that is rounding when it is taken back."""
 POPULARITY_DECAY: Final = 1.0 / 3_000.0
 """Decay rate of popularity within a tag: 1 / half-life in events."""
 LARGEST_LIFT: Final = 8.0
@@ -184,6 +187,72 @@ def learn(content: ContentState, shared: Shared, event: Event) -> None:
         tags.last_used[tag] = event.number + counters[ANNOUNCED]
         tags.log_rate[tag] = sum_of_levels(tags.log_rate[tag], added - np.log2(tags.carriers[tag]))
         count_popular(tags, tag, item, added)
+
+
+@kernel
+def take_back(content: ContentState, shared: Shared, undone: Undone) -> None:
+    """Take an interaction from the popularity of the item's tags and from the user's interest in them."""
+    items, item = shared.items, undone.item
+    count = filled(content.items.tag[item])
+    if items.newness[item] > 0.0:
+        items.newness[item] = np.float32(1.0) / max(np.rint(np.float32(1.0) / items.newness[item]) - 1.0, 1.0)
+    elif undone.is_last and count > 0:
+        items.newness[item] = 1.0  # as if it had been announced before anybody touched it
+    if count == 0 or undone.place < 0:
+        return
+    lose_interest(content, shared, undone, count)
+    tags = content.tags
+    taken = np.log2(undone.reward) + undone.number * POPULARITY_DECAY
+    content.log_rate[0] = less(content.log_rate[0], taken - np.log2(shared.counters[TAGGED]))
+    for k in range(count):
+        tag = content.items.tag[item, k]
+        tags.dirty[tag] = 1
+        tags.log_rate[tag] = less(tags.log_rate[tag], taken - np.log2(max(tags.carriers[tag], 1)))
+        lose_popular(tags, tag, item, taken, undone.is_last)
+
+
+@kernel
+def lose_interest(content: ContentState, shared: Shared, undone: Undone, count: int) -> None:
+    """Take an interaction with an item of `count` tags from the user's interests.
+
+    Those from before it fade once less, and those after it stay. An interest without weight goes.
+    """
+    users, book, user = content.users, shared.ledger, undone.user
+    tags, weights = users.tag[user], users.weight[user]
+    users.dirty[user] = 1
+    kept = 0
+    for k in range(filled(tags)):
+        later, fade = np.float32(0.0), np.float32(1.0)
+        for place in range(undone.place):
+            other = content.items.tag[book.item[user, place]]
+            if book.reward[user, place] > 0.0 and other[0] > 0:
+                if holds(other, tags[k]):
+                    later += fade * book.reward[user, place] / np.sqrt(np.float32(filled(other)))
+                fade *= INTEREST_DECAY
+        own = np.float32(0.0)
+        if holds(content.items.tag[undone.item], tags[k]):
+            own = fade * np.float32(undone.reward) / np.sqrt(np.float32(count))
+        weight = later + (weights[k] - later - own) / INTEREST_DECAY
+        if weight >= max(SMALLEST_INTEREST, SMALLEST_LEFT * own):
+            tags[kept], weights[kept] = tags[k], weight
+            kept += 1
+    tags[kept:] = 0
+    weights[kept:] = 0.0
+
+
+@kernel
+def lose_popular(tags: Tags, tag: int, item: int, taken: float, leaves: bool) -> None:
+    """Take an interaction with an item from the popular items of its tag."""
+    popular, level = tags.popular[tag], tags.level[tag]
+    kept = 0
+    for k in range(filled(popular)):
+        if popular[k] == item and leaves:
+            continue
+        own = less(level[k], taken) if popular[k] == item else level[k]
+        popular[kept], level[kept] = popular[k], own
+        kept += 1
+    popular[kept:] = 0
+    level[kept:] = 0.0
 
 
 @kernel
@@ -368,6 +437,7 @@ MEMBER: Final = Member(
     propose=propose,
     score=score,
     learn=learn,
+    take_back=take_back,
     describe=describe,
     show=show,
     drop_items=drop_items,

@@ -21,11 +21,12 @@ from typing import Annotated, Final, NamedTuple
 import numpy as np
 
 from recmodels.kernels import candidates as candidate_set
+from recmodels.kernels import ledger
 from recmodels.kernels.candidates import EXCLUDED, PLACES
 from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Argument, Column, Float32, Int32, Int64, Marks, Rows, Scratch
 from recmodels.kernels.member import Member
-from recmodels.kernels.shared import CANDIDATES, Event, Shared
+from recmodels.kernels.shared import CANDIDATES, Event, Shared, Undone
 
 FAST_DECAY: Final = np.float32(0.5)
 SLOW_DECAY: Final = np.float32(0.9)
@@ -34,6 +35,9 @@ LARGEST_TOTAL: Final = np.float32(400.0)
 
 SMALLEST_GAIN: Final = np.float32(1e-12)
 """A smaller gain makes no entry: it would not survive a division in single precision."""
+
+SMALLEST_LEFT: Final = np.float32(1e-4)
+"""Of a pair from which something is taken, a smaller share of it is rounding."""
 
 
 class Followers(NamedTuple):
@@ -179,6 +183,52 @@ def add(table: Followers, row: int, item: int, gain: np.float32) -> None:
     weight[place] = gain
 
 
+@kernel
+def take_back(covisitation: CovisitationState, shared: Shared, undone: Undone) -> None:
+    """Undo the pairs of an interaction, and have the user's later ones pair with what they find without it."""
+    changes, book, user = shared.changes, shared.ledger, undone.user
+    for place in range(undone.place, -1, -1):
+        if book.reward[user, place] > 0.0:
+            count = ledger.changed_pairs(shared, user, int64(place), undone.place, covisitation.decay, SMALLEST_GAIN)
+            if count < 0:
+                return
+            for k in range(count):
+                row, change = changes.item[k >> 1, k & 1], changes.change[k >> 1, k & 1]
+                move(covisitation.items, int64(row), int64(book.item[user, place]), change)
+
+
+@kernel
+def move(table: Followers, row: int, item: int, change: np.float32) -> None:
+    """Change the weight of one pair. A pair without weight goes; an entry that had to go takes nothing with it."""
+    if change == 0.0:
+        return
+    table.dirty[row] = 1
+    follower, weight, size = table.item[row], table.weight[row], int64(table.size[row])
+    place = int64(0)
+    while place < size and follower[place] != item:
+        place += 1
+    if change > 0.0:
+        if place < size or size < follower.shape[0]:
+            add(table, row, item, change)
+        return
+    if place < size:
+        change = max(change, -weight[place])
+        weight[place] += change
+        table.total[row] += change
+        if weight[place] <= SMALLEST_LEFT * -change:
+            for k in range(place, size):
+                follower[k] = follower[k + 1] if k + 1 < size else 0
+                weight[k] = weight[k + 1] if k + 1 < size else np.float32(0.0)
+            size -= 1
+            table.size[row] = size
+    else:
+        table.total[row] += change
+    known = np.float32(0.0)
+    for k in range(size):
+        known += weight[k]
+    table.total[row] = max(table.total[row], known) if size > 0 else np.float32(0.0)
+
+
 def check(covisitation: CovisitationState, shared: Shared, live: Mapping[str, set[int]]) -> None:
     """Raise AssertionError unless sizes and totals of rows are right, and no item follows itself."""
     check_rows(covisitation.items, live["items"])
@@ -205,5 +255,6 @@ MEMBER: Final = Member(
     propose=propose,
     score=score,
     learn=learn,
+    take_back=take_back,
     check=check,
 )

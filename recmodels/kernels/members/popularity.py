@@ -16,9 +16,10 @@ import numpy as np
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Argument, Column, Float64, Int32, Marks, Rows, Stored
+from recmodels.kernels.levels import less
 from recmodels.kernels.member import Member
 from recmodels.kernels.prefetch import PREFETCH_DISTANCE, prefetch
-from recmodels.kernels.shared import EVENTS, ITEM_ROWS, Event, Items, Shared
+from recmodels.kernels.shared import EVENTS, ITEM_ROWS, Event, Items, Shared, Undone
 
 HALF_LIVES: Final = 5
 """Number of half-lives."""
@@ -118,6 +119,21 @@ def moment(popularity: PopularityState, number: int) -> float:
 
 
 @kernel
+def take_back(popularity: PopularityState, shared: Shared, undone: Undone) -> None:
+    """Count an interaction no more. An item without any other leaves the top items."""
+    item, table = undone.item, popularity.items
+    table.dirty[item] = 1
+    gain = np.log2(undone.reward)
+    at = min(undone.time, popularity.clock[0]) if popularity.by_time else float(undone.number)
+    now = moment(popularity, int64(shared.counters[EVENTS]))
+    for h in range(popularity.top.shape[0]):
+        level = less(table.level[item, h], gain + at * popularity.decay[h])
+        table.level[item, h] = now * popularity.decay[h] if undone.is_last else level
+        if table.rank[item, h] > 0:
+            sink(popularity, shared, item, h, undone.is_last)
+
+
+@kernel
 def begin(popularity: PopularityState, shared: Shared, item: int) -> None:
     """Give an announced item without interactions the level of one interaction now.
 
@@ -204,6 +220,29 @@ def rise(popularity: PopularityState, items: Items, item: int, h: int) -> None:
 
 
 @kernel
+def sink(popularity: PopularityState, shared: Shared, item: int, h: int, leaves: bool) -> None:
+    """Move an item whose level has fallen to its place among the top items, or have another take its place there."""
+    items, top, table = shared.items, popularity.top[h], popularity.items
+    was_full = popularity.size[h] == top.shape[0]
+    size = int64(popularity.size[h] - 1)
+    for place in range(int64(table.rank[item, h] - 1), size):
+        top[place] = top[place + 1]
+        table.rank[top[place], h] = place + 1
+        table.dirty[top[place]] = 1
+    top[size] = 0
+    popularity.size[h] = size
+    table.rank[item, h] = 0
+    best = int64(0) if leaves or items.hidden[item] > 0 else int64(item)
+    if was_full and not (best > 0 and is_above(popularity, items, best, int64(top[size - 1]), h)):
+        for other in range(1, shared.counters[ITEM_ROWS]):
+            is_free = table.rank[other, h] == 0 and items.hidden[other] == 0 and other != item
+            if is_free and is_touched(items, other):
+                best = other if best == 0 or is_above(popularity, items, other, best, h) else best
+    if best > 0:
+        rise(popularity, items, best, h)
+
+
+@kernel
 def rebuild(popularity: PopularityState, shared: Shared, barred: Marks) -> None:
     """Rebuild the top items without unavailable ones and those with a 1 in `barred` [items]."""
     items, table, rows = shared.items, popularity.items, shared.counters[ITEM_ROWS]
@@ -247,6 +286,7 @@ MEMBER: Final = Member(
     propose=propose,
     score=score,
     learn=learn,
+    take_back=take_back,
     begin=begin,
     show=show,
     hide=hide,

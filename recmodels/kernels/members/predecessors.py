@@ -18,13 +18,22 @@ from typing import Annotated, Final, NamedTuple
 import numpy as np
 
 from recmodels.kernels import candidates as candidate_set
+from recmodels.kernels import ledger
 from recmodels.kernels.candidates import PLACES
 from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Argument, Float32, Rows, Scratch
 from recmodels.kernels.member import Member
-from recmodels.kernels.members.covisitation import FAST_DECAY, SLOW_DECAY, SMALLEST_GAIN, Followers, add, check_rows
+from recmodels.kernels.members.covisitation import (
+    FAST_DECAY,
+    SLOW_DECAY,
+    SMALLEST_GAIN,
+    Followers,
+    add,
+    check_rows,
+    move,
+)
 from recmodels.kernels.prefetch import prefetch
-from recmodels.kernels.shared import CANDIDATES, Event, Shared
+from recmodels.kernels.shared import CANDIDATES, Event, Shared, Undone
 
 RECENT_ITEMS: Final = 10
 """Number of a user's recent items whose rows are used."""
@@ -104,6 +113,20 @@ def learn(own: PredecessorsState, shared: Shared, event: Event) -> None:
         gain *= np.float32(own.decay)
 
 
+@kernel
+def take_back(own: PredecessorsState, shared: Shared, undone: Undone) -> None:
+    """Undo the pairs of an interaction, and have the user's later ones pair with what they find without it."""
+    changes, book, user = shared.changes, shared.ledger, undone.user
+    for place in range(undone.place, -1, -1):
+        if book.reward[user, place] > 0.0:
+            count = ledger.changed_pairs(shared, user, int64(place), undone.place, own.decay, SMALLEST_GAIN)
+            if count < 0:
+                return
+            for k in range(count):
+                other, change = changes.item[k >> 1, k & 1], changes.change[k >> 1, k & 1]
+                move(own.rows, int64(book.item[user, place]), int64(other), change)
+
+
 def check(own: PredecessorsState, shared: Shared, live: Mapping[str, set[int]]) -> None:
     """Raise AssertionError unless sizes and totals of rows are right, and no item precedes itself."""
     check_rows(own.rows, live["items"])
@@ -119,5 +142,6 @@ MEMBER: Final = Member(
     propose=propose,
     score=score,
     learn=learn,
+    take_back=take_back,
     check=check,
 )
