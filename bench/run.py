@@ -31,6 +31,7 @@ MEASURES = (
     "soak",
     "cold_start",
     "kafka",
+    "catch_up",
     "plain_models",
     "aa_coverage",
 )
