@@ -68,7 +68,7 @@ PRESETS: Final[dict[Domain, Preset]] = {
         by_value=(),
         repeats="allow",
         half_lives=(100.0, 1_000.0, 10_000.0, 100_000.0, inf),
-        undo={"return": "purchase", "refund": "purchase", "remove_from_cart": "cart", "unfavorite": "favorite"},
+        undo={"return": "purchase", "remove_from_cart": "cart"},
     ),
     "social": Preset(
         rewards={
@@ -83,7 +83,7 @@ PRESETS: Final[dict[Domain, Preset]] = {
         by_value=(),
         repeats="exclude",
         half_lives=(10.0, 100.0, 1_000.0, 10_000.0, 100_000.0),
-        undo={"unlike": "like", "unshare": "share"},
+        undo={"unlike": "like"},
     ),
     "video": Preset(
         rewards={
@@ -97,7 +97,7 @@ PRESETS: Final[dict[Domain, Preset]] = {
         by_value=("watch",),
         repeats="exclude",
         half_lives=(100.0, 1_000.0, 10_000.0, 100_000.0, inf),
-        undo={"unlike": "like", "unshare": "share"},
+        undo={"unlike": "like"},
     ),
     "news": Preset(
         rewards={"impression": 0.5 * IMPRESSION, "click": 0.5, "read": 1.0, "share": 1.0, "hide": -1.0},

@@ -65,7 +65,9 @@ def test_model_that_cannot_undo_says_so_once_and_learns_against_the_item(caplog:
 
 def test_domains_say_what_takes_back() -> None:
     assert Settings(domain="ecommerce").undo["return"] == "purchase"
-    assert Settings(domain="social", undo={"unlike": ""}).undo == {"unshare": "share"}, "an empty text turns it off"
+    assert Settings(domain="social", undo={"unlike": "", "unfollow": "follow"}).undo == {"unfollow": "follow"}, (
+        "an empty text turns it off"
+    )
     assert Settings().undo == {}
     click = Interaction("u", "i", 1.0, event="remove_from_cart")
     example = prepare(click, Settings(domain="ecommerce").meaning()).example
