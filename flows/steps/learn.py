@@ -4,6 +4,7 @@ The output depends on the order of the events alone.
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -177,7 +178,7 @@ class Learner(StatefulStep[Prepared, Answer]):
 
     def _make_due(self, event: Interaction | ItemEvent, ranked: list[Answer]) -> None:
         """Make some of the lists anew that hold an item which has become unavailable."""
-        arrived = event.arrived if isinstance(event, Interaction) else 0.0
+        arrived = event.arrived if isinstance(event, Interaction) else time.perf_counter()
         for user in self.held.due(self.refresh_removed):
             ranked.append(self._refresh(Refresh(user, self._now, event.source, arrived, is_due=True)))
 
