@@ -38,8 +38,7 @@ class Counters:
     undone: int = 0
     """Events, among the learned, that took an earlier one back."""
     not_undone: int = 0
-    """Events, among the learned, that were to take one back, and were learned as events against their item: the user
-    had no such event, or the model cannot take it back."""
+    """Events, among the learned, that found nothing to take back. They are learned as events against their item."""
     item_events: int = 0
     forgotten: int = 0
     requests: int = 0

@@ -1,8 +1,8 @@
 """Removal: which lists hold an item that has become unavailable, so that they can be made anew.
 
 The items of each user's last list are kept as digests of four bytes. Nothing is kept before the first item event: where
-no item is ever removed, it costs nothing. A removal looks through all lists at once. The users found wait in a queue,
-and after each event some of them get a list: so the work of a removal is spread over the events that follow.
+no item is ever removed, it costs nothing. A removal looks through all lists at once. The users found wait in a queue.
+After each event some of them get a list. So the work of a removal is spread over the events that follow.
 """
 
 from collections.abc import Sequence

@@ -117,8 +117,10 @@ def check_batches_never_show(make: Factory) -> None:
 
 
 def check_undo_says_whether_it_took_back(make: Factory) -> None:
-    """`Step.is_undone` is True for an interaction that the user had, unless the model or a member cannot undo; False
-    for one that never was; None for an ordinary event. An undo is not scored, and batches never show."""
+    """`Step.is_undone` is True for an interaction that the user had, unless the model or a member cannot undo.
+
+    It is False for one that never was, and None for an ordinary event. An undo is not scored, and batches never show.
+    """
     for repeats in ("allow", "exclude"):
         one, many = make(repeats=repeats), make(repeats=repeats)
         examples = [*EVENTS[:40], Example("undoer", "i0"), Example("undoer", "i0", -1.0, undoes="")]

@@ -23,8 +23,8 @@ def write(path: Path, *rows: str, header: str = "user,item,timestamp") -> Path:
     [
         ([], "the input holds no record"),
         (
-            ["a,b,Tue, 01 Oct 2019 10:00:00 GMT"] * 9,
-            "9 of 9 records were rejected: 9 malformed row. The first is e.csv:2: 'a,b,Tue, 01 Oct 2019 10:00:00 GMT'",
+            ["a,b,1600000000,web"] * 9,
+            "9 of 9 records were rejected: 9 malformed row. The first is e.csv:2: 'a,b,1600000000,web'",
         ),
         (
             [",b,1600000000"] * 5,
