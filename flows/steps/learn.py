@@ -180,7 +180,7 @@ class Learner(StatefulStep[Prepared, Answer]):
         """Make some of the lists anew that hold an item which has become unavailable."""
         arrived = event.arrived if isinstance(event, Interaction) else time.perf_counter()
         for user in self.held.due(self.refresh_removed):
-            ranked.append(self._refresh(Refresh(user, self._now, event.source, arrived, is_due=True)))
+            ranked.append(self._refresh(Refresh(user, self._now, event.at, arrived, is_due=True)))
 
     def _learn(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Answer]) -> None:
         if events:
