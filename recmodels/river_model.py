@@ -12,6 +12,7 @@ from recmodels.base import Context, Recommender
 from recmodels.rewards import bounded
 from recmodels.river_seeds import repeatable
 from recmodels.validation import expect_counts
+from recmodels.word_encoder import RateEncoder, WordEncoder, score_of, with_words
 
 LARGEST_REWARD = 1.0
 """Bound on rewards, since squared losses of large targets diverge."""
@@ -34,12 +35,15 @@ class RiverModel(Recommender):
         repeats: As for every `Recommender`.
         negatives: Items drawn per interaction.
         context: Names of what classifiers and regressors see of an interaction beside user and item, such as
-            "device". Numbers are handed on as they are, everything else is a word, and so are user and item. Most
-            estimators need a pipeline that encodes the words and scales the numbers; factorization machines do not.
+            "device". Numbers are handed on as they are, everything else is a word, and so are user and item. An
+            estimator that cannot take words gets an encoder (`recmodels.word_encoder`).
         max_users: Bound on users. Beyond it the least recently used are dropped.
         max_items: Bound on items of the catalogue. Later items are neither learned nor recommended.
         seed: Seed of the draws. Every part of the estimator that takes a seed and has none gets it, too: then the
             estimator is a fresh clone of the argument.
+
+    Raises:
+        ValueError: The model is no such estimator, or cannot learn from user and item.
 
     >>> model = RiverModel(reco.BiasedMF(n_factors=4, seed=1), repeats="exclude")
     >>> for user, item in [("ann", "tea"), ("bob", "tea"), ("bob", "jam"), ("cat", "pie")]:
@@ -64,7 +68,13 @@ class RiverModel(Recommender):
         # To River, a pipeline is an instance of what its last step is.
         if is_empty or not isinstance(model, reco.base.Ranker | base.Classifier | base.Regressor):
             raise ValueError(f"expected a River ranker, classifier or regressor; got {type(model).__name__}")
-        self.model = repeatable(model, seed)
+        if isinstance(model, base.MultiTargetRegressor):
+            raise ValueError(
+                f"{type(model).__name__} predicts several targets, and the reward is one. Choose another regressor, "
+                "such as tree.HoeffdingTreeRegressor"
+            )
+        seeded = repeatable(model, seed)
+        self.model = seeded if isinstance(model, reco.base.Ranker) else with_words(seeded, context or ())
         self.negatives = negatives
         self.context = context
         self._is_ranker = isinstance(model, reco.base.Ranker)
@@ -78,6 +88,7 @@ class RiverModel(Recommender):
     @classmethod
     def _unit_test_params(cls) -> Iterator[dict[str, Any]]:
         yield {"model": reco.BiasedMF(n_factors=4, seed=1)}
+        yield {"model": linear_model.LogisticRegression()}
         yield {
             "model": compose.Select("user", "item") | preprocessing.OneHotEncoder() | linear_model.LogisticRegression()
         }
@@ -133,7 +144,11 @@ class RiverModel(Recommender):
     @property
     def version(self) -> str:
         """Names the model in every list it makes."""
-        return f"river.{type(self.model).__name__}/1"
+        named = self.model
+        if isinstance(named, compose.Pipeline):
+            steps = [step for step in named.steps.values() if not isinstance(step, WordEncoder | RateEncoder)]
+            named = steps[0] if len(steps) == 1 else named
+        return f"river.{type(named).__name__}/1"
 
     def _word(self, user: str) -> str:
         word = self._words.pop(user, None)
@@ -158,10 +173,7 @@ class RiverModel(Recommender):
     def _predict(self, word: str, item: str, context: Context) -> float:
         if self._is_ranker:
             return float(self.model.predict_one(word, item))
-        row = {**context, "user": word, "item": item}
-        if self._is_classifier:
-            return float(self.model.predict_proba_one(row).get(True, 0.0))
-        return float(self.model.predict_one(row))
+        return score_of(self.model, {**context, "user": word, "item": item})
 
 
 def _as_word(value: object) -> str | None:

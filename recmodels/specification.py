@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
-from river import base
-
 from recmodels.base import Recommender
+from recmodels.own_code import own_line
+from recmodels.river_expression import is_composed, river_expression
 
 Made = TypeVar("Made")
 BY_NAME = {
@@ -31,7 +31,8 @@ GRAMMAR = (
     "expected a name (blend, popularity, covisitation, history, factorization, content, contextual, deep:mlp, "
     "deep:sasrec), river:module.Class or "
     "package.module:Class, with literal arguments in brackets if it has any, such as "
-    "blend(max_users=50000) or river:reco.BiasedMF(n_factors=32); blend+… has the others as members"
+    "blend(max_users=50000) or river:reco.BiasedMF(n_factors=32); blend+… has the others as members; "
+    "river:A() | B() is a pipeline"
 )
 
 
@@ -49,6 +50,10 @@ class SpecificationError(ValueError):
     """A model cannot be made of its specification. The message says what was expected, what came, and why."""
 
 
+class OwnCodeError(SpecificationError):
+    """A user's own module or class raised an error. The message begins with its file and line."""
+
+
 def build_model(
     specification: str,
     repeats: str = "allow",
@@ -60,8 +65,10 @@ def build_model(
 
     Args:
         specification: `blend`, `blend(max_users=50000)`, `river:reco.BiasedMF(n_factors=32)`,
-            `package.module:Class(argument=1)`. A River model is wrapped in a `RiverModel`; any other class must be a
-            `Recommender`. `blend+river:reco.BiasedMF(n_factors=8)+mine:Newest` is a blend with further members.
+            `river:preprocessing.StandardScaler() | linear_model.LogisticRegression()`,
+            `package.module:Class(argument=1)`. A River model is wrapped in a `RiverModel`, and may be anything that
+            `recmodels.river_expression` reads. Any other class must be a `Recommender`.
+            `blend+river:reco.BiasedMF(n_factors=8)+mine:Newest` is a blend with further members.
         repeats: Handed to the model, unless the specification says it.
         bounds: Likewise, if the model takes them: `max_users` and `max_items`.
         seed: Likewise. All that a model draws comes from it, so the same log gives the same lists.
@@ -93,11 +100,13 @@ def build_model(
     if module_name == "river":
         from recmodels.river_model import RiverModel  # takes long to import
 
-        estimator = _call(specification, _river_class(specification, class_name), positional, named)
+        estimator = _call(specification, river_expression, [first.strip().removeprefix("river:")], {})
         return _call(specification, RiverModel, [estimator], {"repeats": repeats, "seed": seed, **(bounds or {})})
     try:
         made = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:  # a module may raise anything while it is imported
+        if (line := own_line(error)) is not None:
+            raise OwnCodeError(f"{line}, while model {specification!r} is imported.") from None
         raise SpecificationError(f"model {specification!r}: cannot import it ({error}); {GRAMMAR}.") from None
     if not (inspect.isclass(made) and issubclass(made, Recommender)):
         raise SpecificationError(f"model {specification!r}: expected a subclass of recmodels.Recommender.")
@@ -159,10 +168,17 @@ def split(specification: str) -> list[str]:
 def parse(specification: str) -> tuple[str, list[Any], dict[str, Any]]:
     """Take a specification apart: the name, and the positional and the named arguments.
 
+    What is composed of several estimators of River is a name as a whole.
+
     >>> parse("river:reco.BiasedMF(10, latent='x')")
     ('river:reco.BiasedMF', [10], {'latent': 'x'})
+    >>> parse("river:preprocessing.StandardScaler() | linear_model.LogisticRegression()")
+    ('river:preprocessing.StandardScaler() | linear_model.LogisticRegression()', [], {})
     """
     _expect_short(specification)
+    text = specification.strip()
+    if text.startswith("river:") and is_composed(text.removeprefix("river:")):
+        return text, [], {}
     match = re.fullmatch(r"\s*([A-Za-z_][\w.]*(?::[A-Za-z_][\w.]*)?)\s*(\(.*\))?\s*", specification, re.DOTALL)
     if match is None:
         raise SpecificationError(f"model {specification!r}: {GRAMMAR}.")
@@ -188,20 +204,12 @@ def _expect_short(specification: str) -> None:
         )
 
 
-def _river_class(specification: str, path: str) -> type[base.Estimator]:
-    module_name, _, class_name = path.rpartition(".")
-    try:
-        module = importlib.import_module(f"river.{module_name}" if module_name else "river")
-        found = getattr(module, class_name)
-    except (ImportError, AttributeError):
-        raise SpecificationError(f"model {specification!r}: River has no {path!r}; {GRAMMAR}.") from None
-    if not (inspect.isclass(found) and issubclass(found, base.Estimator)):
-        raise SpecificationError(f"model {specification!r}: expected an estimator of River; {path!r} is none.")
-    return found
-
-
 def _call(specification: str, made: Callable[..., Made], positional: list[Any], named: dict[str, Any]) -> Made:
     try:
         return made(*positional, **named)
-    except (TypeError, ValueError, MemoryError, OverflowError) as error:
+    except Exception as error:  # a class may raise anything
+        if (line := own_line(error)) is not None:
+            raise OwnCodeError(f"{line}, while model {specification!r} is made.") from None
+        if not isinstance(error, TypeError | ValueError | MemoryError | OverflowError):
+            raise
         raise SpecificationError(f"model {specification!r}: {error}.") from None

@@ -24,6 +24,7 @@ from flows.settings.input import InputSettings
 from flows.settings.job import JobSettings
 from flows.settings.kafka import KafkaSettings
 from flows.settings.lists import ListSettings
+from recmodels.specification import OwnCodeError
 
 PREFIX: Final = "FRESHRANK_"
 """Prefix of the variables."""
@@ -148,5 +149,7 @@ def _fault(found: dict[str, Any]) -> str:
     name = ".".join(map(str, found["loc"]))
     if found["type"] == "extra_forbidden":
         return f"setting {name}: {unknown_setting(name, Settings.model_fields)}."
+    if isinstance(error := found.get("ctx", {}).get("error"), OwnCodeError):
+        return str(error)  # which begins with the user's own line
     said = f"setting {name}: {found['msg'].removeprefix('Value error, ')}".removeprefix("setting : ")
     return said if name.startswith(("kafka", "model")) or not name else f"{said}; got {found['input']!r}"

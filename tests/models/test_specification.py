@@ -234,7 +234,7 @@ def test_a_module_that_breaks_while_it_is_imported(tmp_path: Any, monkeypatch: p
     monkeypatch.syspath_prepend(tmp_path)
     for name, text in (("broken_syntax", "def"), ("broken_value", "int('x')"), ("broken_exit", "raise SystemError")):
         (tmp_path / f"{name}.py").write_text(text)
-        with pytest.raises(SpecificationError, match=f"{name}:Model.*cannot import"):
+        with pytest.raises(SpecificationError, match=rf"{name}.py:1: .*while model '{name}:Model' is imported"):
             build_model(f"{name}:Model")
 
 

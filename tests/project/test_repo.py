@@ -39,9 +39,9 @@ FLOORS = {
         ["cli"],
     ],
     "recmodels": [
-        ["storage", "validation", "rewards", "platt", "evaluation", "river_import"],
+        ["storage", "validation", "rewards", "platt", "evaluation", "river_import", "own_code"],
         ["base", "kernels"],
-        ["river_seeds"],
+        ["river_seeds", "river_expression", "word_encoder"],
         ["river_model", "exploration", "deep"],
         ["specification"],
         ["fused"],
