@@ -46,6 +46,10 @@ COMMANDS = {
         "flows.commands.tune:tune_settings",
         "Search for better settings on the first part of a log, and test the best on the rest.",
     ),
+    "check-model": (
+        "flows.commands.check_model:check_model",
+        "Run the contract of every model on one of your own: each rule, and what came where it is broken.",
+    ),
     "show": ("flows.commands.show:show", "Show a user's profile in a stored model, and the user's list with reasons."),
     "top": (
         "flows.commands.show:top",
@@ -134,8 +138,19 @@ def main() -> None:
         from recmodels.specification import SpecificationError  # by now a command has imported the models
 
         if not isinstance(error, SpecificationError):
-            raise
+            _end_of_own_code(error)
         _end(error, WRONG)
+    except Exception as error:
+        _end_of_own_code(error)
+
+
+def _end_of_own_code(error: Exception) -> None:
+    """End with the line of a user's own code that raised an error, or go on as a defect of this program."""
+    from recmodels.own_code import own_line
+
+    if (line := own_line(error)) is None:
+        raise error
+    _end(f"{line}.", FAILED)
 
 
 def _end(message: object, status: int) -> None:

@@ -1,31 +1,85 @@
 """Runs a flow on the engine, with or without a recovery directory."""
 
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any, Final
 
 from bytewax.dataflow import Dataflow
+from bytewax.errors import BytewaxRuntimeError
 from bytewax.testing import run_main
 
+from flows.errors import FreshrankError
 from flows.state.recovery import Recovery
+from flows.state.stateful import failures_raised_only
+
+PANIC: Final = re.compile(
+    rb"(?m)^\n?thread '[^'\n]*' panicked at .*\n"
+    rb"(?:Box<dyn Any>\n|stack backtrace:\n| +\d+: .*\n| +at .*\n|note: .*\n|\n)*"
+)
+"""What Rust prints when a thread panics: a head, perhaps a backtrace, and a note on how to see more."""
 
 
 def run_flow(flow: Dataflow, recovery: Recovery | None, epoch_seconds: float) -> None:
-    """Run a flow to its end in this thread.
+    """Run a flow to its end in this thread. Nothing of a failure is printed here.
 
     Raises:
         Exception: What a step raised, as it was raised.
     """
     try:
-        run_main(
-            flow,
-            epoch_interval=timedelta(seconds=epoch_seconds),
-            recovery_config=None if recovery is None else recovery.config,
-        )
+        with failures_raised_only(), no_panic_text():
+            run_main(
+                flow,
+                epoch_interval=timedelta(seconds=epoch_seconds),
+                recovery_config=None if recovery is None else recovery.config,
+            )
     except RuntimeError as error:
-        raise first_cause(error) from error
+        raise first_cause(error) from None
 
 
 def first_cause(error: BaseException) -> BaseException:
     """Return the exception of a step from the engine's wrapping exception."""
-    while error.__cause__ is not None:
+    while error.__cause__ is not None and not isinstance(error, FreshrankError):
         error = error.__cause__
     return error
+
+
+@contextmanager
+def no_panic_text() -> Iterator[None]:
+    """Keep the text of a panic of the engine off stderr. The error that caused it is raised all the same.
+
+    The engine makes a `BytewaxRuntimeError` of what a step raised, and panics then. From that moment on, what the
+    process writes to stderr is held back. At the end it is written without the panic's text.
+    """
+    made = BytewaxRuntimeError.__init__
+    with tempfile.TemporaryFile() as held:
+        stderr: list[int] = []
+
+        def hold_back(error: BytewaxRuntimeError, *arguments: Any) -> None:
+            made(error, *arguments)
+            if not stderr:
+                stderr.append(os.dup(2))
+                os.dup2(held.fileno(), 2)
+
+        BytewaxRuntimeError.__init__ = hold_back  # type: ignore[assignment,method-assign]
+        try:
+            yield
+        finally:
+            BytewaxRuntimeError.__init__ = made  # type: ignore[method-assign]
+            if stderr:
+                os.dup2(stderr[0], 2)
+                os.close(stderr[0])
+                held.seek(0)
+                os.write(2, without_panics(held.read()))
+
+
+def without_panics(text: bytes) -> bytes:
+    """Leave out what Rust prints of panics.
+
+    >>> without_panics(b"one\\nthread 'main' panicked at src/run.rs:1:2:\\nBox<dyn Any>\\nnote: see more\\ntwo\\n")
+    b'one\\ntwo\\n'
+    """
+    return PANIC.sub(b"", text)

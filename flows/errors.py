@@ -6,11 +6,11 @@ FreshrankError
 │   ├── SettingsError, LogError, OutputFileError, PortError, RecoveryError, StoreError, ...
 ├── UnusableInputError   exit status 3: it ran, but (nearly) nothing of the input could be used
 └── JobError     exit status 1: something failed while running
-    ├── KafkaJobError, TooManyRejectsError, WriteError, ReplayFailedError
+    ├── KafkaJobError, TooManyRejectsError, WriteError, ReplayFailedError, ModelError
 ```
 
-Each message says what was expected, what came, where, and what to do. Any other exception is a defect of this
-program or of a user's model, and keeps its traceback.
+Each message says what was expected, what came, where, and what to do. An error in a user's own code is one line that
+begins with its file and line. Any other exception is a defect of this program, and keeps its traceback.
 """
 
 __all__ = ["FreshrankError", "JobError", "LogError", "UsageError"]

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from flows.errors import LogError, UnusableInputError
+from flows.errors import JobError, LogError, UnusableInputError
 from flows.evaluation.beyond_accuracy import ListMetrics
 from flows.evaluation.model_observer import ModelObserver
 from flows.evaluation.ranking_metrics import mean_value
@@ -20,6 +20,7 @@ from flows.replay import ReplayResult, replay
 from flows.report.data import measured
 from flows.settings import Settings
 from recmodels.fused.warm_up import warm_up
+from recmodels.own_code import own_line
 
 PROGRESS_SECONDS: Final = 0.2
 """Seconds between two progress messages."""
@@ -41,11 +42,14 @@ def main() -> int:
     except UnusableInputError as error:
         on_progress(ProgressMessage(error=str(error), is_unusable=True))
         return 3
+    except JobError as error:
+        on_progress(ProgressMessage(error=str(error)))
+        return 1
     except (LogError, ValueError) as error:
         on_progress(ProgressMessage(error=str(error), is_wrong_use=True))
         return 2
     except Exception as error:
-        on_progress(ProgressMessage(error=f"{type(error).__name__}: {error}"))
+        on_progress(ProgressMessage(error=own_line(error) or f"{type(error).__name__}: {error}"))
         return 1
     return 0
 

@@ -6,7 +6,9 @@ The engine would pickle a step's whole state at every snapshot. Instead, a step'
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import bytewax.operators as op
@@ -23,6 +25,18 @@ Pointer: TypeAlias = dict[str, int]
 """The end of a state in its store. The engine keeps only this."""
 
 logger = logging.getLogger(__name__)
+
+_are_failures_logged: ContextVar[bool] = ContextVar("_are_failures_logged", default=True)
+
+
+@contextmanager
+def failures_raised_only() -> Iterator[None]:
+    """Leave it to the caller to show what a step raises. Otherwise the step logs it, too."""
+    token = _are_failures_logged.set(False)
+    try:
+        yield
+    finally:
+        _are_failures_logged.reset(token)
 
 
 class StatefulStep(ABC, Generic[In, Out]):
@@ -105,8 +119,8 @@ class _StatefulLogic(StatefulBatchLogic[In, Out, Pointer | None]):
         try:
             return self._step.process(values), StatefulBatchLogic.RETAIN
         except Exception:
-            # With several processes the engine loses the text of an exception.
-            logger.exception("a step failed; the job stops here and can be resumed")
+            if _are_failures_logged.get():  # with several processes the engine loses the text of an exception
+                logger.exception("a step failed; the job stops here and can be resumed")
             raise
 
     @override

@@ -4,8 +4,10 @@ The output depends on the order of the events alone.
 """
 
 import logging
+import pickle
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol, TypeAlias
@@ -16,6 +18,7 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
 
+from flows.errors import FreshrankError, JobError
 from flows.messages import (
     Forget,
     Interaction,
@@ -31,6 +34,7 @@ from flows.monitoring.counters import Counters
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from flows.steps.removal import HeldItems
 from recmodels.base import Context, Example, Recommender, Step
+from recmodels.own_code import library_line, own_line
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +45,10 @@ HELD_PLACE: Final = 1 << 62
 """Where the lists that are held begin in the state: behind the model, whatever its size."""
 DIGITS: Final = 6
 """Decimal places of a refreshed list's scores. More would only make the message longer."""
+
+
+class ModelError(JobError):
+    """A model raised an error. The message begins with the file and the line."""
 
 
 class Evaluator(Protocol):
@@ -136,6 +144,32 @@ class Learner(StatefulStep[Prepared, Answer]):
 
     @override
     def process(self, batch: list[Prepared]) -> list[Answer]:
+        with self._errors_of_the_model():
+            return self._process(batch)
+
+    @contextmanager
+    def _errors_of_the_model(self) -> Iterator[None]:
+        """Make one line of what a user's model, or a library within a model, raises."""
+        try:
+            yield
+        except FreshrankError:
+            raise
+        except Exception as error:
+            if (line := own_line(error) or library_line(error)) is None:
+                raise
+            raise ModelError(f"{line}, {self._at_work()}. Mend it, then start again.") from error
+
+    def _at_work(self) -> str:
+        model = type(self.model)
+        if model.__module__.startswith("recmodels."):
+            return f"while the model {self.model.version} was at work after {self.counters.learned:,} events"
+        name = f"{model.__module__}:{model.__qualname__}"
+        return (
+            f"while the model {name} was at work after {self.counters.learned:,} events. "
+            f"freshrank check-model {name} tries it on few events"
+        )
+
+    def _process(self, batch: list[Prepared]) -> list[Answer]:
         ranked: list[Answer] = []
         events: list[Interaction] = []
         examples: list[Example] = []
@@ -273,16 +307,19 @@ class Learner(StatefulStep[Prepared, Answer]):
 
     @override
     def dump(self) -> Snapshot:
-        return {**self.model.dump(), **self._own(self.held.dump())}
+        with self._storable():
+            return {**self.model.dump(), **self._own(self.held.dump())}
 
     @override
     def dump_changes(self) -> Snapshot:
-        return {**self.model.dump_changes(), **self._own(self.held.dump_changes())}
+        with self._storable():
+            return {**self.model.dump_changes(), **self._own(self.held.dump_changes())}
 
     @override
     def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
         if place < HELD_PLACE:
-            part, place = self.model.dump_part(place, size)
+            with self._storable():
+                part, place = self.model.dump_part(place, size)
             return part, place or (HELD_PLACE if self.held.is_on else 0)
         held, place = self.held.dump_part(place - HELD_PLACE, size)
         return self._own(held), place and HELD_PLACE + place
@@ -291,6 +328,17 @@ class Learner(StatefulStep[Prepared, Answer]):
         """Prefix the arrays of the held lists, apart from those of the model."""
         known = {f"lists.{name}": array for name, array in snapshot.items()}
         return {**known, "lists.now": np.array([self._now])} if known else {}
+
+    @contextmanager
+    def _storable(self) -> Iterator[None]:
+        try:
+            with self._errors_of_the_model():
+                yield
+        except (pickle.PicklingError, TypeError, AttributeError) as error:  # what pickle raises at a lambda or a file
+            raise ModelError(
+                f"expected attributes of the model {self.model.version} that can be pickled, for the recovery "
+                f"directory; {error}. Keep lambdas and open files out of it, or override dump and load."
+            ) from error
 
     @override
     def load(self, snapshot: Snapshot) -> None:

@@ -10,9 +10,10 @@ A check takes a *factory*: something that makes a fresh model, with whatever arg
 - `estimator`: River's conventions for estimators.
 - `determinism`: the same lists in every process.
 
-`yield_models` finds every public model, those of `recmodels.deep` too if that extra is installed, and `yield_checks`
-every check that holds for one. A model opts out of a check in its method `_unit_test_skips`, which returns the reason
-by name of the check. River's own checks (`river.checks`) use this method, too.
+`run_checks` runs them and says what came of each, as `freshrank check-model` shows. `yield_models` finds every public
+model, those of `recmodels.deep` too if that extra is installed, and `yield_checks` every check that holds for one. A
+model opts out of a check in its method `_unit_test_skips`, which returns the reason by name of the check. River's own
+checks (`river.checks`) use this method, too.
 
 >>> from recmodels import Popularity
 >>> for check in yield_checks(Popularity):
@@ -22,15 +23,17 @@ by name of the check. River's own checks (`river.checks`) use this method, too.
 
 import importlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
+from typing import Literal, NamedTuple
 
 import recmodels
 from recmodels.base import Recommender
 from recmodels.checks import determinism, estimator, learning, listing, read_only, state
 from recmodels.checks.events import Check, Factory
+from recmodels.own_code import library_line, own_line
 
-__all__ = ["ALL", "Check", "Factory", "reasons_to_skip", "yield_checks", "yield_models"]
+__all__ = ["ALL", "Check", "CheckResult", "Factory", "reasons_to_skip", "run_checks", "yield_checks", "yield_models"]
 
 ALL: tuple[Check, ...] = tuple(
     check
@@ -52,6 +55,48 @@ def yield_checks(make: Factory) -> Iterator[Check]:
     for check in ALL:
         if check.__name__ not in skipped:
             yield check
+
+
+class CheckResult(NamedTuple):
+    """What came of one check."""
+
+    name: str
+    """Of the rule, without `check_`."""
+    state: Literal["kept", "broken", "left out"]
+    rule: str
+    """What is expected, in a sentence or two."""
+    said: str = ""
+    """What came instead, or why the model opts out."""
+
+
+def run_checks(make: Factory, only: Collection[str] = ()) -> Iterator[CheckResult]:
+    """Run the checks on a model, and yield what came of each.
+
+    Args:
+        make: Makes a fresh model of its arguments, such as `repeats="exclude"`.
+        only: Names of checks, with or without `check_`. Empty: all.
+
+    >>> from recmodels import Popularity
+    >>> [(found.name, found.state) for found in run_checks(Popularity, ["version_is_a_word"])]
+    [('version_is_a_word', 'kept')]
+    """
+    skipped, wanted = reasons_to_skip(make), {f"check_{name.removeprefix('check_')}" for name in only}
+    for check in ALL:
+        if wanted and check.__name__ not in wanted:
+            continue
+        name, rule = check.__name__.removeprefix("check_"), " ".join((check.__doc__ or "").split())
+        if check.__name__ in skipped:
+            yield CheckResult(name, "left out", rule, skipped[check.__name__])
+            continue
+        try:
+            check(make)
+        except AssertionError as error:
+            yield CheckResult(name, "broken", rule, str(error))
+        except Exception as error:  # a model may raise anything
+            said = own_line(error) or library_line(error) or f"{type(error).__name__}: {error}"
+            yield CheckResult(name, "broken", rule, f"expected no error; {said}")
+        else:
+            yield CheckResult(name, "kept", rule)
 
 
 def yield_models() -> Iterator[tuple[str, Factory]]:

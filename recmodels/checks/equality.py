@@ -20,9 +20,17 @@ def expect_same_record(a: Any, b: Any) -> None:
         if (
             name.rpartition(".")[2] == "pickle"
         ):  # which string is which object shows in a pickle's bytes, and means nothing
-            assert is_same(pickle.loads(a[name].tobytes()), pickle.loads(b[name].tobytes())), "the attributes differ"
+            _expect_same_attributes(pickle.loads(a[name].tobytes()), pickle.loads(b[name].tobytes()))
         else:
-            assert is_same(a[name], b[name]), f"the arrays {name} differ"
+            assert is_same(a[name], b[name]), f"expected the same arrays; {name} differ"
+
+
+def _expect_same_attributes(a: Any, b: Any) -> None:
+    if isinstance(a, dict) and isinstance(b, dict):
+        missing = object()
+        other = [name for name in {**a, **b} if not is_same(a.get(name, missing), b.get(name, missing))]
+        assert not other, f"expected the same attributes; these differ: {', '.join(map(str, other))}"
+    assert is_same(a, b), "expected the same attributes; their order differs"
 
 
 def is_same(a: Any, b: Any) -> bool:

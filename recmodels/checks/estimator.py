@@ -12,7 +12,7 @@ EVENTS = some_events()
 
 def check_model_is_a_river_ranker(make: Factory) -> None:
     """Whatever of River takes a ranker takes the model."""
-    assert isinstance(make(), Ranker)
+    assert isinstance(make(), Ranker), f"expected a subclass of river.reco.base.Ranker; got {type(make()).__mro__}"
 
 
 def check_arguments_are_attributes(make: Factory) -> None:
@@ -22,7 +22,8 @@ def check_arguments_are_attributes(make: Factory) -> None:
     for name in inspect.signature(type(model)).parameters:
         assert name in params, f"get_params lacks {name}"
         assert hasattr(model, name), f"there is no attribute {name}"
-    assert make(repeats="exclude").repeats == "exclude"
+    kept = make(repeats="exclude").repeats
+    assert kept == "exclude", f"expected the attribute repeats to be 'exclude', as given; got {kept!r}"
 
 
 def check_defaults_are_immutable(make: Factory) -> None:
@@ -45,24 +46,28 @@ def check_wrong_repeats_are_refused(make: Factory) -> None:
 def check_repr_names_the_arguments(make: Factory) -> None:
     """`repr` says the class and its arguments, and the same for equal models."""
     model = make(repeats="exclude")
-    assert repr(model).startswith(type(model).__name__)
-    assert 'repeats="exclude"' in repr(model)
-    assert repr(model) == repr(make(repeats="exclude"))
+    assert repr(model).startswith(type(model).__name__), f"expected the class's name first; got {model!r}"
+    assert 'repeats="exclude"' in repr(model), f"expected the argument repeats; got {model!r}"
+    again = make(repeats="exclude")
+    assert repr(model) == repr(again), f"expected the same text for equal models; got {model!r} and {again!r}"
 
 
 def check_clone_has_the_arguments_and_no_state(make: Factory) -> None:
     """A clone of a model that has learned is a fresh model with the same arguments."""
     model = learned(make, EVENTS, repeats="exclude")
     clone = model.clone()
-    assert type(clone) is type(model)
-    assert repr(clone) == repr(model) == repr(make(repeats="exclude"))
+    assert type(clone) is type(model), f"expected a clone of the same class; got {type(clone)}"
+    assert repr(clone) == repr(model), f"expected a clone with the same arguments; got {clone!r} of {model!r}"
+    assert repr(model) == repr(make(repeats="exclude")), f"expected learning to change no argument; got {model!r}"
     fresh = make(repeats="exclude")
-    assert clone.top("u1", 10) == []
+    listed = clone.top("u1", 10)
+    assert listed == [], f"expected a clone that has learned nothing, and so an empty list; got {listed}"
     expect_same_state(clone, fresh)
     assert steps_of(clone, EVENTS) == steps_of(fresh, EVENTS), "the clone learns otherwise"
 
 
 def check_version_is_a_word(make: Factory) -> None:
     """The version names the model on the wire: no blanks, and the same before and after learning."""
-    assert make().version == learned(make, EVENTS[:5]).version
-    assert make().version.split() == [make().version]
+    before, after = make().version, learned(make, EVENTS[:5]).version
+    assert before == after, f"expected one version before and after learning; got {before!r} and {after!r}"
+    assert before.split() == [before], f"expected a version without blanks; got {before!r}"

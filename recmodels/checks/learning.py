@@ -25,11 +25,15 @@ def _expect_sane(make: Factory, odd: list[Example]) -> None:
             step = model.step_many([event], 5, score=True)[0]
             assert all(map(isfinite, step.scores)), f"{event} gave {step}"
         for user in users_of([*EVENTS, *odd]):
-            assert all(isfinite(model.predict_one(user, event.item)) for event in odd)
+            scores = {event.item: model.predict_one(user, event.item) for event in odd}
+            assert all(map(isfinite, scores.values())), f"expected finite scores for {user!r}; got {scores}"
             seen = {event.item for event in (*EVENTS, *odd) if event.user == user} if repeats == "exclude" else set()
             listed = model.top(user, 1_000)
-            assert all(isfinite(score) for _, score in listed)
-            assert set(catalogue_of(EVENTS)) - seen <= {item for item, _ in listed}
+            assert all(isfinite(score) for _, score in listed), (
+                f"expected finite scores in the list of {user!r}; got {listed}"
+            )
+            missing = set(catalogue_of(EVENTS)) - seen - {item for item, _ in listed}
+            assert not missing, f"expected all other items in the long list of {user!r}; it lacks {sorted(missing)}"
 
 
 def check_strange_rewards_are_no_error(make: Factory) -> None:
@@ -90,7 +94,9 @@ def check_step_many_lists_what_top_lists(make: Factory) -> None:
         for event in EVENTS:
             step = model.step_many([event], 5)[0]
             listed = model.top(event.user, 5, event.x)
-            assert list(step.items) == [item for item, _ in listed]
+            assert list(step.items) == [item for item, _ in listed], (
+                f"expected the list of top, {listed}; got {step.items}"
+            )
             for said, (_, score) in zip(step.scores, listed, strict=True):
                 assert isclose(said, score, rel_tol=1e-3, abs_tol=1e-3), f"{event}: {step}, then {listed}"
 
@@ -152,5 +158,7 @@ def check_learning_teaches(make: Factory) -> None:
     before = model.predict_one(STRANGER, "hit")
     for k in range(60):
         model.learn_one(f"fan{k}", "hit", 1.0, {"timestamp": 1_400_100_000.0 + k})
-    assert model.predict_one(STRANGER, "hit") != before
-    assert "hit" in [item for item, _ in model.top(STRANGER, 10)]
+    after = model.predict_one(STRANGER, "hit")
+    assert after != before, f"expected another score of an item after 60 users took it; got {after} as before"
+    listed = [item for item, _ in model.top(STRANGER, 10)]
+    assert "hit" in listed, f"expected 'hit' in a new user's list, as the last 60 users took it; got {listed}"

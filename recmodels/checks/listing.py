@@ -41,9 +41,11 @@ def check_unknown_items_rank_last_as_given(make: Factory) -> None:
     strangers = [f"{STRANGER} {k}" for k in (3, 1, 2)]
     model = learned(make, EVENTS)
     for user in ("u1", STRANGER):
-        assert [item for item in model.rank(user, [*strangers, "i0"]) if item != "i0"] == strangers
-        assert len({model.predict_one(user, item) for item in strangers}) == 1
-        assert all(isfinite(model.predict_one(user, item)) for item in strangers)
+        ranked = [item for item in model.rank(user, [*strangers, "i0"]) if item != "i0"]
+        assert ranked == strangers, f"expected unseen items in the order given, {strangers}; got {ranked}"
+        scores = {item: model.predict_one(user, item) for item in strangers}
+        assert len(set(scores.values())) == 1, f"expected one score for all unseen items; got {scores}"
+        assert all(map(isfinite, scores.values())), f"expected finite scores; got {scores}"
 
 
 def check_excluded_repeats_are_left_out(make: Factory) -> None:
@@ -51,15 +53,20 @@ def check_excluded_repeats_are_left_out(make: Factory) -> None:
     model = learned(make, EVENTS, repeats="exclude")
     for user in USERS:
         seen = {event.item for event in EVENTS if event.user == user and event.y >= 0}
-        assert set(_items(model, user)) & set(CATALOGUE) == set(CATALOGUE) - seen
-        assert all(model.has_seen(user, item) for item in seen)
+        listed = set(_items(model, user)) & set(CATALOGUE)
+        assert not listed & seen, f"expected no item that {user!r} has had; got {sorted(listed & seen)}"
+        missing = set(CATALOGUE) - seen - listed
+        assert not missing, f"expected every item that {user!r} has not had; the list lacks {sorted(missing)}"
+        unknown = [item for item in seen if not model.has_seen(user, item)]
+        assert not unknown, f"expected has_seen to be True for what {user!r} has had; it is False for {unknown}"
 
 
 def check_allowed_repeats_are_listed(make: Factory) -> None:
     """With `repeats="allow"` a user's list may contain items of the user's history."""
     model = learned(make, EVENTS, repeats="allow")
     for user in USERS:
-        assert set(CATALOGUE) <= set(_items(model, user))
+        missing = set(CATALOGUE) - set(_items(model, user))
+        assert not missing, f"expected every item in the long list of {user!r}; it lacks {sorted(missing)}"
 
 
 def check_top_is_sorted_by_score(make: Factory) -> None:
@@ -67,8 +74,8 @@ def check_top_is_sorted_by_score(make: Factory) -> None:
     model = learned(make, EVENTS)
     for user in USERS:
         scores = [score for _, score in model.top(user, 1_000)]
-        assert scores == sorted(scores, reverse=True)
-        assert all(map(isfinite, scores))
+        assert scores == sorted(scores, reverse=True), f"expected scores that fall; got {scores} for {user!r}"
+        assert all(map(isfinite, scores)), f"expected finite scores; got {scores} for {user!r}"
 
 
 def check_top_agrees_with_predict_one(make: Factory) -> None:
@@ -96,7 +103,8 @@ def check_top_holds_each_item_once(make: Factory) -> None:
     model = learned(make, EVENTS)
     for user in USERS:
         whole = model.top(user, 1_000)
-        assert len({item for item, _ in whole}) == len(whole) >= len(CATALOGUE)
+        assert len({item for item, _ in whole}) == len(whole), f"expected each item once; got {whole} for {user!r}"
+        assert len(whole) >= len(CATALOGUE), f"expected all {len(CATALOGUE)} items in a long list; got {len(whole)}"
         for n in (0, 1, 7, len(CATALOGUE)):
             assert model.top(user, n) == whole[:n], f"a list of {n} is not the beginning of a longer one"
 
@@ -104,19 +112,24 @@ def check_top_holds_each_item_once(make: Factory) -> None:
 def check_empty_catalogue_gives_empty_lists(make: Factory) -> None:
     """A model that has learned nothing answers, with nothing."""
     model = make()
-    assert model.top(STRANGER, 10) == []
-    assert model.rank(STRANGER, []) == []
-    assert isfinite(model.predict_one(STRANGER, STRANGER))
-    assert model.rank(STRANGER, ["b", "a"]) == ["b", "a"]
-    assert model.step_many([], 10) == []
+    listed = model.top(STRANGER, 10)
+    assert listed == [], f"expected an empty list of a model that has learned nothing; got {listed}"
+    assert model.rank(STRANGER, []) == [], f"expected rank to order no items as []; got {model.rank(STRANGER, [])}"
+    score = model.predict_one(STRANGER, STRANGER)
+    assert isfinite(score), f"expected a finite score of an unknown item; got {score}"
+    ranked = model.rank(STRANGER, ["b", "a"])
+    assert ranked == ["b", "a"], f"expected unknown items in the order given, ['b', 'a']; got {ranked}"
+    steps = model.step_many([], 10)
+    assert steps == [], f"expected no steps of no examples; got {steps}"
 
 
 def check_strangers_get_a_list(make: Factory) -> None:
     """A new user gets a list, and all new users get the same."""
     model = learned(make, EVENTS)
-    assert len(model.top(STRANGER, 5)) == 5
-    assert model.top(STRANGER, 5) == model.top("another", 5)
-    assert not model.has_seen(STRANGER, "i0")
+    lists = model.top(STRANGER, 5), model.top("another", 5)
+    assert len(lists[0]) == 5, f"expected 5 items for a new user; got {lists[0]}"
+    assert lists[0] == lists[1], f"expected one list for all new users; got {lists[0]} and {lists[1]}"
+    assert not model.has_seen(STRANGER, "i0"), "expected has_seen to be False for a new user; got True"
 
 
 def check_unavailable_items_are_not_listed(make: Factory) -> None:
@@ -127,14 +140,18 @@ def check_unavailable_items_are_not_listed(make: Factory) -> None:
         model.learn_item(item, available=False)
     learn(model, [event for event in EVENTS if event.item in hidden][:10])
     for user in USERS:
-        assert set(CATALOGUE) - set(hidden) == set(CATALOGUE) & set(_items(model, user))
+        listed = set(CATALOGUE) & set(_items(model, user))
+        assert not listed & set(hidden), f"expected no hidden item; got {sorted(listed & set(hidden))} for {user!r}"
+        missing = set(CATALOGUE) - set(hidden) - listed
+        assert not missing, f"expected every item that is not hidden; the list of {user!r} lacks {sorted(missing)}"
     for item in hidden:
         model.learn_item(item, {"title": "as it was"}, available=None)
     assert not set(hidden) & set(_items(model, STRANGER)), "an event that says nothing of it made an item available"
     for item in hidden:
         model.learn_item(item, available=True)
     for user in USERS:
-        assert set(CATALOGUE) <= set(_items(model, user))
+        missing = set(CATALOGUE) - set(_items(model, user))
+        assert not missing, f"expected every item in the long list of {user!r}; it lacks {sorted(missing)}"
 
 
 def check_untouched_items_are_not_listed(make: Factory) -> None:
@@ -142,7 +159,9 @@ def check_untouched_items_are_not_listed(make: Factory) -> None:
     model = learned(make, EVENTS)
     for item, available in (("new", True), ("old", False), ("odd", None)):
         model.learn_item(item, {"stock": 5}, available)
-    assert not {"new", "old", "odd"} & set(_items(model, STRANGER))
+    early = {"new", "old", "odd"} & set(_items(model, STRANGER))
+    assert not early, f"expected no item in a list before its first interaction; got {sorted(early)}"
     for item in ("new", "old", "odd"):
         model.learn_one("u1", item, 1.0, {"timestamp": EVENTS[-1].timestamp})
-    assert {"new", "old", "odd"} & set(_items(model, STRANGER)) == {"new", "odd"}
+    found = {"new", "old", "odd"} & set(_items(model, STRANGER))
+    assert found == {"new", "odd"}, f"expected new and odd in the list, and old hidden; got {sorted(found)}"

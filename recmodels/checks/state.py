@@ -112,9 +112,11 @@ def check_forget_one_leaves_no_trace(make: Factory) -> None:
             )
         model.forget_one(FORGOTTEN_USER)
         assert FORGOTTEN_USER.encode() not in _bytes(model), "the id is still there"
-        assert model.top(FORGOTTEN_USER, 10) == model.top(STRANGER, 10)
-        assert model.predict_one(FORGOTTEN_USER, "i0") == model.predict_one(STRANGER, "i0")
-        assert not model.has_seen(FORGOTTEN_USER, "i0")
+        lists = model.top(FORGOTTEN_USER, 10), model.top(STRANGER, 10)
+        assert lists[0] == lists[1], f"expected the list of a new user, {lists[1]}; got {lists[0]}"
+        scores = model.predict_one(FORGOTTEN_USER, "i0"), model.predict_one(STRANGER, "i0")
+        assert scores[0] == scores[1], f"expected the score for a new user, {scores[1]}; got {scores[0]}"
+        assert not model.has_seen(FORGOTTEN_USER, "i0"), "expected has_seen to be False after the erasure; got True"
 
 
 def check_forget_one_leaves_the_others(make: Factory) -> None:
@@ -125,7 +127,8 @@ def check_forget_one_leaves_the_others(make: Factory) -> None:
     before = [model.top(user, 30) for user in ("u0", "u2", STRANGER)]
     for user in ("u1", "i0", STRANGER):
         model.forget_one(user)
-    assert before == [model.top(user, 30) for user in ("u0", "u2", STRANGER)]
+    after = [model.top(user, 30) for user in ("u0", "u2", STRANGER)]
+    assert before == after, f"expected the same lists of other users after an erasure; got {after}, before it {before}"
 
 
 def check_forgotten_users_may_come_back(make: Factory) -> None:
@@ -133,8 +136,10 @@ def check_forgotten_users_may_come_back(make: Factory) -> None:
     model = learned(make, EVENTS, repeats="exclude")
     model.forget_one("u1")
     model.learn_one("u1", "i0", 1.0, {"timestamp": EVENTS[-1].timestamp})
-    assert {item for item in ("i0", "i1", "i2", "i3") if model.has_seen("u1", item)} == {"i0"}
-    assert "i0" not in [item for item, _ in model.top("u1", 1_000)]
+    seen = {item for item in ("i0", "i1", "i2", "i3") if model.has_seen("u1", item)}
+    assert seen == {"i0"}, f"expected a returning user to have had i0 only, since the erasure; got {sorted(seen)}"
+    listed = [item for item, _ in model.top("u1", 1_000)]
+    assert "i0" not in listed, f"expected a list without i0, which the user has had since the erasure; got {listed}"
 
 
 def check_memory_is_bounded(make: Factory) -> None:
@@ -150,7 +155,8 @@ def check_memory_is_bounded(make: Factory) -> None:
                 model.learn_one(user, "item000000", 1.0, {"timestamp": float(k)})
                 model.learn_item(hidden, available=False)
             sizes.append(len(_bytes(model)))
-            assert 0 < len(model.top(STRANGER, 1_000)) <= 30
+            length = len(model.top(STRANGER, 1_000))
+            assert 0 < length <= 30, f"expected a list of 1 to 30 items, where max_items is 30; got {length}"
         assert max(sizes) < 1.5 * sizes[0], f"bytes kept after each 200 users and items: {sizes}"
 
 
