@@ -22,8 +22,9 @@ class WordEncoder(base.Transformer):
     """One-hot encoding by hashing: each word becomes a feature of its own with the value 1. Numbers stay.
 
     Only the words of a row are in the result, so a prediction costs the same however large the catalogue is. Nothing
-    is learned, so an unknown word is no error. Two words of one name share a feature with a probability of
-    1 / `n_features` (Weinberger et al., Feature Hashing for Large Scale Multitask Learning, ICML 2009).
+    is learned, so an unknown word is no error. Two words of one name share a feature
+    with a probability of 1 / `n_features`. Source: Weinberger et al., Feature Hashing for Large Scale Multitask
+    Learning, ICML 2009.
 
     Args:
         n_features: Number of features for the words of one name.
