@@ -40,7 +40,7 @@ COMMANDS = {
     ),
     "compare": (
         "flows.commands.compare:compare_models",
-        "Replay a log with several models, and compare them with confidence intervals.",
+        "Replay a log with several models or settings, and compare them with confidence intervals.",
     ),
     "tune": (
         "flows.commands.tune:tune_settings",

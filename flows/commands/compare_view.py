@@ -13,6 +13,7 @@ from rich.table import Table
 from flows.commands.console import PLAIN_SECONDS
 from flows.commands.plain_text import plain
 from flows.experiments.compare import Comparison, Difference, ModelResult, OnProgress
+from flows.experiments.interval_text import interval_text
 from flows.experiments.job import ProgressMessage
 from flows.files.inputs import short_name
 
@@ -60,11 +61,15 @@ def show_comparison(found: Comparison, measure: str, console: Console) -> None:
     table.add_column("measure", no_wrap=True)
     for one in found.contenders:
         table.add_column(escape(plain(one.model)), justify="right", overflow="fold")
+    best = found.best.model
     for name in first.values:
-        table.add_row(name, *(f"{one.values[name]:.4f}" for one in found.contenders))
+        marks = [" *" if name == measure and one.model == best else "" for one in found.contenders]
+        table.add_row(
+            name, *(f"{one.values[name]:.4f}{mark}" for one, mark in zip(found.contenders, marks, strict=True))
+        )
     table.add_section()
     differences = {(difference.model, difference.measure): difference for difference in found.differences}
-    table.add_row("more than the first", "", *("± 95 %" for _ in found.contenders[1:]))
+    table.add_row("more than the first", "", *("95 % interval" for _ in found.contenders[1:]))
     for name in dict.fromkeys(difference.measure for difference in found.differences):
         table.add_row(f"  {name}", "", *(_difference(differences[one.model, name]) for one in found.contenders[1:]))
     table.add_section()
@@ -72,8 +77,8 @@ def show_comparison(found: Comparison, measure: str, console: Console) -> None:
     for name in costs[0]:
         table.add_row(name, *(cost[name] for cost in costs))
     console.print(table)
-    for one in found.contenders[1:]:
-        _say(found.of(one.model, measure).sentence(), console)
+    for sentence in found.sentences():
+        _say(sentence, console)
     kept = [one.model for one in found.contenders if one.from_cache]
     if kept:
         _say(f"Measured before, and so was the speed: {', '.join(kept)}. --anew measures again.", console)
@@ -86,7 +91,7 @@ def _say(sentence: str, console: Console) -> None:
 def _difference(difference: Difference) -> str:
     if not difference.events:
         return "-"
-    said = f"{difference.interval.mean:+.4f} ± {difference.interval.half_width:.4f}"
+    said = interval_text(difference.interval, signed=True)
     return said if difference.interval.holds_zero else f"[bold]{said}[/bold]"
 
 

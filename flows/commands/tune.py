@@ -22,7 +22,10 @@ from flows.commands.options import (
 from flows.commands.protocol_options import GivenProtocol, with_protocol
 from flows.commands.setting_options import GivenSettings, with_settings
 from flows.commands.tune_view import progress_of_trials, show_tuned
+from flows.errors import UsageError
 from flows.experiments.cache import USUAL_DIRECTORY, ReplayCache, digests_of
+from flows.experiments.default_space import default_space
+from flows.experiments.effects import sentences_of_no_effect
 from flows.experiments.search_space import read_space
 from flows.experiments.trials import Study
 from flows.experiments.tune import tune
@@ -37,7 +40,10 @@ def tune_settings(
     log: GivenLog,
     protocol: GivenProtocol,
     given: GivenSettings,
-    space: Annotated[Path, typer.Option(help="TOML file of the values to try: see docs/tune.md.")],
+    space: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of the values to try: see docs/tune.md.", show_default="the model's own numbers"),
+    ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 50,
     out: Annotated[Path, typer.Option(help="Write the winner here, as a configuration.")] = Path("tuned.toml"),
     study: Annotated[
@@ -58,7 +64,14 @@ def tune_settings(
     settings = settings_of(config, **given, seed=protocol.seed)
     rules = replace(protocol(settings), window=None)  # tuning needs no metrics over time
     measure = metric_of(metric, rules)
-    found_space = read_space(space, settings)
+    found_space = default_space(settings) if space is None else read_space(space, settings)
+    if space is None:
+        say(f"No --space is given, so these are tried: {found_space.sentence()}.")
+    idle = sentences_of_no_effect(found_space.settings, measure, settings.model_dump())
+    for sentence in idle:
+        say(sentence)
+    if found_space.settings and len(idle) == len(found_space.settings) and not found_space.varies_models:
+        raise UsageError(f"--space: expected settings or arguments that can change {measure}; there are none.")
     path = study or out.with_suffix(".study")
     expect_distinct_files(
         [*log.reads(), ("--space", space), ("--config", config_file(config))],

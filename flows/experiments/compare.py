@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from flows.errors import UsageError
 from flows.evaluation.ranking_metrics import Columns, event_values, mean_value, metric_names
 from flows.experiments.cache import ReplayCache
+from flows.experiments.interval_text import interval_text, mirrored
 from flows.experiments.job import Job, ProgressMessage, ReplayOutput, read_replayed, run_job
 from recmodels.evaluation.bootstrap import Interval, mean_interval
 
@@ -34,6 +34,8 @@ class Difference:
 
         >>> Difference("b", "a", "hit_rate@10", 900, Interval(0.012, 0.008, 0.016)).sentence()
         'b is better than a by 0.0120 ± 0.0040 in hit_rate@10.'
+        >>> Difference("b", "a", "mrr@10", 900, Interval(-0.003, -0.007, -0.001)).sentence()
+        'b is worse than a by 0.0030 (0.0010 to 0.0070) in mrr@10.'
         >>> Difference("b", "a", "mrr@10", 900, Interval(-0.001, -0.004, 0.002)).sentence()
         'No difference between b and a can be told in mrr@10: -0.0010 ± 0.0030.'
         """
@@ -43,13 +45,10 @@ class Difference:
         if found.holds_zero:
             return (
                 f"No difference between {self.model} and {self.other} can be told in {self.measure}: "
-                f"{found.mean:.4f} ± {found.half_width:.4f}."
+                f"{interval_text(found)}."
             )
-        word = "better" if found.mean > 0 else "worse"
-        return (
-            f"{self.model} is {word} than {self.other} by {abs(found.mean):.4f} ± {found.half_width:.4f} "
-            f"in {self.measure}."
-        )
+        word, size = ("better", found) if found.mean > 0 else ("worse", mirrored(found))
+        return f"{self.model} is {word} than {self.other} by {interval_text(size)} in {self.measure}."
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,47 @@ class Comparison:
     contenders: Sequence[ModelResult]
     differences: Sequence[Difference]
     """Difference of each model from the first, in each metric."""
+    metric: str
+    """Metric of the sentences."""
+    leads: Sequence[Difference] = ()
+    """Difference of the best model from each other model, in the metric of the sentences."""
 
     def of(self, model: str, measure: str) -> Difference:
         """Return the difference of a model from the first, in a metric."""
         return next(found for found in self.differences if (found.model, found.measure) == (model, measure))
 
+    @property
+    def best(self) -> ModelResult:
+        """The model with the highest value of the metric, the first of equals."""
+        return max(self.contenders, key=lambda one: one.values[self.metric])
+
+    def sentences(self) -> list[str]:
+        """Say what the metric tells: each model against the first, the best against the others, and which is best."""
+        first = self.contenders[0].model
+        of_first = [each for each in self.differences if each.measure == self.metric]
+        of_best = [each for each in self.leads if first not in (each.model, each.other)]
+        return [*(each.sentence() for each in (*of_first, *of_best)), self.verdict()]
+
+    def verdict(self) -> str:
+        """Say which model is best, and from which others it cannot be told."""
+        best, value = self.best.model, self.best.values[self.metric]
+        open_ones = [each.other for each in self.leads if not each.interval.low > 0.0]
+        if len({one.values[self.metric] for one in self.contenders}) == 1:
+            return f"Best in {self.metric}: none, as all have {value:.4f}."
+        if not open_ones:
+            return f"Best in {self.metric}: {best}, {value:.4f}. It is better than each of the others."
+        return f"Best in {self.metric}: {best}, {value:.4f}. It cannot be told from {' and '.join(open_ones)}."
+
     def report(self) -> dict[str, Any]:
         """Return the content of the JSON file."""
         return {
+            "best": {
+                "metric": self.metric,
+                "model": self.best.model,
+                "better_than": [each.other for each in self.leads if each.interval.low > 0.0],
+                "not_told_from": [each.other for each in self.leads if not each.interval.low > 0.0],
+                "sentences": self.sentences(),
+            },
             "log": self.contenders[0].report["log"],
             "models": [
                 {"model": one.model, "was_kept": one.from_cache, "values": dict(one.values), "report": dict(one.report)}
@@ -145,43 +177,44 @@ def replay_all(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def expect_several(models: Sequence[str]) -> None:
-    """Check that there are models to compare.
-
-    Raises:
-        UsageError: There are fewer than two models, or one is there twice.
-    """
-    if len(models) < 2 or len(set(models)) < len(models):
-        raise UsageError(f"expected two models or more, each once: --model a --model b; got {', '.join(models)}.")
-
-
 def compare(
     job: Job,
-    models: Sequence[str],
+    contenders: Mapping[str, Mapping[str, Any]],
     cache: ReplayCache,
     *,
+    metric: str | None = None,
     processes: int = 1,
     on_progress: OnProgress = lambda model, told: None,
     anew: bool = False,
     seed: int = 0,
 ) -> Comparison:
-    """Replay a log with each model, and compare each with the first.
+    """Replay a log with each contender, and compare each with the first, and the best with each other one.
 
     Args:
-        job: Log, settings and protocol. The model is replaced.
-        models: Specifications of the models.
+        job: Log, settings and protocol.
+        contenders: By name, the settings that replace those of the job: the model, and others that are compared.
         cache, processes, on_progress, anew: As in `replay_all`.
+        metric: Metric of the sentences. None: the first that the protocol measures.
         seed: Seed of the bootstrap.
 
     Raises:
-        UsageError: There are fewer than two models, or one is there twice, or the log or a setting cannot be used.
+        UsageError: The log or a setting cannot be used.
         ReplayFailedError: A model failed while it ran.
     """
-    expect_several(models)
-    jobs = {model: msgspec.structs.replace(job, settings={**job.settings, "model": model}) for model in models}
+    jobs = {
+        name: msgspec.structs.replace(job, settings={**job.settings, **changed}) for name, changed in contenders.items()
+    }
     found = replay_all(jobs, cache, processes=processes, on_progress=on_progress, anew=anew)
-    first = models[0]
+    first, *others = found
     names = metric_names(job.protocol.ks, job.protocol.requests)
+    metric = metric or names[0]
+
+    def compared(model: str, other: str, name: str) -> Difference:
+        return Difference(
+            model, other, name, *difference(name, found[other][0].outcomes, found[model][0].outcomes, seed)
+        )
+
+    best = max(found, key=lambda model: mean_value(metric, found[model][0].outcomes))
     return Comparison(
         [
             ModelResult(
@@ -194,11 +227,9 @@ def compare(
             )
             for model, (replayed, from_cache) in found.items()
         ],
-        [
-            Difference(model, first, name, *difference(name, found[first][0].outcomes, found[model][0].outcomes, seed))
-            for model in models[1:]
-            for name in names
-        ],
+        [compared(model, first, name) for model in others for name in names],
+        metric,
+        [compared(best, other, metric) for other in found if other != best],
     )
 
 

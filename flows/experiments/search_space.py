@@ -97,9 +97,33 @@ class Space:
         parameters = [*self.settings.values(), *(one for many in self.models.values() for one in many.values())]
         return max([2, *(len(one.values) for one in parameters if isinstance(one, Choice))])
 
+    @property
+    def varies_models(self) -> bool:
+        """Whether there are several models, or an argument of one has several values."""
+        arguments = [one for many in self.models.values() for one in many.values()]
+        return len(self.models) > 1 or any(isinstance(one, Range) or len(one.values) > 1 for one in arguments)
+
+    def sentence(self) -> str:
+        """Name every parameter with its values.
+
+        >>> Space({"blend": {"recent": Range(5, 40), "row_length": Choice((32, 64))}}, {}).sentence()
+        'blend: recent from 5 to 40, row_length 32 or 64'
+        """
+        tables = [*self.models.items(), *([("settings", self.settings)] if self.settings else [])]
+        return "; ".join(
+            f"{name}: {', '.join(f'{argument} {_words(one)}' for argument, one in parameters.items())}"
+            for name, parameters in tables
+        )
+
     def described(self) -> str:
         """Say all of it, to be compared."""
         return repr((self.models, self.settings))
+
+
+def _words(parameter: Parameter) -> str:
+    if isinstance(parameter, Range):
+        return f"from {parameter.low:g} to {parameter.high:g}"
+    return " or ".join(map(str, parameter.values))
 
 
 def _literal(value: Any) -> str:

@@ -232,6 +232,12 @@ def _rest(outcomes: Columns, split: int) -> Columns:
 
 def conclusion(tuned: Tuned) -> list[str]:
     """Return the conclusion in plain sentences."""
+    values = [trial.value for trial in tuned.trials if trial.state == "finished"]
+    if len(values) > 1 and len(set(values)) == 1:
+        return [
+            f"All {len(values)} finished trials gave {tuned.metric} {values[0]:.4f}: nothing in this space changes it. "
+            f"Keep {BEFORE}, or try other settings or another metric."
+        ]
     if not tuned.is_other:
         return [f"No trial was better than {BEFORE}: they stay."]
     events, sentence = tuned.difference.events, tuned.difference.sentence().replace(" is ", " are ", 1)
