@@ -143,6 +143,7 @@ OTHER_VALUES: dict[str, Sequence[Any]] = {
     "max_users": [2],
     "min_score": [0.9],
     "refresh": [60.0],
+    "refresh_removed": [0],
     "refreshes": [3],
     "why": [True],
     "withdraw_stale": [True],
