@@ -57,7 +57,6 @@ class Memory:
         self.handle = Handle(cast(State, self._build(State, {**arguments, **rows, **widths, **flags})))
         self.unavailable = BoundedTable("unavailable", int(arguments["max_items"]), age="number", number=(np.int64, ()))
         self.tables[self.unavailable.name] = self.unavailable
-        self._given_up = 0
         for member in MEMBERS:
             if member.name not in members:
                 self.state.shared.candidates.inactive[columns_of(member.name)] = 1
@@ -163,9 +162,10 @@ class Memory:
     def note_unavailable(self, name: str) -> None:
         """Keep it in mind that an item without a row is not available, at the cost of the oldest such if need be."""
         row = self.unavailable.row(name) or self.unavailable.add(name)
-        self._given_up += 1
-        self.unavailable.arrays["number"][row] = self._given_up
-        self.unavailable.dirty[row] = 1
+        number, dirty = self.unavailable.arrays["number"], self.unavailable.dirty
+        number[0] += 1  # of all so far; row 0 belongs to no item
+        number[row] = number[0]
+        dirty[0] = dirty[row] = 1
 
     def tag_row(self, name: str) -> int:
         """Return the row of a tag. A new tag gets a row, if necessary that of the least recently used."""
@@ -283,7 +283,6 @@ class Memory:
             self.small[name][...] = array
         for table in self.tables.values():
             table.load_rows(record)
-        self._given_up = int(self.unavailable.arrays["number"].max())
         self.state.shared.candidates.epoch[1] = 0
         self.mark_used()
 

@@ -132,7 +132,7 @@ def test_kernels_are_ready_before_the_first_event(
     settings: dict[str, Any], is_warmed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warmed = list[str]()
-    monkeypatch.setattr(replay_child, "warm_up", lambda: warmed.append("warm"))
+    monkeypatch.setattr(replay_child, "warm_up", lambda takes_back: warmed.append("warm"))
     asked = job_settings(Settings(**settings))
     replay_child.run(Job(logs=(str(EVENTS),), settings=asked, protocol=Protocol(), limit=5), lambda told: None)
     assert bool(warmed) == is_warmed

@@ -81,7 +81,7 @@ def test_all_of_river_is_here() -> None:
     assert {*REFUSED, *ONE_SCORE, *DRAWS, *SPECIAL} <= ESTIMATORS.keys()
 
 
-@pytest.mark.parametrize("name", ESTIMATORS.keys() - REFUSED.keys())
+@pytest.mark.parametrize("name", sorted(ESTIMATORS.keys() - REFUSED.keys()))
 def test_a_river_estimator_learns_and_ranks(name: str) -> None:
     model = made(name)
     learn(model, some_events(80))

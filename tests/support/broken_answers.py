@@ -69,6 +69,12 @@ class TopWrites(Sound):
         return super().top(user, n, x)
 
 
+class ItemListsWrite(Sound):
+    def related(self, item: str, n: int = 10) -> list[tuple[str, float]]:
+        self.asked = getattr(self, "asked", 0) + 1
+        return super().related(item, n)
+
+
 class Unseeded(Sound):
     def __init__(self, repeats: str = "allow", max_users: int = 10_000, max_items: int = 10_000, seed: int = 0) -> None:
         super().__init__(repeats, max_users, max_items, seed)
