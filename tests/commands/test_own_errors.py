@@ -65,7 +65,7 @@ def said_by(model: str, here: Path, *more: object, process: bool = False) -> tup
     assert "Traceback" not in done.stderr
     assert "panicked" not in done.stderr
     assert "stack backtrace" not in done.stderr
-    return done.returncode, [line for line in done.stderr.splitlines() if not line.startswith(("read as", "Compiling"))]
+    return done.returncode, [line for line in done.stderr.splitlines() if line.startswith("freshrank")]
 
 
 def test_an_error_while_learning_begins_with_the_own_line(here: Path) -> None:
