@@ -131,6 +131,7 @@ def test_a_protocol_holds_in_both_parts_and_the_split_stays_in_time(
     assert "expected a study of the same protocol" in done.stderr
 
 
+@pytest.mark.slow
 def test_warmup_that_leaves_nothing_to_tune_on_is_refused(turning_log: Path, tmp_path: Path) -> None:
     space = tmp_path / "space.toml"
     space.write_text('[model]\nname = "popularity"\nhalf_life = [1.0, 30.0]\n')

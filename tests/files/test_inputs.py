@@ -162,6 +162,7 @@ class TestSorting:
         order = sorted((time, n, i) for n, one in enumerate(times) for i, time in enumerate(one))
         assert got == [f"{n}/0/{i}" for _, n, i in order]
 
+    @pytest.mark.slow
     def test_memory_is_bounded(self, tmp_path: Path) -> None:
         import tracemalloc
 

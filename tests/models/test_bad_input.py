@@ -121,6 +121,7 @@ def test_the_value_of_an_event_never_outweighs_its_type(value: float) -> None:
     assert Flow([event(*each, value=value) for each in events]).lists == ordinary.lists
 
 
+@pytest.mark.slow
 def test_a_flood_of_ids_in_small_tables() -> None:
     """As many users as there are events, and items that nobody meets again: memory stays, and so do the lists."""
     model = Blend(max_users=10_000, max_items=10_000, max_pairs=40_000)
@@ -146,6 +147,7 @@ def test_a_flood_of_ids_in_small_tables() -> None:
     assert sizes[-1] - sizes[len(sizes) // 2] < 20, f"memory grows: {sizes}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [

@@ -272,6 +272,7 @@ def test_tags_of_any_type(tags: object, expected: list[str]) -> None:
     expect_same_state(model, restored)
 
 
+@pytest.mark.slow
 def test_very_many_tags_in_a_small_table() -> None:
     """140,000 different tags, and one that keeps coming: the table is bounded, and what keeps coming stays."""
     model = Content(max_tags=1_000, max_items=500, max_users=50)

@@ -14,13 +14,13 @@ from recmodels import checks
 
 MODELS = dict(checks.yield_models())
 DEEP = {"MLP", "SASRec"}
-SLOW = ("Contextual", "RiverModel")
-"""Models that score item by item, in Python: their contract takes minutes."""
+QUICK = {"Blend", "Popularity"}
+"""Models whose contract is among the quick tests. Those of the other models take minutes together."""
 
 
 def marks_of(name: str) -> list[pytest.MarkDecorator]:
     """Return the markers of a model's contract."""
-    return [pytest.mark.deep] if name in DEEP else [pytest.mark.slow] if name.startswith(SLOW) else []
+    return [pytest.mark.deep] if name in DEEP else [] if name in QUICK else [pytest.mark.slow]
 
 
 CASES = [

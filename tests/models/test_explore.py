@@ -150,6 +150,7 @@ def test_a_good_item_that_nobody_finds_by_himself_is_found_by_exploring_only() -
     assert share_of_gem(0.2) > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Popularity, Blend])
 def test_explorer_does_not_depend_on_batches_and_restarts(kind: Callable[..., Recommender]) -> None:
     models = [Explorer(kind(repeats="exclude", max_users=6, max_items=9), share=0.4, arms=4) for _ in range(3)]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from river import reco
 
 from flows.evaluation.model_observer import ModelObserver
@@ -44,6 +45,7 @@ def test_rivers_models_are_explored_too() -> None:
     assert model.version == "river.BiasedMF/1+explore"
 
 
+@pytest.mark.slow
 def test_replay_with_exploration(tmp_path: Path) -> None:
     """The same lists whatever the batches. The price is small, and the report is of the lists that users get."""
     settings = Settings(repeats="exclude", explore=0.2)

@@ -59,6 +59,7 @@ def bundled(count: int) -> list[Example]:
     return list(islice(examples(EVENTS), count))
 
 
+@pytest.mark.slow
 def test_noise_costs_less_than_a_fiftieth() -> None:
     log = bundled(12_000)
     alone = hit_rate(build_model("blend", "exclude"), log)

@@ -123,6 +123,7 @@ def test_list_longer_than_all_candidates_can_be() -> None:
     assert ranked[0] == "i8999"
 
 
+@pytest.mark.slow
 def test_more_proposals_than_candidates() -> None:
     model = Blend(recent=100, row_length=256, n_factors=1)
     draw = random.Random(0)

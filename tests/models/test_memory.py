@@ -82,6 +82,7 @@ DEEDS = st.lists(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [TINY, NARROW, LEAST], ids=["tiny", "narrow", "least"])
 @pytest.mark.parametrize("repeats", ["allow", "exclude"])
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
@@ -113,6 +114,7 @@ def test_tables_stay_whole_for_long(seed: int) -> None:
         three.expect_whole()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("repeats", "users"), [("allow", 100_000), ("exclude", 30_000)])
 def test_small_tables_take_very_many_ids(repeats: str, users: int) -> None:
     model = Blend(repeats=repeats, max_users=1_000, max_items=2_000, max_pairs=5_000, max_history=20)

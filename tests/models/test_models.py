@@ -181,6 +181,7 @@ def test_evictions_never_show_in_batches() -> None:
     assert lists[0] == lists[1] == lists[2]
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_whatever_comes() -> None:
     model = Blend(max_users=1_000, max_items=500, max_pairs=5_000)
     draw = random.Random(9)

@@ -54,6 +54,7 @@ def loss(model: Blend, scores: NDArray[np.float64], target: int) -> float:
     return float(np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[target])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [2, 39])
 def test_the_net_goes_down_the_softmax_loss_even_where_the_item_is_below_the_top(target: int) -> None:
     scores = np.linspace(4.0, -4.0, 40)

@@ -112,6 +112,7 @@ def expect_same_counts(a: FusedModel, b: FusedModel) -> None:
         assert one[name] == pytest.approx(other[name], rel=1e-4, abs=1e-5), name
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(some=ops)
 def test_events_and_their_undo_equal_a_log_without_them(some: list[Op]) -> None:

@@ -54,6 +54,7 @@ def test_hits_are_the_hit_rate_that_a_replay_measures(write_log: Callable[..., P
     assert job.connections.counters.hits / job.connections.counters.scored == pytest.approx(fresh.hit_rate, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_snapshots_and_state_are_measured(tmp_path: Path) -> None:
     job = watching(sample_records(3_000), state=tmp_path / "state")
     with recovery_in(tmp_path, {"model": "blend"}) as recovery, job.serve() as url:

@@ -11,6 +11,7 @@ from flows.monitoring.peak_memory import peak_rss_mb
 MB = 2**20
 
 
+@pytest.mark.slow
 def test_peak_memory_counts_released_memory() -> None:
     before = peak_rss_mb()
     held = np.ones(int(before + 200) * MB // 8)

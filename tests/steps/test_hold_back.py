@@ -107,6 +107,7 @@ def state(guard: BotGuard) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in guard.dump().items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_resumed_step_continues_bit_for_bit(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)

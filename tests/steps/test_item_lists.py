@@ -127,6 +127,7 @@ def test_asker_goes_on_where_it_was_saved(place: int) -> None:
     assert made + second.process(events[place:]) == expected
 
 
+@pytest.mark.slow
 def test_resumed_replay_writes_and_measures_the_same(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_bytes(b"\n".join(sample_records(900)) + b"\n")

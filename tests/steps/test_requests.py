@@ -37,6 +37,7 @@ def test_request_is_answered_with_users_list_and_its_id() -> None:
     assert set(flow.lists[2]) == set(flow.lists[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["blend", "popularity", "contextual", "river:reco.BiasedMF(n_factors=4, seed=1)"])
 def test_model_learns_nothing_from_requests(model: str) -> None:
     records = sample_records(300)
