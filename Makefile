@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install extra demo live test test-rest test-all check lint types format bench docs clean
+.PHONY: help install extra demo live test test-slow test-rest test-all check lint types format bench docs clean
 
 help:
 	@echo "make demo     install, and replay the bundled log: no broker needed"
@@ -11,7 +11,8 @@ help:
 	@echo "make install  leave the command at $(BIN)/freshrank"
 	@echo "make extra NAME=tune   install an extra: avro, deep, pandas, parquet, report, serve or tune"
 	@echo "make test     install what the tests need, and run the quick ones: 3 minutes on 2 cores"
-	@echo "make check    lint, types, docs and the quick tests: what must pass in CI"
+	@echo "make check    lint, types, docs, the quick and the slow tests: what must pass in CI"
+	@echo "make test-all every test, those with a broker, processes of their own and a browser too"
 	@echo "make docs     build the documentation into .cache/site"
 	@echo "make bench    measure speed; writes bench/results.md"
 	@echo "make format   format the code"
@@ -48,10 +49,16 @@ QUICK = not (kafka or process or browser or slow or real_log or deep)
 test: $(VENV)/installed-dev
 	$(BIN)/pytest -n auto --dist loadgroup -m "$(QUICK)"
 
-test-rest: $(VENV)/installed-dev
-	timeout 1500 $(BIN)/pytest -n auto --dist loadgroup -m "not ($(QUICK))"
+SLOW = (slow or real_log) and not (kafka or process or browser or deep)
 
-test-all: test test-rest
+test-slow: $(VENV)/installed-dev
+	$(BIN)/pytest -n auto --dist loadgroup -m "$(SLOW)"
+
+# Four at a time on two cores: these tests mostly wait for a broker or for processes of their own.
+test-rest: $(VENV)/installed-dev
+	timeout --signal=INT --kill-after=60 1200 $(BIN)/pytest -n 4 --dist loadgroup -m "kafka or process or browser or deep"
+
+test-all: test test-slow test-rest
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
@@ -60,7 +67,7 @@ lint: $(VENV)/installed-dev
 types: $(VENV)/installed-dev
 	$(BIN)/mypy
 
-check: lint types docs test
+check: lint types docs test test-slow
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
