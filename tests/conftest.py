@@ -4,11 +4,15 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 pytest_plugins = ["tests.support.compare_fixtures", "tests.support.kafka_fixtures", "tests.support.kafka_jobs"]
 
 collect_ignore = ["support"]
+
+hypothesis.settings.register_profile("freshrank", hypothesis.settings(), deadline=None)  # a busy machine is no failure
+hypothesis.settings.load_profile("freshrank")
 
 ROOT = Path(__file__).parent.parent
 
