@@ -10,7 +10,7 @@ help:
 	@echo "make live     the job at work: a broker, the job, a server, and the page that shows them"
 	@echo "make install  leave the command at $(BIN)/freshrank"
 	@echo "make extra NAME=tune   install an extra: avro, deep, pandas, parquet, report, serve or tune"
-	@echo "make test     install what the tests need, and run the quick ones: 3 minutes on 2 cores"
+	@echo "make test     install what the tests need, and run the quick ones: 5 minutes on 2 cores"
 	@echo "make check    lint, types, docs, the quick and the slow tests: what must pass in CI"
 	@echo "make test-all every test, those with a broker, processes of their own and a browser too"
 	@echo "make docs     build the documentation into .cache/site"
