@@ -80,7 +80,9 @@ def test_a_job_on_a_real_broker_tells_its_lag_its_deliveries_and_what_it_repeats
     job = new_job(METRICS_PORT=port, LOG_FORMAT="json", EPOCH_SECONDS=1.0)
     records = sample_records(6_000)
     produce(job.broker, job.events, [*records, b"garbage"])
-    kill(job.start_gated(3_000))
+    killed = job.start_gated(3_000)
+    until(lambda: job.emitted() > 0, 60.0)  # lists of events that no snapshot holds yet
+    kill(killed)
 
     process = job.start()
     until(lambda: is_ready(url))
