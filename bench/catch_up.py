@@ -4,7 +4,6 @@ Users are spread over the partitions, as a producer spreads keys, and Kafka's ti
 A late event is older than one that came before it.
 """
 
-import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink
 from confluent_kafka import Producer
 
+from bench.broker import on_a_broker
 from bench.report import Number, Section, main
 from flows.engine import run_flow
 from flows.formats.json_events import JsonDecoder
@@ -22,7 +22,7 @@ from flows.kafka.source import KafkaSource
 from flows.messages import Raw, Rejected
 from flows.monitoring.counters import Counters
 from flows.steps.clean import Cleaner
-from tests.support.kafka_broker import Broker, NoBrokerError, make_topic
+from tests.support.kafka_broker import Broker, make_topic
 
 START = 1_700_000_000
 USERS = 5_000
@@ -66,21 +66,14 @@ def measure(quick: bool) -> Section:
     """Start a broker, and read the same events from one partition and from eight."""
     section = Section("Late events while a job catches up", "python -m bench.catch_up")
     count = 20_000 if quick else 300_000
-    with tempfile.TemporaryDirectory() as directory:
-        try:
-            broker = Broker(Path(directory) / "broker")
-            broker.start()
-        except NoBrokerError as reason:
-            section.notes.append(f"Skipped: {reason}.")
-            return section
-        try:
-            for partitions in (1, 8):
-                read, late = late_events(broker.bootstrap, partitions, count)
-                assert read == count, f"{read:,} of {count:,} events came"
-                section.numbers.append(Number(f"late of {count:,} events, {partitions} partitions", late, "events"))
-        finally:
-            broker.stop()
-    return section
+
+    def on(broker: Broker, _: Path) -> None:
+        for partitions in (1, 8):
+            read, late = late_events(broker.bootstrap, partitions, count)
+            assert read == count, f"{read:,} of {count:,} events came"
+            section.numbers.append(Number(f"late of {count:,} events, {partitions} partitions", late, "events"))
+
+    return on_a_broker(section, on)
 
 
 if __name__ == "__main__":

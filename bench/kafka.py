@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import uuid
@@ -14,12 +13,13 @@ import numpy as np
 import orjson
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
+from bench.broker import on_a_broker
 from bench.process import ROOT, environment
 from bench.report import Number, Section, main, median
 from bench.streams import popular, to_records
 from flows.replay import replay
 from flows.settings import Settings
-from tests.support.kafka_broker import Broker, NoBrokerError, make_topic
+from tests.support.kafka_broker import Broker, make_topic
 
 RATE = 2_000
 USERS, ITEMS = 5_000, 2_000
@@ -31,40 +31,30 @@ def measure(quick: bool) -> Section:
     """Start a broker, and run the job on it with recovery off and on."""
     section = Section("Kafka to Kafka, on a real broker", "python -m bench.kafka")
     seconds, bulk = (4, 10_000) if quick else (20, 100_000)
-    with tempfile.TemporaryDirectory() as directory:
-        try:
-            broker = Broker(Path(directory) / "broker")
-            broker.start()
-        except NoBrokerError as reason:
-            section.notes.append(f"Skipped: {reason}.")
-            return section
-        try:
-            for recovery in (False, True):
-                runs = [
-                    at_a_rate(broker, Path(directory), RATE * seconds + WARM_UP, recovery)
-                    for _ in range(1 if quick else 5)
-                ]
-                said = f"recovery {'on' if recovery else 'off'}"
-                p50, p99 = ([float(np.quantile(run, q)) * 1_000 for run in runs] for q in (0.5, 0.99))
-                section.numbers += [
-                    median(f"p50 at {RATE:,} events/s, {said}", p50, "ms", 5, 2, is_cost=True),
-                    median(f"p99 at {RATE:,} events/s, {said}", p99, "ms", 25, 10, is_cost=True),
-                    Number(f"worst of all, {said}", max(float(run.max()) for run in runs) * 1_000, "ms"),
-                ]
-            for recovery in (False, True):
-                speeds = [as_fast_as_it_goes(broker, Path(directory), bulk, recovery) for _ in range(1 if quick else 5)]
-                said = f"recovery {'on' if recovery else 'off'}"
-                section.numbers.append(median(f"as fast as it goes, {said}", speeds, "events/s", 6_000, 20_000))
-        finally:
-            broker.stop()
-    section.notes = [
-        f"{USERS:,} users, {ITEMS:,} items (Zipf), one partition, default settings, snapshots every 5 s. Producer and "
-        f"consumer are librdkafka's with `linger.ms` 0, in one process with one clock; with the broker and the job, "
-        f"three busy processes share the cores. Each run: {seconds} s at the rate, after {WARM_UP:,} events to warm "
-        f"up; {bulk:,} events as fast as it goes, from the first list's timestamp to the last's. Every run's lists "
-        "are, byte for byte, those of a replay of the same events from a file."
-    ]
-    return section
+
+    def on(broker: Broker, directory: Path) -> None:
+        for recovery in (False, True):
+            runs = [at_a_rate(broker, directory, RATE * seconds + WARM_UP, recovery) for _ in range(1 if quick else 5)]
+            said = f"recovery {'on' if recovery else 'off'}"
+            p50, p99 = ([float(np.quantile(run, q)) * 1_000 for run in runs] for q in (0.5, 0.99))
+            section.numbers += [
+                median(f"p50 at {RATE:,} events/s, {said}", p50, "ms", 5, 2, is_cost=True),
+                median(f"p99 at {RATE:,} events/s, {said}", p99, "ms", 25, 10, is_cost=True),
+                Number(f"worst of all, {said}", max(float(run.max()) for run in runs) * 1_000, "ms"),
+            ]
+        for recovery in (False, True):
+            speeds = [as_fast_as_it_goes(broker, directory, bulk, recovery) for _ in range(1 if quick else 5)]
+            said = f"recovery {'on' if recovery else 'off'}"
+            section.numbers.append(median(f"as fast as it goes, {said}", speeds, "events/s", 6_000, 20_000))
+        section.notes = [
+            f"{USERS:,} users, {ITEMS:,} items (Zipf), one partition, default settings, snapshots every 5 s. Producer "
+            "and consumer are librdkafka's with `linger.ms` 0, in one process with one clock. With the broker and the "
+            f"job, three busy processes share the cores. Each run: {seconds} s at the rate, after {WARM_UP:,} events "
+            f"to warm up; {bulk:,} events as fast as it goes, from the first list's timestamp to the last's. Every "
+            "run's lists are, byte for byte, those of a replay of the same events from a file."
+        ]
+
+    return on_a_broker(section, on)
 
 
 class Job:

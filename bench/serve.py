@@ -1,24 +1,20 @@
-"""How fast `freshrank serve` is: look-ups, fresh lists, intake, a million lists, and the page.
+"""How fast `freshrank serve` is: a million lists, look-ups, fresh lists, intake, and the page.
 
-    python -m bench.serve [--lists 1000000] [--only lookup,fresh,intake,page]
-
-It starts a broker (the tests' own), the job and the server, each a process of its own on one machine. Look-ups come
-from `wrk`, which must be installed. Each line has the number that was asked for beside what was measured, and the load
-of the machine while it was measured.
+A broker (the tests' own), the job and the server are processes of their own on one machine. Look-ups come from `wrk`,
+and are left out where it is not installed.
 """
 
-import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -27,11 +23,13 @@ import numpy as np
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from bench.broker import on_a_broker
 from bench.process import ROOT
+from bench.report import Number, Section, main
 from tests.support.kafka_broker import Broker, make_topic
 
 ITEMS: Final = 10
-PARTS: Final = ("lookup", "fresh", "intake", "page")
+PORT: Final = 18_080
 WRK: Final = """
 local count, seed = {count}, 0
 function setup(thread) seed = seed + 1; thread:set("seed", seed) end
@@ -39,11 +37,6 @@ function init() math.randomseed(seed) end
 function request() return wrk.format("GET", "/v1/users/u" .. math.random(0, count - 1) .. "/list?n=10") end
 {delay}
 """
-
-
-def say(what: str, *values: str) -> None:
-    """Print a line, with the load of the last minute."""
-    print(f"{what:34} {'  '.join(values)}  (load {os.getloadavg()[0]:.1f})", flush=True)  # noqa: T201
 
 
 class Stage:
@@ -85,9 +78,9 @@ class Stage:
                 process.kill()
 
     @contextmanager
-    def serving(self, port: int, store: str) -> Iterator["subprocess.Popen[bytes]"]:
+    def serving(self, store: str) -> Iterator["subprocess.Popen[bytes]"]:
         """Run a server."""
-        with self.running("serve", "--port", str(port), "--store", store, SERVE_JOB_METRICS="") as server:
+        with self.running("serve", "--port", str(PORT), "--store", store, SERVE_JOB_METRICS="") as server:
             yield server
 
     def fill(self, count: int) -> None:
@@ -122,37 +115,59 @@ def peak_mb(process: "subprocess.Popen[bytes]") -> float:
     return float("nan")
 
 
-def wrk(url: str, count: int, directory: Path, connections: int, rate: int | None) -> str:
-    """Run `wrk` for 20 seconds; with a rate, each connection waits between its requests."""
+def wrk(url: str, count: int, directory: Path, connections: int, rate: int | None) -> tuple[float, float]:
+    """Run `wrk` for 20 seconds. With a rate, each connection waits between its requests.
+
+    Returns:
+        Requests per second, and the slowest hundredth in milliseconds.
+
+    Raises:
+        RuntimeError: Some requests failed.
+    """
     pause = 0 if rate is None else 1_000 * connections // rate
     delay = "" if rate is None else f"function delay() return math.random(0, {2 * pause}) end"
     script = directory / "lookup.lua"
     script.write_text(WRK.format(count=count, delay=delay))
     command = ["wrk", "-t2", f"-c{connections}", "-d20s", "--latency", "-s", str(script), url]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise RuntimeError(said)
     found = {line.split()[0]: line.split()[-1] for line in said.splitlines() if line.split()}
-    errors = " ".join(line.strip() for line in said.splitlines() if "Non-2xx" in line or "Socket errors" in line)
-    return f"{found['Requests/sec:']} /s  p50 {found['50%']}  p99 {found['99%']}  {errors}".rstrip()
+    value, unit = re.fullmatch(r"([\d.]+)(us|ms|s)", found["99%"]).groups()  # type: ignore[union-attr]
+    return float(found["Requests/sec:"]), float(value) * {"us": 0.001, "ms": 1.0, "s": 1_000.0}[unit]
 
 
-def quantiles(seconds: list[float]) -> str:
-    """Write the median and the slowest hundredth."""
-    return " ".join(f"p{100 * q:.0f} {np.quantile(seconds, q) * 1_000:.1f} ms" for q in (0.5, 0.99))
+def quantiles(what: str, seconds: list[float], p50: float | None, p99: float) -> list[Number]:
+    """Return the median and the slowest hundredth."""
+    return [
+        Number(f"{what}, p{100 * q:.0f}", float(np.quantile(seconds, q)) * 1_000, "ms", least=least, is_cost=True)
+        for q, least in ((0.5, p50), (0.99, p99))
+    ]
 
 
-def lookup(stage: Stage, count: int, port: int) -> None:
-    """A million lists from the topic and from the file, and look-ups."""
-    url, store = f"http://127.0.0.1:{port}", str(stage.directory / "lists.sqlite")
+def lookup(stage: Stage, count: int) -> list[Number]:
+    """Many lists from the topic and from the file, and look-ups."""
+    url, store = f"http://127.0.0.1:{PORT}", str(stage.directory / "lists.sqlite")
     stage.fill(count)
-    with stage.serving(port, store) as server:
-        seconds = wait_ready(url)
-        say(f"{count:,} lists from the topic", f"{seconds:.1f} s, {peak_mb(server):,.0f} MB", "asked: 60 s, 1,500 MB")
-    with stage.serving(port, store) as server:
-        seconds = wait_ready(url)
-        say(f"{count:,} lists from the file", f"{seconds:.1f} s, {peak_mb(server):,.0f} MB", "asked: 5 s")
-        wrk(url, count, stage.directory, 16, 2_000)  # warms up
-        say("look-ups at 2,000/s", wrk(url, count, stage.directory, 32, 2_000), "asked: p99 5 ms")
-        say("look-ups as fast as it goes", wrk(url, count, stage.directory, 16, None), "aim: 5,000 /s")
+    with stage.serving(store) as server:
+        from_topic, memory = wait_ready(url), peak_mb(server)
+    with stage.serving(store) as server:
+        from_file = wait_ready(url)
+        made = [
+            Number(f"{count:,} lists from the topic", from_topic, "s", least=60, is_cost=True),
+            Number("memory meanwhile", memory, "MB", least=1_500, is_cost=True),
+            Number(f"{count:,} lists from the file", from_file, "s", least=5, is_cost=True),
+        ]
+        if shutil.which("wrk") is not None:
+            wrk(url, count, stage.directory, 16, 2_000)  # warms up
+            rate, slowest = wrk(url, count, stage.directory, 32, 2_000)
+            fastest, _ = wrk(url, count, stage.directory, 16, None)
+            made += [
+                Number("look-ups, paced for 2,000 a second", rate, "/s", least=1_900),
+                Number("the same, p99", slowest, "ms", least=5, aim=2, is_cost=True),
+                Number("look-ups as fast as it goes", fastest, "/s", aim=5_000, least=2_000),
+            ]
+    return made
 
 
 def learn(stage: Stage, events: int) -> None:
@@ -165,11 +180,11 @@ def learn(stage: Stage, events: int) -> None:
     producer.flush(60)
 
 
-def fresh(stage: Stage, port: int) -> None:
+def fresh(stage: Stage) -> list[Number]:
     """Fresh lists at 200 a second, beside the job."""
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{PORT}"
     learn(stage, 2_000)
-    with stage.running("run", RECOVERY=stage.directory / "state"), stage.serving(port, "memory"):
+    with stage.running("run", RECOVERY=stage.directory / "state"), stage.serving("memory"):
         wait_ready(url)
         with httpx.Client(base_url=url, timeout=30) as site:
             until = time.monotonic() + 120
@@ -186,14 +201,17 @@ def fresh(stage: Stage, port: int) -> None:
                 if number >= 400:  # the first seconds warm up
                     taken.append(time.perf_counter() - began)
                     is_fresh += answer["fresh"]
-        say("fresh lists, at most 200/s", quantiles(taken), f"{is_fresh:,} of {len(taken):,} fresh", "asked: 8, 30 ms")
+    return [
+        *quantiles("fresh list, at most 200 a second", taken, 8, 30),
+        Number("of these fresh", 100 * is_fresh / len(taken), "%"),
+    ]
 
 
-def intake(stage: Stage, port: int) -> None:
+def intake(stage: Stage) -> list[Number]:
     """Events in batches of 50, until the server is killed; each that was answered must be on the topic."""
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{PORT}"
     answered: list[str] = []
-    with stage.serving(port, "memory") as server:
+    with stage.serving("memory") as server:
         wait_ready(url)
         began = time.perf_counter()
         with httpx.Client(base_url=url, timeout=30) as site:
@@ -215,14 +233,17 @@ def intake(stage: Stage, port: int) -> None:
             found.add("" if message.error() else orjson.loads(message.value() or b"{}").get("id", ""))
     consumer.close()
     lost = len(set(answered) - found)
-    say("events in batches of 50", f"{len(answered) / seconds:,.0f} /s, {lost} lost after a kill", "asked: 5,000 /s")
+    return [
+        Number("events in batches of 50", len(answered) / seconds, "/s", least=5_000),
+        Number("of these lost when the server is killed", lost, "events", least=0, is_cost=True),
+    ]
 
 
-def page(stage: Stage, port: int) -> None:
+def page(stage: Stage) -> list[Number]:
     """From a list that is written to the event of the user's stream that shows it."""
-    url, taken = f"http://127.0.0.1:{port}", []
+    url, taken = f"http://127.0.0.1:{PORT}", []
     producer = Producer({"bootstrap.servers": stage.bootstrap, "linger.ms": 0})
-    with stage.serving(port, "memory"), httpx.Client(base_url=url, timeout=30) as site:
+    with stage.serving("memory"), httpx.Client(base_url=url, timeout=30) as site:
         wait_ready(url)
         with site.stream("GET", "/v1/users/watched/stream") as stream:
             lines = stream.iter_lines()
@@ -235,30 +256,25 @@ def page(stage: Stage, port: int) -> None:
                 producer.flush(10)
                 next(line for line in lines if mark in line)
                 taken.append(time.perf_counter() - began)
-    say("page shows a new list after", quantiles(taken), "asked: 1 s")
+    return quantiles("the page shows a new list after", taken, None, 1_000)
 
 
-def main() -> None:
-    """Measure, and print a line for each number."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--lists", type=int, default=1_000_000)
-    parser.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)}")
-    parser.add_argument("--port", type=int, default=18_080)
-    asked = parser.parse_args()
-    parts = asked.only.split(",")
-    if "lookup" in parts and shutil.which("wrk") is None:
-        sys.exit("bench.serve: expected the command wrk; there is none. Install it, or leave out lookup: --only fresh")
-    with ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="freshrank-bench-")))
-        broker = Broker(directory / "broker")
-        stack.callback(broker.kill)
-        broker.start(300)
-        if "lookup" in parts:
-            lookup(Stage(broker, directory), asked.lists, asked.port)
+def measure(quick: bool) -> Section:
+    """Start a broker, and measure the server on it."""
+    section = Section("The server", "python -m bench.serve")
+    count = 20_000 if quick else 1_000_000
+
+    def on(broker: Broker, directory: Path) -> None:
+        section.numbers += lookup(Stage(broker, directory), count)
         for part in (fresh, intake, page):
-            if part.__name__ in parts:
-                part(Stage(broker, directory), asked.port)
+            section.numbers += part(Stage(broker, directory))
+
+    section.notes = [
+        "Lists of 10 items in SQLite. Broker, job, server and the clients share the cores. Look-ups come from `wrk`, "
+        "paced by waits of each of its 32 connections, so a slow server lowers the rate."
+    ]
+    return on_a_broker(section, on)
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)
