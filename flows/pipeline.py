@@ -83,12 +83,12 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
     decoded = decode("decode", raw, connections.decoder, counters)
     dead_letters("dead_letters", decoded.rejected, connections.dead_letter, connections.dead_letters)
 
-    existing = (
+    selected = (
         decoded.events
         if connections.is_selected is None
         else filter_events("where", decoded.events, connections.is_selected, counters)
     )
-    events = op.flat_map_batch("shard", existing, lambda batch: [(SHARD, event) for event in batch])
+    events = op.flat_map_batch("shard", selected, lambda batch: [(SHARD, event) for event in batch])
     fresh = clean("clean", events, s.cleaning(), counters, store)
     examples = features("features", fresh, s.meaning(connections.is_positive), counters, store)
     if connections.requests_before_visits:

@@ -11,7 +11,7 @@ from typing import BinaryIO, Final, TypeAlias
 import msgspec
 from typing_extensions import override
 
-from flows.files.merge import damage_of, decode_marked, mark, timed
+from flows.files.merge import damage_of, mark, timed
 from flows.files.open_log import Log
 from flows.files.record_source import Progress, RecordSource
 from flows.messages import Raw
@@ -26,8 +26,6 @@ BLOCK: Final = 256
 _Entry: TypeAlias = tuple[float, int, int, str, int, int, bytes | None]
 """Time, number in the order of reading, number of the log, and the record. No two have the same number."""
 _Run: TypeAlias = list[_Entry]
-
-__all__ = ["SortedSource", "decode_marked"]
 
 
 class SortedSource(RecordSource):

@@ -285,6 +285,7 @@ class ListSettings(BaseModel):
             why=self.why,
             refresh_removed=self.refresh_removed,
             max_users=self.max_users,
+            takes_back=self.takes_back,
             **more,
         )
 

@@ -1,7 +1,5 @@
 """Emit: the list policy. It decides which lists are sent, and never changes the model."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isnan, nan
 from typing import Any, Final, Literal, TypeAlias
@@ -15,6 +13,7 @@ from typing_extensions import override
 from flows.messages import FALLBACK_USER, Decided, FallbackAges, Forget, Interaction, Ranked, Refresh, Request
 from flows.monitoring.counters import Counters
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
+from flows.steps.hashing import digest_of_list
 from flows.steps.staleness import Staleness
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
@@ -31,14 +30,19 @@ emitted only if its items or its ages changed. The answer to a request is always
 
 @dataclass(frozen=True, kw_only=True)
 class Emission:
-    """Configuration of `emit`: the arguments of `Emitter`."""
+    """Configuration of `emit`."""
 
-    policy: Policy
-    interval: float
-    max_users: int
-    min_score: float | None
+    policy: Policy = "every"
+    interval: float = 0.0
+    """Least event time between two lists of one user, in seconds. 0: no limit."""
+    max_users: int = 1_000_000
+    """Number of users that are remembered. Beyond it those with the oldest lists are evicted."""
+    min_score: float | None = None
+    """Items below this score are left out, and a list may become empty. None: all items stay."""
     fallback: bool = False
+    """Whether there is a fallback list. It gives the age of a user's list from which it serves better."""
     withdraw_stale: bool = False
+    """Whether a list is withdrawn at that age, for readers who cannot compare ages."""
 
 
 @operator
@@ -54,63 +58,46 @@ def emit(
         counters: Counts lists.
         store: Opens the stored state of a step.
     """
-    return stateful("lists", up, lambda: Emitter(counters=counters, **vars(rules)), store)
+    return stateful("lists", up, lambda: Emitter(rules, counters), store)
 
 
 class Emitter(StatefulStep[Ranked, Decided]):
     """Remembers the last emitted list of each user and its time, and decides about the next one.
 
     Args:
-        policy: "every" or "changed".
-        interval: Least event time between two lists of one user, in seconds. 0: no limit.
-        max_users: Number of users that are remembered. Beyond it those with the oldest lists are evicted.
+        rules: Configuration.
         counters: Counts lists.
-        min_score: Items below this score are left out, and a list may become empty. None: all items stay.
-        fallback: Whether there is a fallback list. It gives the age of a user's list from which it serves better.
-        withdraw_stale: Whether a list is withdrawn at that age, for readers who cannot compare ages.
 
     >>> from flows.messages import Interaction
-    >>> emitter = Emitter("changed", 0.0, 1_000, Counters())
+    >>> emitter = Emitter(Emission(policy="changed"), Counters())
     >>> event = Interaction("u1", "i1", 10.0)
     >>> [d.is_emitted for d in emitter.process([Ranked(event, None, items, [1.0]) for items in ("a", "a", "b")])]
     [True, False, True]
     """
 
-    def __init__(
-        self,
-        policy: Policy,
-        interval: float,
-        max_users: int,
-        counters: Counters,
-        min_score: float | None = None,
-        fallback: bool = False,
-        withdraw_stale: bool = False,
-    ) -> None:
-        self.policy = policy
-        self.interval = interval
+    def __init__(self, rules: Emission, counters: Counters) -> None:
+        self.rules = rules
         self.counters = counters
-        self.min_score = min_score
-        self._users = IdTable(max_users + RESERVED)
+        self._users = IdTable(rules.max_users + RESERVED)
         columns: dict[str, Any] = {"digest": (np.int64, ()), "time": (np.float64, ()), "turn": (np.int64, ())}
-        self._last = Table("lists", max_users + RESERVED, self._users, **columns)
+        self._last = Table("lists", rules.max_users + RESERVED, self._users, **columns)
         self._turn = 0
-        self.withdraw_stale = withdraw_stale
-        self._lets_all_out = policy == "every" and not interval and not withdraw_stale
-        self._staleness = Staleness() if fallback else None
+        self._lets_all_out = rules.policy == "every" and not rules.interval and not rules.withdraw_stale
+        self._staleness = Staleness() if rules.fallback else None
         self._ages = FallbackAges()  # of the fallback list on the topic
         self._now = -inf
         self._by_age: dict[int, None] = {}  # rows of users who have a list, the oldest list first
 
     @override
     def process(self, batch: list[Ranked]) -> list[Decided]:
-        if self.min_score is not None:
-            batch = [above(ranked, self.min_score) for ranked in batch]
+        if (least := self.rules.min_score) is not None:
+            batch = [above(ranked, least) for ranked in batch]
         if self._staleness is None:
             return [Decided(ranked, self._decide(ranked)) for ranked in batch]
         decided: list[Decided] = []
         for ranked in batch:
             decided.append(self._follow(ranked, self._staleness))
-            if self.withdraw_stale and isinstance(ranked.event, Interaction):
+            if self.rules.withdraw_stale and isinstance(ranked.event, Interaction):
                 decided += [Decided(each, self._decide(each)) for each in self._stale(ranked.event)]
         return decided
 
@@ -170,25 +157,25 @@ class Emitter(StatefulStep[Ranked, Decided]):
         if ranked.items is None:
             self._forget([row] if row else [])
             return True
-        by_change = self.policy == "changed" or user == FALLBACK_USER
-        digest = _digest([*ranked.items, *_texts(ranked.ages)]) if by_change else 0
+        by_change = self.rules.policy == "changed" or user == FALLBACK_USER
+        digest = digest_of_list([*ranked.items, *_texts(ranked.ages)]) if by_change else 0
         if row:
             is_same = by_change and digest == last["digest"][row]
-            is_soon = abs(time - last["time"][row]) < self.interval  # abs: after a clock goes back lists still go out
+            is_soon = abs(time - last["time"][row]) < self.rules.interval  # abs: a clock may go back
             is_awaited = isinstance(ranked.event, Request) or (
                 isinstance(ranked.event, Refresh) and ranked.event.is_due
             )
             if (is_same or is_soon) and not is_awaited:
                 return False
             time = max(time, float(last["time"][row]))
-        elif self.withdraw_stale and isinstance(ranked.event, Refresh) and ranked.event.is_due:
+        elif self.rules.withdraw_stale and isinstance(ranked.event, Refresh) and ranked.event.is_due:
             return False  # the list was withdrawn
         else:
             row = self._new_row(user)
         self._turn += 1
         last["digest"][row], last["time"][row], last["turn"][row] = digest, time, self._turn
         self._last.dirty[row] = 1
-        if self.withdraw_stale and user != FALLBACK_USER:
+        if self.rules.withdraw_stale and user != FALLBACK_USER:
             self._by_age.pop(row, None)  # to the end
             self._by_age[row] = None
         return True
@@ -242,7 +229,7 @@ class Emitter(StatefulStep[Ranked, Decided]):
             self._ages = FallbackAges(*(None if isnan(age) else age for age in ages))
         if self._staleness is not None:
             self._staleness.load(snapshot)
-        if self.withdraw_stale:
+        if self.rules.withdraw_stale:
             turns = self._last.arrays["turn"]
             rows = [row for name, row in self._users.rows.items() if name != FALLBACK_USER]
             self._by_age = dict.fromkeys(sorted(rows, key=lambda row: int(turns[row])))
@@ -267,8 +254,3 @@ def above(ranked: Ranked, min_score: float) -> Ranked:
         scores=[ranked.scores[place] for place in kept],
         why=ranked.why and [ranked.why[place] for place in kept],
     )
-
-
-def _digest(items: Sequence[str]) -> int:
-    text = "\0".join(items)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)

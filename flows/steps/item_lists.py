@@ -4,7 +4,6 @@ A list goes out if its items are others than those that went out last, or stand 
 tombstone once the model knows none.
 """
 
-from collections.abc import Sequence
 from typing import Final
 
 import bytewax.operators as op
@@ -18,7 +17,7 @@ from typing_extensions import override
 from flows.messages import Forget, Interaction, ItemList, ItemListKind, Outgoing, Ranked
 from flows.monitoring.counters import Counters
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
-from flows.steps.hashing import digest
+from flows.steps.hashing import digest_of_list
 from flows.steps.learn import Answer
 from recmodels.storage.bounded_table import BoundedTable
 from recmodels.storage.tables import dump_changes, dump_part
@@ -122,7 +121,7 @@ class ItemListEmitter(StatefulStep[Answer, Answer]):
             if row:
                 self._sent.forget([row])
             return bool(row)
-        made = _digest(listed.items)
+        made = digest_of_list(listed.items)
         if row and self._sent.arrays["digest"][row] == made:
             return False
         row = row or self._sent.add(name)
@@ -152,7 +151,3 @@ class ItemListEmitter(StatefulStep[Answer, Answer]):
     def load(self, record: Snapshot) -> None:
         self._turn = int(record["turn"][0])
         self._sent.load_rows(record)
-
-
-def _digest(items: Sequence[str]) -> int:
-    return digest("\0".join(items)) - (1 << 63)  # as a signed number

@@ -90,6 +90,8 @@ class Learning:
     """Largest number of lists that are made anew after one event because they hold an item that became unavailable."""
     max_users: int = 1_000_000
     """Number of users whose lists are known for that."""
+    takes_back: bool = False
+    """Whether an event may take an earlier one back."""
 
 
 Answer: TypeAlias = Ranked | ItemList
@@ -138,6 +140,7 @@ class Learner(StatefulStep[Prepared, Answer]):
         self.asker = learning.asker
         self.counters = counters
         self.refresh_removed = learning.refresh_removed
+        self.takes_back = learning.takes_back
         self.held = HeldItems(learning.max_users, learning.top)
         self._now = 0.0
         self._has_told = False
@@ -227,13 +230,18 @@ class Learner(StatefulStep[Prepared, Answer]):
                     for event, step in zip(events, steps, strict=True)
                 )
             self.counters.learned += len(events)
-            self._now = max(self._now, *(event.timestamp for event in events))
-            self._note_undone(events, steps)
+            if self.takes_back:
+                self._note_undone(events, steps)
             if self.held.is_on:
                 for event, step in zip(events, steps, strict=True):
-                    self.held.hold(event.user, step.items)
+                    self._hold(event.user, event.timestamp, step.items)
             if self.watch is not None:
                 self.watch.after(self.model, examples, steps)
+
+    def _hold(self, user: str, time: float, items: Sequence[str]) -> None:
+        """Note a list that goes out, and the newest time of any."""
+        self._now = max(self._now, time)
+        self.held.hold(user, items)
 
     def _note_undone(self, events: Sequence[Interaction], steps: Sequence[Step]) -> None:
         """Count what was taken back, and say once which models cannot."""
@@ -277,7 +285,7 @@ class Learner(StatefulStep[Prepared, Answer]):
         x = {**(request.context or {}), "timestamp": request.timestamp}
         items, scores = self._list(request.user, x)
         if self.held.is_on and not request.is_of_replay:
-            self.held.hold(request.user, items)
+            self._hold(request.user, request.timestamp, items)
         why = self._reasons(request.user, items, x) if self.why else None
         return Ranked(request, None, items, scores, why)
 
@@ -287,7 +295,7 @@ class Learner(StatefulStep[Prepared, Answer]):
             return Ranked(refresh, None, None, None)
         items, scores = self._list(refresh.user, {"timestamp": refresh.timestamp})
         if self.held.is_on:
-            self.held.hold(refresh.user, items)
+            self._hold(refresh.user, refresh.timestamp, items)
         return Ranked(refresh, None, items, scores)
 
     def _items(self, request: ItemListRequest) -> ItemList:

@@ -7,11 +7,11 @@ After each event some of them get a list. So the work of a removal is spread ove
 
 from collections.abc import Sequence
 from typing import Final
-from zlib import crc32
 
 import numpy as np
 
 from flows.state.stateful import Snapshot
+from flows.steps.hashing import short_digest
 from recmodels.storage.bounded_table import BoundedTable, oldest
 from recmodels.storage.tables import dump_changes, dump_part
 
@@ -75,7 +75,7 @@ class HeldItems:
         """Find the lists that hold an item; their users wait for new ones, those with the oldest lists first."""
         self._write()
         held = self._table.arrays["items"][: self._table.used]
-        rows = np.flatnonzero((held == _digest(item)).any(axis=1))
+        rows = np.flatnonzero((held == short_digest(item)).any(axis=1))
         turns = self._table.arrays["turn"][rows]
         for row in rows[np.argsort(turns, kind="stable")].tolist():
             if row not in self._waiting:
@@ -110,7 +110,7 @@ class HeldItems:
 
     def _write(self) -> None:
         for row, items in self._unwritten.items():
-            digests = [_digest(item) for item in items[: self.top]]
+            digests = [short_digest(item) for item in items[: self.top]]
             self._table.arrays["items"][row] = digests + [0] * (self.top - len(digests))
         self._unwritten.clear()
 
@@ -145,7 +145,3 @@ class HeldItems:
         self._table.load_rows(snapshot)
         waits = self._table.arrays["waits"][: self._table.used]
         self._waiting = dict.fromkeys(sorted(np.flatnonzero(waits).tolist(), key=lambda row: int(waits[row])))
-
-
-def _digest(item: str) -> int:
-    return crc32(item.encode()) or 1

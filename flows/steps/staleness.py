@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from flows.messages import FallbackAges
 from flows.state.stateful import Snapshot
+from flows.steps.hashing import short_digest
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes
 
@@ -121,7 +122,7 @@ class Staleness:
         fallback: Sequence[Any] = self._fallback
         wanted: Any = item
         if own is None:
-            own, fallback, wanted = self._digests(row), self._fallback_digests, _digest(item)
+            own, fallback, wanted = self._digests(row), self._fallback_digests, short_digest(item)
         counts = self.counts[bucket_of(time - self._held.arrays["time"][row])]
         place = own.index(wanted) if wanted in own else DEPTH
         other = fallback.index(wanted) if wanted in fallback else DEPTH
@@ -163,7 +164,7 @@ class Staleness:
     def hold_fallback(self, items: Sequence[str]) -> None:
         """Note the fallback list that the topic now holds."""
         self._fallback = list(items[:DEPTH])
-        self._fallback_digests = [_digest(item) for item in self._fallback]
+        self._fallback_digests = [short_digest(item) for item in self._fallback]
         self._is_changed = True
 
     def forget(self, user: str) -> None:
@@ -198,7 +199,7 @@ class Staleness:
     def _write_digests(self) -> None:
         for row in self._held.changed_rows().tolist():
             if row in self._lists:
-                digests = [_digest(item) for item in self._lists[row][:DEPTH]]
+                digests = [short_digest(item) for item in self._lists[row][:DEPTH]]
                 self._held.arrays["items"][row] = digests + [0] * (DEPTH - len(digests))
 
     def dump(self) -> Snapshot:
@@ -254,7 +255,3 @@ def best_ages(counts: NDArray[np.float64]) -> FallbackAges:
 def _edge(bucket: int) -> float:
     """Return the age in seconds at which a bucket begins."""
     return 0.0 if bucket == 0 else float(1 << (bucket - 1))
-
-
-def _digest(item: str) -> int:
-    return crc32(item.encode()) or 1

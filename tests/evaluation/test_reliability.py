@@ -16,7 +16,7 @@ from flows.messages import FALLBACK_USER, Interaction, Ranked, Refresh
 from flows.monitoring.counters import Counters
 from flows.replay import replay
 from flows.settings import Settings, SettingsError, load_settings
-from flows.steps.emit import Emitter
+from flows.steps.emit import Emission, Emitter
 from recmodels import Recommender
 from recmodels.base import Context
 from recmodels.evaluation.metrics import Calibration
@@ -89,7 +89,7 @@ def test_invalid_probability_is_refused(score: float) -> None:
 
 
 def test_scores_of_the_list_on_the_topic_count() -> None:
-    reliability, emitter = Reliability(), Emitter("every", 0.0, 10, Counters())
+    reliability, emitter = Reliability(), Emitter(Emission(max_users=10), Counters())
 
     def pass_on(ranked: Ranked) -> list[tuple[float, ...]]:
         for decided in emitter.process([ranked]):
@@ -159,12 +159,12 @@ def test_a_threshold_above_all_leaves_empty_lists_that_are_held() -> None:
 
 def test_a_score_that_is_no_number_is_below_every_threshold() -> None:
     ranked = Ranked(Interaction("ann", "tea", 1.0), None, ["a", "b", "c"], [nan, 0.5, -inf])
-    (decided,) = Emitter("every", 0.0, 10, Counters(), min_score=-1e308).process([ranked])
+    (decided,) = Emitter(Emission(max_users=10, min_score=-1e308), Counters()).process([ranked])
     assert decided.ranked.items == ["b"]
 
 
 def test_scores_of_the_items_above_the_threshold_count() -> None:
-    emitter = Emitter("changed", 0.0, 10, Counters(), min_score=0.5)
+    emitter = Emitter(Emission(policy="changed", max_users=10, min_score=0.5), Counters())
     tea = Interaction("ann", "tea", 1.0)
     batch = [Ranked(tea, None, ["a", item], [0.9, 0.1]) for item in "bc"]
     assert [decided.is_emitted for decided in emitter.process(batch)] == [True, False]

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from flows.errors import LogError
 from flows.evaluation.log_scan import scan_log
 from flows.evaluation.protocol import Protocol
-from flows.files import sort as sorted_logs
 from flows.files.inputs import find_files, open_logs
 from flows.files.merge import MergedSource, decode_marked
 from flows.files.open_log import Log, open_log
@@ -158,7 +157,7 @@ class TestSorting:
             for n, one in enumerate(times)
         ]
         source = SortedSource(logs, "logs", run_bytes=run_bytes)
-        got = [raw.source for raw in records(Log(source, sorted_logs.decode_marked))]
+        got = [raw.source for raw in records(Log(source, decode_marked))]
         order = sorted((time, n, i) for n, one in enumerate(times) for i, time in enumerate(one))
         assert got == [f"{n}/0/{i}" for _, n, i in order]
 
@@ -170,7 +169,7 @@ class TestSorting:
         tracemalloc.start()
         source = SortedSource([open_log(path)], "e", run_bytes=1_000_000)
         last = -1.0
-        for raw in records(Log(source, sorted_logs.decode_marked)):
+        for raw in records(Log(source, decode_marked)):
             time = float((raw.value or b"").rpartition(b",")[2])
             assert time >= last
             last = time

@@ -18,7 +18,7 @@ from flows.settings import Settings
 from flows.state.recovery import recovery_in
 from flows.state.store import MOST_SNAPSHOTS, Store
 from flows.steps.clean import Cleaner
-from flows.steps.emit import Emitter
+from flows.steps.emit import Emission, Emitter
 from flows.steps.features import Meaning, prepare
 from flows.steps.learn import Learner, Learning
 from recmodels import Blend
@@ -82,7 +82,7 @@ def taught() -> tuple[Cleaner, Learner, Emitter]:
     cleaner = Cleaner(1_000, Counters())
     blend = Blend(repeats="exclude", max_users=100, max_items=100, max_pairs=1_000)
     learner = Learner(Learning(build_model=lambda: blend, top=5, score=True), Counters())
-    emitter = Emitter("changed", 0.0, 100, Counters())
+    emitter = Emitter(Emission(policy="changed", max_users=100), Counters())
     return cleaner, learner, emitter
 
 

@@ -10,7 +10,7 @@ from flows.messages import Forget, Interaction, Ranked
 from flows.monitoring.counters import Counters
 from flows.state.store import Store
 from flows.steps.clean import Cleaner
-from flows.steps.emit import Emitter
+from flows.steps.emit import Emission, Emitter
 from flows.steps.learn import Learner, Learning
 from recmodels import Blend, Example
 
@@ -87,20 +87,20 @@ def emitted(emitter: Emitter, *users: str) -> list[bool]:
 
 
 def test_the_emitter_goes_on_after_a_restart(tmp_path: Path) -> None:
-    emitter, store = Emitter("changed", 0.0, 2, Counters()), Store(tmp_path)
+    emitter, store = Emitter(Emission(policy="changed", max_users=2), Counters()), Store(tmp_path)
     store.load(emitter, None)
     assert store.save(emitter) is None
     emitter.process(lists_of("a\nb", "c"))
     store.save(emitter)
     emitter.process([Ranked(Interaction("a\nb", "i", 2.0), None, ["y"], [1.0])])
-    again = Emitter("changed", 0.0, 2, Counters())
+    again = Emitter(Emission(policy="changed", max_users=2), Counters())
     Store(tmp_path).load(again, store.save(emitter))
     for each in (emitter, again):
         assert emitted(each, "c", "a\nb", "new", "c") == [False, True, True, True], "c's list was the oldest"
 
 
 def test_a_full_emitter_gives_up_the_oldest_and_an_erased_user_is_new() -> None:
-    emitter = Emitter("changed", 0.0, 200, Counters())
+    emitter = Emitter(Emission(policy="changed", max_users=200), Counters())
     users = [f"u{n}" for n in range(200)]
     assert emitted(emitter, *users, *users) == [True] * 200 + [False] * 200
     assert emitted(emitter, "new", "u3", "u0") == [True, False, True], "one in 64 goes: u0, u1 and u2"

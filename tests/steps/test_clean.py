@@ -10,7 +10,7 @@ from flows.messages import Event, Forget, Interaction, ItemEvent, Ranked
 from flows.monitoring.counters import Counters
 from flows.state.store import Store
 from flows.steps.clean import Cleaner
-from flows.steps.emit import Emitter
+from flows.steps.emit import Emission, Emitter
 from flows.steps.event_time import MAX_JUMP_SECONDS, MIN_AGREEING_EVENTS, EventTime
 from tests.support.flow import Flow, event
 
@@ -208,6 +208,6 @@ def test_a_wrong_clock_silences_nobody() -> None:
 
 
 def test_a_clock_that_falls_back_silences_nobody() -> None:
-    emitter = Emitter("every", 60.0, 100, Counters())
+    emitter = Emitter(Emission(interval=60.0, max_users=100), Counters())
     batch = [Ranked(click("ann", time), None, ["tea"], [1.0]) for time in (NOW, 10.0, NOW + 30, NOW + 60)]
     assert [decided.is_emitted for decided in emitter.process(batch)] == [True, True, False, True]

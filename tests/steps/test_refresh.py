@@ -15,7 +15,7 @@ from flows.replay import replay
 from flows.sample import EVENTS
 from flows.settings import Settings
 from flows.state.store import Store
-from flows.steps.emit import Emitter
+from flows.steps.emit import Emission, Emitter
 from flows.steps.refresh import EVENTS_PER_FALLBACK, EVENTS_PER_ROUND, MAX_REFRESHES_PER_ROUND, Refresher, Refreshing
 from tests.support.flow import Flow, event, sample_records
 
@@ -206,7 +206,7 @@ def test_a_list_that_is_withdrawn_is_a_tombstone() -> None:
 def test_served_list_of_a_user_without_one_is_the_fallback_list() -> None:
     scores = PrequentialScorer(k=10)
     tea, pie = Interaction("ann", "tea", 1.0), Interaction("bob", "pie", 2.0)
-    emitter = Emitter("every", 0.0, 10, Counters())
+    emitter = Emitter(Emission(max_users=10), Counters())
 
     def pass_on(*ranked: Ranked) -> None:
         for decided in emitter.process(list(ranked)):

@@ -10,7 +10,7 @@ from flows.messages import Interaction, ItemEvent, Prepared, Ranked, Refresh
 from flows.monitoring.counters import Counters
 from flows.settings import Settings
 from flows.state.stateful import Snapshot
-from flows.steps.emit import Emitter
+from flows.steps.emit import Emission, Emitter
 from flows.steps.learn import Learner
 from flows.steps.removal import HeldItems
 from recmodels.base import Example
@@ -67,7 +67,7 @@ def test_nothing_is_kept_before_the_first_item_event() -> None:
 def test_policies_hold_no_due_list_back() -> None:
     flow = Flow(log(), emit_interval=1e6, emit="changed")
     assert flow.connections.counters.refreshed == 10
-    emitter = Emitter("every", 0.0, 100, Counters(), withdraw_stale=True)
+    emitter = Emitter(Emission(max_users=100, withdraw_stale=True), Counters())
     [decided] = emitter.process([Ranked(Refresh("gone", 1.0, is_due=True), None, ["a"], [1.0])])
     assert not decided.is_emitted, "a list that was withdrawn stays so"
 

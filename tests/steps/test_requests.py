@@ -8,7 +8,7 @@ import pytest
 from flows.messages import Interaction, Prepared, Ranked, Request
 from flows.monitoring.counters import Counters
 from flows.steps.clean import Cleaner
-from flows.steps.emit import Emitter
+from flows.steps.emit import Emission, Emitter
 from flows.steps.encode import encode_list
 from tests.support.flow import Flow, event, sample_records
 
@@ -74,7 +74,7 @@ def test_answer_goes_out_whatever_the_emission_policy(policy: dict[str, Any]) ->
 
 
 def test_emitter_remembers_the_list_of_an_answer() -> None:
-    emitter = Emitter("changed", 0.0, 1_000, Counters())
+    emitter = Emitter(Emission(policy="changed", max_users=1_000), Counters())
     answer = Ranked(Request("ann", 1.0, "r-1"), None, ["tea"], [1.0])
     same = Ranked(Interaction("ann", "tea", 2.0), None, ["tea"], [1.0])
     assert [decided.is_emitted for decided in emitter.process([answer, same])] == [True, False]

@@ -11,7 +11,7 @@ from flows.evaluation.scorer import PrequentialScorer
 from flows.messages import FALLBACK_USER, FallbackAges, Forget, Interaction, Ranked, Refresh
 from flows.monitoring.counters import Counters
 from flows.state.store import Store
-from flows.steps.emit import Emitter
+from flows.steps.emit import Emission, Emitter
 from flows.steps.encode import encode_list
 from flows.steps.refresh import EVENTS_PER_FALLBACK
 from flows.steps.staleness import BUCKETS, MEMORY, Staleness, alternate, best_ages, bucket_of, heeded
@@ -127,7 +127,7 @@ def history(count: int) -> list[Ranked]:
 
 
 def emitter(**settings: bool) -> Emitter:
-    return Emitter("every", 0.0, 1_000, Counters(), fallback=True, **settings)
+    return Emitter(Emission(max_users=1_000, fallback=True, **settings), Counters())
 
 
 @pytest.mark.parametrize("withdraws", [False, True])
@@ -185,7 +185,7 @@ def test_fallback_list_carries_its_ages_on_the_wire() -> None:
 
 def test_served_hit_rate_is_that_of_a_reader_who_heeds_the_ages() -> None:
     scores, heeding = PrequentialScorer(k=10), FallbackAges(60.0, 600.0)
-    each = Emitter("every", 0.0, 10, Counters())
+    each = Emitter(Emission(max_users=10), Counters())
     fallback = Ranked(Refresh(FALLBACK_USER, 0.0), None, ["new", "other"], [1.0, 0.5], ages=heeding)
     visits = [Ranked(Interaction("ann", "new", time), -1, ["old", "older"], [1.0, 0.5]) for time in (0, 59, 120, 800)]
     for decided in each.process([fallback, *visits]):
