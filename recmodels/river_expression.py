@@ -109,7 +109,7 @@ def _called(made: type, arguments: list[Any], named: dict[str, Any]) -> Any:
 
 def _class_of(node: ast.expr) -> type[Any]:
     """Return a public class of River by its dotted name."""
-    from river import base  # as above
+    from river import base  # takes long to import
 
     path = ast.unparse(node)
     parts = path.split(".")

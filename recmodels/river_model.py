@@ -9,10 +9,11 @@ from typing import Any
 from river import base, compose, linear_model, preprocessing, reco
 
 from recmodels.base import Context, Recommender
+from recmodels.encoder_choice import score_of, with_words
 from recmodels.rewards import bounded
 from recmodels.river_seeds import repeatable
 from recmodels.validation import expect_counts
-from recmodels.word_encoder import RateEncoder, WordEncoder, score_of, with_words
+from recmodels.word_encoder import RateEncoder, WordEncoder
 
 LARGEST_REWARD = 1.0
 """Bound on rewards, since squared losses of large targets diverge."""
@@ -36,7 +37,7 @@ class RiverModel(Recommender):
         negatives: Items drawn per interaction.
         context: Names of what classifiers and regressors see of an interaction beside user and item, such as
             "device". Numbers are handed on as they are, everything else is a word, and so are user and item. An
-            estimator that cannot take words gets an encoder (`recmodels.word_encoder`).
+            estimator that cannot take words gets an encoder (`recmodels.encoder_choice`).
         max_users: Bound on users. Beyond it the least recently used are dropped.
         max_items: Bound on items of the catalogue. Later items are neither learned nor recommended.
         seed: Seed of the draws. Every part of the estimator that takes a seed and has none gets it, too: then the

@@ -98,6 +98,8 @@ def build_model(
         raise SpecificationError(f"model {specification!r}: there is no model {name!r}; {GRAMMAR}.")
     module_name, _, class_name = path.partition(":")
     if module_name == "river":
+        if others:
+            raise _no_members(specification, name)
         from recmodels.river_model import RiverModel  # takes long to import
 
         estimator = _call(specification, river_expression, [first.strip().removeprefix("river:")], {})
@@ -110,6 +112,8 @@ def build_model(
         raise SpecificationError(f"model {specification!r}: cannot import it ({error}); {GRAMMAR}.") from None
     if not (inspect.isclass(made) and issubclass(made, Recommender)):
         raise SpecificationError(f"model {specification!r}: expected a subclass of recmodels.Recommender.")
+    if others and "outside" not in inspect.signature(made).parameters:
+        raise _no_members(specification, name)
     offered = {**(bounds or {}), "seed": seed}
     taken = {name: value for name, value in offered.items() if name in inspect.signature(made).parameters}
     model = _call(specification, made, positional, {"repeats": repeats, **taken, **named})
@@ -117,6 +121,13 @@ def build_model(
         model.enable_undo()
     _call(specification, model.unwrapped.allocate, [], {})  # tables too large for the machine show here
     return model
+
+
+def _no_members(specification: str, name: str) -> SpecificationError:
+    return SpecificationError(
+        f"model {specification!r}: expected a blend in front of the first +; {name} has no members. "
+        f"Write blend+{specification}. In a River pipeline, put the sum in brackets: river:compose.TransformerUnion(…)."
+    )
 
 
 @lru_cache(maxsize=64)

@@ -7,7 +7,12 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.support.compare_fixtures", "tests.support.kafka_fixtures", "tests.support.kafka_jobs"]
+pytest_plugins = [
+    "tests.support.compare_fixtures",
+    "tests.support.kafka_fixtures",
+    "tests.support.kafka_jobs",
+    "tests.support.serve_fixtures",
+]
 
 collect_ignore = ["support"]
 

@@ -13,6 +13,7 @@ from recmodels import RiverModel, build_model
 from recmodels.checks.equality import expect_same_record
 from recmodels.checks.events import learn, some_events
 from recmodels.specification import SpecificationError
+from recmodels.word_encoder import RateEncoder
 
 SPECIAL: dict[str, dict[str, Any]] = {
     "compose.TargetTransformRegressor": {
@@ -189,3 +190,10 @@ def test_the_seed_reaches_every_part() -> None:
 def test_other_expressions_are_refused_with_the_reason(specification: str, said: str) -> None:
     with pytest.raises(SpecificationError, match=said):
         build_model(specification)
+
+
+def test_encoders_take_bounded_memory() -> None:
+    encoder = RateEncoder(n_features=100)
+    for number in range(10_000):
+        encoder.learn_one({"user": "ann", "item": f"item {number}"}, 1.0)
+    assert len(encoder.counts) == 100

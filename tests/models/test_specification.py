@@ -35,6 +35,12 @@ def test_a_specification_is_a_call_with_literals(text: str, parsed: tuple[str, l
     assert parse(text) == parsed
 
 
+@pytest.mark.parametrize("text", ["popularity+covisitation", "river:reco.BiasedMF(n_factors=4)+popularity"])
+def test_only_a_blend_has_members(text: str) -> None:
+    with pytest.raises(SpecificationError, match=r"expected a blend in front of the first \+.* Write blend\+"):
+        build_model(text)
+
+
 def test_models_are_made_with_their_arguments() -> None:
     blend = build_model("blend(max_users=50)", repeats="exclude")
     assert isinstance(blend, Blend)

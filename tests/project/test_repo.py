@@ -42,6 +42,7 @@ FLOORS = {
         ["storage", "validation", "rewards", "platt", "evaluation", "river_import", "own_code"],
         ["base", "kernels"],
         ["river_seeds", "river_expression", "word_encoder"],
+        ["encoder_choice"],
         ["river_model", "exploration", "deep"],
         ["specification"],
         ["fused"],

@@ -16,7 +16,7 @@ pytest.importorskip("altair", reason="the report's libraries are not here; pip i
 pytest.importorskip("vl_convert", reason="the report's libraries are not here; pip install 'freshrank[report]'")
 from flows.report.data import Measured
 from flows.report.page import ReportError, write_html
-from tests.support.browser import Page, browse, find_browser
+from tests.support.browser import Page, browse, needed_browser
 from tests.support.page_scripts import CONTRASTS, MARKS
 from tests.support.planted_report import HOSTILE, planted
 
@@ -27,10 +27,7 @@ FIGURES = ["time", "served", "cpu", "weights", "ranks", "latency", "users", "ite
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    browser = find_browser()
-    if browser is None:
-        pytest.skip("there is no Chromium here; apt-get install chromium, or set FRESHRANK_TEST_BROWSER")
-    with browse(browser) as opened:
+    with browse(needed_browser()) as opened:
         yield opened
 
 

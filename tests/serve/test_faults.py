@@ -22,11 +22,6 @@ pytestmark = pytest.mark.kafka
 CLICK = {"user": "u1", "item": "i1", "timestamp": 12.5}
 
 
-@pytest.fixture
-def topics(broker: AnyBroker, new_topic: NewTopic) -> Topics:
-    return Topics(broker, new_topic)
-
-
 def recreate(bootstrap: str, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.delete_topics([topic])[topic].result(30)

@@ -7,15 +7,9 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from flows.settings import Settings
-from tests.support.kafka_fixtures import AnyBroker, NewTopic
 from tests.support.serving import Topics, running_server
 
 pytestmark = pytest.mark.kafka
-
-
-@pytest.fixture
-def topics(broker: AnyBroker, new_topic: NewTopic) -> Topics:
-    return Topics(broker, new_topic)
 
 
 def next_request(topics: Topics) -> dict[str, str]:

@@ -8,18 +8,13 @@ import orjson
 import pytest
 from confluent_kafka import Message
 
-from tests.support.kafka_fixtures import AnyBroker, NewTopic
+from tests.support.kafka_fixtures import AnyBroker
 from tests.support.kafka_jobs import consume
 from tests.support.serving import RunningServer, Topics, bearer, running_server, tokens_file
 
 pytestmark = pytest.mark.kafka
 
 CLICK = {"user": "u1", "item": "i1", "timestamp": 12.5, "event": "click"}
-
-
-@pytest.fixture
-def topics(broker: AnyBroker, new_topic: NewTopic) -> Topics:
-    return Topics(broker, new_topic)
 
 
 def events_on(broker: AnyBroker, topics: Topics) -> list[dict[str, Any]]:

@@ -9,27 +9,13 @@ from urllib.parse import quote, urlsplit
 import orjson
 import pytest
 
-from tests.support.browser import Page, browse, find_browser
+from tests.support.browser import Page
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
 from tests.support.serving import RunningServer, Topics, bearer, running_server, tokens_file
 
 pytestmark = [pytest.mark.kafka, pytest.mark.browser]
 
 HOSTILE = "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'>"
-
-
-@pytest.fixture
-def topics(broker: AnyBroker, new_topic: NewTopic) -> Topics:
-    return Topics(broker, new_topic)
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    path = find_browser()
-    if path is None:
-        pytest.skip("there is no Chromium here")
-    with browse(path) as found:
-        yield found
 
 
 def look(page: Page, url: str, width: int = 1280, scheme: str = "light") -> None:

@@ -12,11 +12,6 @@ from tests.support.serving import Topics, running_server, wait_for_lists
 pytestmark = pytest.mark.kafka
 
 
-@pytest.fixture
-def topics(broker: AnyBroker, new_topic: NewTopic) -> Topics:
-    return Topics(broker, new_topic)
-
-
 def test_list_on_the_topic_is_the_answer(topics: Topics) -> None:
     topics.write_list("u1", ["a", "b", "c"])
     with running_server(topics.job) as server:

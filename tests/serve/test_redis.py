@@ -7,16 +7,11 @@ import orjson
 import pytest
 import redis
 
-from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
+from tests.support.kafka_fixtures import until
 from tests.support.redis_server import RedisServer
 from tests.support.serving import Topics, running_server
 
 pytestmark = pytest.mark.kafka
-
-
-@pytest.fixture
-def topics(broker: AnyBroker, new_topic: NewTopic) -> Topics:
-    return Topics(broker, new_topic)
 
 
 @pytest.fixture

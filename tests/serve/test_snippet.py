@@ -9,26 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.support.browser import Page, browse, find_browser
-from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
+from tests.support.browser import Page
+from tests.support.kafka_fixtures import AnyBroker, until
 from tests.support.kafka_jobs import consume
 from tests.support.serving import Topics, running_server
 
 pytestmark = [pytest.mark.kafka, pytest.mark.browser]
-
-
-@pytest.fixture
-def topics(broker: AnyBroker, new_topic: NewTopic) -> Topics:
-    return Topics(broker, new_topic)
-
-
-@pytest.fixture
-def page() -> Iterator[Page]:
-    path = find_browser()
-    if path is None:
-        pytest.skip("there is no Chromium here")
-    with browse(path) as found:
-        yield found
 
 
 @contextmanager

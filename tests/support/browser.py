@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import pytest
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 """What the browser is called on one machine or another."""
 
@@ -20,6 +22,15 @@ def find_browser() -> str | None:
     """Return the path of a Chromium, or None where there is none; `FRESHRANK_TEST_BROWSER` says it first."""
     given = os.environ.get("FRESHRANK_TEST_BROWSER")
     return given or next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+def needed_browser() -> str:
+    """Return the path of a Chromium. Where there is none the test is skipped; on a CI machine it fails."""
+    path = find_browser()
+    if path is None:
+        missing = "there is no Chromium here. Install Debian's package chromium, or set FRESHRANK_TEST_BROWSER"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
+    return path
 
 
 class Page:
