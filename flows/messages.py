@@ -168,7 +168,7 @@ ItemListKind: TypeAlias = Literal["related", "trending"]
 """Lists that belong to no user: items that go with an item, and items that many take now."""
 
 
-class ItemListRequest(msgspec.Struct, frozen=True, gc=False):
+class ItemListRequest(FromRecord, frozen=True, gc=False):
     """A request for a list that belongs to no user. It is made by somebody's event."""
 
     kind: ItemListKind
@@ -176,7 +176,7 @@ class ItemListRequest(msgspec.Struct, frozen=True, gc=False):
     """Related: the item. Trending: an item, one of whose tags is meant; empty for all items."""
     timestamp: float
     """The newest time of an event, in Unix seconds. The next two fields are those of the event that made it."""
-    source: str = ""
+    at: RecordPosition | None = None
     arrived: float = 0.0
     turn: int = 0
     """Trending: which of the item's tags is meant, modulo their number."""

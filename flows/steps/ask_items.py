@@ -156,7 +156,7 @@ class ItemAsker(StatefulStep[Prepared, Prepared]):
             del self._due[row]
             items["due"][row], items["asked"][row] = 0, items["events"][row]
             self._items.dirty[row] = 1
-            made.append(ItemListRequest("related", str(names[row]), self._now, event.source, event.arrived))
+            made.append(ItemListRequest("related", str(names[row]), self._now, event.at, event.arrived))
         self._related_left %= 1.0  # what is not used is not saved up
         self._trending_left += self.trending * ROUND
         turn = self._events // ROUND
@@ -165,7 +165,7 @@ class ItemAsker(StatefulStep[Prepared, Prepared]):
             self._trending_left -= 1.0
             # Another place of the round each time, since users may come in a rhythm.
             item = "" if is_of_all or not self._round else str(names[self._round[turn % len(self._round)]])
-            made.append(ItemListRequest("trending", item, self._now, event.source, event.arrived, turn // ROUND))
+            made.append(ItemListRequest("trending", item, self._now, event.at, event.arrived, turn // ROUND))
             is_of_all, turn = False, turn + 1
         self._round.clear()
         return made

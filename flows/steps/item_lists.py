@@ -63,7 +63,7 @@ def encode_items_of(listed: ItemList, model: str) -> Outgoing:
         model: Name and version of the model that made it.
 
     >>> from flows.messages import ItemListRequest
-    >>> request = ItemListRequest("trending", "", 1382021321.5, "events/0/4711")
+    >>> request = ItemListRequest("trending", "", 1382021321.5, ("events", 0, 4711))
     >>> encode_items_of(ItemList(request, "", ["i4"], [2.5]), "blend/1").value.decode()
     '{"tag":"","items":[{"item":"i4","score":2.5}],"event_time":1382021321.5,"source":"events/0/4711","model":"blend/1"}'
     """
