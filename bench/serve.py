@@ -160,10 +160,10 @@ def lookup(stage: Stage, count: int) -> list[Number]:
         ]
         if shutil.which("wrk") is not None:
             wrk(url, count, stage.directory, 16, 2_000)  # warms up
-            rate, slowest = wrk(url, count, stage.directory, 32, 2_000)
+            rate, slowest = wrk(url, count, stage.directory, 32, 2_200)  # the waits come on top of the answers
             fastest, _ = wrk(url, count, stage.directory, 16, None)
             made += [
-                Number("look-ups, paced for 2,000 a second", rate, "/s", least=1_900),
+                Number("look-ups, paced", rate, "/s", least=2_000),
                 Number("the same, p99", slowest, "ms", least=5, aim=2, is_cost=True),
                 Number("look-ups as fast as it goes", fastest, "/s", aim=5_000, least=2_000),
             ]

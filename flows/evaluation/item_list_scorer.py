@@ -15,7 +15,7 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
 
-from flows.messages import Forget, ItemList, Ranked
+from flows.messages import Forget, Interaction, ItemList, Ranked
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from flows.steps.learn import Answer
 
@@ -44,7 +44,7 @@ class ItemListScorer(StatefulStep[Answer, Answer]):
         trending: Of the items that trend among all.
         lists: Number of keys that have a list.
 
-    >>> from flows.messages import Interaction, ItemListRequest
+    >>> from flows.messages import ItemListRequest
     >>> scorer = ItemListScorer()
     >>> events = [Interaction(user, item, 1.0) for user, item in (("ann", "tea"), ("bob", "tea"), ("bob", "cup"))]
     >>> answers = [Ranked(event, -1, [], []) for event in events]
@@ -84,9 +84,9 @@ class ItemListScorer(StatefulStep[Answer, Answer]):
             self._last.pop(event.user, None)
             self._users.add(event.user)
             return
-        item = getattr(event, "item", None)
-        if item is None:
+        if not isinstance(event, Interaction):
             return
+        item = event.item
         before = self._last.get(event.user)
         if ranked.position is not None:
             self.trending.scored += 1

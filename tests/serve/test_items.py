@@ -52,6 +52,7 @@ def test_related_and_trending_items_are_served_with_titles(topics: ItemTopics) -
         item = b'{"kind": "item", "item": "cup", "timestamp": 1, "features": {"title": "A cup", "tags": ["china"]}}'
         assert server.http.post("/v1/events", content=item).json()["refused"] == 0
         until(lambda: related(server, "a%2Ftea") == ["cup", "jam"])
+        until(lambda: trending(server) == ["jam", "cup"] and trending(server, tag="china") == ["cup"])  # topics differ
         until(lambda: "title" in server.http.get("/v1/trending").json()["items"][1])
         assert server.http.get("/v1/trending").json()["items"] == [
             {"item": "jam", "score": 1.0},
