@@ -129,7 +129,7 @@ def test_an_erased_user_is_a_stranger_to_every_member() -> None:
     ("specification", "said"),
     [
         ("blend+nothing", "there is no model 'nothing'"),
-        ("popularity+blend", "outside"),
+        ("popularity+blend", "in front of the first"),
         ("covisitation+popularity", "learns no weights"),
         ("blend+", "expected a name"),
         ("blend(outside='x'", "expected a name"),
