@@ -12,7 +12,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.testing import run_main
 
-from flows.errors import FreshrankError
+from flows.errors import FreshrankError, JobError
 from flows.state.recovery import Recovery
 from flows.state.stateful import failures_raised_only
 
@@ -22,12 +22,16 @@ PANIC: Final = re.compile(
 )
 """What Rust prints when a thread panics: a head, perhaps a backtrace, and a note on how to see more."""
 
+DATABASE_FAULT: Final = re.compile(r'SqliteFailure\(.*Some\("([^"]*)"\)')
+"""What the engine raises when its database, which is SQLite, fails: a disk that is full, or damaged."""
+
 
 def run_flow(flow: Dataflow, recovery: Recovery | None, epoch_seconds: float) -> None:
     """Run a flow to its end in this thread. Nothing of a failure is printed here.
 
     Raises:
         Exception: What a step raised, as it was raised.
+        JobError: The engine cannot use its database.
     """
     try:
         with failures_raised_only(), no_panic_text():
@@ -37,7 +41,13 @@ def run_flow(flow: Dataflow, recovery: Recovery | None, epoch_seconds: float) ->
                 recovery_config=None if recovery is None else recovery.config,
             )
     except RuntimeError as error:
-        raise first_cause(error) from None
+        cause = first_cause(error)
+        if (found := DATABASE_FAULT.search(str(cause))) is not None:
+            raise JobError(
+                f"expected to read and write the engine's database in the recovery directory; it said: {found[1]}. Make"
+                " room, or mend the disk, and start the job again."
+            ) from None
+        raise cause from None
 
 
 def first_cause(error: BaseException) -> BaseException:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -117,13 +118,13 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
     def write_batch(self, values: list[Outgoing]) -> None:
         for message in values:
             self._write(message)
-        self._producer.poll(0)
+        self._deliver(self._producer.poll, 0.0)
         self._check()
 
     def snapshot(self) -> None:
         """Wait until all messages are delivered: an epoch must not be durable before its messages are."""
         delivered, since = self._sink.delivered, time.monotonic()
-        while left := self._producer.flush(_WAIT_SECONDS):
+        while left := self._deliver(self._producer.flush, _WAIT_SECONDS):
             self._check()
             if self._sink.delivered > delivered:
                 delivered, since = self._sink.delivered, time.monotonic()
@@ -137,7 +138,8 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
         # exception, and a second one would abort the process.
         if self._failure is not None or self._patience.stop.is_set():
             self._producer.purge()
-        self._producer.flush(_CLOSE_SECONDS)
+        with suppress(KafkaException):
+            self._producer.flush(_CLOSE_SECONDS)
         if self._elsewhere is not None:
             self._elsewhere.close()
 
@@ -175,10 +177,17 @@ class _Part(StatefulSinkPartition[Outgoing, None]):
                 )
                 return
             except BufferError:  # the queue is full: the brokers are slower than the flow, which has to wait
-                if self._producer.poll(_WAIT_SECONDS):
+                if self._deliver(self._producer.poll, _WAIT_SECONDS):
                     since = time.monotonic()
                 self._check()
                 self._check_wait(len(self._producer), time.monotonic() - since)
+
+    def _deliver(self, wait: Callable[[float], int], seconds: float) -> int:
+        """Let the producer work: `poll` or `flush`. An error after which no producer can go on is raised there."""
+        try:
+            return wait(seconds)
+        except KafkaException as error:
+            raise explain_error(self._sink.config, f"writing topic {self._sink.topic!r}", error) from None
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:

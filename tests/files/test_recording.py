@@ -86,6 +86,7 @@ def test_interrupted_recording_leaves_no_file(tmp_path: Path, name: str, fault: 
 
 
 RECORDER = """
+import signal
 import sys
 from pathlib import Path
 from flows.files.recording import record
@@ -97,6 +98,7 @@ def records():
     print("recording", flush=True)
     sys.stdin.readline()
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background commands without it
 record("events", records(), Path(sys.argv[1]))
 """
 

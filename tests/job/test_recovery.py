@@ -125,7 +125,7 @@ def test_a_full_disk_stops_the_job_and_damages_nothing(tmp_path: Path, unbroken:
     out, state = tmp_path / f"lists.jsonl{ending}", tmp_path / "state"
     process = start(out, state, file_bytes=room)
     said = refused(process, FAILED)
-    assert "File too large" in said
+    assert "File too large" in said or "disk I/O error" in said, "ours are full first, or the engine's database"
     assert "Make room" in said
     assert size_of(out) <= room
     finish(start(out, state))

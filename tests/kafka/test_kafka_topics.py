@@ -212,7 +212,7 @@ def test_lag_of_a_topic_with_transactions_counts_what_can_be_read(
     pending = transact(broker, topic, [b"4"] * 3, is_committed=None)
     assert lag() == {(topic, 0): 0}
     pending.commit_transaction(20)
-    assert lag()[topic, 0] >= 3
+    until(lambda: lag()[topic, 0] >= 3)
     until(lambda: got.extend(part.next_batch()) or len(got) == 5)
     until(has_no_lag)
 
