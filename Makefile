@@ -45,9 +45,11 @@ live: $(VENV)/installed-dev
 	$(BIN)/python -m tests.support.live_demo
 
 QUICK = not (kafka or process or browser or slow or real_log or deep)
+# Which tests, such as TESTS="tests/models tests/steps". Nothing: all that are quick.
+TESTS ?=
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -n auto --dist loadgroup -m "$(QUICK)"
+	$(BIN)/pytest -n auto --dist loadgroup -m "$(QUICK)" $(TESTS)
 
 SLOW = (slow or real_log) and not (kafka or process or browser or deep)
 

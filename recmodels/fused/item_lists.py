@@ -1,7 +1,7 @@
 """Lists of a fused model that belong to no user: items that go with an item, and items that many take now.
 
-Members propose the items that go with an item, and say how well each goes with it (`recmodels.fused.relations`). What
-they say is added up.
+Members propose the items that go with an item, and rate them (`recmodels.fused.relations`). The shares of an item
+before and after the other are added up first. Their logarithm and the other members' scores are then added up, too.
 """
 
 from collections.abc import Collection
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.fused.memory import Memory
-from recmodels.fused.relations import HALF_LIFE, RELATIONS
+from recmodels.fused.relations import FLOOR_SHARE, HALF_LIFE, RELATIONS
 from recmodels.kernels.members.content import POPULARITY_DECAY
 from recmodels.kernels.shared import EVENTS
 
@@ -39,9 +39,11 @@ def related(memory: Memory, members: Collection[str], item: str, n: int) -> list
     others = others[others != row]
     if not len(others):
         return []
-    bits = np.zeros(len(others))
+    near = sum(relation.share(own, state.shared, row, others) for relation, own in used if relation.share is not None)
+    bits = np.log2(FLOOR_SHARE + near)
     for relation, own in used:
-        bits += relation.score(own, state.shared, row, others)
+        if relation.score is not None:
+            bits += relation.score(own, state.shared, row, others)
     shares = np.exp2(bits - bits.max())
     shares /= shares.sum()
     order = np.lexsort((state.shared.items.first_seen[others], -bits))[:n]

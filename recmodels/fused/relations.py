@@ -20,24 +20,29 @@ from recmodels.kernels.shared import TAGGED, Shared
 Rows: TypeAlias = NDArray[np.int32]
 """Rows of items [n]."""
 Bits: TypeAlias = NDArray[np.float64]
-"""How well each of some items goes with an item [n]."""
+"""How well each of some items goes with an item [n], as a logarithm to base 2."""
+Shares: TypeAlias = NDArray[np.float64]
+"""Shares of some items [n], from 0 to 1."""
 
 HALF_LIFE: Final = 2
 """Number of the half-life, of the five from 0, that counts what is popular now in lists that belong to no user."""
-POPULARITY: Final = 0.25
-"""Weight of popularity. Chosen, as that of tags, on the first halves of three logs."""
+FLOOR_SHARE: Final = 1e-4
+"""Share of an item that no member of co-visitation knows: about that of one event among 10,000."""
+POPULARITY: Final = 0.1
+"""Weight of popularity. Chosen on events 20,000 to 40,000 of six logs."""
 TAGS: Final = 2.0
 """Weight of the tags."""
 
 
 class Relation(NamedTuple):
-    """What a member knows of related items."""
+    """What a member knows of related items. Its functions take `(own, shared, item, others)`; `others` are sorted."""
 
-    score: Callable[[Any, Shared, int, Rows], Bits]
-    """`(own, shared, item, others)` returns how well each of `others`, which are sorted, goes with an item. It is added
-    up over the members."""
+    share: Callable[[Any, Shared, int, Rows], Shares] | None = None
+    """Returns the share of each of `others` in the events around an item. The shares of the members are added up."""
+    score: Callable[[Any, Shared, int, Rows], Bits] | None = None
+    """Returns how well each of `others` goes with an item. It is added to the logarithm of the shares."""
     propose: Callable[[Any, Shared, int], Rows] | None = None
-    """`(own, shared, item)` returns items that go with an item. None: the member only scores those of others."""
+    """`(own, shared, item)` returns items that go with an item. None: the member only rates those of others."""
 
 
 def propose_followers(own: CovisitationState, shared: Shared, item: int) -> Rows:
@@ -45,9 +50,9 @@ def propose_followers(own: CovisitationState, shared: Shared, item: int) -> Rows
     return own.items.item[item, : own.items.size[item]]
 
 
-def score_followers(own: CovisitationState, shared: Shared, item: int, others: Rows) -> Bits:
-    """Return 3 * sqrt of the share with which each of `others` followed, as the column does."""
-    return root_shares(own.items, item, others)
+def share_of_followers(own: CovisitationState, shared: Shared, item: int, others: Rows) -> Shares:
+    """Return the share with which each of `others` followed."""
+    return shares_in_row(own.items, item, others)
 
 
 def propose_predecessors(own: PredecessorsState, shared: Shared, item: int) -> Rows:
@@ -55,20 +60,20 @@ def propose_predecessors(own: PredecessorsState, shared: Shared, item: int) -> R
     return own.rows.item[item, : own.rows.size[item]]
 
 
-def score_predecessors(own: PredecessorsState, shared: Shared, item: int, others: Rows) -> Bits:
-    """Return 3 * sqrt of the share with which each of `others` came before, as the column does."""
-    return root_shares(own.rows, item, others)
+def share_of_predecessors(own: PredecessorsState, shared: Shared, item: int, others: Rows) -> Shares:
+    """Return the share with which each of `others` came before."""
+    return shares_in_row(own.rows, item, others)
 
 
-def root_shares(table: Followers, row: int, others: Rows) -> Bits:
-    """Return 3 * sqrt of the share of each of `others`, which are sorted, in a row of a table of co-visitation."""
+def shares_in_row(table: Followers, row: int, others: Rows) -> Shares:
+    """Return the share of each of `others`, which are sorted, in a row of a table of co-visitation."""
     shares = np.zeros(len(others))
     if len(others) and table.total[row] > 0:
         size = int(table.size[row])
         places = np.searchsorted(others, table.item[row, :size]).clip(max=len(others) - 1)
         is_there = others[places] == table.item[row, :size]
         shares[places[is_there]] = table.weight[row, :size][is_there] / float(table.total[row])
-    return 3.0 * np.sqrt(shares)
+    return shares
 
 
 def score_factors(own: FactorizationState, shared: Shared, item: int, others: Rows) -> Bits:
@@ -111,10 +116,10 @@ def score_popularity(own: PopularityState, shared: Shared, item: int, others: Ro
 
 
 RELATIONS: Final[Mapping[str, Relation]] = {
-    "popularity": Relation(score_popularity),
-    "covisitation": Relation(score_followers, propose_followers),
-    "factorization": Relation(score_factors),
-    "content": Relation(score_tags, propose_tagged),
-    "predecessors": Relation(score_predecessors, propose_predecessors),
+    "popularity": Relation(score=score_popularity),
+    "covisitation": Relation(share=share_of_followers, propose=propose_followers),
+    "factorization": Relation(score=score_factors),
+    "content": Relation(score=score_tags, propose=propose_tagged),
+    "predecessors": Relation(share=share_of_predecessors, propose=propose_predecessors),
 }
 """By the name of the member. A member that is not named says nothing."""
