@@ -16,9 +16,11 @@ from flows.evaluation.item_list_scorer import ItemListScorer, score_items
 from flows.evaluation.stateful_metrics import StatefulMetrics, measure
 from flows.evaluation.visits import visits
 from flows.messages import Decided, Decoder, ItemListKind, Outgoing, Ranked, Raw, Rejected
+from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.settings import Settings
+from flows.state.roles import FIRST_ROLES, Roles
 from flows.state.stateful import StoreFor
 from flows.steps.ask_items import ask_items
 from flows.steps.clean import clean
@@ -30,8 +32,9 @@ from flows.steps.encode import encode
 from flows.steps.features import features
 from flows.steps.filter import filter_events
 from flows.steps.item_lists import changed_lists, encode_items
-from flows.steps.learn import Answer, Observer, learn, lists_of_users
+from flows.steps.learn import Answer, learn, lists_of_users
 from flows.steps.refresh import refresh
+from flows.steps.scoring import Observer
 
 __all__ = ["Connections", "build_flow"]
 
@@ -66,6 +69,14 @@ class Connections:
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     watch: Observer | None = None
     """Observer of the model. None: there is none."""
+    challenge: Challenge = field(default_factory=Challenge)
+    """Takes what is measured of a challenger, where the settings name one."""
+    challenge_length: int | None = None
+    """Length of the lists that count in it. None: that of the lists."""
+    challenge_asker: ProtocolEvaluator | None = None
+    """Decides how the challenger is scored, where `asker` decides it for the champion."""
+    roles: Roles = FIRST_ROLES
+    """Numbers of the champion and of the challenger in the state."""
     related: Sink[tuple[str, Outgoing]] | None = None
     """Takes the lists of related items, where the settings ask for them."""
     trending: Sink[tuple[str, Outgoing]] | None = None
@@ -96,7 +107,13 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
     if s.makes_requests:
         examples = refresh("refresh", examples, s.refreshing(), store)
     is_scored = connections.scores is not None or connections.metrics_state is not None
-    asked = s.learning(score=is_scored, watch=connections.watch, asker=connections.asker)
+    asked = s.learning(
+        score=is_scored,
+        watch=connections.watch,
+        asker=connections.asker,
+        challenging=s.challenging(connections.challenge, connections.challenge_length, connections.challenge_asker),
+        roles=connections.roles,
+    )
     if s.makes_item_lists:
         examples = ask_items("ask_items", examples, s.item_lists(), store)
     answers = learn("learn", examples, asked, counters, store)

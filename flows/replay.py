@@ -26,6 +26,7 @@ from flows.files.record_source import Progress
 from flows.files.sinks import Discard, ListFile, RejectFile
 from flows.formats.file_format import FileOptions
 from flows.messages import ItemListKind, Outgoing
+from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.monitoring.instrumented_source import InstrumentedSource
@@ -74,6 +75,8 @@ class ReplayResult:
     """Lists that hold an item."""
     item_lists: ItemListScorer | None = None
     """What was measured of lists of items; None: the settings ask for none."""
+    challenge: Challenge | None = None
+    """What was measured of a challenger; None: the settings name none."""
     first_measured: int = 0
     """Number of the first record that is measured, from 0. It is above 0 where an older version began the replay."""
 
@@ -180,6 +183,7 @@ class ReplayResult:
             "left_out": self.counters.left_out,
             "event_types": self.event_types,
             **self._item_lists(),
+            **({} if self.challenge is None else {"challenger": self.challenge.report()}),
             **({"first_measured": self.first_measured} if self.first_measured else {}),
             "protocol": asdict(protocol),
             **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
@@ -295,7 +299,7 @@ def replay(
         "repeats": settings.repeats,
         "input": ", ".join(str(file.resolve()) for file in find_files(log)) + (" sorted" if sort else ""),
     }
-    with recovery_in(settings.recovery, job) as recovery:
+    with recovery_in(settings.recovery, job, challenger=settings.challenger) as recovery:
         connections = Connections(
             source=InstrumentedSource(opened.source, counters, settings.max_reject_rate),
             decoder=opened.decoder,
@@ -313,10 +317,13 @@ def replay(
             related=_sink(related_out, "related"),
             trending=_sink(trending_out, "trending"),
             item_scores=ItemListScorer(protocol.ks[0]) if settings.makes_item_lists else None,
+            challenge_length=protocol.ks[0],
+            challenge_asker=None if asker is None else ProtocolEvaluator(protocol, settings.top, asker.statistics),
         )
         measures = StatefulMetrics(scores, counters)
         if recovery is not None:
             connections.store, connections.metrics_state = recovery.store, measures
+            connections.roles = recovery.roles
         flow = build_flow(settings, connections)
         started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)
@@ -340,6 +347,7 @@ def replay(
         calibration=None if scores.reliability is None else scores.reliability.calibration,
         filled=scores.filled,
         item_lists=connections.item_scores,
+        challenge=None if settings.challenger is None else connections.challenge,
         first_measured=0 if measures.is_resumed else opened.source.resumed_at,
     )
 

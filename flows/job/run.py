@@ -14,6 +14,7 @@ from flows.job.connections import connector_of, serve_metrics
 from flows.job.connector import Connector
 from flows.job.model_change import applicable_change
 from flows.kafka.start_offsets import BeginFrom
+from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
 from flows.monitoring.periodic import called_every
 from flows.pipeline import build_flow
@@ -56,19 +57,25 @@ def run(
         "repeats": settings.repeats,
         "input": connector.input_name,
     }
-    with stopped_by_signals() as stop, recovery_in(settings.recovery, job, applicable_change) as recovery:
+    with (
+        stopped_by_signals() as stop,
+        recovery_in(settings.recovery, job, applicable_change, settings.challenger) as recovery,
+    ):
         connections = connector.connect(stop, stop_at_end)
         if recovery is not None:
-            connections.store = recovery.store
+            connections.store, connections.roles = recovery.store, recovery.roles
         else:
             logger.warning("no `recovery` directory is set: what is learned is lost when the job stops")
         flow = build_flow(settings, connections)
         logger.info("%s: reading %s at %s", settings.model, connector.input_name, connector.place)
         connections.counters.held = connections.answered()
-        with serve_metrics(settings, connections), _logged_regularly(connections.counters):
+        challenge = None if settings.challenger is None else connections.challenge
+        with serve_metrics(settings, connections), _logged_regularly(connections.counters, challenge):
             run_flow(flow, recovery, settings.epoch_seconds)
         connections.close()
         logger.info("stopped: %s", connections.counters.sentence(), extra=connections.counters.counts())
+        if challenge is not None:
+            logger.info("%s", challenge.sentence(), extra={"challenger": challenge.report()})
     return connections.counters
 
 
@@ -94,7 +101,7 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _logged_regularly(counters: Counters) -> Iterator[None]:
+def _logged_regularly(counters: Counters, challenge: Challenge | None) -> Iterator[None]:
     last, then = counters.read, time.monotonic()
 
     def log() -> None:
@@ -104,6 +111,8 @@ def _logged_regularly(counters: Counters) -> Iterator[None]:
         counts = {"events_per_second": round(rate, 1), **counters.counts()}
         logger.info("%.0f events/s; so far %s", rate, counters.sentence(), extra=counts)
         last, then = read, now
+        if challenge is not None:
+            logger.info("%s", challenge.sentence(), extra={"challenger": challenge.report()})
 
     with called_every(SAY_SECONDS, log, "progress"):
         yield

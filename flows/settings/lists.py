@@ -4,9 +4,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, field_validator, model_validator
 
+from flows.monitoring.challenge import Challenge
 from flows.presets import UNKNOWN, Domain
 from flows.setting_fields import setting
 from flows.steps.ask_items import ItemLists
+from flows.steps.challenger import Challenging
 from flows.steps.clean import Cleaning
 from flows.steps.conditions import Condition
 from flows.steps.emit import Emission, Policy
@@ -14,6 +16,7 @@ from flows.steps.features import Meaning
 from flows.steps.impute import Filling
 from flows.steps.learn import Learning
 from flows.steps.refresh import Refreshing
+from flows.steps.scoring import Evaluator
 from recmodels.base import Recommender
 from recmodels.exploration.explorer import Explorer
 from recmodels.specification import ModelInfo, build_model, model_info
@@ -60,6 +63,26 @@ class ListSettings(BaseModel):
             le=1.0,
         ),
     ] = 0.0
+    challenger: Annotated[
+        str | None,
+        setting(
+            "lists",
+            "A second model that learns every event beside `model`. Both are scored on the same events. Its lists are "
+            "not sent.",
+            example='"blend(reranker=False)"',
+            see="docs/better.md",
+        ),
+    ] = None
+    challenger_share: Annotated[
+        float,
+        setting(
+            "lists",
+            "Share of events on which the challenger is scored, such as 0.1. It learns all of them.",
+            see="docs/better.md",
+            gt=0.0,
+            le=1.0,
+        ),
+    ] = 1.0
     rewards: Annotated[
         dict[str, float],
         setting(
@@ -214,10 +237,11 @@ class ListSettings(BaseModel):
         ),
     ] = 0.0
 
-    @field_validator("model")
+    @field_validator("model", "challenger")
     @classmethod
-    def _model_exists(cls, model: str) -> str:
-        model_info(model)
+    def _model_exists(cls, model: str | None) -> str | None:
+        if model is not None:
+            model_info(model)
         return model
 
     @model_validator(mode="after")
@@ -254,7 +278,22 @@ class ListSettings(BaseModel):
 
     def build_model(self) -> Recommender:
         """Return a new model, which has learned nothing."""
-        model = build_model(self.model, repeats=self.repeats, seed=self.seed, undo=self.takes_back)
+        return self._build(self.model)
+
+    def build_challenger(self) -> Recommender:
+        """Return a new challenger, which has learned nothing and explores as the model does."""
+        assert self.challenger is not None
+        return self._build(self.challenger)
+
+    @property
+    def uses_kernels(self) -> bool:
+        """Whether the model or the challenger runs in compiled kernels."""
+        return self.model_info.uses_kernels or (
+            self.challenger is not None and model_info(self.challenger).uses_kernels
+        )
+
+    def _build(self, specification: str) -> Recommender:
+        model = build_model(specification, repeats=self.repeats, seed=self.seed, undo=self.takes_back)
         return Explorer(model, share=self.explore, seed=self.seed) if self.explore else model
 
     @property
@@ -276,6 +315,28 @@ class ListSettings(BaseModel):
     def refreshing(self) -> Refreshing:
         """Return the configuration of the step `refresh`."""
         return Refreshing(after=self.refresh, times=self.refreshes, fallback=self.fallback, max_users=self.max_users)
+
+    def challenging(
+        self, challenge: Challenge, k: int | None = None, judge: Evaluator | None = None
+    ) -> Challenging | None:
+        """Return the configuration of the challenger. None: the settings name none.
+
+        Args:
+            challenge: Takes what is measured.
+            k: Length of the lists that count. None: `top`.
+            judge: Scores by a protocol of its own. None: each event is scored against the list of `k` items.
+        """
+        if self.challenger is None:
+            return None
+        challenge.model, challenge.champion = self.challenger, self.model
+        challenge.k, challenge.share = k or self.top, self.challenger_share
+        return Challenging(
+            build_model=self.build_challenger,
+            challenge=challenge,
+            share=self.challenger_share,
+            k=challenge.k,
+            judge=judge,
+        )
 
     def learning(self, **more: Any) -> Learning:
         """Return the configuration of the step `learn`. `more` are further arguments of `Learning`."""
