@@ -16,6 +16,7 @@ from flows.evaluation.item_list_scorer import ItemListScorer, score_items
 from flows.evaluation.stateful_metrics import StatefulMetrics, measure
 from flows.evaluation.visits import visits
 from flows.messages import Decided, Decoder, ItemListKind, Outgoing, Ranked, Raw, Rejected
+from flows.monitoring.attribution import Attribution
 from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
@@ -23,6 +24,7 @@ from flows.settings import Settings
 from flows.state.roles import FIRST_ROLES, Roles
 from flows.state.stateful import StoreFor
 from flows.steps.ask_items import ask_items
+from flows.steps.attribute import attribute
 from flows.steps.clean import clean
 from flows.steps.conditions import Condition
 from flows.steps.dead_letters import dead_letters
@@ -77,6 +79,8 @@ class Connections:
     """Decides how the challenger is scored, where `asker` decides it for the champion."""
     roles: Roles = FIRST_ROLES
     """Numbers of the champion and of the challenger in the state."""
+    attribution: Attribution = field(default_factory=Attribution)
+    """Takes the figures of lists and their outcomes, where the settings ask for them."""
     related: Sink[tuple[str, Outgoing]] | None = None
     """Takes the lists of related items, where the settings ask for them."""
     trending: Sink[tuple[str, Outgoing]] | None = None
@@ -122,6 +126,8 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
         ranked = lists_of_users("of_users", answers)
         _send_items(s, connections, answers)
     lists = emit("emit", ranked, s.emission(), counters, store)
+    if s.attribution_window:
+        attribute("attribution", lists, s.attributing(), connections.attribution, store)
     decided = op.flat_map_batch("unshard", lists, lambda batch: [decided for _, decided in batch])
 
     messages = encode("encode", decided, s.model_info.version, s.top, counters, connections.latency)

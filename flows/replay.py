@@ -26,6 +26,7 @@ from flows.files.record_source import Progress
 from flows.files.sinks import Discard, ListFile, RejectFile
 from flows.formats.file_format import FileOptions
 from flows.messages import ItemListKind, Outgoing
+from flows.monitoring.attribution import Attribution
 from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
@@ -77,6 +78,8 @@ class ReplayResult:
     """What was measured of lists of items; None: the settings ask for none."""
     challenge: Challenge | None = None
     """What was measured of a challenger; None: the settings name none."""
+    attribution: Attribution | None = None
+    """What came of the lists; None: the settings do not ask for it."""
     first_measured: int = 0
     """Number of the first record that is measured, from 0. It is above 0 where an older version began the replay."""
 
@@ -184,6 +187,7 @@ class ReplayResult:
             "event_types": self.event_types,
             **self._item_lists(),
             **({} if self.challenge is None else {"challenger": self.challenge.report()}),
+            **({} if self.attribution is None else {"attribution": self.attribution.report()}),
             **({"first_measured": self.first_measured} if self.first_measured else {}),
             "protocol": asdict(protocol),
             **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
@@ -348,6 +352,7 @@ def replay(
         filled=scores.filled,
         item_lists=connections.item_scores,
         challenge=None if settings.challenger is None else connections.challenge,
+        attribution=connections.attribution if settings.attribution_window else None,
         first_measured=0 if measures.is_resumed else opened.source.resumed_at,
     )
 

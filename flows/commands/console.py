@@ -77,6 +77,8 @@ def show_result(result: ReplayResult, console: Console) -> None:
     show_counts(result, console)
     if result.challenge is not None:
         console.print(plain(result.challenge.sentence()), highlight=False, markup=False, soft_wrap=True)
+    if result.attribution is not None:
+        console.print(plain(result.attribution.sentence()), highlight=False, markup=False, soft_wrap=True)
     if result.counters.late:
         console.print(
             f"{result.counters.late:,} events are older than one before them, and were learned in the order of the log "

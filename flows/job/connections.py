@@ -156,6 +156,7 @@ def gather(settings: Settings, connections: JobConnections) -> MetricSources:
         watched=connections.watched,
         info={"version": _version(), "model": settings.model_info.version, "input_topic": settings.input_topic},
         weights=connections.weights,
+        attribution=connections.attribution if settings.attribution_window else None,
         challenge=None if settings.challenger is None else connections.challenge,
         lags=connections.lags,
         writers=connections.writers,

@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -14,6 +14,7 @@ from flows.job.connections import connector_of, serve_metrics
 from flows.job.connector import Connector
 from flows.job.model_change import applicable_change
 from flows.kafka.start_offsets import BeginFrom
+from flows.monitoring.attribution import Attribution
 from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
 from flows.monitoring.periodic import called_every
@@ -69,13 +70,14 @@ def run(
         flow = build_flow(settings, connections)
         logger.info("%s: reading %s at %s", settings.model, connector.input_name, connector.place)
         connections.counters.held = connections.answered()
-        challenge = None if settings.challenger is None else connections.challenge
-        with serve_metrics(settings, connections), _logged_regularly(connections.counters, challenge):
+        measured: list[Challenge | Attribution] = []
+        measured += [] if settings.challenger is None else [connections.challenge]
+        measured += [connections.attribution] if settings.attribution_window else []
+        with serve_metrics(settings, connections), _logged_regularly(connections.counters, measured):
             run_flow(flow, recovery, settings.epoch_seconds)
         connections.close()
         logger.info("stopped: %s", connections.counters.sentence(), extra=connections.counters.counts())
-        if challenge is not None:
-            logger.info("%s", challenge.sentence(), extra={"challenger": challenge.report()})
+        _log_measured(measured)
     return connections.counters
 
 
@@ -101,7 +103,7 @@ def stopped_by_signals() -> Iterator[threading.Event]:
 
 
 @contextmanager
-def _logged_regularly(counters: Counters, challenge: Challenge | None) -> Iterator[None]:
+def _logged_regularly(counters: Counters, measured: Sequence[Challenge | Attribution]) -> Iterator[None]:
     last, then = counters.read, time.monotonic()
 
     def log() -> None:
@@ -111,8 +113,12 @@ def _logged_regularly(counters: Counters, challenge: Challenge | None) -> Iterat
         counts = {"events_per_second": round(rate, 1), **counters.counts()}
         logger.info("%.0f events/s; so far %s", rate, counters.sentence(), extra=counts)
         last, then = read, now
-        if challenge is not None:
-            logger.info("%s", challenge.sentence(), extra={"challenger": challenge.report()})
+        _log_measured(measured)
 
     with called_every(SAY_SECONDS, log, "progress"):
         yield
+
+
+def _log_measured(measured: Sequence[Challenge | Attribution]) -> None:
+    for each in measured:
+        logger.info("%s", each.sentence(), extra={each.name: each.report()})

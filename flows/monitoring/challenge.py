@@ -26,6 +26,8 @@ class Challenge:
     always-valid 95 % interval -0.1161 to -0.0839: the challenger is worse.'
     """
 
+    name = "challenger"
+
     def __init__(self) -> None:
         self.model = ""
         self.champion = ""

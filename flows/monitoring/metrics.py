@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from flows.formats.validation import Reason
+from flows.monitoring.attribution import OUTCOMES, REASONS, Attribution
 from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
@@ -76,6 +77,7 @@ class MetricSources:
         state: Directory with the state of the steps.
         weights: Observer of the model's weights. None: there is none.
         challenge: What is measured of a challenger. None: there is none.
+        attribution: What came of the lists. None: it is not known.
     """
 
     counters: Counters
@@ -88,6 +90,7 @@ class MetricSources:
     state: Path | None = None
     weights: WeightsObserver | None = None
     challenge: Challenge | None = None
+    attribution: Attribution | None = None
 
 
 class JobCollector(Collector):
@@ -103,6 +106,8 @@ class JobCollector(Collector):
         yield from self._gauges()
         if self._gathered.challenge is not None:
             yield from _of_challenge(self._gathered.challenge)
+        if self._gathered.attribution is not None:
+            yield from _of_attribution(self._gathered.attribution)
         yield _histogram("list_latency", "From the arrival of an event to its encoded list.", self._gathered.latency)
         yield _histogram("epoch_pause", "How long snapshots held up the flow.", self._gathered.watched.pauses)
 
@@ -180,6 +185,38 @@ def _of_challenge(challenge: Challenge) -> Iterator[Metric]:
         difference.add_metric([bound], value)
     yield difference
     yield _gauge("challenger_failed", "Whether the challenger has stopped after an error.", float(challenge.has_failed))
+
+
+def _of_attribution(figures: Attribution) -> Iterator[Metric]:
+    lists = CounterMetricFamily("freshrank_attributed_lists", "Lists by what is known of them.", labels=["state"])
+    for state, count in (
+        ("sent", figures.lists),
+        ("closed", figures.closed),
+        ("shown", figures.shown_lists),
+        ("unanswered", figures.unanswered),
+    ):
+        lists.add_metric([state], count)
+    yield lists
+    outcomes = CounterMetricFamily("freshrank_outcomes", "Outcomes of lists.", labels=["outcome"])
+    for name in OUTCOMES:
+        outcomes.add_metric([name], figures.outcomes[name])
+    yield outcomes
+    lost = CounterMetricFamily("freshrank_unattributed", "Outcomes that belong to no list.", labels=["reason"])
+    for name in REASONS:
+        lost.add_metric([name], figures.unattributed[name])
+    yield lost
+    said = "Click rate and hit rates by variant, with their always-valid intervals of 95 %."
+    rates = GaugeMetricFamily("freshrank_shown_rate", said, labels=["rate", "variant", "bound"])
+    for (rate, variant), sequence in dict(figures.rates).items():
+        for bound, value in sequence.interval()._asdict().items():
+            rates.add_metric([rate, variant, bound], value)
+    yield rates
+    places = CounterMetricFamily("freshrank_shown_items", "Shown items by place, from 1.", labels=["place", "outcome"])
+    for place, (shown, taken) in enumerate(zip(figures.shown, figures.taken, strict=True), start=1):
+        if shown:
+            places.add_metric([str(place), "shown"], shown)
+            places.add_metric([str(place), "taken"], taken)
+    yield places
 
 
 def registry_of(gathered: MetricSources) -> CollectorRegistry:

@@ -8,6 +8,7 @@ from flows.monitoring.challenge import Challenge
 from flows.presets import UNKNOWN, Domain
 from flows.setting_fields import setting
 from flows.steps.ask_items import ItemLists
+from flows.steps.attribute import Attributing
 from flows.steps.challenger import Challenging
 from flows.steps.clean import Cleaning
 from flows.steps.conditions import Condition
@@ -83,6 +84,22 @@ class ListSettings(BaseModel):
             le=1.0,
         ),
     ] = 1.0
+    attribution_window: Annotated[
+        float,
+        setting(
+            "lists",
+            "Event time after a list in which impressions and interactions are credited to it, such as 3600. 0 turns "
+            "attribution off.",
+            unit="s",
+            see="docs/better.md",
+            ge=0.0,
+            allow_inf_nan=False,
+        ),
+    ] = 0.0
+    attribution_lists: Annotated[
+        int,
+        setting("lists", "Number of sent lists that attribution remembers.", see="docs/better.md", ge=64),
+    ] = 100_000
     rewards: Annotated[
         dict[str, float],
         setting(
@@ -349,6 +366,10 @@ class ListSettings(BaseModel):
             takes_back=self.takes_back,
             **more,
         )
+
+    def attributing(self) -> Attributing:
+        """Return the configuration of the step `attribute`."""
+        return Attributing(window=self.attribution_window, most=self.attribution_lists, top=self.top)
 
     def emission(self) -> Emission:
         """Return the configuration of the step `emit`."""
