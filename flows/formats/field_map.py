@@ -6,7 +6,7 @@ from typing import Any, Final
 from flows.errors import UsageError
 
 FIELDS: Final = (
-    *("user", "item", "timestamp", "event", "value", "id", "session", "context", "list"),
+    *("user", "item", "timestamp", "event", "value", "id", "session", "context"),
     *("kind", "available", "features", "request"),
 )
 """The fields of all kinds of event."""
