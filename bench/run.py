@@ -32,7 +32,6 @@ MEASURES = (
     "cold_start",
     "kafka",
     "catch_up",
-    "backfill",
     "serve",
     "plain_models",
     "aa_coverage",

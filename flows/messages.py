@@ -106,6 +106,8 @@ class Interaction(FromRecord, frozen=True, gc=False):
     """Whether the event has a value. If not, `value` is 1."""
     is_deleted: bool = False
     """Whether the interaction was deleted where it was recorded. Then its effects are taken back."""
+    source_list: str | None = None
+    """The field `list`: which list the event is an outcome of, as the list's `source` says it."""
 
 
 class ItemEvent(FromRecord, frozen=True, gc=False):

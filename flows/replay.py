@@ -26,6 +26,8 @@ from flows.files.record_source import Progress
 from flows.files.sinks import Discard, ListFile, RejectFile
 from flows.formats.file_format import FileOptions
 from flows.messages import ItemListKind, Outgoing
+from flows.monitoring.attribution import Attribution
+from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.monitoring.instrumented_source import InstrumentedSource
@@ -34,7 +36,6 @@ from flows.monitoring.usability import LEAST_EVENTS, why_unusable
 from flows.pipeline import Connections, build_flow
 from flows.settings import Settings
 from flows.state.recovery import recovery_in
-from flows.steps.active_users import ActiveUsers
 from flows.steps.item_lists import KEY_FIELDS
 from recmodels.evaluation.metrics import Calibration, RankingMetrics
 
@@ -75,6 +76,10 @@ class ReplayResult:
     """Lists that hold an item."""
     item_lists: ItemListScorer | None = None
     """What was measured of lists of items; None: the settings ask for none."""
+    challenge: Challenge | None = None
+    """What was measured of a challenger; None: the settings name none."""
+    attribution: Attribution | None = None
+    """What came of the lists; None: the settings do not ask for it."""
     first_measured: int = 0
     """Number of the first record that is measured, from 0. It is above 0 where an older version began the replay."""
 
@@ -181,6 +186,8 @@ class ReplayResult:
             "left_out": self.counters.left_out,
             "event_types": self.event_types,
             **self._item_lists(),
+            **({} if self.challenge is None else {"challenger": self.challenge.report()}),
+            **({} if self.attribution is None else {"attribution": self.attribution.report()}),
             **({"first_measured": self.first_measured} if self.first_measured else {}),
             "protocol": asdict(protocol),
             **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
@@ -296,7 +303,7 @@ def replay(
         "repeats": settings.repeats,
         "input": ", ".join(str(file.resolve()) for file in find_files(log)) + (" sorted" if sort else ""),
     }
-    with recovery_in(settings.recovery, job) as recovery:
+    with recovery_in(settings.recovery, job, challenger=settings.challenger) as recovery:
         connections = Connections(
             source=InstrumentedSource(opened.source, counters, settings.max_reject_rate),
             decoder=opened.decoder,
@@ -314,11 +321,13 @@ def replay(
             related=_sink(related_out, "related"),
             trending=_sink(trending_out, "trending"),
             item_scores=ItemListScorer(protocol.ks[0]) if settings.makes_item_lists else None,
+            challenge_length=protocol.ks[0],
+            challenge_asker=None if asker is None else ProtocolEvaluator(protocol, settings.top, asker.statistics),
         )
         measures = StatefulMetrics(scores, counters)
         if recovery is not None:
             connections.store, connections.metrics_state = recovery.store, measures
-            connections.active = ActiveUsers(settings.max_users)  # for a job that goes on with this state
+            connections.roles = recovery.roles
         flow = build_flow(settings, connections)
         started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)
@@ -342,6 +351,8 @@ def replay(
         calibration=None if scores.reliability is None else scores.reliability.calibration,
         filled=scores.filled,
         item_lists=connections.item_scores,
+        challenge=None if settings.challenger is None else connections.challenge,
+        attribution=connections.attribution if settings.attribution_window else None,
         first_measured=0 if measures.is_resumed else opened.source.resumed_at,
     )
 

@@ -62,6 +62,10 @@ def show_result(result: ReplayResult, console: Console) -> None:
         for name, value in report.get(kind, {}).items():
             if name.startswith("hit_rate"):
                 table.add_row(f"{name} of {kind} items", f"{value:.4f}")
+    if result.challenge is not None:
+        challenge = result.challenge
+        name = plain(challenge.model)
+        table.add_row(Text(f"hit_rate@{challenge.k} of challenger {name}"), f"{challenge.hits.challenger_hit_rate:.4f}")
     table.add_row("messages per event", f"{result.messages_per_event:.2f}")
     table.add_row("events scored", f"{report['scored']:,}")
     table.add_row("users, items", f"{result.users:,}, {result.items:,}")
@@ -71,6 +75,10 @@ def show_result(result: ReplayResult, console: Console) -> None:
     table.add_row("peak memory", f"{report['peak_rss_mb']:,.0f} MB")
     console.print(table)
     show_counts(result, console)
+    if result.challenge is not None:
+        console.print(plain(result.challenge.sentence()), highlight=False, markup=False, soft_wrap=True)
+    if result.attribution is not None:
+        console.print(plain(result.attribution.sentence()), highlight=False, markup=False, soft_wrap=True)
     if result.counters.late:
         console.print(
             f"{result.counters.late:,} events are older than one before them, and were learned in the order of the log "

@@ -41,7 +41,7 @@ def settings_of(config: Path | None = None, **flags: Any) -> Settings:
 
 def warm_up_kernels(settings: Settings) -> None:
     """Compile the kernels if the model has any, and say so if it takes long."""
-    if not settings.model_info.uses_kernels:
+    if not settings.uses_kernels:
         return
     said = "Compiling the kernels, once for this version: this takes about half a minute."
     if are_kernels_compiled():

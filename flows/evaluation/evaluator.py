@@ -68,6 +68,30 @@ class ProtocolEvaluator:
             self.number += 1
         return steps + self._together(model, run, run_is_scored)
 
+    def positions(self, model: Recommender, examples: Sequence[Example], scored: Sequence[bool]) -> list[int | None]:
+        """Score and learn examples of a model whose lists are not sent.
+
+        Args:
+            model: The model.
+            examples: Examples in order.
+            scored: Which examples are scored, if the protocol scores them too.
+
+        Returns:
+            The position of each, as `step_many` says.
+        """
+        positions: list[int | None] = []
+        scored = [is_drawn and self._is_scored(self.number + n) for n, is_drawn in enumerate(scored)]
+        if not self._asks_alone:
+            positions = model.score_many(examples, self.protocol.depth, scored)
+        for example, is_scored in zip(examples, scored, strict=True):
+            if self._asks_alone:
+                positions.append(self._position(model, example) if is_scored else None)
+                model.score_many([example], 0, [False])
+            if self._catalogue and model.repeats == "exclude":
+                self._known.setdefault(example.user, set()).add(example.item)
+            self.number += 1
+        return positions
+
     def targets(self, number: int, item: str) -> Collection[str]:
         """Return the items that are a hit in the list just before an interaction.
 
@@ -106,14 +130,18 @@ class ProtocolEvaluator:
         ]
 
     def _alone(self, model: Recommender, example: Example) -> Step:
+        position = self._position(model, example)
+        (step,) = model.step_many([example], self.top, False)
+        return step._replace(position=position)
+
+    def _position(self, model: Recommender, example: Example) -> int | None:
         position = None
         if bounded(example.y) > 0.0 and not (model.repeats == "exclude" and model.has_seen(example.user, example.item)):
             x = {"timestamp": example.timestamp, **(example.x or {})}
             targets = self.targets(self.number, example.item)
             listed = self._candidates(model, example, x)
             position = next((place for place, item in enumerate(listed) if item in targets), -1)
-        (step,) = model.step_many([example], self.top, False)
-        return step._replace(position=position)
+        return position
 
     def _candidates(self, model: Recommender, example: Example, x: Context) -> list[str]:
         if not self._catalogue:

@@ -11,7 +11,7 @@ from flows.formats.validation import MAX_RECORD_BYTES, Naming, Reason, RejectErr
 from flows.messages import Interaction, Raw, Rejected
 
 REQUIRED: Final = ("user", "item", "timestamp")
-FIELDS: Final = (*REQUIRED, "event", "value", "id", "session")
+FIELDS: Final = (*REQUIRED, "event", "value", "id", "session", "list")
 """The fields a CSV log can hold."""
 MISSING: Final = frozenset(("\\N", "NULL", "null"))
 """Cells that databases write where there is no value. An empty cell means the same."""
@@ -101,7 +101,7 @@ class CsvDecoder:
             if not MISSING.isdisjoint(row):
                 self._check_given(row)
                 row = ["" if cell in MISSING else cell for cell in row]
-            user, item, timestamp, event, value, id, session = self._pick(row)
+            user, item, timestamp, event, value, id, session, source_list = self._pick(row)
             # Most numbers are plain: this runs for every event.
             try:
                 time = float(timestamp) if self._is_plain and "_" not in timestamp else self._seconds(timestamp)
@@ -113,7 +113,7 @@ class CsvDecoder:
                     number = float(value) if "_" not in value else self._number(value)
                 except ValueError:
                     number = self._number(value)
-            return interaction(raw, arrived, user, item, time, event, number, id, session, None)
+            return interaction(raw, arrived, user, item, time, event, number, id, session, None, source_list)
         except UnicodeDecodeError:
             fault = RejectError(Reason.NOT_UTF8)
         except csv.Error:

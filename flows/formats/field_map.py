@@ -6,7 +6,7 @@ from typing import Any, Final
 from flows.errors import UsageError
 
 FIELDS: Final = (
-    *("user", "item", "timestamp", "event", "value", "id", "session", "context"),
+    *("user", "item", "timestamp", "event", "value", "id", "session", "context", "list"),
     *("kind", "available", "features", "request"),
 )
 """The fields of all kinds of event."""

@@ -152,7 +152,7 @@ class JsonDecoder:
         time = w.timestamp
         if not self._is_plain:
             time = self.times.seconds(time)
-        return interaction(raw, arrived, w.user, w.item, time, w.event, w.value, w.id, w.session, w.context)
+        return interaction(raw, arrived, w.user, w.item, time, w.event, w.value, w.id, w.session, w.context, w.list)
 
     def _interaction(self, raw: Raw, arrived: float, w: "_Interaction") -> Interaction:
         time = w.timestamp
@@ -172,6 +172,7 @@ class JsonDecoder:
             str(w.id) if isinstance(w.id, int) else w.id,
             str(w.session) if isinstance(w.session, int) else w.session,
             w.context,
+            w.list,
         )
 
     def _item_event(self, raw: Raw, wire: "_ItemEvent") -> ItemEvent:
@@ -211,6 +212,7 @@ class _Plain(msgspec.Struct, gc=False):
     session: str | None = None
     context: dict[str, Any] | None = None
     kind: Any = None
+    list: Any = None
 
 
 class _Interaction(msgspec.Struct, gc=False):
@@ -223,6 +225,7 @@ class _Interaction(msgspec.Struct, gc=False):
     session: str | int | None = None
     context: dict[str, Any] | None = None
     kind: Any = None
+    list: Any = None
 
 
 class _ItemEvent(msgspec.Struct, gc=False):
@@ -313,6 +316,7 @@ def encode_event(event: Event) -> Outgoing:
         fields = {"user": event.user, "item": event.item, "timestamp": event.timestamp}
         fields |= {"event": event.event, **({"value": event.value} if event.has_value else {})}
         optional = {"id": event.id, "session": event.session, "context": event.context}
+        optional["list"] = event.source_list
     elif isinstance(event, Request):
         fields = {"kind": "request", "user": event.user, "timestamp": event.timestamp, "request": event.request}
         optional = {"context": event.context}

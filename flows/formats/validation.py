@@ -74,10 +74,11 @@ def interaction(
     id: str | None,
     session: str | None,
     context: dict[str, Any] | None,
+    source_list: object = None,
 ) -> Interaction:
     """Build an interaction of checked fields, or raise `RejectError`. None or empty text: not given.
 
-    `timestamp` is in Unix seconds.
+    `timestamp` is in Unix seconds. A `source_list` that is no text, or too long, counts as not given.
     """
     # The conditions before the calls only spare the calls: this runs for every event.
     if not 0 < len(user) <= SURELY_SHORT or "\0" in user:
@@ -111,4 +112,6 @@ def interaction(
         raw.at,
         arrived,
         has_value,
+        False,
+        source_list if isinstance(source_list, str) and 0 < len(source_list) <= SURELY_SHORT else None,
     )

@@ -26,6 +26,7 @@ from flows.messages import Prepared
 from flows.monitoring.counters import Counters
 from flows.state.record_file import ADVICE
 from flows.state.recovery import JOB_FORMAT, RecoveryError
+from flows.state.roles import Roles
 from flows.state.stateful import Pointer, StatefulStep, StateStore
 from flows.state.store import Store
 from flows.steps.learn import Learner, Learning, learn
@@ -76,7 +77,7 @@ def read_stored(directory: str | Path) -> StoredModel:
             engine = Path(scratch) / "engine"
             try:
                 shutil.copytree(directory / "engine", engine)
-                _resume(build, store, engine)
+                _resume(build, store, engine, Roles(*job.get("roles", Roles())))
             except (OSError, RuntimeError) as error:
                 raise RecoveryError(
                     f"{directory / 'engine'}: expected the engine's snapshots; they cannot be read: {error}. {ADVICE}"
@@ -105,11 +106,11 @@ class _Reading(StateStore):
         return self._pointer
 
 
-def _resume(build: Callable[[], Recommender], store: StateStore, engine: Path) -> None:
+def _resume(build: Callable[[], Recommender], store: StateStore, engine: Path, roles: Roles) -> None:
     """Let the engine resume the one step that holds the model, with nothing to read: only it knows its files."""
     flow = Dataflow("freshrank")
     nothing: KeyedStream[Prepared] = op.input("nothing", flow, TestingSource([]))
-    ranked = learn("learn", nothing, Learning(build_model=build, top=0), Counters(), lambda step: store)
+    ranked = learn("learn", nothing, Learning(build_model=build, top=0, roles=roles), Counters(), lambda step: store)
     op.output("nowhere", ranked, Discard())
     try:
         run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(engine)))

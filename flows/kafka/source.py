@@ -8,7 +8,6 @@ continues where the last one stopped.
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,7 +46,6 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         lost: What to do if retention removed the next records.
         begin_from: Start offset that the operator has chosen, if any.
         expects_state: There is a recovery directory. An empty one is refused if the group has read before.
-        begin_at: Offsets behind a backfill, for partitions without a recovery state.
 
     Raises:
         KafkaJobError: From the methods and the running flow: no broker, no such topic, no rights, or an offset that the
@@ -68,7 +66,6 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         lost: LostOffsets = "stop",
         begin_from: BeginFrom | None = None,
         expects_state: bool = False,
-        begin_at: Mapping[Place, int] | None = None,
     ) -> None:
         self.config = config
         self.topics = TopicChoice(topic)
@@ -80,7 +77,6 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         self.lost = lost
         self.begin_from = begin_from
         self.expects_state = expects_state
-        self.begin_at = begin_at
         self.places: list[Place] = []
         """The partitions that the engine knows."""
         self.skipped: Counter[Place] = Counter()
@@ -130,7 +126,7 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
             self.config,
             self.topics,
             self.places or self._list(),
-            StartOffsets(group, reset, self.lost, self.begin_from, self.skipped, self.begin_at),
+            StartOffsets(group, reset, self.lost, self.begin_from, self.skipped),
             self.patience,
             self.batch_size,
             self.idle_seconds,

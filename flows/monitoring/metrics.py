@@ -22,6 +22,8 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from flows.formats.validation import Reason
+from flows.monitoring.attribution import OUTCOMES, REASONS, Attribution
+from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.monitoring.instrumented_source import InstrumentedSource
@@ -74,6 +76,8 @@ class MetricSources:
         skipped: Number of records of each partition that retention removed before they were read.
         state: Directory with the state of the steps.
         weights: Observer of the model's weights. None: there is none.
+        challenge: What is measured of a challenger. None: there is none.
+        attribution: What came of the lists. None: it is not known.
     """
 
     counters: Counters
@@ -85,6 +89,8 @@ class MetricSources:
     skipped: Mapping[tuple[str, int], int] = field(default_factory=dict)
     state: Path | None = None
     weights: WeightsObserver | None = None
+    challenge: Challenge | None = None
+    attribution: Attribution | None = None
 
 
 class JobCollector(Collector):
@@ -98,6 +104,10 @@ class JobCollector(Collector):
         yield InfoMetricFamily("freshrank", "What is running.", dict(self._gathered.info))
         yield from self._counters()
         yield from self._gauges()
+        if self._gathered.challenge is not None:
+            yield from _of_challenge(self._gathered.challenge)
+        if self._gathered.attribution is not None:
+            yield from _of_attribution(self._gathered.attribution)
         yield _histogram("list_latency", "From the arrival of an event to its encoded list.", self._gathered.latency)
         yield _histogram("epoch_pause", "How long snapshots held up the flow.", self._gathered.watched.pauses)
 
@@ -158,6 +168,55 @@ class JobCollector(Collector):
         for step, size in _sizes(gathered.state).items():
             state.add_metric([step], size)
         yield state
+
+
+def _of_challenge(challenge: Challenge) -> Iterator[Metric]:
+    hits, found = challenge.hits, challenge.hits.interval()
+    learned, scored = challenge.learned, hits.scored
+    yield CounterMetricFamily("freshrank_challenger_learned", "Events that the challenger has learned.", learned)
+    yield CounterMetricFamily("freshrank_challenger_scored", "Events on which both models were scored.", scored)
+    counted = CounterMetricFamily("freshrank_challenger_hits", "Of these, the hits of each model.", labels=["of"])
+    counted.add_metric(["champion"], hits.champion_hits)
+    counted.add_metric(["challenger"], hits.challenger_hits)
+    yield counted
+    said = "Hit rate of the challenger minus that of the champion, with its always-valid interval of 95 %."
+    difference = GaugeMetricFamily("freshrank_challenger_difference", said, labels=["bound"])
+    for bound, value in found._asdict().items():
+        difference.add_metric([bound], value)
+    yield difference
+    yield _gauge("challenger_failed", "Whether the challenger has stopped after an error.", float(challenge.has_failed))
+
+
+def _of_attribution(figures: Attribution) -> Iterator[Metric]:
+    lists = CounterMetricFamily("freshrank_attributed_lists", "Lists by what is known of them.", labels=["state"])
+    for state, count in (
+        ("sent", figures.lists),
+        ("closed", figures.closed),
+        ("shown", figures.shown_lists),
+        ("unanswered", figures.unanswered),
+    ):
+        lists.add_metric([state], count)
+    yield lists
+    outcomes = CounterMetricFamily("freshrank_outcomes", "Outcomes of lists.", labels=["outcome"])
+    for name in OUTCOMES:
+        outcomes.add_metric([name], figures.outcomes[name])
+    yield outcomes
+    lost = CounterMetricFamily("freshrank_unattributed", "Outcomes that belong to no list.", labels=["reason"])
+    for name in REASONS:
+        lost.add_metric([name], figures.unattributed[name])
+    yield lost
+    said = "Click rate and hit rates by variant, with their always-valid intervals of 95 %."
+    rates = GaugeMetricFamily("freshrank_shown_rate", said, labels=["rate", "variant", "bound"])
+    for (rate, variant), sequence in dict(figures.rates).items():
+        for bound, value in sequence.interval()._asdict().items():
+            rates.add_metric([rate, variant, bound], value)
+    yield rates
+    places = CounterMetricFamily("freshrank_shown_items", "Shown items by place, from 1.", labels=["place", "outcome"])
+    for place, (shown, taken) in enumerate(zip(figures.shown, figures.taken, strict=True), start=1):
+        if shown:
+            places.add_metric([str(place), "shown"], shown)
+            places.add_metric([str(place), "taken"], taken)
+    yield places
 
 
 def registry_of(gathered: MetricSources) -> CollectorRegistry:

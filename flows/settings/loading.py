@@ -152,4 +152,4 @@ def _fault(found: dict[str, Any]) -> str:
     if isinstance(error := found.get("ctx", {}).get("error"), OwnCodeError):
         return str(error)  # which begins with the user's own line
     said = f"setting {name}: {found['msg'].removeprefix('Value error, ')}".removeprefix("setting : ")
-    return said if name.startswith(("kafka", "model")) or not name else f"{said}; got {found['input']!r}"
+    return said if name.startswith(("kafka", "model", "challenger")) or not name else f"{said}; got {found['input']!r}"

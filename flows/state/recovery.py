@@ -3,7 +3,7 @@
 import fcntl
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -13,6 +13,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.errors import UsageError
 from flows.state.atomic_files import write_whole
+from flows.state.roles import Roles
 from flows.state.store import Store
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ Applicable: TypeAlias = Callable[[str, Any, Any], str | None]
 """Says of a setting's name, its old and its new value what changes, if the state can take the change over."""
 JOB_FORMAT: Final = 1
 """Version of the layout of a recovery directory."""
+OF_ROLES: Final = ("challenger", "roles")
+"""What `job.json` says of a challenger. It is missing in the directory of a job that never had one."""
 
 
 class RecoveryError(UsageError):
@@ -35,15 +38,27 @@ class Recovery:
         job: The settings that must be the same at every resume, by name.
         applicable: Says of a setting, its old and its new value what changes, if the state can take the change over;
             None if it cannot.
+        challenger: Specification of the challenger, which may change at any resume.
+
+    Attributes:
+        roles: Numbers of the champion and of the challenger in the state.
 
     Raises:
         RecoveryError: The directory is another job's, in use, or cannot be written.
     """
 
-    def __init__(self, directory: Path, job: dict[str, Any], applicable: Applicable = lambda *change: None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        job: dict[str, Any],
+        applicable: Applicable = lambda *change: None,
+        challenger: str | None = None,
+    ) -> None:
         self.directory = directory
+        self.roles = Roles()
         self._applicable = applicable
         self._job = {"format": JOB_FORMAT, **job}
+        self._challenger = challenger
         self._lock: int | None = None
         try:
             directory.mkdir(parents=True, exist_ok=True)
@@ -82,7 +97,7 @@ class Recovery:
     def _check(self) -> None:
         path = self.directory / "job.json"
         if not path.exists():
-            write_whole(path, lambda new: new.write_bytes(orjson.dumps(self._job, option=orjson.OPT_INDENT_2)))
+            self._write({})
             return
         try:
             found = orjson.loads(path.read_bytes())
@@ -101,8 +116,27 @@ class Recovery:
                 )
             logger.info("%s changes: %s. It is applied to the state in %s.", name, change, self.directory)
             has_changed = True
-        if has_changed:
-            write_whole(path, lambda new: new.write_bytes(orjson.dumps(self._job, option=orjson.OPT_INDENT_2)))
+        self.roles = Roles(*found.get("roles", Roles()))
+        if has_changed or found.get("challenger") != self._challenger:
+            self._write(found)
+
+    def _write(self, found: Mapping[str, Any]) -> None:
+        """Write what the directory belongs to. A new challenger gets numbers that no model had."""
+        kept = {name: found[name] for name in OF_ROLES if name in found}
+        if self._challenger != found.get("challenger"):
+            if "roles" in found and self._challenger is not None and not self._is_raised(found["challenger"]):
+                self.roles = self.roles.with_new_challenger()
+            kept |= {"challenger": self._challenger, "roles": list(self.roles)}
+        write_job(self.directory, {**self._job, **kept})
+
+    def _is_raised(self, kept: str | None) -> bool:
+        return kept is not None and self._applicable("model", kept, self._challenger) is not None
+
+
+def write_job(directory: Path, job: Mapping[str, Any]) -> None:
+    """Write which job a recovery directory belongs to."""
+    text = orjson.dumps(job, option=orjson.OPT_INDENT_2)
+    write_whole(directory / "job.json", lambda new: new.write_bytes(text))
 
 
 def _make_engine_directory(path: Path) -> None:
@@ -112,7 +146,10 @@ def _make_engine_directory(path: Path) -> None:
 
 @contextmanager
 def recovery_in(
-    directory: Path | None, job: dict[str, Any], applicable: Applicable = lambda *change: None
+    directory: Path | None,
+    job: dict[str, Any],
+    applicable: Applicable = lambda *change: None,
+    challenger: str | None = None,
 ) -> Iterator[Recovery | None]:
     """Hold a recovery directory while a flow runs. Without a directory, yield None.
 
@@ -120,8 +157,9 @@ def recovery_in(
         directory: The recovery directory, or None.
         job: The settings that must be the same at every resume, by name.
         applicable: As in `Recovery`.
+        challenger: As in `Recovery`.
     """
-    recovery = None if directory is None else Recovery(directory, job, applicable)
+    recovery = None if directory is None else Recovery(directory, job, applicable, challenger)
     try:
         yield recovery
     finally:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import bytewax.operators as op
 import numpy as np
@@ -31,8 +31,11 @@ from flows.messages import (
     Request,
 )
 from flows.monitoring.counters import Counters
+from flows.state.roles import FIRST_ROLES, ROLES, Roles, arrays_of_slot, named_by_slot
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
+from flows.steps.challenger import Challenger, Challenging
 from flows.steps.removal import HeldItems
+from flows.steps.scoring import Evaluator, Observer
 from recmodels.base import Context, Example, Recommender, Step
 from recmodels.own_code import library_line, own_line
 
@@ -43,32 +46,15 @@ MAX_REASONS: Final = 3
 
 HELD_PLACE: Final = 1 << 62
 """Where the lists that are held begin in the state: behind the model, whatever its size."""
+CHALLENGER_PLACE: Final = HELD_PLACE + (1 << 61)
+"""Where the challenger begins in the state: behind the lists."""
+NOTHING: Final[Snapshot] = {}
 DIGITS: Final = 6
 """Decimal places of a refreshed list's scores. More would only make the message longer."""
 
 
 class ModelError(JobError):
     """A model raised an error. The message begins with the file and the line."""
-
-
-class Evaluator(Protocol):
-    """Decides which events of a replay are scored, and against which candidates."""
-
-    def step_many(self, model: Recommender, examples: Sequence[Example]) -> list[Step]:
-        """Score and learn examples as `Recommender.step_many` does."""
-
-    def learn_item(self, item: str, available: bool | None) -> None:
-        """Note an item event."""
-
-    def forget_one(self, user: str) -> None:
-        """Note an erasure."""
-
-
-class Observer(Protocol):
-    """Receives every batch that a model has learned, and changes nothing."""
-
-    def after(self, model: Recommender, examples: Sequence[Example], steps: Sequence[Step]) -> None:
-        """Note a batch and the model's steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +78,10 @@ class Learning:
     """Number of users whose lists are known for that."""
     takes_back: bool = False
     """Whether an event may take an earlier one back."""
-    is_silent: bool = False
-    """Whether events are learned without their lists. Only tombstones of erased users are given on."""
+    challenging: Challenging | None = None
+    """Configuration of a challenger. None: there is none."""
+    roles: Roles = FIRST_ROLES
+    """Numbers of the champion and of the challenger in the state."""
 
 
 Answer: TypeAlias = Ranked | ItemList
@@ -143,8 +131,12 @@ class Learner(StatefulStep[Prepared, Answer]):
         self.counters = counters
         self.refresh_removed = learning.refresh_removed
         self.takes_back = learning.takes_back
-        self.is_silent = learning.is_silent
         self.held = HeldItems(learning.max_users, learning.top)
+        self.roles = learning.roles
+        challenging = learning.challenging
+        self.challenger = None if challenging is None else Challenger(challenging, learning.roles)
+        self._loaded_champion = learning.roles.champion
+        self._has_begun_parts = False  # in this process, so that all parts are of the models with the present roles
         self._now = 0.0
         self._has_told = False
 
@@ -183,7 +175,7 @@ class Learner(StatefulStep[Prepared, Answer]):
             if example is not None and isinstance(event, Interaction):
                 events.append(event)
                 examples.append(example)
-                if self.held.is_waiting and not self.is_silent:
+                if self.held.is_waiting:
                     self._learn(events, examples, ranked)
                     events, examples = [], []
                     self._make_due(event, ranked)
@@ -200,15 +192,17 @@ class Learner(StatefulStep[Prepared, Answer]):
                         self._make_due(event, ranked)
                 if self.asker is not None:
                     self.asker.learn_item(event.item, event.available)
+                if self.challenger is not None:
+                    self.challenger.learn_item(event.item, event.features, event.available)
             elif isinstance(event, Forget):
                 self.model.forget_one(event.user)
                 self.counters.forgotten += 1
                 self.held.forget(event.user)
                 if self.asker is not None:
                     self.asker.forget_one(event.user)
+                if self.challenger is not None:
+                    self.challenger.forget_one(event.user)
                 ranked.append(Ranked(event, None, None, None))
-            elif self.is_silent:
-                self._pass_over(event)
             elif isinstance(event, Request):
                 ranked.append(self._answer(event))
             elif isinstance(event, Refresh):
@@ -220,17 +214,12 @@ class Learner(StatefulStep[Prepared, Answer]):
 
     def _make_due(self, event: Interaction | ItemEvent, ranked: list[Answer]) -> None:
         """Make some of the lists anew that hold an item which has become unavailable."""
-        if self.is_silent:
-            return
         arrived = event.arrived if isinstance(event, Interaction) else time.perf_counter()
         for user in self.held.due(self.refresh_removed):
             ranked.append(self._refresh(Refresh(user, self._now, event.at, arrived, is_due=True)))
 
     def _learn(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Answer]) -> None:
-        if events and self.is_silent:
-            steps = self.model.step_many(examples, 0)
-            self._note_learned(events, examples, steps)
-        elif events:
+        if events:
             if self.why:
                 steps = self._explain(events, examples, ranked)
             else:
@@ -239,22 +228,16 @@ class Learner(StatefulStep[Prepared, Answer]):
                     Ranked(event, step.position, step.items, step.scores, None, step.is_target)
                     for event, step in zip(events, steps, strict=True)
                 )
+            self.counters.learned += len(events)
+            if self.takes_back:
+                self._note_undone(events, steps)
             if self.held.is_on:
                 for event, step in zip(events, steps, strict=True):
                     self._hold(event.user, event.timestamp, step.items)
-            self._note_learned(events, examples, steps)
-
-    def _note_learned(self, events: Sequence[Interaction], examples: Sequence[Example], steps: Sequence[Step]) -> None:
-        self.counters.learned += len(events)
-        if self.takes_back:
-            self._note_undone(events, steps)
-        if self.watch is not None:
-            self.watch.after(self.model, examples, steps)
-
-    def _pass_over(self, event: object) -> None:
-        """Count a request of the past: nobody waits for its answer any more."""
-        if isinstance(event, Request):
-            self.counters.ignored["request of the past"] += 1
+            if self.challenger is not None:
+                self.challenger.learn(examples, steps)
+            if self.watch is not None:
+                self.watch.after(self.model, examples, steps)
 
     def _hold(self, user: str, time: float, items: Sequence[str]) -> None:
         """Note a list that goes out, and the newest time of any."""
@@ -277,6 +260,8 @@ class Learner(StatefulStep[Prepared, Answer]):
                 )
 
     def _steps(self, examples: Sequence[Example]) -> list[Step]:
+        if self.asker is None and self.challenger is not None and not self.score:
+            return self.challenger.steps_of(self.model, examples, self.top)
         if self.asker is None:
             return self.model.step_many(examples, self.top, self.score)
         return self.asker.step_many(self.model, examples)
@@ -334,21 +319,47 @@ class Learner(StatefulStep[Prepared, Answer]):
     @override
     def dump(self) -> Snapshot:
         with self._storable():
-            return {**self.model.dump(), **self._own(self.held.dump())}
+            arrays = self.model.dump()
+        return self._named(arrays, self.held.dump(), NOTHING if self.challenger is None else self.challenger.dump())
 
     @override
     def dump_changes(self) -> Snapshot:
         with self._storable():
-            return {**self.model.dump_changes(), **self._own(self.held.dump_changes())}
+            arrays = self.model.dump_changes()
+        challenger = NOTHING if self.challenger is None else self.challenger.dump_changes()
+        return self._named(arrays, self.held.dump_changes(), challenger)
 
     @override
     def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
+        if place and not self._has_begun_parts and self._has_other_roles(place):
+            return self.dump(), 0  # the parts before belong to models with other roles
+        self._has_begun_parts |= not place
         if place < HELD_PLACE:
             with self._storable():
                 part, place = self.model.dump_part(place, size)
-            return part, place or (HELD_PLACE if self.held.is_on else 0)
-        held, place = self.held.dump_part(place - HELD_PLACE, size)
-        return self._own(held), place and HELD_PLACE + place
+            return self._named(part), place or (HELD_PLACE if self.held.is_on else self._behind_the_lists())
+        if place < CHALLENGER_PLACE:
+            held, place = self.held.dump_part(place - HELD_PLACE, size)
+            return self._named(NOTHING, held), HELD_PLACE + place if place else self._behind_the_lists()
+        if self.challenger is None:
+            return NOTHING, 0
+        challenger, place = self.challenger.dump_part(place - CHALLENGER_PLACE, size)
+        return self._named(NOTHING, NOTHING, challenger), place and CHALLENGER_PLACE + place
+
+    def _behind_the_lists(self) -> int:
+        return 0 if self.challenger is None else CHALLENGER_PLACE
+
+    def _has_other_roles(self, place: int) -> bool:
+        """Say whether the parts of the state before a place are not those of the present models."""
+        if self._loaded_champion != self.roles.champion:
+            return True
+        return place > CHALLENGER_PLACE and self.challenger is not None and not self.challenger.is_resumed
+
+    def _named(self, model: Snapshot, held: Snapshot = NOTHING, challenger: Snapshot = NOTHING) -> Snapshot:
+        """Return the arrays of the models and the lists by their names in the state."""
+        slot = self.roles.champion
+        arrays = {**named_by_slot(model, slot), **self._own(held), **challenger}
+        return {**arrays, ROLES: np.array([slot])} if slot else arrays
 
     def _own(self, snapshot: Snapshot) -> Snapshot:
         """Prefix the arrays of the held lists, apart from those of the model."""
@@ -369,8 +380,12 @@ class Learner(StatefulStep[Prepared, Answer]):
     @override
     def load(self, snapshot: Snapshot) -> None:
         own = {name.removeprefix("lists."): array for name, array in snapshot.items() if name.startswith("lists.")}
-        self.model.load({name: array for name, array in snapshot.items() if not name.startswith("lists.")})
+        self._loaded_champion = int(snapshot[ROLES][0]) if ROLES in snapshot else 0
+        if arrays := arrays_of_slot(snapshot, self.roles.champion):
+            self.model.load(arrays)
         if own:
             self._now = float(own["now"][0])
             if self.refresh_removed:
                 self.held.load(own)
+        if self.challenger is not None:
+            self.challenger.load(snapshot)

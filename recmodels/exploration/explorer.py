@@ -178,6 +178,11 @@ class Explorer(Recommender):
             steps += part
         return steps
 
+    def score_many(self, examples: Sequence[Example], n: int = 10, scored: Sequence[bool] = ()) -> list[int | None]:
+        """Score and learn examples. Each list is made, since its slot counts as shown."""
+        steps = self.step_many(examples, n, score=True)
+        return [step.position if not scored or scored[number] else None for number, step in enumerate(steps)]
+
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
         """Learn an item's attributes and availability. A new item goes on trial."""
         if not self.model.knows(item):

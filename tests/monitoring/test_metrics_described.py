@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.monitoring.attribution import Attribution
+from flows.monitoring.challenge import Challenge
 from flows.monitoring.metrics import registry_of
 from flows.monitoring.weights import WeightsObserver
 from tests.support.monitored_flow import watching
@@ -22,7 +24,9 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 def exported() -> dict[str, str]:
     """Names as they are scraped, and types."""
     names = {}
-    for family in registry_of(watching([], weights=WeightsObserver()).gathered).collect():
+    for family in registry_of(
+        watching([], weights=WeightsObserver(), challenge=Challenge(), attribution=Attribution()).gathered
+    ).collect():
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
         names[family.name + suffix] = "gauge" if family.type == "info" else family.type
     return names

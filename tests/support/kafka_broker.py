@@ -124,7 +124,7 @@ class Broker:
         )
         self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties))
 
-    def start(self, timeout: float = 60.0) -> None:
+    def start(self, timeout: float = 180.0) -> None:
         """Start it, or start it again on the same data and ports, and wait until it answers."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
