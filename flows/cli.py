@@ -55,6 +55,14 @@ COMMANDS = {
         "flows.commands.show:top",
         "Show the popular and the rising items of a stored model.",
     ),
+    "promote": (
+        "flows.commands.promotion:promote",
+        "Make the challenger of a stopped job the champion. The champion becomes the challenger.",
+    ),
+    "rollback": (
+        "flows.commands.promotion:rollback",
+        "Take a promotion back: the champion before it, which has learned on, is the champion again.",
+    ),
     "serve": ("flows.commands.serve:serve", "Serve lists over HTTP, accept events, and show the live page."),
 }
 """By name of the command: the place of its function, and its line in the list of commands."""

@@ -268,7 +268,7 @@ def replay(
     >>> result.counters.learned, result.fresh.scored
     (2000, 2000)
     """
-    settings = settings or Settings()
+    settings = (settings or Settings()).after_promotion()
     is_plain, protocol = protocol is None, protocol or Protocol(ks=(min(10, settings.top),))
     if settings.recovery is not None and not protocol.is_resumable:
         raise UsageError(

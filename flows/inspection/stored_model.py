@@ -4,9 +4,9 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,15 @@ from typing_extensions import override
 from flows.engine import first_cause
 from flows.files.sinks import Discard
 from flows.messages import Prepared
+from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
+from flows.state.job_file import JOB_FORMAT
 from flows.state.record_file import ADVICE
-from flows.state.recovery import JOB_FORMAT, RecoveryError
+from flows.state.recovery import RecoveryError
 from flows.state.roles import Roles
 from flows.state.stateful import Pointer, StatefulStep, StateStore
 from flows.state.store import Store
+from flows.steps.challenger import Challenging
 from flows.steps.learn import Learner, Learning, learn
 from recmodels.base import Recommender
 from recmodels.specification import build_model
@@ -41,10 +44,14 @@ class StoredModel:
     Attributes:
         job: What `job.json` says the state belongs to: `model`, `repeats`, `input`.
         model: The model as the job would resume it.
+        challenge: What was measured of the challenger. None: there is none.
+        has_challenger: Whether the state holds a challenger that has learned.
     """
 
     job: dict[str, Any]
     model: Recommender
+    challenge: Challenge | None = None
+    has_challenger: bool = False
 
 
 def read_stored(directory: str | Path) -> StoredModel:
@@ -72,26 +79,34 @@ def read_stored(directory: str | Path) -> StoredModel:
         job = _job_of(directory)
         build_model(job["model"], repeats=job["repeats"])  # what is wrong with it is said as it is
         build = partial(build_model, job["model"], repeats=job["repeats"])
+        challenge = None
+        learning = Learning(build_model=build, top=0, roles=Roles(*job.get("roles", Roles())))
+        if job.get("challenger") is not None:
+            challenge = Challenge()
+            challenge.model, challenge.champion = job["challenger"], job["model"]
+            build_challenger = partial(build_model, job["challenger"], repeats=job["repeats"])
+            learning = replace(learning, challenging=Challenging(build_model=build_challenger, challenge=challenge))
         store = _Reading(Store(directory / "state" / "learn"))
         with tempfile.TemporaryDirectory() as scratch:  # the engine writes whenever it resumes
             engine = Path(scratch) / "engine"
             try:
                 shutil.copytree(directory / "engine", engine)
-                _resume(build, store, engine, Roles(*job.get("roles", Roles())))
+                _resume(learning, store, engine)
             except (OSError, RuntimeError) as error:
                 raise RecoveryError(
                     f"{directory / 'engine'}: expected the engine's snapshots; they cannot be read: {error}. {ADVICE}"
                 ) from None
-    if store.model is None:
+    if store.learner is None:
         raise RecoveryError(f"{directory}: expected the state of a model; the job has not taken a snapshot yet.")
-    return StoredModel(job, store.model)
+    challenger = store.learner.challenger
+    return StoredModel(job, store.learner.model, challenge, challenger is not None and challenger.is_resumed)
 
 
 class _Reading(StateStore):
     """Hands a state out and takes none back."""
 
     def __init__(self, store: Store) -> None:
-        self.model: Recommender | None = None
+        self.learner: Learner | None = None
         self._store = store
         self._pointer: Pointer | None = None
 
@@ -99,18 +114,18 @@ class _Reading(StateStore):
     def load(self, state: StatefulStep[Any, Any], pointer: Pointer | None) -> None:
         if pointer is not None and isinstance(state, Learner):
             self._store.read(state, pointer)
-            self.model, self._pointer = state.model, pointer
+            self.learner, self._pointer = state, pointer
 
     @override
     def save(self, state: StatefulStep[Any, Any]) -> Pointer | None:
         return self._pointer
 
 
-def _resume(build: Callable[[], Recommender], store: StateStore, engine: Path, roles: Roles) -> None:
+def _resume(learning: Learning, store: StateStore, engine: Path) -> None:
     """Let the engine resume the one step that holds the model, with nothing to read: only it knows its files."""
     flow = Dataflow("freshrank")
     nothing: KeyedStream[Prepared] = op.input("nothing", flow, TestingSource([]))
-    ranked = learn("learn", nothing, Learning(build_model=build, top=0, roles=roles), Counters(), lambda step: store)
+    ranked = learn("learn", nothing, learning, Counters(), lambda step: store)
     op.output("nowhere", ranked, Discard())
     try:
         run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(engine)))

@@ -51,6 +51,7 @@ def run(
         RecoveryError: The recovery directory cannot be used.
         TooManyRejectsError: More records are rejected than the settings allow.
     """
+    settings = settings.after_promotion()
     connector = connector or connector_of(settings, begin_from)
     connector.prepare()
     job = {

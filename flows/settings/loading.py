@@ -1,11 +1,12 @@
 """Loading of settings: from flags, else `FRESHRANK_*` variables, else a TOML file, else the domain's, else defaults."""
 
+import logging
 import os
 import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from pydantic import ValidationError
 from pydantic_settings import (
@@ -24,7 +25,10 @@ from flows.settings.input import InputSettings
 from flows.settings.job import JobSettings
 from flows.settings.kafka import KafkaSettings
 from flows.settings.lists import ListSettings
+from flows.state.job_file import models_in_force
 from recmodels.specification import OwnCodeError
+
+logger = logging.getLogger(__name__)
 
 PREFIX: Final = "FRESHRANK_"
 """Prefix of the variables."""
@@ -68,6 +72,22 @@ class Settings(JobSettings, KafkaSettings, InputSettings, ListSettings, BaseSett
             sources.append(TomlConfigSettingsSource(settings_cls, path))
         sources.append(DomainSource(settings_cls))
         return tuple(sources)
+
+    def after_promotion(self) -> Self:
+        """Return the settings with the models that a job runs. A promotion may have swapped them in its directory.
+
+        >>> Settings(model="popularity").after_promotion().model
+        'popularity'
+        """
+        model, challenger = models_in_force(self.recovery, self.model, self.challenger)
+        if (model, challenger) == (self.model, self.challenger):
+            return self
+        logger.info(
+            "%s was promoted, and %s is the challenger. Set `model` and `challenger` so, before you change either.",
+            model,
+            challenger,
+        )
+        return self.model_copy(update={"model": model, "challenger": challenger})
 
     @property
     def item_topics(self) -> dict[str, str]:

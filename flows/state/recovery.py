@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
-import orjson
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from flows.errors import UsageError
 from flows.state.atomic_files import write_whole
+from flows.state.job_file import JOB_FORMAT, NAME, OF_PROMOTION, OF_ROLES, read_job, write_job
 from flows.state.roles import Roles
 from flows.state.store import Store
 
@@ -20,10 +20,6 @@ logger = logging.getLogger(__name__)
 
 Applicable: TypeAlias = Callable[[str, Any, Any], str | None]
 """Says of a setting's name, its old and its new value what changes, if the state can take the change over."""
-JOB_FORMAT: Final = 1
-"""Version of the layout of a recovery directory."""
-OF_ROLES: Final = ("challenger", "roles")
-"""What `job.json` says of a challenger. It is missing in the directory of a job that never had one."""
 
 
 class RecoveryError(UsageError):
@@ -95,14 +91,11 @@ class Recovery:
             ) from None
 
     def _check(self) -> None:
-        path = self.directory / "job.json"
+        path = self.directory / NAME
         if not path.exists():
             self._write({})
             return
-        try:
-            found = orjson.loads(path.read_bytes())
-        except orjson.JSONDecodeError:
-            found = {}
+        found = read_job(self.directory)
         has_changed = False
         for name, value in self._job.items():
             if found.get(name) == value:
@@ -110,6 +103,10 @@ class Recovery:
             if (change := self._applicable(name, found.get(name), value)) is None:
                 self.close()
                 hint = " `max_users` and `max_items` alone can change, and only be raised." if name == "model" else ""
+                if name == "model" and "promoted_from" in found:
+                    hint = " That model was promoted: name it in `model`, or go back by `freshrank rollback`."
+                elif name == "model" and found.get("challenger") == value:
+                    hint = " It is the challenger there: `freshrank promote` makes it the champion."
                 raise RecoveryError(
                     f"{path}: expected the state of a job with {name} {value!r}; found {found.get(name)!r}. Change "
                     f"the setting back, or set `recovery` to another directory to start anew.{hint}"
@@ -122,21 +119,15 @@ class Recovery:
 
     def _write(self, found: Mapping[str, Any]) -> None:
         """Write what the directory belongs to. A new challenger gets numbers that no model had."""
-        kept = {name: found[name] for name in OF_ROLES if name in found}
+        kept = {name: found[name] for name in (*OF_ROLES, *OF_PROMOTION) if name in found}
         if self._challenger != found.get("challenger"):
             if "roles" in found and self._challenger is not None and not self._is_raised(found["challenger"]):
                 self.roles = self.roles.with_new_challenger()
-            kept |= {"challenger": self._challenger, "roles": list(self.roles)}
+            kept = {"challenger": self._challenger, "roles": list(self.roles)}
         write_job(self.directory, {**self._job, **kept})
 
     def _is_raised(self, kept: str | None) -> bool:
         return kept is not None and self._applicable("model", kept, self._challenger) is not None
-
-
-def write_job(directory: Path, job: Mapping[str, Any]) -> None:
-    """Write which job a recovery directory belongs to."""
-    text = orjson.dumps(job, option=orjson.OPT_INDENT_2)
-    write_whole(directory / "job.json", lambda new: new.write_bytes(text))
 
 
 def _make_engine_directory(path: Path) -> None:
