@@ -32,6 +32,7 @@ MEASURES = (
     "cold_start",
     "kafka",
     "catch_up",
+    "backfill",
     "serve",
     "plain_models",
     "aa_coverage",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import bytewax.operators as op
-from bytewax.dataflow import Dataflow
+from bytewax.dataflow import Dataflow, Stream
 from bytewax.inputs import Source
 from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
@@ -15,7 +15,7 @@ from flows.evaluation.evaluator import ProtocolEvaluator
 from flows.evaluation.item_list_scorer import ItemListScorer, score_items
 from flows.evaluation.stateful_metrics import StatefulMetrics, measure
 from flows.evaluation.visits import visits
-from flows.messages import Decided, Decoder, ItemListKind, Outgoing, Ranked, Raw, Rejected
+from flows.messages import Decided, Decoder, ItemListKind, Outgoing, Prepared, Ranked, Raw, Refresh, Rejected
 from flows.monitoring.attribution import Attribution
 from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
@@ -23,6 +23,7 @@ from flows.monitoring.histogram import LatencyHistogram
 from flows.settings import Settings
 from flows.state.roles import FIRST_ROLES, Roles
 from flows.state.stateful import StoreFor
+from flows.steps.active_users import ActiveUsers, note_active_users
 from flows.steps.ask_items import ask_items
 from flows.steps.attribute import attribute
 from flows.steps.clean import clean
@@ -33,12 +34,12 @@ from flows.steps.emit import emit
 from flows.steps.encode import encode
 from flows.steps.features import features
 from flows.steps.filter import filter_events
-from flows.steps.item_lists import changed_lists, encode_items
-from flows.steps.learn import Answer, learn, lists_of_users
+from flows.steps.item_lists import changed_lists, encode_items, lists_of_users
+from flows.steps.learn import Answer, learn
 from flows.steps.refresh import refresh
 from flows.steps.scoring import Observer
 
-__all__ = ["Connections", "build_flow"]
+__all__ = ["Connections", "build_announcement", "build_flow"]
 
 SHARD = "0"
 """The one shard: one model and the users it serves. A key for each event would be a state for each event."""
@@ -87,6 +88,14 @@ class Connections:
     """Takes the lists of trending items, where the settings ask for them."""
     item_scores: ItemListScorer | None = None
     """Scores the lists of items; None: nobody does."""
+    source_step: str = "source"
+    """Id of the step of the source, under which the engine keeps its position."""
+    active: ActiveUsers | None = None
+    """Notes the users of the events. None: nobody does."""
+    active_step: str = "active_0"
+    """Id of that step."""
+    is_silent: bool = False
+    """Whether events are learned without their lists: only tombstones of erased users are sent."""
 
 
 def build_flow(settings: Settings, connections: Connections) -> Dataflow:
@@ -94,7 +103,7 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
     s, counters, store = settings, connections.counters, connections.store
     flow = Dataflow("freshrank")
 
-    raw = op.input("source", flow, connections.source)
+    raw = op.input(connections.source_step, flow, connections.source)
     decoded = decode("decode", raw, connections.decoder, counters)
     dead_letters("dead_letters", decoded.rejected, connections.dead_letter, connections.dead_letters)
 
@@ -110,33 +119,70 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
         examples = visits("visits", examples)
     if s.makes_requests:
         examples = refresh("refresh", examples, s.refreshing(), store)
-    is_scored = connections.scores is not None or connections.metrics_state is not None
-    asked = s.learning(
-        score=is_scored,
-        watch=connections.watch,
-        asker=connections.asker,
-        challenging=s.challenging(connections.challenge, connections.challenge_length, connections.challenge_asker),
-        roles=connections.roles,
-    )
-    if s.makes_item_lists:
+    if connections.active is not None:
+        examples = note_active_users(connections.active_step, examples, connections.active, store)
+    makes_item_lists = s.makes_item_lists and not connections.is_silent
+    if makes_item_lists:
         examples = ask_items("ask_items", examples, s.item_lists(), store)
-    answers = learn("learn", examples, asked, counters, store)
+    answers = _learn(s, connections, examples)
     ranked = cast("KeyedStream[Ranked]", answers)  # there is nothing else where no lists of items are asked for
-    if s.makes_item_lists:
+    if makes_item_lists:
         ranked = lists_of_users("of_users", answers)
         _send_items(s, connections, answers)
     lists = emit("emit", ranked, s.emission(), counters, store)
-    if s.attribution_window:
+    if s.attribution_window and not connections.is_silent:
         attribute("attribution", lists, s.attributing(), connections.attribution, store)
     decided = op.flat_map_batch("unshard", lists, lambda batch: [decided for _, decided in batch])
-
-    messages = encode("encode", decided, s.model_info.version, s.top, counters, connections.latency)
-    op.output("sink", messages, connections.lists)
+    _send(s, connections, decided)
     if connections.metrics_state is not None:
         measure("measures", lists, connections.metrics_state, store)
     elif connections.scores is not None:
         op.output("scores", decided, connections.scores)
     return flow
+
+
+def build_announcement(
+    settings: Settings, connections: Connections, step_id: str, requests: Source[Refresh]
+) -> Dataflow:
+    """Make lists without events, and send them: those of users whose events were learned silently.
+
+    The steps and their states are those of `build_flow`.
+
+    Args:
+        settings: Everything.
+        connections: The sinks, the counters and the state. Their source is not used.
+        step_id: Id of the step of the source.
+        requests: The lists to make.
+    """
+    flow = Dataflow("freshrank")
+    asked = op.input(step_id, flow, requests)
+    examples = op.flat_map_batch("shard", asked, lambda batch: [(SHARD, Prepared(each, None)) for each in batch])
+    ranked = cast("KeyedStream[Ranked]", _learn(settings, connections, examples))
+    lists = emit("emit", ranked, settings.emission(), connections.counters, connections.store)
+    if settings.attribution_window:
+        attribute("attribution", lists, settings.attributing(), connections.attribution, connections.store)
+    _send(settings, connections, op.flat_map_batch("unshard", lists, lambda batch: [decided for _, decided in batch]))
+    return flow
+
+
+def _learn(settings: Settings, connections: Connections, examples: KeyedStream[Prepared]) -> KeyedStream[Answer]:
+    asked = settings.learning(
+        score=connections.scores is not None or connections.metrics_state is not None,
+        watch=connections.watch,
+        asker=connections.asker,
+        challenging=settings.challenging(
+            connections.challenge, connections.challenge_length, connections.challenge_asker
+        ),
+        roles=connections.roles,
+        is_silent=connections.is_silent,
+    )
+    return learn("learn", examples, asked, connections.counters, connections.store)
+
+
+def _send(settings: Settings, connections: Connections, decided: Stream[Decided]) -> None:
+    version, counters = settings.model_info.version, connections.counters
+    messages = encode("encode", decided, version, settings.top, counters, connections.latency)
+    op.output("sink", messages, connections.lists)
 
 
 def _send_items(settings: Settings, connections: Connections, answers: KeyedStream[Answer]) -> None:

@@ -36,6 +36,7 @@ from flows.monitoring.usability import LEAST_EVENTS, why_unusable
 from flows.pipeline import Connections, build_flow
 from flows.settings import Settings
 from flows.state.recovery import recovery_in
+from flows.steps.active_users import ActiveUsers
 from flows.steps.item_lists import KEY_FIELDS
 from recmodels.evaluation.metrics import Calibration, RankingMetrics
 
@@ -328,6 +329,7 @@ def replay(
         if recovery is not None:
             connections.store, connections.metrics_state = recovery.store, measures
             connections.roles = recovery.roles
+            connections.active = ActiveUsers(settings.max_users)  # for a job that goes on with this state
         flow = build_flow(settings, connections)
         started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)

@@ -21,6 +21,7 @@ from flows.errors import UsageError
 from flows.job.connections import connector_of
 from flows.job.decoder import why_not_plain
 from flows.job.feed import feed as feed_log
+from flows.job.past_request import Backfill
 from flows.job.resend import resend as resend_letters
 from flows.job.run import run as run_job
 from flows.kafka.errors import secrets_in
@@ -67,6 +68,29 @@ def run(
     from_state: Annotated[
         bool, typer.Option("--from-state", help="Begin at the recovery state, whatever the group's offsets, this once.")
     ] = False,
+    backfill: Annotated[
+        list[str] | None,
+        typer.Option(help="Learn these files first, without their lists: a file or a quoted pattern; may be repeated."),
+    ] = None,
+    backfill_topic: Annotated[str | None, typer.Option(help="Learn this topic first, without its lists.")] = None,
+    backfill_state: Annotated[
+        Path | None, typer.Option(help="Go on with the state of a replay: its recovery directory.")
+    ] = None,
+    backfill_sort: Annotated[bool, typer.Option("--backfill-sort", help="Sort the files by time first.")] = False,
+    backfill_until: Annotated[
+        str | None, typer.Option(help="Learn of the past only what is before: 2026-11-01, or a time.")
+    ] = None,
+    silent: Annotated[
+        bool, typer.Option("--silent", help="Send no list until the input topics are caught up.")
+    ] = False,
+    active_days: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Then send a list to each user with an event in this number of days. 0: to nobody.",
+            show_default="30",
+        ),
+    ] = None,
 ) -> None:
     """Run the job: Kafka in, Kafka out, until stopped."""
     chosen: list[BeginFrom] = []
@@ -76,6 +100,7 @@ def run(
     if len(chosen) > 1:
         raise UsageError("expected one of --from-group, --from-start and --from-state; got several. Choose one.")
     begin_from = chosen[0] if chosen else None
+    asked = _backfill(backfill, backfill_topic, backfill_state, backfill_sort, backfill_until, silent, active_days)
     settings = settings_of(config, **given)
     set_up_logging(settings.log_format, secrets_in(settings.client()))
     connector = connector_of(settings, begin_from)
@@ -85,7 +110,40 @@ def run(
     for warning in found.warnings:
         logger.warning("%s", warning)
     warm_up_kernels(settings)
-    run_job(settings, stop_at_end, connector=connector)
+    run_job(settings, stop_at_end, begin_from, connector, asked)
+
+
+def _backfill(
+    paths: list[str] | None,
+    topic: str | None,
+    state: Path | None,
+    sort: bool,
+    until: str | None,
+    is_silent: bool,
+    active_days: float | None,
+) -> Backfill | None:
+    """Return what is to be learned silently. None: nothing is named."""
+    given = {"--backfill": bool(paths), "--backfill-topic": topic is not None, "--backfill-state": state is not None}
+    named = [option for option, is_given in given.items() if is_given]
+    if len(named) > 1:
+        raise UsageError(f"expected one past to learn; {' and '.join(named)} each name one. Leave one of them.")
+    if sort and not paths:
+        raise UsageError("--backfill-sort: it belongs to --backfill, which names files.")
+    if until is not None and (not named or state is not None):
+        raise UsageError("--backfill-until: it belongs to --backfill or --backfill-topic.")
+    if not named and not is_silent:
+        if active_days is not None:
+            raise UsageError("--active-days: it belongs to --silent or to a backfill.")
+        return None
+    return Backfill(
+        paths=tuple(paths or ()),
+        topic=topic,
+        state=state,
+        sort=sort,
+        until=moment("--backfill-until", until),
+        is_silent=is_silent,
+        active_days=30.0 if active_days is None else active_days,
+    )
 
 
 @with_settings("bootstrap", "input_topic")

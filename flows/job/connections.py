@@ -3,7 +3,7 @@
 import atexit
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
@@ -16,6 +16,7 @@ from flows.kafka.errors import secrets_in
 from flows.kafka.lag import Lag
 from flows.kafka.outage import OutagePolicy
 from flows.kafka.output_positions import latest_source_positions
+from flows.kafka.position import Place
 from flows.kafka.sink import KafkaSink, OversizeFallback
 from flows.kafka.source import KafkaSource
 from flows.kafka.start_offsets import BeginFrom
@@ -34,11 +35,15 @@ class KafkaConnector:
     Args:
         settings: The brokers, topics and group.
         begin_from: Where to begin, if the operator has chosen.
+
+    Attributes:
+        begin_at: Offsets behind a backfill, for partitions without a recovery state.
     """
 
     def __init__(self, settings: Settings, begin_from: BeginFrom | None = None) -> None:
         self.settings = settings
         self.begin_from = begin_from
+        self.begin_at: Mapping[Place, int] = {}
         self.input_name = settings.topics.main or settings.topics.text
         self.place = settings.bootstrap
 
@@ -53,7 +58,7 @@ class KafkaConnector:
 
     def connect(self, stop: threading.Event | None = None, stop_at_end: bool = False) -> JobConnections:
         """Connect a flow to the topics."""
-        return kafka_connections(self.settings, stop, stop_at_end, self.begin_from)
+        return kafka_connections(self.settings, stop, stop_at_end, self.begin_from, self.begin_at)
 
 
 def connector_of(settings: Settings, begin_from: BeginFrom | None = None) -> Connector:
@@ -78,6 +83,7 @@ def kafka_connections(
     stop: threading.Event | None = None,
     stop_at_end: bool = False,
     begin_from: BeginFrom | None = None,
+    begin_at: Mapping[Place, int] | None = None,
 ) -> JobConnections:
     """Connect a flow to Kafka topics.
 
@@ -86,6 +92,7 @@ def kafka_connections(
         stop: Ends the flow when it is set.
         stop_at_end: End where the topic ended when the flow began.
         begin_from: Where to begin, if the operator has chosen.
+        begin_at: Offsets behind a backfill, for partitions without a recovery state.
     """
     client = settings.client()
     reading = {**client, "group.id": settings.group, "auto.offset.reset": settings.start}
@@ -100,6 +107,7 @@ def kafka_connections(
         lost=settings.lost_offsets,
         begin_from=begin_from,
         expects_state=settings.recovery is not None,
+        begin_at=begin_at,
     )
     rejects = KafkaSink(client, settings.dead_letter_topic, patience=patience, shorten=shorten)
     instead = OversizeFallback(rejects, of_large_list) if settings.too_large == "dead-letter" else None

@@ -10,9 +10,12 @@ from types import FrameType
 from typing import Any
 
 from flows.engine import run_flow
+from flows.errors import UsageError
+from flows.job.backfill import Past
 from flows.job.connections import connector_of, serve_metrics
 from flows.job.connector import Connector
 from flows.job.model_change import applicable_change
+from flows.job.past_request import Backfill
 from flows.kafka.start_offsets import BeginFrom
 from flows.monitoring.attribution import Attribution
 from flows.monitoring.challenge import Challenge
@@ -33,6 +36,7 @@ def run(
     stop_at_end: bool = False,
     begin_from: BeginFrom | None = None,
     connector: Connector | None = None,
+    backfill: Backfill | None = None,
 ) -> Counters:
     """Run the job until a signal stops it, and return its counters.
 
@@ -42,6 +46,7 @@ def run(
         begin_from: Where to begin, if the operator has chosen: at the recovery state, at the group's offsets, or at the
             first record.
         connector: The systems at both ends. None: those that the settings name, Kafka by default.
+        backfill: What to learn silently first. None: what is left of an earlier backfill.
 
     Raises:
         KafkaJobError: A topic, a broker or a right is missing.
@@ -49,6 +54,7 @@ def run(
         PortError: Metrics cannot be served where the settings say.
         StartError: The recovery directory is empty though the group has read, or the group's offsets were changed.
         RecoveryError: The recovery directory cannot be used.
+        UsageError: The backfill does not fit the topic or the recovery directory.
         TooManyRejectsError: More records are rejected than the settings allow.
     """
     settings = settings.after_promotion()
@@ -63,6 +69,15 @@ def run(
         stopped_by_signals() as stop,
         recovery_in(settings.recovery, job, applicable_change, settings.challenger) as recovery,
     ):
+        if recovery is not None:
+            past = Past(settings, connector, recovery, backfill or Backfill(), begin_from, stop)
+            if not past.learn():
+                return Counters()
+        elif backfill is not None:
+            raise UsageError(
+                "expected the setting `recovery` with a backfill or --silent, so that a stopped job goes on where it "
+                "was. Set it to a directory."
+            )
         connections = connector.connect(stop, stop_at_end)
         if recovery is not None:
             connections.store, connections.roles = recovery.store, recovery.roles

@@ -8,6 +8,7 @@ continues where the last one stopped.
 
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,6 +47,7 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         lost: What to do if retention removed the next records.
         begin_from: Start offset that the operator has chosen, if any.
         expects_state: There is a recovery directory. An empty one is refused if the group has read before.
+        begin_at: Offsets behind a backfill, for partitions without a recovery state.
 
     Raises:
         KafkaJobError: From the methods and the running flow: no broker, no such topic, no rights, or an offset that the
@@ -66,6 +68,7 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         lost: LostOffsets = "stop",
         begin_from: BeginFrom | None = None,
         expects_state: bool = False,
+        begin_at: Mapping[Place, int] | None = None,
     ) -> None:
         self.config = config
         self.topics = TopicChoice(topic)
@@ -77,6 +80,7 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         self.lost = lost
         self.begin_from = begin_from
         self.expects_state = expects_state
+        self.begin_at = begin_at
         self.places: list[Place] = []
         """The partitions that the engine knows."""
         self.skipped: Counter[Place] = Counter()
@@ -126,7 +130,7 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
             self.config,
             self.topics,
             self.places or self._list(),
-            StartOffsets(group, reset, self.lost, self.begin_from, self.skipped),
+            StartOffsets(group, reset, self.lost, self.begin_from, self.skipped, self.begin_at),
             self.patience,
             self.batch_size,
             self.idle_seconds,

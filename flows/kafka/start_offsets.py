@@ -47,8 +47,9 @@ class Committed(NamedTuple):
 class StartOffsets:
     """Finds the start offset of each partition.
 
-    It is the offset of the recovery state, else the group's committed offset, else the one of `auto.offset.reset`. A
-    partition that was added after others were committed starts at its first record, since nothing has read it yet.
+    It is the offset of the recovery state, else the one behind a backfill, else the group's committed offset, else the
+    one of `auto.offset.reset`. A partition that was added after others were committed starts at its first record, since
+    nothing has read it yet.
 
     Args:
         group: Name of the group, for messages.
@@ -56,16 +57,24 @@ class StartOffsets:
         lost: What to do if the records are gone.
         begin_from: The operator's choice, if there is one.
         skipped: Counts the skipped records, by partition.
+        begin_at: Offsets behind a backfill, for partitions without a recovery state.
     """
 
     def __init__(
-        self, group: object, reset: str, lost: LostOffsets, begin_from: BeginFrom | None, skipped: Counter[Place]
+        self,
+        group: object,
+        reset: str,
+        lost: LostOffsets,
+        begin_from: BeginFrom | None,
+        skipped: Counter[Place],
+        begin_at: Mapping[Place, int] | None = None,
     ) -> None:
         self.group = group
         self.reset = reset
         self.lost = lost
         self.begin_from = begin_from
         self.skipped = skipped
+        self.begin_at = begin_at or {}
         self.committed: dict[Place, Committed] = {}
         self.topic_ids: Mapping[str, str] = {}
         """The present ids of the topics."""
@@ -89,6 +98,8 @@ class StartOffsets:
             self._check_reset(place, saved, committed)
         if saved is not None and self.begin_from in (None, "state"):
             start, origin, topic_id = saved.offsets[place], "the recovery state", saved.topic_ids.get(place[0])
+        elif saved is None and place in self.begin_at:
+            start, origin, topic_id = self.begin_at[place], "behind the backfill", None
         elif self.begin_from == "start":
             start, origin, topic_id = low, "--from-start", None
         elif committed.offset >= 0:
@@ -119,7 +130,7 @@ class StartOffsets:
             StartError: The state is empty, the group has offsets, and the operator has not chosen.
         """
         found = {place: each.offset for place, each in self.committed.items() if each.offset > 0}
-        if is_resumed or self.begin_from is not None or not found:
+        if is_resumed or self.begin_from is not None or self.begin_at or not found:
             return
         place, offset = max(found.items(), key=lambda item: item[1])
         raise StartError(

@@ -66,6 +66,16 @@ def read_range(config: Config, topic: str, wanted: TopicRange, patience: OutageP
             part.consumer.close()
 
 
+def read_partition(config: Config, topic: str, number: int, wanted: TopicRange) -> Iterator[Raw]:
+    """Read a range of one partition. Arguments and errors are those of `read_range`."""
+    part = _Part(config, topic, number, ErrorCallback(config, f"reading topic {topic!r}", None))
+    try:
+        for _, raw in part.read(*part.bounds(wanted)):
+            yield raw
+    finally:
+        part.consumer.close()
+
+
 class _Part:
     """One partition with a consumer of its own, so that fetching pauses while the merge waits for another."""
 

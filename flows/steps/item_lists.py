@@ -29,6 +29,16 @@ KEY_FIELDS: Final[dict[ItemListKind, str]] = {"related": "item", "trending": "ta
 
 
 @operator
+def lists_of_users(step_id: str, up: KeyedStream[Answer]) -> KeyedStream[Ranked]:
+    """Leave out the lists that belong to no user."""
+
+    def select(batch: list[tuple[str, Answer]]) -> list[tuple[str, Ranked]]:
+        return [(shard, answer) for shard, answer in batch if isinstance(answer, Ranked)]
+
+    return op.flat_map_batch("select", up, select)
+
+
+@operator
 def changed_lists(
     step_id: str, up: KeyedStream[Answer], counters: Counters, store: StoreFor, is_scored: bool
 ) -> KeyedStream[Answer]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
 
-import bytewax.operators as op
 import numpy as np
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
@@ -82,6 +81,8 @@ class Learning:
     """Configuration of a challenger. None: there is none."""
     roles: Roles = FIRST_ROLES
     """Numbers of the champion and of the challenger in the state."""
+    is_silent: bool = False
+    """Whether events are learned without their lists. Only tombstones of erased users are given on."""
 
 
 Answer: TypeAlias = Ranked | ItemList
@@ -103,16 +104,6 @@ def learn(
     return stateful("model", up, lambda: Learner(learning, counters), store)
 
 
-@operator
-def lists_of_users(step_id: str, up: KeyedStream[Answer]) -> KeyedStream[Ranked]:
-    """Leave out the lists that belong to no user."""
-
-    def select(batch: list[tuple[str, Answer]]) -> list[tuple[str, Ranked]]:
-        return [(shard, answer) for shard, answer in batch if isinstance(answer, Ranked)]
-
-    return op.flat_map_batch("select", up, select)
-
-
 class Learner(StatefulStep[Prepared, Answer]):
     """Holds the model, and processes events by it.
 
@@ -131,6 +122,7 @@ class Learner(StatefulStep[Prepared, Answer]):
         self.counters = counters
         self.refresh_removed = learning.refresh_removed
         self.takes_back = learning.takes_back
+        self.is_silent = learning.is_silent
         self.held = HeldItems(learning.max_users, learning.top)
         self.roles = learning.roles
         challenging = learning.challenging
@@ -175,7 +167,7 @@ class Learner(StatefulStep[Prepared, Answer]):
             if example is not None and isinstance(event, Interaction):
                 events.append(event)
                 examples.append(example)
-                if self.held.is_waiting:
+                if self.held.is_waiting and not self.is_silent:
                     self._learn(events, examples, ranked)
                     events, examples = [], []
                     self._make_due(event, ranked)
@@ -203,6 +195,8 @@ class Learner(StatefulStep[Prepared, Answer]):
                 if self.challenger is not None:
                     self.challenger.forget_one(event.user)
                 ranked.append(Ranked(event, None, None, None))
+            elif self.is_silent:
+                self._pass_over(event)
             elif isinstance(event, Request):
                 ranked.append(self._answer(event))
             elif isinstance(event, Refresh):
@@ -214,12 +208,17 @@ class Learner(StatefulStep[Prepared, Answer]):
 
     def _make_due(self, event: Interaction | ItemEvent, ranked: list[Answer]) -> None:
         """Make some of the lists anew that hold an item which has become unavailable."""
+        if self.is_silent:
+            return
         arrived = event.arrived if isinstance(event, Interaction) else time.perf_counter()
         for user in self.held.due(self.refresh_removed):
             ranked.append(self._refresh(Refresh(user, self._now, event.at, arrived, is_due=True)))
 
     def _learn(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Answer]) -> None:
-        if events:
+        if events and self.is_silent:
+            steps = self.model.step_many(examples, 0) if self.challenger is None else self._steps(examples)
+            self._note_learned(events, examples, steps)
+        elif events:
             if self.why:
                 steps = self._explain(events, examples, ranked)
             else:
@@ -228,16 +227,24 @@ class Learner(StatefulStep[Prepared, Answer]):
                     Ranked(event, step.position, step.items, step.scores, None, step.is_target)
                     for event, step in zip(events, steps, strict=True)
                 )
-            self.counters.learned += len(events)
-            if self.takes_back:
-                self._note_undone(events, steps)
             if self.held.is_on:
                 for event, step in zip(events, steps, strict=True):
                     self._hold(event.user, event.timestamp, step.items)
-            if self.challenger is not None:
-                self.challenger.learn(examples, steps)
-            if self.watch is not None:
-                self.watch.after(self.model, examples, steps)
+            self._note_learned(events, examples, steps)
+
+    def _note_learned(self, events: Sequence[Interaction], examples: Sequence[Example], steps: Sequence[Step]) -> None:
+        self.counters.learned += len(events)
+        if self.takes_back:
+            self._note_undone(events, steps)
+        if self.challenger is not None:
+            self.challenger.learn(examples, steps)
+        if self.watch is not None:
+            self.watch.after(self.model, examples, steps)
+
+    def _pass_over(self, event: object) -> None:
+        """Count a request of the past: nobody waits for its answer any more."""
+        if isinstance(event, Request):
+            self.counters.ignored["request of the past"] += 1
 
     def _hold(self, user: str, time: float, items: Sequence[str]) -> None:
         """Note a list that goes out, and the newest time of any."""

@@ -1,25 +1,19 @@
 """Killed at any point and resumed, a run ends with the model and the lists of one that was never stopped."""
 
-import gzip
 import random
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 
 from flows.sample import EVENTS
 from tests.support.flow import records_of
 from tests.support.kafka_jobs import Job, produce, replayed
 from tests.support.kill_driver import ON_KAFKA, POINTS
+from tests.support.killed_jobs import KILLED, Driver, sums_of, write_events
 
 pytestmark = pytest.mark.process
 
-ROOT = Path(__file__).parent.parent.parent
-KILLED = -9
 EVERY_EVENT = 300
 """Approximate number of calls per batch, and least number of calls per snapshot."""
 EVERY_SNAPSHOT = 6
@@ -39,55 +33,11 @@ def seeded() -> list[tuple[str, int]]:
     return [(point, draw.randint(1, CALLS.get(point, EVERY_SNAPSHOT))) for point in [*POINTS, *POINTS]]
 
 
-class Driver:
-    """The process whose children are killed. See `tests.support.kill_driver`."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.kill_driver"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, directory: Path, log: Path | None, settings: dict[str, Any], kill: tuple[str, int] | None) -> int:
-        """Run a job in a child. Return its exit status."""
-        given = {"repeats": "exclude", "epoch_seconds": 0.02 if kill else 0.5, **settings}
-        request = {"log": log and str(log), "directory": str(directory), "settings": given, "kill": kill}
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(orjson.dumps(request).decode() + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-
-def write_events(path: Path, count: int) -> Path:
-    """Interactions with ids, some twice. Erasures, and items that come and go."""
-    rows = gzip.decompress(EVENTS.read_bytes()).decode().splitlines()[1 : count + 1]
-    lines: list[dict[str, Any]] = []
-    for number, row in enumerate(rows):
-        user, item, time, *_ = row.split(",")
-        lines.append({"user": user, "item": item, "timestamp": float(time), "id": f"e{number}"})
-        if number % 97 == 0:
-            lines.append(lines[-1])
-        if number % 211 == 0:
-            lines.append({"kind": "forget", "user": user, "timestamp": float(time)})
-        if number % 301 == 0:
-            lines.append({"kind": "item", "item": item, "timestamp": float(time), "available": number % 2 == 0})
-    path.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
-    return path
-
-
 @pytest.fixture(scope="module")
 def driver() -> Iterator[Driver]:
     driver = Driver()
     yield driver
-    assert driver.process.stdin is not None
-    assert driver.process.stdout is not None
-    driver.process.stdin.close()
-    driver.process.stdout.close()
-    assert driver.process.wait(60) == 0
+    driver.close()
 
 
 Replay = Callable[..., int]
@@ -102,12 +52,6 @@ def replay(driver: Driver, tmp_path_factory: pytest.TempPathFactory) -> Replay:
 
 
 Sums = dict[str, dict[str, str]]
-
-
-def sums_of(directory: Path) -> Sums:
-    sums: Sums = orjson.loads((directory / "sums.json").read_bytes())
-    sums.get("StatefulMetrics", {}).pop("rest", None)  # it holds the seconds that the replay took
-    return sums
 
 
 def outcome(directory: Path) -> tuple[bytes, Sums]:

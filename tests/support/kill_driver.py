@@ -17,12 +17,15 @@ from typing import Any
 
 import orjson
 
+import flows.job.past_plan
 import flows.job.run
 import flows.state.record_file
 import flows.state.recovery
 import flows.state.store
 from flows.files.record_source import _LogPartition
 from flows.files.sinks import _LinePartition
+from flows.job.announcement import _Users
+from flows.job.past_request import Backfill
 from flows.kafka.sink import _Part
 from flows.kafka.source import _Partition
 from flows.replay import replay
@@ -31,6 +34,7 @@ from flows.state.stateful import _StatefulLogic
 from flows.state.store import Store
 from flows.steps.learn import Learner
 from recmodels.fused.warm_up import warm_up
+from tests.support.file_connector import FileConnector
 
 Wrapper = Callable[..., Any]
 
@@ -102,11 +106,19 @@ ON_KAFKA: dict[str, tuple[object, str, Wrapper]] = {
     "deliveries are awaited": (_Part, "snapshot", after),
     "offsets are to be committed": (_Partition, "next_batch", before),
 }
+OF_A_BACKFILL: dict[str, tuple[object, str, Wrapper]] = {
+    **{name: POINTS[name] for name in POINTS if "directory" not in name},
+    "the plan is half written": (flows.job.past_plan, "write_whole", half_made),
+    "the plan is written": (flows.job.past_plan, "write_whole", after),
+    "lists are to be asked for": (_Users, "next_batch", before),
+    "lists were asked for": (_Users, "next_batch", after),
+    "the announcement has said where it is": (_Users, "snapshot", after),
+}
 
 
 def arm(point: str, call: int) -> None:
     """Make this process die at the given call, from 1, of a point."""
-    owner, name, strike = (POINTS | ON_KAFKA)[point]
+    owner, name, strike = (POINTS | ON_KAFKA | OF_A_BACKFILL)[point]
     real, left = getattr(owner, name), call
 
     def wrapper(*arguments: Any) -> Any:
@@ -118,9 +130,9 @@ def arm(point: str, call: int) -> None:
 
 
 def run(request: dict[str, Any]) -> None:
-    """Replay a log, or without one run a job between Kafka's topics to their ends.
+    """Replay a log, or without one run a job between Kafka's topics to their ends, perhaps behind a backfill.
 
-    At the end write checksums of the arrays of all states.
+    With a log and a backfill, run a job whose topic is the log. At the end write checksums of the arrays of all states.
     """
     flows.state.store.LEAST_PART, flows.state.store.LEAST_SEGMENT = (
         1 << 17,
@@ -138,8 +150,13 @@ def run(request: dict[str, Any]) -> None:
         arm(*request["kill"])
     directory = Path(request["directory"])
     settings = Settings.model_validate({**request["settings"], "recovery": directory / "state"})
+    asked = request.get("backfill")
+    backfill = None if asked is None else Backfill(paths=(asked,), active_days=100_000.0)
     if request["log"] is None:
-        flows.job.run.run(settings, stop_at_end=True)
+        flows.job.run.run(settings, stop_at_end=True, backfill=backfill)
+    elif backfill is not None:
+        connector = FileConnector(settings, Path(request["log"]), directory)
+        flows.job.run.run(settings, stop_at_end=True, connector=connector, backfill=backfill)
     else:
         replay(request["log"], settings, out=directory / "lists.jsonl")
     sums = {

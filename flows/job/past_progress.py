@@ -1,0 +1,54 @@
+"""Progress of a past that is learned: how much is done, how fast, and the time left, as log lines."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from flows.monitoring.periodic import called_every
+
+logger = logging.getLogger(__name__)
+
+SECONDS: Final = 5.0
+"""Time between two lines."""
+
+
+@contextmanager
+def told_progress(doing: str, unit: str, done: Callable[[], int], left: Callable[[], int]) -> Iterator[None]:
+    """Log how far a task is, every few seconds and at its end.
+
+    Args:
+        doing: Names the task.
+        unit: What is counted, such as "events".
+        done: Returns the number that is done since the task began here.
+        left: Returns the number that is left.
+    """
+    started = time.monotonic()
+
+    def tell() -> None:
+        made, missing = done(), left()
+        logger.info("%s", progress_text(doing, unit, made, missing, time.monotonic() - started))
+
+    with called_every(SECONDS, tell, "progress of the past"):
+        yield
+    seconds, made = time.monotonic() - started, done()
+    logger.info(
+        "%s: %s %s in %.1f s, %s a second", doing, f"{made:,}", unit, seconds, f"{made / max(seconds, 1e-9):,.0f}"
+    )
+
+
+def progress_text(doing: str, unit: str, done: int, left: int, seconds: float) -> str:
+    """Return one line of progress.
+
+    >>> progress_text("learning the past", "events", 30_000, 90_000, 2.0)
+    'learning the past: 30,000 events, 90,000 left (25 % done), 15,000 a second, about 6 s left'
+    >>> progress_text("learning the past", "events", 0, 90_000, 2.0)
+    'learning the past: 0 events, 90,000 left (0 % done)'
+    """
+    share = done / max(done + left, 1)
+    said = f"{doing}: {done:,} {unit}, {left:,} left ({share:.0%} done)".replace("% done", " % done")
+    if not done or seconds <= 0.0:
+        return said
+    rate = done / seconds
+    return f"{said}, {rate:,.0f} a second, about {left / rate:,.0f} s left"
