@@ -29,6 +29,14 @@ Int64 = NDArray[np.int64]
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Marks = NDArray[np.uint8]
+NUMBERS: Final[dict[Any, Any]] = {
+    Int32: np.int32,
+    Int64: np.int64,
+    Float32: np.float32,
+    Float64: np.float64,
+    Marks: np.uint8,
+}
+"""The type of the numbers in each kind of array. Versions of NumPy differ in what they tell of an alias."""
 
 DIRTY: Final = "dirty"
 """The field that every table has: [rows] 1 if the row has changed since the last snapshot."""
@@ -140,9 +148,7 @@ def fields(layout: type) -> Iterator[Field]:
     """Yield the fields of a layout with their markers."""
     for name, hint in get_type_hints(layout, include_extras=True).items():
         kind, *markers = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        yield Field(
-            name, get_args(get_args(kind)[1])[0] if get_origin(kind) is np.ndarray else kind, *markers or [None]
-        )
+        yield Field(name, NUMBERS.get(kind, kind), *markers or [None])
 
 
 def lengths(shape: tuple[int | str, ...], known: Mapping[str, int]) -> tuple[int, ...]:
