@@ -108,7 +108,16 @@ def run_stages(address: int, user_rows: Int32, item_rows: Int32, places: Int32, 
     shared, own = state.shared, state.factorization
     candidates = shared.candidates
     still = FactorizationState(
-        own.items, own.users, own.user_vector, own.gradient, 0.0, own.decay, own.regularization, own.column
+        own.items,
+        own.users,
+        own.sent,
+        own.origin,
+        own.user_vector,
+        own.gradient,
+        0.0,
+        own.decay,
+        own.regularization,
+        own.column,
     )
     for e in range(user_rows.shape[0]):
         user, item = user_rows[e], item_rows[e]

@@ -313,6 +313,40 @@ class Recommender(Ranker):
                 del seen[item]
         return False
 
+    @property
+    def unshared(self) -> str:
+        """The reason why other processes cannot learn what this model learns of items. Empty if they can."""
+        return f"{self.version.rpartition('/')[0]} keeps no account of what it learns of items"
+
+    def enable_deltas(self) -> None:
+        """Have the model note what it learns of items, for `take_delta`. Call it before the first event.
+
+        Raises:
+            ValueError: The model cannot do so. The message says why.
+        """
+        raise ValueError(f"expected a model that shards can share, such as blend; {self.unshared}")
+
+    def take_delta(self) -> bytes:
+        """Return what the model has learned of items since the last delta. Empty if there is nothing.
+
+        Raises:
+            ValueError: `enable_deltas` was not called.
+        """
+        raise ValueError("take_delta: expected a model after enable_deltas")
+
+    def apply_delta(self, data: bytes) -> int:
+        """Learn what the same model has learned in another process, and return the number of its interactions.
+
+        Deltas of several processes may come in any order. Apply each once.
+
+        Args:
+            data: Bytes of `take_delta`.
+
+        Raises:
+            ValueError: They are no delta of this model, or `enable_deltas` was not called. Then nothing is learned.
+        """
+        raise ValueError("apply_delta: expected a model after enable_deltas")
+
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
         """Process examples in order: make the list, learn the example, make the new list.
 

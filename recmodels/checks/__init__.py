@@ -9,6 +9,7 @@ A check takes a *factory*: something that makes a fresh model, with whatever arg
 - `state`: dump and load, erasure, bounded memory.
 - `estimator`: River's conventions for estimators.
 - `determinism`: the same lists in every process.
+- `sharing`: deltas between processes.
 
 `run_checks` runs them and says what came of each, as `freshrank check-model` shows. `yield_models` finds every public
 model, those of `recmodels.deep` too if that extra is installed, and `yield_checks` every check that holds for one. A
@@ -29,7 +30,7 @@ from typing import Literal, NamedTuple
 
 import recmodels
 from recmodels.base import Recommender
-from recmodels.checks import determinism, estimator, learning, listing, read_only, state
+from recmodels.checks import determinism, estimator, learning, listing, read_only, sharing, state
 from recmodels.checks.events import Check, Factory
 from recmodels.own_code import library_line, own_line
 
@@ -37,7 +38,7 @@ __all__ = ["ALL", "Check", "CheckResult", "Factory", "reasons_to_skip", "run_che
 
 ALL: tuple[Check, ...] = tuple(
     check
-    for subject in (read_only, listing, learning, state, estimator, determinism)
+    for subject in (read_only, listing, learning, state, estimator, determinism, sharing)
     for name, check in vars(subject).items()
     if name.startswith("check_")
 )

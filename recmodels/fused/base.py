@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from recmodels.base import Recommender
 from recmodels.fused.drift import DriftDetector
 from recmodels.fused.external_members import ExternalMembers
 from recmodels.fused.memory import Memory
+from recmodels.fused.sharing import Sharing
 from recmodels.kernels.ledger import KEPT
 from recmodels.kernels.members.content import ITEM_TAGS
 from recmodels.kernels.members.popularity import HALF_LIVES
@@ -22,6 +24,21 @@ from recmodels.validation import expect_choice, expect_counts, expect_numbers
 
 OF_RERANKER: Final = frozenset({"predecessors", "age"})
 """Members that a blend has only with its reranker."""
+ALIKE: Final = (
+    "half_lives",
+    "decay_by",
+    "recent",
+    "learn_decay",
+    "n_factors",
+    "history_decay",
+    "factor_rate",
+    "l2",
+    "learning_rate",
+    "reranker",
+    "seed",
+)
+"""Arguments that models must have alike to learn from each other."""
+NO_UNDO: Final = "expected a model that either takes interactions back or shares what it learns; it cannot do both"
 TABLES, OUTSIDE, PARTS = 0, 1, 2
 """The parts of a state that is dumped in pieces: the tables, then the external members."""
 
@@ -101,6 +118,8 @@ class FusedBase(Recommender):
         self._memory: Memory | None = None
         self._outside: ExternalMembers | None = None
         self._ledger = 0
+        self._shares = False
+        self._sharing: Sharing | None = None
         self._drift = DriftDetector()
         expect_counts(max_users=self.max_users, max_items=self.max_items, max_pairs=self.max_pairs)
         expect_counts(max_history=self.max_history, recent=self.recent)
@@ -147,6 +166,7 @@ class FusedBase(Recommender):
         return {
             **vars(self),
             "ledger": self._ledger,
+            "keeps_journal": self._shares,
             "exclude_seen": self.repeats == "exclude",
             "learn_weights": self.learns_weights,
             "use_reranker": self.learns_weights and self.reranker,
@@ -160,13 +180,69 @@ class FusedBase(Recommender):
 
     def enable_undo(self) -> None:
         """Keep a ledger of each user's last interactions, so that one can be taken back exactly."""
+        if self._shares:
+            raise ValueError(NO_UNDO)
+        self._ledger = KEPT
+        self._make_anew()
+        for model in self.external_members.models:
+            model.enable_undo()
+
+    def _make_anew(self) -> None:
+        """Make the memory with the present arguments. It keeps what it had."""
         record = None if self._memory is None else self._memory.copy()
-        self._memory, self._ledger = None, KEPT
+        self._memory = self._sharing = None
         if record is not None:
             self.memory.load(record)
             self.memory.mark_changed()
-        for model in self.external_members.models:
-            model.enable_undo()
+
+    @property
+    def unshared(self) -> str:
+        """The reason why other processes cannot learn what this model learns of items. Empty if they can."""
+        return f"its members {self.outside} keep no account of what they learn of items" if self.outside else ""
+
+    def enable_deltas(self) -> None:
+        """Note what is learned of items, for `take_delta`."""
+        if self.unshared:
+            super().enable_deltas()
+        if self._ledger:
+            raise ValueError(NO_UNDO)
+        self._shares = True
+        self._make_anew()
+
+    @property
+    def sharing(self) -> Sharing:
+        """What the model notes for other processes.
+
+        Raises:
+            ValueError: `enable_deltas` was not called.
+        """
+        if not self._shares:
+            raise ValueError("expected a model after enable_deltas; this one notes nothing for others")
+        if self._sharing is None:
+            self._sharing = Sharing(self.memory, self._number())
+        return self._sharing
+
+    def take_delta(self) -> bytes:
+        """Return what the model has learned of items since the last delta (`recmodels.fused.sharing`)."""
+        return self.sharing.take()
+
+    def apply_delta(self, data: bytes) -> int:
+        """Learn what the same model has learned in another process, and return the number of its interactions.
+
+        >>> from recmodels import Popularity
+        >>> ours, theirs = Popularity(), Popularity()
+        >>> ours.enable_deltas(), theirs.enable_deltas()
+        (None, None)
+        >>> theirs.learn_one("ann", "tea")
+        >>> ours.apply_delta(theirs.take_delta()), ours.top("bob", n=1)[0][0]
+        (1, 'tea')
+        """
+        return self.sharing.apply(data)
+
+    def _number(self) -> int:
+        """Return a number for the model and all of its arguments that decide what is counted, and how."""
+        arguments = {name: getattr(self, name) for name in ALIKE}
+        return crc32(repr([self.version, sorted(self._used_members()), arguments]).encode())
 
     @property
     def without_undo(self) -> list[str]:
@@ -175,11 +251,15 @@ class FusedBase(Recommender):
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return the whole state as arrays."""
-        return self.memory.dump() | self._drift.dump() | self.external_members.dump()
+        return self.memory.dump() | self._small_parts() | self.external_members.dump()
+
+    def _small_parts(self) -> dict[str, NDArray[Any]]:
+        """Return what is dumped whole each time."""
+        return self._drift.dump() | (self.sharing.dump() if self._shares else {})
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
         """Return the rows that have changed since the last dump."""
-        return self.memory.dump_changes() | self._drift.dump() | self.external_members.dump_changes()
+        return self.memory.dump_changes() | self._small_parts() | self.external_members.dump_changes()
 
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
         """Return about `size` bytes of the state from `place` on, and the place behind them: 0 at the end."""
@@ -188,7 +268,7 @@ class FusedBase(Recommender):
             part, inner = self.memory.dump_part(inner, size)
             if inner:
                 return part, joined(TABLES, inner, PARTS)
-            return part | self._drift.dump(), joined(OUTSIDE, 0, PARTS) if self.outside else 0
+            return part | self._small_parts(), joined(OUTSIDE, 0, PARTS) if self.outside else 0
         part, inner = self.external_members.dump_part(inner, size)
         return part, joined(OUTSIDE, inner, PARTS) if inner else 0
 
@@ -196,6 +276,8 @@ class FusedBase(Recommender):
         """Take over what any of the dumps gave."""
         self.memory.load(record)
         self._drift.load(record)
+        if self._shares:
+            self.sharing.load(record)
         self.external_members.load(record)
 
     @property
@@ -212,11 +294,15 @@ class FusedBase(Recommender):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle needs: of the tables only the rows in use."""
-        return {**self.__dict__, "_memory": None, "record": self._memory and self._memory.copy()}
+        record = self._memory and self._memory.copy()
+        noted = self.sharing.dump() if self._shares and self._memory else {}
+        return {**self.__dict__, "_memory": None, "_sharing": None, "record": record, "noted": noted}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        record = state.pop("record")
+        record, noted = state.pop("record"), state.pop("noted")
         self.__dict__.update(state)
         if record is not None:
             self.memory.load(record)
             self.memory.mark_changed()
+        if noted:
+            self.sharing.load(noted)

@@ -1,26 +1,24 @@
 """Item events of a fused model: availability and tags."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from recmodels.base import Context
 from recmodels.fused.memory import Memory
-from recmodels.fused.tags import tags_of
 from recmodels.kernels import item_events
-from recmodels.kernels.members.content import ITEM_TAGS
 from recmodels.kernels.shared import EVENTS
 
 
-def learn_item(memory: Memory, item: str, features: Context | None, available: bool | None) -> None:
+def set_item(memory: Memory, item: str, tags: Sequence[str], available: bool | None) -> None:
     """Learn an item event.
 
     Args:
         memory: Memory of the model.
         item: Id of the item.
-        features: Tags and price (see `recmodels.fused.tags`). Features without any tag change nothing.
+        tags: Tags (see `recmodels.fused.tags`), without repeats. Empty: unchanged.
         available: Whether the item may be recommended. None: unchanged.
     """
     state = memory.state
-    tags = tags_of(features, ITEM_TAGS) if memory.learns_tags else []
     row = memory.items.row(item)
     is_hidden = bool(state.shared.items.hidden[row]) or item in memory.unavailable.ids.rows
     changes = available is not None and is_hidden is available

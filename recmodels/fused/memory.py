@@ -1,20 +1,26 @@
 """Memory of a fused model: tables of bounded size, and the eviction of rows from a full table."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final, cast
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.kernels import forgetting
-from recmodels.kernels.layout import DIRTY, Argument, Column, Field, Rows, Scratch, Stored, fields, lengths
+from recmodels.kernels.layout import DIRTY, Argument, Column, Field, Rows, Scratch, Stored, fields, lengths, stored_size
 from recmodels.kernels.shared import ANNOUNCED, CELLS, EVENTS, FREE_CELLS, ITEM_ROWS, TAG_ROWS
-from recmodels.kernels.state import COLUMNS, MEMBERS, State, columns_of
+from recmodels.kernels.state import COLUMNS, LEARNED_TOGETHER, MEMBERS, State, columns_of
 from recmodels.kernels.state_pointer import Handle
 from recmodels.kernels.user_context import GAPS, LENGTHS
 from recmodels.storage.bounded_table import BoundedTable, oldest
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
+
+JOURNAL: Final = 8_192
+"""Number of events between two deltas (`recmodels.fused.sharing`)."""
+ROW_NUMBERS: Final = 4
+"""Numbers beside the factors of an item."""
 
 
 class Memory:
@@ -35,6 +41,7 @@ class Memory:
         columns: The columns of each table with their markers.
         stored: The marker of each array in `small`.
         handle: The state in the form that kernels take.
+        before_items_go: Called before items lose their rows.
     """
 
     def __init__(self, arguments: Mapping[str, Any], members: Collection[str], n_external: int) -> None:
@@ -54,7 +61,13 @@ class Memory:
         }
         widths = {"columns": COLUMNS + n_external, "contexts": LENGTHS + GAPS, "lengths": LENGTHS}
         widths["padded_columns"] = -(-widths["columns"] // 4) * 4
+        if arguments["keeps_journal"]:
+            widths |= {"journal": JOURNAL, "journal_items": rows["items"], "sent_factors": int(arguments["n_factors"])}
+            widths |= {"sent_row_numbers": ROW_NUMBERS, "sent_numbers": stored_size(LEARNED_TOGETHER, widths)}
+        else:
+            widths |= dict.fromkeys(("journal", "journal_items", "sent_factors", "sent_row_numbers", "sent_numbers"), 0)
         self.handle = Handle(cast(State, self._build(State, {**arguments, **rows, **widths, **flags})))
+        self.before_items_go: Callable[[], None] = lambda: None
         self.unavailable = BoundedTable("unavailable", int(arguments["max_items"]), age="number", number=(np.int64, ()))
         self.tables[self.unavailable.name] = self.unavailable
         for member in MEMBERS:
@@ -153,6 +166,8 @@ class Memory:
             if self.items.is_full:
                 self.forget_items(oldest(self.items, self.state.shared.items.last_used))
             row = self.items.add(name)
+            if len(self.state.factorization.origin):
+                self.state.factorization.origin[row] = number_of(name)
             if known := self.unavailable.row(name):
                 self.unavailable.forget([known])
                 self.state.shared.items.hidden[row] = 1
@@ -224,6 +239,7 @@ class Memory:
 
         The ids of unavailable items are kept. They stay unavailable if they come back.
         """
+        self.before_items_go()
         for row in rows:
             if self.state.shared.items.hidden[row]:
                 self.note_unavailable(str(self.items.names[row]))
@@ -261,7 +277,7 @@ class Memory:
         return (part if place else part | self._dump_small()), place
 
     def _dump_small(self) -> dict[str, NDArray[Any]]:
-        return {f"small.{name}": array.copy() for name, array in self.small.items()}
+        return {f"small.{name}": array.copy() for name, array in self.small.items() if array.size}
 
     def copy(self) -> dict[str, NDArray[Any]]:
         """Return all rows in use, as `dump` does, and keep the marks of change."""
@@ -289,6 +305,8 @@ class Memory:
     def _fit(self, name: str, saved: NDArray[Any]) -> NDArray[Any]:
         """Return a saved array in its present shape. Columns of later versions get their initial values."""
         array = self.small[name]
+        if not array.size:
+            return array  # this model keeps nothing there
         if self.stored[name].marker.shape[-1] == "columns":
             known = saved.shape[-1] - self.n_external
             if saved.shape[:-1] == array.shape[:-1] and 0 < known < COLUMNS:
@@ -302,3 +320,12 @@ class Memory:
                 "give the model the arguments that it had when the state was saved"
             )
         return saved
+
+
+def number_of(item: str) -> int:
+    """Return a number from an item's id, the same in every process.
+
+    >>> number_of("tea")
+    2391201714
+    """
+    return crc32(item.encode("utf-8", "surrogatepass"))

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from recmodels.base import Context, Example, Step, Why, against, time_of
 from recmodels.fused import item_lists
-from recmodels.fused.base import FusedBase
-from recmodels.fused.item_events import learn_item
+from recmodels.fused.base import NO_UNDO, FusedBase
+from recmodels.fused.item_events import set_item
+from recmodels.fused.tags import tags_of
 from recmodels.kernels import event_loop, external, inference, reranker, undo
+from recmodels.kernels.members.content import ITEM_TAGS
 from recmodels.kernels.shared import ANNOUNCED, EVENTS
 from recmodels.kernels.state import MEMBERS
 from recmodels.kernels.user_context import LENGTHS
@@ -35,6 +37,11 @@ class FusedModel(FusedBase):
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = True) -> list[Step]:
         """Process examples in order, in few calls of the kernel. It always scores, since that costs nothing."""
+        if self._shares:
+            if any(example.undoes is not None for example in examples):
+                raise ValueError(NO_UNDO)
+            self.sharing.expect_room(len(examples))
+            self.sharing.settle()
         steps: list[Step] = []
         start = 0
         while start < len(examples):
@@ -113,6 +120,8 @@ class FusedModel(FusedBase):
             if self._drift.add(loss):
                 for name in ("step", *reranker.SQUARES):
                     self.memory.small[name] *= FORGOTTEN_STEPS
+                    if self._shares:
+                        self.sharing.scale_sent(name, FORGOTTEN_STEPS)
 
     def _segment(self, examples: Sequence[Example], start: int, n: int, steps: list[Step]) -> int:
         """Process the examples from `start` up to the first one that needs room to be made."""
@@ -323,12 +332,20 @@ class FusedModel(FusedBase):
         """Learn an item's tags and availability (`recmodels.fused.item_events`)."""
         for model in self.external_members.models:
             model.learn_item(item, x, available)
-        learn_item(self.memory, item, x, available)
+        tags = tags_of(x, ITEM_TAGS) if self.memory.learns_tags else []
+        if self._shares and (tags or available is not None):
+            self.sharing.expect_room(1)
+            self.sharing.settle()
+            self.sharing.note_item(item, tags, available)
+        set_item(self.memory, item, tags, available)
 
     def forget_one(self, user: str) -> None:
         """Erase a user, who is then a new user. Counts and factors of items keep what they learned."""
         for model in self.external_members.models:
             model.forget_one(user)
+        if self._shares:
+            self.sharing.expect_room(1)
+            self.sharing.note_erased(user)
         row = self.memory.users.row(user)
         if row:
             self.memory.forget_users([row])

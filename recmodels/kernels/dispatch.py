@@ -46,6 +46,7 @@ def _for_each(function: str, arguments: str) -> Callable[..., None]:
 propose: Callable[[State, int], None] = _for_each("propose", "user")
 score: Callable[[State, int], None] = _for_each("score", "user")
 learn: Callable[[State, Event], None] = _for_each("learn", "event")
+count: Callable[[State, Event, Int32], None] = _for_each("count", "event, recent")
 describe: Callable[[State, int, Int32], None] = _for_each("describe", "item, tags")
 begin: Callable[[State, int], None] = _for_each("begin", "item")
 take_back: Callable[[State, Undone], None] = _for_each("take_back", "undone")

@@ -12,6 +12,7 @@ from recmodels.kernels import (
     calibration,
     dispatch,
     history,
+    journal,
     ledger,
     reranker,
     topn,
@@ -126,26 +127,41 @@ def learn(
             weights.learn(state.weights, length, gap, target, options.learning_rate, candidates)
             if options.use_reranker:
                 reranker.learn(state.reranker, length, gap, target, candidates)
-        is_new = items.first_seen[item] == 0
-        if is_new:
-            items.first_seen[item] = now + counters[ANNOUNCED]
-            dispatch.begin(state, item)
-        if is_new or items.newness[item] == 1.0:
-            items.standing[item] = 1
-        elif items.standing[item] > 0:
-            items.standing[item] += 1
+        is_new = take_up(state, item, now)
         dispatch.learn(state, Event(user, item, reward, time, now, target, is_new))
+        if options.keeps_journal:
+            journal.note(shared, user, item, reward, state.popularity.clock[0])
+            if target >= 0 and options.needs_shares:
+                journal.note_moved(shared, user)
         user_context.learn(shared.users, user, item, time)
     history.learn(shared, user, item, reward)
     if reward >= 0.0:
         ledger.note(shared.ledger, user, item, kind, reward, now, time)
     counters[EVENTS] = now
+    if options.keeps_journal:
+        shared.journal.size[journal.OWN_EVENTS] += 1
     shared.users.last_used[user] = now
     items.last_used[item] = now
     shared.users.dirty[user] = 1
     items.dirty[item] = 1
     candidates.epoch[1] = 0
     return loss
+
+
+@kernel
+def take_up(state: State, item: int, now: int) -> bool:
+    """Count an item's interaction number `now` among those that stand, and say whether it is the item's first."""
+    shared = state.shared
+    items = shared.items
+    is_new = items.first_seen[item] == 0
+    if is_new:
+        items.first_seen[item] = now + shared.counters[ANNOUNCED]
+        dispatch.begin(state, item)
+    if is_new or items.newness[item] == 1.0:
+        items.standing[item] = 1
+    elif items.standing[item] > 0:
+        items.standing[item] += 1
+    return is_new
 
 
 @entry

@@ -151,6 +151,12 @@ def fields(layout: type) -> Iterator[Field]:
         yield Field(name, NUMBERS.get(kind, kind), *markers or [None])
 
 
+def stored_size(layouts: tuple[type, ...], known: Mapping[str, int]) -> int:
+    """Return how many numbers the stored arrays of some layouts have."""
+    stored = [field.marker for layout in layouts for field in fields(layout) if isinstance(field.marker, Stored)]
+    return sum(int(np.prod(lengths(marker.shape, known))) for marker in stored)
+
+
 def lengths(shape: tuple[int | str, ...], known: Mapping[str, int]) -> tuple[int, ...]:
     """Return a shape as numbers, by the known lengths."""
     return tuple(length if isinstance(length, int) else known[length] for length in shape)

@@ -28,6 +28,9 @@ class Member:
         propose: `(own, shared, user)` adds candidates to the user's set.
         score: `(own, shared, user)` fills the member's columns for all candidates.
         learn: `(own, shared, event)` learns an interaction with a positive reward (`recmodels.kernels.shared.Event`).
+        count: `(own, shared, event, recent)` learns of an interaction in another shard what it says of items. `recent`
+            [recent] has the recent items that it found, with gaps of 0. There is no user and no candidate set.
+            Left out: other shards tell the member nothing.
         describe: `(own, shared, item, tags)` replaces the tags of an item. The item has its row and its `newness`
             already.
         begin: `(own, shared, item)` initialises the row of an item before its first interaction, or just after its
@@ -55,6 +58,7 @@ class Member:
     propose: Callable[[Any, Any, int], None] | None = None
     score: Callable[[Any, Any, int], None] | None = None
     learn: Callable[[Any, Any, Any], None] | None = None
+    count: Callable[[Any, Any, Any, Any], None] | None = None
     describe: Callable[[Any, Any, int, Any], None] | None = None
     begin: Callable[[Any, Any, int], None] | None = None
     take_back: Callable[[Any, Any, Any], None] | None = None

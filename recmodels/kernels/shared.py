@@ -110,6 +110,32 @@ class Changes(NamedTuple):
     """[recent, 2] by how much."""
 
 
+class Journal(NamedTuple):
+    """What other shards have to learn of the events since the last delta. Nothing has a length unless it is kept.
+
+    See `recmodels.fused.sharing`.
+    """
+
+    size: Annotated[Int64, Scratch(3)]
+    """[3] number of interactions, of all events, and of moved items."""
+    item: Annotated[Int32, Scratch("journal")]
+    """[journal] the item of each interaction."""
+    number: Annotated[Int32, Scratch("journal")]
+    """[journal] its number among all events since the last delta, from 1."""
+    reward: Annotated[Float64, Scratch("journal")]
+    """[journal] its reward, above 0."""
+    time: Annotated[Float64, Scratch("journal")]
+    """[journal] the newest time so far, in Unix seconds."""
+    recent: Annotated[Int32, Scratch("journal", "recent")]
+    """[journal, recent] the recent items that it found."""
+    moved: Annotated[Int32, Scratch("journal_items")]
+    """[items] the items whose factors have moved, in order."""
+    is_moved: Annotated[Marks, Scratch("journal_items")]
+    """[items] 1: the item is among them."""
+    sent: Annotated[Float64, Stored("sent_numbers", key="sent", first=float("nan"))]
+    """[sent_numbers] what the other shards know of the weights. NaN before the first event."""
+
+
 class Candidates(NamedTuple):
     """Scratch: the candidate set of one user. It is not saved."""
 
@@ -145,6 +171,8 @@ class Options(NamedTuple):
     """Whether a member learns from the softmax of the candidates' scores."""
     learning_rate: Annotated[float, Argument("learning_rate")]
     """Learning rate of the weights."""
+    keeps_journal: Annotated[bool, Argument("keeps_journal")]
+    """Whether what other shards have to learn is noted."""
     max_history: Annotated[int, Argument("max_history")]
     """Largest number of history cells of a user."""
     seed: Annotated[int, Argument("seed")]
@@ -160,6 +188,7 @@ class Shared(NamedTuple):
     history: Annotated[HistoryCells, Rows("pairs", key="history")]
     ledger: Annotated[Ledger, Rows("users", key="ledger")]
     changes: Changes
+    journal: Journal
     candidates: Candidates
     is_used: Annotated[Marks, Argument("is_used")]
     """[members] 1: the model has the member."""

@@ -36,6 +36,10 @@ class CalibrationState(NamedTuple):
     """[lengths, 2] AdaGrad's sum of squared gradients."""
 
 
+LEARNED_TOGETHER: Final = (Weights, CalibrationState, Reranker)
+"""What all shards learn together, apart from items: the differences of these arrays are summed."""
+
+
 class State(NamedTuple):
     """The arrays of a model, for the kernels."""
 

@@ -53,15 +53,19 @@ from tests.support.broken_state import (
     Grows,
     GrowsByExcluding,
     GrowsByHiding,
+    IgnoresDeltas,
     KeepsWhatWasSeen,
     LosesCounts,
     MutableDefault,
     NeverLearns,
     NoRanker,
+    PassesOn,
     RemembersTheForgotten,
     RenamesAnArgument,
+    RepeatsDeltas,
     ReprByAddress,
     SharedCounts,
+    SharesInSilence,
     TakesAnything,
     VersionCounts,
     WrongRow,
@@ -115,6 +119,8 @@ BROKEN: dict[str, list[Factory]] = {
     "check_clone_has_the_arguments_and_no_state": [CloneIsSelf],
     "check_version_is_a_word": [VersionCounts],
     "check_lists_are_the_same_in_every_process": [Unseeded, OrdersByHash],
+    "check_deltas_teach_other_models": [IgnoresDeltas, SharesInSilence],
+    "check_deltas_are_taken_once": [RepeatsDeltas, PassesOn],
 }
 
 CHECKS = {check.__name__: check for check in checks.ALL}

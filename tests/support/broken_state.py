@@ -125,3 +125,32 @@ class WrongRow(Popularity):
         for table in self.memory.tables.values():
             table.dirty[: table.used : 2] = 0
         return super().dump_changes()
+
+
+class SharesInSilence(Sound):
+    def enable_deltas(self) -> None:
+        pass
+
+
+class IgnoresDeltas(Popularity):
+    def apply_delta(self, data: bytes) -> int:
+        return 1
+
+
+class RepeatsDeltas(Popularity):
+    last = b""
+
+    def take_delta(self) -> bytes:
+        self.last = super().take_delta() or self.last
+        return self.last
+
+
+class PassesOn(Popularity):
+    passed = b""
+
+    def apply_delta(self, data: bytes) -> int:
+        self.passed = data
+        return super().apply_delta(data)
+
+    def take_delta(self) -> bytes:
+        return self.passed or super().take_delta()

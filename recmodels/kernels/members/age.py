@@ -14,7 +14,7 @@ from typing import Annotated, Final, NamedTuple
 import numpy as np
 
 from recmodels.kernels.compile import kernel
-from recmodels.kernels.layout import Argument, Column, Float32, Int64, Marks, Rows
+from recmodels.kernels.layout import Argument, Column, Float32, Int32, Int64, Marks, Rows
 from recmodels.kernels.member import Member
 from recmodels.kernels.members.popularity import HALF_LIVES
 from recmodels.kernels.prefetch import PREFETCH_DISTANCE, prefetch
@@ -126,6 +126,13 @@ def learn(own: AgeState, shared: Shared, event: Event) -> None:
     own.items.dirty[event.item] = 1
 
 
+@kernel
+def count(own: AgeState, shared: Shared, event: Event, recent: Int32) -> None:
+    """Note that an item was taken in another shard."""
+    own.items.last[event.item] = event.number
+    own.items.dirty[event.item] = 1
+
+
 MEMBER: Final = Member(
     name="age",
     state=AgeState,
@@ -134,4 +141,5 @@ MEMBER: Final = Member(
     "to the user's usual ones",
     score=score,
     learn=learn,
+    count=count,
 )

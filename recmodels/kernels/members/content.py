@@ -170,19 +170,29 @@ def score(content: ContentState, shared: Shared, user: int) -> None:
 @kernel
 def learn(content: ContentState, shared: Shared, event: Event) -> None:
     """Add an item's tags to the user's interest, and the interaction to the popularity of the tags."""
+    item = event.item
+    size = filled(content.items.tag[item])
+    if size > 0:
+        decay_interests(content.users, event.user)
+        gain = np.float32(event.reward) / np.sqrt(np.float32(size))
+        for k in range(size):
+            add_interest(content.users, event.user, content.items.tag[item, k], gain)
+    count(content, shared, event, shared.users.recent[event.user])
+
+
+@kernel
+def count(content: ContentState, shared: Shared, event: Event, recent: Int32) -> None:
+    """Add an interaction to the popularity of the item's tags. The item is less new."""
     newness, counters, item = shared.items.newness, shared.counters, event.item
     newness[item] /= np.float32(1.0) + newness[item]
-    count = filled(content.items.tag[item])
-    if count == 0:
+    size = filled(content.items.tag[item])
+    if size == 0:
         return
     added = np.log2(event.reward) + event.number * POPULARITY_DECAY
     content.log_rate[0] = sum_of_levels(content.log_rate[0], added - np.log2(counters[TAGGED]))
-    decay_interests(content.users, event.user)
-    gain = np.float32(event.reward) / np.sqrt(np.float32(count))
     tags = content.tags
-    for k in range(count):
+    for k in range(size):
         tag = content.items.tag[item, k]
-        add_interest(content.users, event.user, tag, gain)
         tags.dirty[tag] = 1
         tags.last_used[tag] = event.number + counters[ANNOUNCED]
         tags.log_rate[tag] = sum_of_levels(tags.log_rate[tag], added - np.log2(tags.carriers[tag]))
@@ -437,6 +447,7 @@ MEMBER: Final = Member(
     propose=propose,
     score=score,
     learn=learn,
+    count=count,
     take_back=take_back,
     describe=describe,
     show=show,

@@ -26,6 +26,7 @@ from recmodels.kernels.candidates import EXCLUDED, PLACES
 from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Argument, Column, Float32, Int32, Int64, Marks, Rows, Scratch
 from recmodels.kernels.member import Member
+from recmodels.kernels.prefetch import prefetch
 from recmodels.kernels.shared import CANDIDATES, Event, Shared, Undone
 
 FAST_DECAY: Final = np.float32(0.5)
@@ -35,6 +36,9 @@ LARGEST_TOTAL: Final = np.float32(400.0)
 
 SMALLEST_GAIN: Final = np.float32(1e-12)
 """A smaller gain makes no entry: it would not survive a division in single precision."""
+
+LARGEST_BITS: Final = np.int32(0x7FFFFFFF)
+"""The largest integer of 32 bits."""
 
 SMALLEST_LEFT: Final = np.float32(1e-4)
 """Of a pair from which something is taken, a smaller share of it is rounding."""
@@ -153,6 +157,26 @@ def learn(covisitation: CovisitationState, shared: Shared, event: Event) -> None
 
 
 @kernel
+def count(covisitation: CovisitationState, shared: Shared, event: Event, recent: Int32) -> None:
+    """Note for each recent item of an interaction in another shard that the item followed it."""
+    gain = np.float32(event.reward)
+    for p in range(recent.shape[0]):
+        if gain < SMALLEST_GAIN:
+            break
+        if recent[p] > 0 and recent[p] != event.item:
+            add(covisitation.items, recent[p], event.item, gain)
+        gain *= np.float32(covisitation.decay)
+
+
+@kernel
+def load(table: Followers, recent: Int32) -> None:
+    """Start to load the rows of recent items."""
+    for p in range(recent.shape[0]):
+        prefetch(table.item, recent[p])
+        prefetch(table.weight, recent[p])
+
+
+@kernel
 def add(table: Followers, row: int, item: int, gain: np.float32) -> None:
     """Add to the weight of one pair. A full row drops its weakest entry.
 
@@ -170,17 +194,45 @@ def add(table: Followers, row: int, item: int, gain: np.float32) -> None:
         for k in range(size):
             weight[k] *= np.float32(0.5)
     table.total[row] += gain
-    for k in range(size):
-        if follower[k] == item:
-            weight[k] += gain
-            return
-    place = size
+    place = place_of(follower, int64(size), np.int32(item))
+    if place >= 0:
+        weight[place] += gain
+        return
+    place = int64(size)
     if size < follower.shape[0]:
         table.size[row] = size + 1
     else:
-        place = np.argmin(weight)
+        place = weakest(weight)
     follower[place] = item
     weight[place] = gain
+
+
+@kernel
+def place_of(follower: Int32, size: int, item: np.int32) -> int:
+    """Return the place of an item among the first `size` of a row, which holds it once, or -1.
+
+    It looks at all of them, in SIMD lanes. That takes an eighth of the time of a loop that ends at the item.
+    """
+    found = np.int32(0)
+    for k in range(size):
+        found = max(found, np.int32(k + 1) if follower[k] == item else np.int32(0))
+    return int64(found) - 1
+
+
+@kernel
+def weakest(weight: Float32) -> int:
+    """Return the place of the lowest weight, the first of equal ones, as `np.argmin` does.
+
+    Weights are above 0, so their bits are in their order, and are compared as integers, in SIMD lanes.
+    """
+    highest = np.int32(0)
+    for k in range(weight.shape[0]):
+        highest = max(highest, np.int32(LARGEST_BITS - np.float32(weight[k]).view(np.int32)))
+    first = np.int32(0)
+    for k in range(weight.shape[0]):
+        is_lowest = np.int32(LARGEST_BITS - np.float32(weight[k]).view(np.int32)) == highest
+        first = max(first, np.int32(weight.shape[0] - k) if is_lowest else np.int32(0))
+    return weight.shape[0] - int64(first)
 
 
 @kernel
@@ -255,6 +307,7 @@ MEMBER: Final = Member(
     propose=propose,
     score=score,
     learn=learn,
+    count=count,
     take_back=take_back,
     check=check,
 )

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, NamedTuple, cast
 import numpy as np
 
 from recmodels.kernels.compile import kernel
-from recmodels.kernels.layout import Argument, Column, Float32, Marks, Rows, Scratch
+from recmodels.kernels.layout import Argument, Column, Float32, Int64, Marks, Rows, Scratch
 from recmodels.kernels.member import Member
 from recmodels.kernels.prefetch import PREFETCH_DISTANCE, prefetch
 from recmodels.kernels.reductions import dot, dot_row
@@ -61,11 +61,26 @@ class UserFactors(NamedTuple):
     dirty: Marks
 
 
+class SentFactors(NamedTuple):
+    """A row for each item: its factors as the other shards know them. Rows have no length in a model without shards."""
+
+    out: Annotated[Float32, Column("sent_factors")]
+    """[items, n_factors]"""
+    history: Annotated[Float32, Column("sent_factors")]
+    """[items, n_factors]"""
+    numbers: Annotated[Float32, Column("sent_row_numbers")]
+    """[items, 4] `bias`, `bias_squares`, `out_squares` and `history_squares`."""
+    dirty: Marks
+
+
 class FactorizationState(NamedTuple):
     """The factors of items and users, and the vector of the present user."""
 
     items: Annotated[ItemFactors, Rows("items", key="item_factors")]
     users: Annotated[UserFactors, Rows("users", key="user_factors")]
+    sent: Annotated[SentFactors, Rows("items", key="sent_factors")]
+    origin: Annotated[Int64, Scratch("journal_items")]
+    """[items] a number from the item's id, in place of its row, so that all shards draw the same first factors."""
     user_vector: Annotated[Float32, Scratch("n_factors")]
     """[n_factors] the user's vector, which `score` leaves for `learn`."""
     gradient: Annotated[Float32, Scratch("n_factors")]
@@ -80,15 +95,21 @@ class FactorizationState(NamedTuple):
 
 @kernel
 def begin(factorization: FactorizationState, shared: Shared, item: int) -> None:
-    """Draw the out-factors of a new item from the seed and the row (SplitMix64)."""
-    factors = factorization.items
+    """Draw the out-factors of a new item from the seed and the row, or the id in a model with shards (SplitMix64)."""
+    factors, sent = factorization.items, factorization.sent
     factors.dirty[item] = 1
-    word = np.uint64(shared.options.seed) * GOLDEN_GAMMA + np.uint64(item) * np.uint64(0xD1B54A32D192ED03)
+    number = np.uint64(item)
+    if sent.out.shape[1] > 0:
+        number = np.uint64(factorization.origin[item])
+        sent.dirty[item] = 1
+    word = np.uint64(shared.options.seed) * GOLDEN_GAMMA + number * np.uint64(0xD1B54A32D192ED03)
     for k in range(factors.out.shape[1]):
         word += GOLDEN_GAMMA
         z = mixed(word)
         unit = np.float32(z >> np.uint64(40)) * np.float32(2.0**-24)
         factors.out[item, k] = SPREAD * (np.float32(2.0) * unit - np.float32(1.0))
+        if sent.out.shape[1] > 0:
+            sent.out[item, k] = factors.out[item, k]
 
 
 @kernel

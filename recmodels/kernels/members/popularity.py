@@ -91,10 +91,23 @@ def score(popularity: PopularityState, shared: Shared, user: int) -> None:
 @kernel
 def learn(popularity: PopularityState, shared: Shared, event: Event) -> None:
     """Count an interaction with the weight of its reward."""
-    item, items, table = event.item, shared.items, popularity.items
     if event.time <= LATEST_TIME:
         popularity.clock[0] = max(popularity.clock[0], event.time)
-    now, gain = moment(popularity, event.number), np.log2(event.reward)
+    add(popularity, shared, event, moment(popularity, event.number))
+
+
+@kernel
+def count(popularity: PopularityState, shared: Shared, event: Event, recent: Int32) -> None:
+    """Count an interaction of another shard, at the time when it was there."""
+    popularity.clock[0] = max(popularity.clock[0], event.time)
+    add(popularity, shared, event, event.time if popularity.by_time else float(event.number))
+
+
+@kernel
+def add(popularity: PopularityState, shared: Shared, event: Event, now: float) -> None:
+    """Count an interaction at a time in the unit of the half-lives."""
+    item, items, table = event.item, shared.items, popularity.items
+    gain = np.log2(event.reward)
     is_untouched = event.is_new or items.newness[item] == 1.0
     table.dirty[item] = 1
     for h in range(popularity.top.shape[0]):
@@ -286,6 +299,7 @@ MEMBER: Final = Member(
     propose=propose,
     score=score,
     learn=learn,
+    count=count,
     take_back=take_back,
     begin=begin,
     show=show,

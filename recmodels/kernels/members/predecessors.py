@@ -21,7 +21,7 @@ from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels import ledger
 from recmodels.kernels.candidates import PLACES
 from recmodels.kernels.compile import int64, kernel
-from recmodels.kernels.layout import Argument, Float32, Rows, Scratch
+from recmodels.kernels.layout import Argument, Float32, Int32, Rows, Scratch
 from recmodels.kernels.member import Member
 from recmodels.kernels.members.covisitation import (
     FAST_DECAY,
@@ -114,6 +114,25 @@ def learn(own: PredecessorsState, shared: Shared, event: Event) -> None:
 
 
 @kernel
+def count(own: PredecessorsState, shared: Shared, event: Event, recent: Int32) -> None:
+    """Add the recent items of an interaction in another shard to the item's row."""
+    gain = np.float32(event.reward)
+    for p in range(recent.shape[0]):
+        if gain < SMALLEST_GAIN:
+            break
+        if recent[p] > 0 and recent[p] != event.item:
+            add(own.rows, event.item, recent[p], gain)
+        gain *= np.float32(own.decay)
+
+
+@kernel
+def load(own: PredecessorsState, item: int) -> None:
+    """Start to load the row of an item."""
+    prefetch(own.rows.item, item)
+    prefetch(own.rows.weight, item)
+
+
+@kernel
 def take_back(own: PredecessorsState, shared: Shared, undone: Undone) -> None:
     """Undo the pairs of an interaction, and have the user's later ones pair with what they find without it."""
     changes, book, user = shared.changes, shared.ledger, undone.user
@@ -142,6 +161,7 @@ MEMBER: Final = Member(
     propose=propose,
     score=score,
     learn=learn,
+    count=count,
     take_back=take_back,
     check=check,
 )

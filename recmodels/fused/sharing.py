@@ -1,0 +1,372 @@
+"""Sharing: what a fused model learns of items goes to the same model in other processes, as deltas.
+
+Each shard has users of its own. What is known of items is in every shard. `take` returns what this shard has learned of
+items since the last time, and `apply` adds what another shard has learned:
+
+- *Interactions* are counted as if they had been seen here: an item, its reward, its time, and the recent items that it
+  found. Popularity, co-visitation in both directions, the popularity of tags, and recency follow from them. No state of
+  the user is needed.
+- *Factors* of items, the weights, the reranker and the calibration go as differences. Those of all shards are summed,
+  and those of weights by a share. They are rounded to 8 bits, and only the largest differences of rows are sent. What
+  is left out is not lost: a model remembers what the others know of it, and sends the rest once it is large enough.
+- *Item events* and *erasures* go as they are.
+
+Deltas of different shards can be applied in any order. Each is applied once: the caller sees to that.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import repeat
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.fused.delta_format import ROW_KINDS, Delta, DeltaError, RowChanges, cut, decode, encode
+from recmodels.fused.item_events import set_item
+from recmodels.fused.memory import JOURNAL, Memory, number_of
+from recmodels.kernels import deltas
+from recmodels.kernels.calibration import LARGEST_PARAMETER, LEAST_SLOPE
+from recmodels.kernels.journal import INTERACTIONS, MOVED, OWN_EVENTS
+from recmodels.kernels.layout import Stored, fields
+from recmodels.kernels.shared import EVENTS
+from recmodels.kernels.state import LEARNED_TOGETHER
+from recmodels.kernels.weights import LARGEST_WEIGHT
+from recmodels.storage.id_table import RESERVED
+
+ROWS_PER_EVENT: Final = 12
+"""Number of rows of factors that a delta has for each of its events."""
+SMALLEST_CHANGE: Final = 1e-6
+"""Sum of squared differences below which a row is not sent."""
+LARGEST_NUMBER: Final = 6e4
+"""Bound on a number beside a row, which has 16 bits."""
+WEIGHT_SHARE: Final = 0.25
+"""Share of each change of the weights that all shards take over. They are few and move fast, so whole changes of all
+shards together would overshoot. Factors are many and slow: their changes are taken over whole."""
+
+WEIGHTS: Final = tuple(
+    field.key for layout in LEARNED_TOGETHER for field in fields(layout) if isinstance(field.marker, Stored)
+)
+"""Names in the store of the arrays that all shards learn together."""
+SUMS_OF_SQUARES: Final = frozenset(name for name in WEIGHTS if name.endswith("step"))
+
+
+class Sharing:
+    """What a model notes for other shards.
+
+    Args:
+        memory: The model's memory, made for sharing.
+        model: A number for the model and its arguments.
+    """
+
+    def __init__(self, memory: Memory, model: int) -> None:
+        self.memory = memory
+        self.model = model
+        self.is_settled = False
+        """Whether the numbers of items are known, and what others know of this model. A load unsettles it."""
+        self._item_events: list[tuple[int, str, list[str], bool | None]] = []
+        self._erased: list[str] = []
+        self._queued: list[bytes] = []
+        """Deltas that were made because items lost their rows."""
+        self._queued_events = 0
+        memory.before_items_go = self._queue
+        self._place = np.zeros(len(memory.state.shared.items.hidden), np.int32)
+        """[items] scratch: the place of an item among the ids of a delta."""
+        arrays = [memory.small[name] for name in WEIGHTS]
+        self._bounds = np.cumsum([0, *(array.size for array in arrays)])
+        kept = [1.0 if name in SUMS_OF_SQUARES else WEIGHT_SHARE for name in WEIGHTS]
+        self._share = np.repeat(kept, np.diff(self._bounds))
+
+    @property
+    def room(self) -> int:
+        """Number of events that can still be noted."""
+        noted = int(self.memory.state.shared.journal.size[OWN_EVENTS])
+        return JOURNAL - self._queued_events - noted - len(self._item_events) - len(self._erased)
+
+    def expect_room(self, events: int) -> None:
+        """Raise ValueError unless so many events can still be noted."""
+        if events > self.room:
+            raise ValueError(
+                f"expected at most {JOURNAL:,} events between two deltas; got {JOURNAL - self.room + events:,}. "
+                "Call take_delta more often"
+            )
+
+    def note_item(self, item: str, tags: Sequence[str], available: bool | None) -> None:
+        """Note an item event."""
+        before = int(self.memory.state.shared.journal.size[INTERACTIONS])
+        self._item_events.append((before, item, list(tags), available))
+
+    def note_erased(self, user: str) -> None:
+        """Note the erasure of a user."""
+        self._erased.append(user)
+
+    def settle(self) -> None:
+        """Learn the numbers of the items. A model that has not shared before begins with what it knows."""
+        if self.is_settled:
+            return
+        state, memory = self.memory.state, self.memory
+        origin, sent = state.factorization.origin, state.factorization.sent
+        for name, row in memory.items.rows.items():
+            origin[row] = number_of(name)
+        if np.isnan(state.shared.journal.sent[0]):
+            used = slice(RESERVED, len(memory.items.names))
+            factors = state.factorization.items
+            sent.out[used], sent.history[used] = factors.out[used], factors.history[used]
+            for place, (_, beside) in enumerate(self._beside()):
+                sent.numbers[used, place] = beside[used]
+            sent.dirty[used] = 1
+            state.shared.journal.sent[:] = self._weights()
+        self.is_settled = True
+
+    def scale_sent(self, name: str, factor: float) -> None:
+        """Note that a sum of squares was scaled here. That is no news for the others."""
+        k = WEIGHTS.index(name)
+        self.memory.state.shared.journal.sent[self._bounds[k] : self._bounds[k + 1]] *= factor
+
+    def take(self) -> bytes:
+        """Return what was learned since the last time, and forget that it is new. Empty if there is nothing."""
+        self._queue()
+        taken = b"".join(self._queued)
+        self._queued, self._queued_events = [], 0
+        return taken
+
+    def _queue(self) -> None:
+        """Make a delta of what is noted, while all items have their rows."""
+        self._queued_events = JOURNAL - self.room
+        if delta := self._delta():
+            self._queued.append(delta)
+
+    def _delta(self) -> bytes:
+        self.settle()
+        journal = self.memory.state.shared.journal
+        n, events, moved = journal.size.tolist()
+        if not (events or self._item_events or self._erased):
+            return b""
+        recent = journal.recent[:n]
+        is_there = recent > 0
+        rows = dict(zip(ROW_KINDS, self._chosen(events), strict=True))
+        items = [journal.item[:n], recent[is_there], *rows.values()]
+        places, used = self._places(items)
+        known = self.memory.items.names
+        steps, scales = self._take_weights()
+        delta = Delta(
+            events=events,
+            ids=[known[row] or "" for row in used.tolist()],
+            item=places[0],
+            number=journal.number[:n],
+            reward=journal.reward[:n],
+            time=journal.time[:n],
+            size=is_there.sum(axis=1),
+            recent=places[1],
+            rows={
+                kind: self._take_rows(kind, changed, place)
+                for (kind, changed), place in zip(rows.items(), places[2:], strict=True)
+            },
+            weights=steps,
+            scales=scales,
+            item_events=self._item_events,
+            erased=self._erased,
+        )
+        journal.is_moved[journal.moved[:moved]] = 0
+        journal.size[:] = 0
+        self._item_events, self._erased = [], []
+        return encode(delta, self.model)
+
+    def _chosen(self, events: int) -> list[NDArray[np.int32]]:
+        """Return the rows of `out` and of `history` that have moved the most."""
+        state = self.memory.state
+        factors, sent, journal = state.factorization.items, state.factorization.sent, state.shared.journal
+        moved = journal.moved[: journal.size[MOVED]]
+        moved = moved[state.shared.items.first_seen[moved] > 0]
+        squares = np.zeros((2, len(moved)), np.float32)
+        deltas.distances(factors.out, sent.out, moved, squares[0])
+        deltas.distances(factors.history, sent.history, moved, squares[1])
+        most, least = ROWS_PER_EVENT * events, SMALLEST_CHANGE
+        if squares.size > most:
+            least = max(least, float(np.partition(squares.ravel(), -most)[-most]))
+        return [np.sort(moved[squares[kind] >= least]) for kind in range(2)]
+
+    def _places(self, items: Sequence[NDArray[np.int32]]) -> tuple[list[NDArray[np.int64]], NDArray[np.int32]]:
+        """Return the places of items among all that are named, and these: each once, in no order."""
+        every = np.concatenate(items)
+        order = np.arange(len(every), dtype=np.int32)
+        self._place[every] = order
+        used = every[self._place[every] == order]
+        self._place[used] = order[: len(used)]
+        return [self._place[some].astype(np.int64) for some in items], used
+
+    def _beside(self) -> list[tuple[str, NDArray[np.float32]]]:
+        """Return the numbers beside the factors, each with the kind of row that it goes with."""
+        items = self.memory.state.factorization.items
+        return [
+            ("out", items.bias),
+            ("out", items.bias_squares),
+            ("out", items.out_squares),
+            ("history", items.history_squares),
+        ]
+
+    def _take_rows(self, kind: str, rows: NDArray[np.int32], places: NDArray[np.int64]) -> RowChanges:
+        factors, sent = self.memory.state.factorization.items, self.memory.state.factorization.sent
+        scales = np.zeros(len(rows), np.float32)
+        steps = np.zeros((len(rows), factors.out.shape[1]), np.int8)
+        deltas.take(getattr(factors, kind), getattr(sent, kind), rows, scales, steps)
+        columns = [(k, array) for k, (of, array) in enumerate(self._beside()) if of == kind]
+        numbers = np.zeros((len(rows), len(columns)), np.float16)
+        for place, (k, array) in enumerate(columns):
+            numbers[:, place] = np.clip(array[rows] - sent.numbers[rows, k], -LARGEST_NUMBER, LARGEST_NUMBER)
+            sent.numbers[rows, k] += numbers[:, place]
+        sent.dirty[rows] = 1
+        return RowChanges(places, scales, steps, numbers)
+
+    def _weights(self) -> NDArray[np.float64]:
+        """Return all numbers that the shards learn together, one array behind the other."""
+        return np.concatenate([self.memory.small[name].ravel() for name in WEIGHTS], dtype=np.float64)
+
+    def _take_weights(self) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+        """Return the changes of the weights. This model keeps the share of its changes that the others get, too."""
+        sent = self.memory.state.shared.journal.sent
+        changes = self._share * (self._weights() - sent)
+        scales = (np.maximum.reduceat(np.abs(changes), self._bounds[:-1]) / 127.0).astype(np.float32)
+        each = np.repeat(scales, np.diff(self._bounds)).astype(np.float64)
+        steps = np.rint(np.divide(changes, each, out=np.zeros_like(changes), where=each > 0)).astype(np.int8)
+        rest = changes - each * steps
+        sent += each * steps
+        for k, name in enumerate(WEIGHTS):
+            array, part = self.memory.small[name], slice(self._bounds[k], self._bounds[k + 1])
+            array[...] = (sent[part] + rest[part]).reshape(array.shape)
+        return steps, scales
+
+    def apply(self, data: bytes) -> int:
+        """Add what another shard has learned, and return the number of its interactions.
+
+        Raises:
+            DeltaError: The bytes are no delta of this model. Then nothing is changed.
+        """
+        self.settle()
+        n_factors = self.memory.state.factorization.items.out.shape[1]
+        found = [decode(part, self.model, n_factors) for part in cut(data)]
+        for delta in found:
+            if len(delta.weights) != self._bounds[-1] or len(delta.scales) != len(WEIGHTS):
+                raise DeltaError(f"expected a delta with {self._bounds[-1]} weights; got {len(delta.weights)}")
+        for delta in found:
+            self._apply(delta)
+        return sum(len(delta.item) for delta in found)
+
+    def _apply(self, delta: Delta) -> None:
+        memory, state = self.memory, self.memory.state
+        state.shared.candidates.epoch[1] = 0
+        base = int(state.shared.counters[EVENTS])
+        done = 0
+        for before, item, tags, available in delta.item_events:
+            self._count(delta, base, done, before)
+            done = max(done, before)
+            set_item(memory, item, tags, available)
+        self._count(delta, base, done, len(delta.item))
+        state.shared.counters[EVENTS] = base + delta.events
+        rows = self._rows(delta.ids)
+        for kind, changes in delta.rows.items():
+            self._add_rows(kind, rows[changes.item], changes)
+        self._add_weights(delta.weights, delta.scales)
+        for user in delta.erased:
+            if row := memory.users.row(user):
+                memory.forget_users([row])
+
+    def _rows(self, ids: Sequence[str]) -> NDArray[np.int32]:
+        """Return the row of each item, 0 where it has none."""
+        known = self.memory.items.rows
+        return np.fromiter(map(known.get, ids, repeat(0)), np.int32, len(ids))
+
+    def _count(self, delta: Delta, base: int, start: int, stop: int) -> None:
+        """Count the interactions from `start` to `stop` - 1, as many at once as have room for their items."""
+        memory, ends = self.memory, np.cumsum(delta.size)
+        while start < stop:
+            rows, upto = self._rows(delta.ids), start
+            if (rows[delta.item[start:stop]] > 0).all():
+                upto = stop
+            while upto < stop:
+                place = int(delta.item[upto])
+                if rows[place] == 0:
+                    if memory.items.is_full and upto > start:
+                        break  # room is made after the interactions before are counted
+                    if memory.items.is_full:
+                        memory.item_row(delta.ids[place])
+                        rows = self._rows(delta.ids)
+                    rows[place] = memory.item_row(delta.ids[place])
+                upto += 1
+            memory.mark_used()
+            first = int(ends[start] - delta.size[start])
+            deltas.count(
+                memory.handle.address,
+                base,
+                rows[delta.item[start:upto]],
+                delta.number[start:upto],
+                delta.reward[start:upto],
+                delta.time[start:upto],
+                ends[start:upto] - first,
+                rows[delta.recent[first : int(ends[upto - 1])]],
+            )
+            start = upto
+
+    def _add_rows(self, kind: str, rows: NDArray[np.int32], changes: RowChanges) -> None:
+        factors, sent = self.memory.state.factorization.items, self.memory.state.factorization.sent
+        deltas.add(getattr(factors, kind), getattr(sent, kind), rows, changes.scale, changes.step)
+        is_known = rows > 0
+        known, numbers = rows[is_known], changes.numbers[is_known].astype(np.float32)
+        for place, (k, array) in enumerate((k, a) for k, (of, a) in enumerate(self._beside()) if of == kind):
+            array[known] += numbers[:, place]
+            sent.numbers[known, k] += numbers[:, place]
+        factors.dirty[known] = 1
+        sent.dirty[known] = 1
+
+    def _add_weights(self, steps: NDArray[np.int8], scales: NDArray[np.float32]) -> None:
+        sent = self.memory.state.shared.journal.sent
+        for k, name in enumerate(WEIGHTS):
+            array, part = self.memory.small[name], slice(self._bounds[k], self._bounds[k + 1])
+            wanted = array.ravel() + scales[k] * steps[part].astype(array.dtype)
+            after = bounded(name, wanted.reshape(array.shape))
+            sent[part] += (after - array).ravel()
+            array[...] = after
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Return what is noted and not taken yet."""
+        journal = self.memory.state.shared.journal
+        n = int(journal.size[INTERACTIONS])
+        others = json.dumps([self._item_events, self._erased, self._queued_events])
+        return {
+            "journal.size": journal.size.copy(),
+            **{f"journal.{name}": getattr(journal, name)[:n].copy() for name in NOTED},
+            "journal.others": np.frombuffer(others.encode(), np.uint8),
+            "journal.queued": np.frombuffer(b"".join(self._queued), np.uint8),
+        }
+
+    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Load a dump, if it has this state."""
+        self.is_settled = False
+        if "journal.size" not in record:
+            return
+        journal = self.memory.state.shared.journal
+        journal.size[:] = record["journal.size"]
+        journal.size[MOVED] = 0
+        journal.is_moved[:] = 0
+        for name in NOTED:
+            getattr(journal, name)[: len(record[f"journal.{name}"])] = record[f"journal.{name}"]
+        item_events, self._erased, self._queued_events = json.loads(record["journal.others"].tobytes())
+        self._item_events = [(at, item, tags, shown) for at, item, tags, shown in item_events]
+        queued = record["journal.queued"].tobytes()
+        self._queued = [queued] if queued else []
+
+
+NOTED: Final = ("item", "number", "reward", "time", "recent")
+"""Arrays of the journal with a place for each interaction."""
+
+
+def bounded(name: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Return weights within their bounds."""
+    least: Any = -LARGEST_WEIGHT
+    most: Any = LARGEST_WEIGHT
+    if name in SUMS_OF_SQUARES:
+        least, most = 0.0, None
+    elif name == "line":
+        least, most = (LEAST_SLOPE, -LARGEST_PARAMETER), LARGEST_PARAMETER
+    within: NDArray[Any] = np.clip(values, least, most)
+    return within
