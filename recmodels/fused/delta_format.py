@@ -1,7 +1,7 @@
 """Bytes of a delta: what a shard tells the others of items (`recmodels.fused.sharing`).
 
-A delta begins with a header: the magic number, the version of the format, a number for the model and its arguments, and
-a checksum of the rest. Sections follow, each with its length before it. All numbers are little-endian. Item ids are
+A delta begins with a header. It has the version of the format, a number for the model and its arguments, and a checksum
+of the rest. Sections follow, each with its length before it. All numbers are little-endian. Item ids are
 said once, and then meant by their place. So any shard can read any delta alone.
 """
 
