@@ -7,6 +7,7 @@ A late event is older than one that came before it.
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import bytewax.operators as op
@@ -39,7 +40,8 @@ def late_events(bootstrap: str, partitions: int, count: int) -> tuple[int, int]:
     """Fill a topic, read it from its beginning to its end, and count the events and the late ones."""
     topic = f"catch-up-{uuid.uuid4().hex[:8]}"
     make_topic(bootstrap, topic, partitions, retention_ms="-1")  # the times are of long ago
-    producer = Producer({"bootstrap.servers": bootstrap, "queue.buffering.max.messages": 1_000_000})
+    settings: dict[str, Any] = {"bootstrap.servers": bootstrap, "queue.buffering.max.messages": 1_000_000}
+    producer = Producer({**settings, "enable.idempotence": True})  # without it, a batch that is retried comes late
     for user, milliseconds, record in records(count):
         producer.produce(topic, record, partition=crc32(user.encode()) % partitions, timestamp=milliseconds)
         producer.poll(0)

@@ -310,6 +310,13 @@ def encode_event(event: Event) -> Outgoing:
     >>> encode_event(Interaction("u1", "i9", 1382021321.5)).value.decode()
     '{"user":"u1","item":"i9","timestamp":1382021321.5,"event":"interaction","value":1.0}'
     """
+    fields = fields_of(event)
+    key = fields.get("user") or fields["item"]
+    return Outgoing(key.encode(), msgspec.json.encode(fields))
+
+
+def fields_of(event: Event) -> dict[str, Any]:
+    """Return the fields of an event by their names in the wire format, without those that it lacks."""
     fields: dict[str, Any]
     optional: dict[str, Any]
     if isinstance(event, Interaction):
@@ -326,6 +333,4 @@ def encode_event(event: Event) -> Outgoing:
     else:
         fields = {"kind": "item", "item": event.item, "timestamp": event.timestamp}
         optional = {"available": event.available, "features": event.features}
-    fields |= {name: value for name, value in optional.items() if value is not None}
-    key = fields.get("user") or fields["item"]
-    return Outgoing(key.encode(), msgspec.json.encode(fields))
+    return fields | {name: value for name, value in optional.items() if value is not None}

@@ -73,6 +73,11 @@ class TimeFormat:
         _ = self._zone
 
     @property
+    def tz(self) -> tzinfo:
+        """Zone of times that name none."""
+        return self._zone
+
+    @property
     def is_plain(self) -> bool:
         """Whether a number is Unix seconds, and needs no conversion."""
         return self.unit == "s" and self.form is None

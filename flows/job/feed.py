@@ -1,7 +1,7 @@
 """Feed: write a recorded log into the input topic, as if its events came now."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,12 +11,14 @@ from confluent_kafka import Consumer, TopicPartition
 from flows.errors import UsageError
 from flows.files.open_log import Log, LogError, open_log
 from flows.formats.file_format import FileOptions
-from flows.formats.json_events import encode_event
+from flows.formats.json_events import encode_event, fields_of
+from flows.formats.record_writer import RecordWriter
+from flows.job.decoder import format_of
 from flows.job.preflight import require_brokers
 from flows.kafka.admin import create_topic, partitions
 from flows.kafka.errors import SILENCE_STDERR, retry
 from flows.kafka.sink import KafkaSink
-from flows.messages import Event, Rejected
+from flows.messages import Event, Interaction, Outgoing, Rejected
 from flows.settings import Settings
 
 BATCH = 1_000
@@ -47,6 +49,7 @@ def feed(
 ) -> Fed:
     """Write the good events of a log into a topic, in order per user, and wait until all have arrived.
 
+    They have the names of fields and the form of times that the job reads from the topic.
     A missing topic is created, if `settings.create_topics`. If the topic has one
     partition, and the log has its name and no rejects, the job's lists equal those of a replay.
 
@@ -76,16 +79,35 @@ def feed(
     if if_empty and not _is_empty(client, topic):
         return Fed(0, 0, skipped=True)
     sink, rejected = KafkaSink(client, topic), 0
-    part = sink.build_part("feed", "0", None)
+    part, encode = sink.build_part("feed", "0", None), _encoder(settings, topic)
     for decoded in _paced(_batches(opened), rate):
         events = [event for event in decoded if not isinstance(event, Rejected)]
         rejected += len(decoded) - len(events)
-        part.write_batch([encode_event(event) for event in events])
+        part.write_batch([encode(event) for event in events])
     part.snapshot()  # waits for every delivery, and fails loudly
     part.close()
     if opened.source.damage:
         raise LogError(f"{opened.source.damage} {sink.delivered:,} events were delivered to {topic!r}.")
     return Fed(sink.delivered, rejected)
+
+
+def _encoder(settings: Settings, topic: str) -> Callable[[Event], Outgoing]:
+    """Return a function that encodes an event as the job will read it from the topic."""
+    found = format_of(settings, topic)
+    fields, times = found.fields or {}, found.times
+    if not fields and times.is_plain:
+        return encode_event
+    writer = RecordWriter(fields, times)
+
+    def encode(event: Event) -> Outgoing:
+        if not writer.has_kinds and not isinstance(event, Interaction):
+            raise UsageError(
+                f"{event.source}: expected an interaction, since the setting `fields` gives the name `kind` to another "
+                f"field; got an event of another kind. Read {topic} with another name for it."
+            )
+        return writer.encode(fields_of(event))
+
+    return encode
 
 
 def _batches(log: Log) -> Iterator[list[Event | Rejected]]:

@@ -12,7 +12,9 @@ from flows.messages import Raw
 HELD_BYTES: Final = 64 * 1024 * 1024
 """Limit of the merge's buffers in bytes while it waits for a partition."""
 WAIT_SECONDS: Final = 5.0
-"""Longest wait for such a partition, in seconds."""
+"""Longest wait for such a partition in seconds, while no partition that is behind gets nearer to its goal."""
+LOOK_SECONDS: Final = 0.5
+"""Most seconds of waiting that count from one look at the buffers to the next. A pause of the flow is no wait."""
 FAR_BEHIND: Final = 1_000
 """Number of records that a partition must fall behind, after it has caught up, before the merge waits for it again."""
 
@@ -67,7 +69,8 @@ class TimeMerge:
     """Merges the records of several partitions by their Kafka timestamps.
 
     The merge waits for a partition that is behind and has no record in its buffer, since its next record may be the
-    oldest. `HELD_BYTES` and `WAIT_SECONDS` bound the wait. Records of the same time keep the order of the partitions.
+    oldest. A consumer fetches partitions one after another, so the merge waits as long as records come. `HELD_BYTES`
+    and `WAIT_SECONDS` bound the wait. Records of the same time keep the order of the partitions.
 
     Args:
         high: Returns the end of a partition as of the last fetch.
@@ -81,7 +84,10 @@ class TimeMerge:
         """Size of the buffered values in bytes."""
         self._heads: list[tuple[int, Place]] = []
         self._partitions: dict[Place, PartitionBuffer] = {}
-        self._waiting_since: float | None = None
+        self._waited = 0.0
+        self._looked: float | None = None
+        """Time of the last look while the merge waits."""
+        self._fetched = 0
 
     def watch(self, partition: PartitionBuffer) -> None:
         """Add a partition with the records of its buffer."""
@@ -131,16 +137,19 @@ class TimeMerge:
         missing = [partition for partition in self._partitions.values() if not partition.buffer and partition.is_behind]
         missing = [partition for partition in missing if partition.place not in leaderless and not partition.has_ended]
         if not missing or not self._heads or self.held >= HELD_BYTES:
-            self._waiting_since = None
+            self._looked = None
             return False
-        now = self.clock()
-        if self._waiting_since is None:
-            self._waiting_since = now
-        if now - self._waiting_since < WAIT_SECONDS:
+        now, fetched = self.clock(), sum(min(each.next, each.goal) for each in self._partitions.values())
+        if self._looked is None or fetched != self._fetched:
+            self._waited = 0.0
+        else:
+            self._waited += min(now - self._looked, LOOK_SECONDS)
+        self._looked, self._fetched = now, fetched
+        if self._waited < WAIT_SECONDS:
             return True
         for partition in missing:
             partition.goal = partition.next
-        self._waiting_since = None
+        self._looked = None
         return False
 
 

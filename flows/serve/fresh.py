@@ -5,11 +5,11 @@ import secrets
 
 import msgspec
 
+from flows.formats.record_writer import RecordWriter
 from flows.kafka.awaited_producer import AwaitedProducer
 from flows.messages import Outgoing
 from flows.serve.lists import UserList
 from flows.serve.lists_reader import ListsReader
-from flows.serve.record_writer import RecordWriter
 
 
 class FreshAnswer(msgspec.Struct):

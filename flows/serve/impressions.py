@@ -4,9 +4,9 @@ import asyncio
 import logging
 from typing import Final
 
+from flows.formats.record_writer import RecordWriter
 from flows.kafka.awaited_producer import AwaitedProducer
 from flows.messages import Outgoing
-from flows.serve.record_writer import RecordWriter
 from flows.serve.selection import Selection
 
 logger = logging.getLogger(__name__)

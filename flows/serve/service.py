@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flows.formats.json_events import JsonDecoder
+from flows.formats.record_writer import RecordWriter
 from flows.job.decoder import decoder_of, format_of
 from flows.kafka.awaited_producer import AwaitedProducer
 from flows.messages import ItemListKind
@@ -22,7 +23,6 @@ from flows.serve.limits import RateLimit
 from flows.serve.lists_reader import ListsReader
 from flows.serve.live.live_view import LiveView
 from flows.serve.lookup import LookUp
-from flows.serve.record_writer import RecordWriter
 from flows.serve.settings import ServeSettings
 from flows.serve.store import ListStore
 from flows.settings import Settings

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from flows.errors import UsageError
 from flows.files.open_log import LogError, open_log
 from flows.formats.file_format import FileOptions
 from flows.formats.json_events import JsonDecoder, encode_event
+from flows.job.decoder import decoder_of
 from flows.job.feed import Fed, feed
 from flows.job.run import run
 from flows.kafka.source import KafkaSource
@@ -33,8 +35,8 @@ LINES = [
 ]
 
 
-def decoded(log: Path) -> list[Event | Rejected]:
-    source, decoder = open_log(log)
+def decoded(log: Path, settings: Settings | None = None) -> list[Event | Rejected]:
+    source, decoder = open_log(log, file_options=settings.file_options if settings else ())
     part = source.build_part("test", "log", None)
     events: list[Event | Rejected] = []
     while True:
@@ -104,6 +106,56 @@ def test_columns_of_other_names_are_mapped(mock_broker: str, tmp_path: Path) -> 
     log.write_text("who,item,timestamp\nann,tea,1\n")
     settings = Settings(bootstrap=mock_broker, create_topics=False)
     assert feed(log, settings, "mapped", file_options=[("*", FileOptions({"user": "who"}))]).delivered == 1
+
+
+NAMED = [
+    '{"userId": "ann", "what": {"id": "tea"}, "at": 1382021321500, "kind": "view", "id": "e-1", "value": 0.5}',
+    '{"userId": "bob", "what": {"id": "jam"}, "at": 1382021322000, "kind": "click", "context": {"page": 3}}',
+]
+
+
+def of_topic(**format: object) -> dict[str, object]:
+    return {"topic_formats": {"named-*": format}}
+
+
+RENAMES = {"user": "userId", "item": "what.id", "timestamp": "at", "event": "kind", "id": ""}
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        (NAMED, {"fields": RENAMES, "time_unit": "ms"}),
+        (LINES, of_topic(fields={"item": "sku", "kind": "type", "timestamp": "at"})),
+        (LINES, of_topic(time_format="%d.%m.%Y %H:%M:%S.%f", time_zone="+02:00")),
+        (LINES, of_topic(fields={"user": "who"}, time_unit="us")),
+    ],
+)
+def test_job_reads_what_was_fed_whatever_its_fields_and_times_are_named(
+    mock_broker: str, write_log: WriteLog, lines: list[str], named: dict[str, object]
+) -> None:
+    topic, log = "named-events", write_log(lines)
+    settings = Settings.model_validate({"bootstrap": mock_broker, "create_topics": False, **named})
+    events = [each for each in decoded(log, settings) if not isinstance(each, Rejected)]
+    assert feed(log, settings, topic).delivered == len(events)
+    decode = decoder_of(settings)
+    found = [decode(raw, 0.0) for raw in read(KafkaSource(config(mock_broker), topic, stop_at_end=True))]
+    assert sorted(map(as_read, found)) == sorted(map(as_read, events))
+
+
+def as_read(event: Event | Rejected) -> str:
+    """Return an event without its position, and its time to the microsecond."""
+    assert not isinstance(event, Rejected), event
+    return repr(msgspec.structs.replace(event, at=None, timestamp=round(event.timestamp, 6)))
+
+
+def test_item_event_that_the_job_cannot_tell_from_an_interaction_is_not_fed(
+    mock_broker: str, write_log: WriteLog
+) -> None:
+    settings = Settings.model_validate(
+        {"bootstrap": mock_broker, "create_topics": False, **of_topic(fields={"event": "kind"})}
+    )
+    with pytest.raises(UsageError, match=r"expected an interaction, since the setting `fields` gives the name `kind`"):
+        feed(write_log(LINES[3:]), settings, "named-kinds")
 
 
 def test_a_log_that_breaks_off_is_an_error_after_what_was_whole_has_gone(mock_broker: str, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import random
 
-from flows.kafka.partition_buffer import FAR_BEHIND, WAIT_SECONDS, PartitionBuffer, TimeMerge
+from flows.kafka.partition_buffer import FAR_BEHIND, LOOK_SECONDS, WAIT_SECONDS, PartitionBuffer, TimeMerge
 from flows.messages import Raw
 
 
@@ -38,6 +38,13 @@ class Merging:
             share = self.shares[number]
             self.merge.add(share, Raw("t", number, share.next, b"x", At(time)))
 
+    def take_after(self, seconds: float) -> list[int]:
+        """Take again and again for some seconds, and return the first records."""
+        end = self.now + seconds
+        while not (got := self.take()) and self.now < end:
+            self.now = min(end, self.now + LOOK_SECONDS / 2)
+        return got
+
     def take(self, size: int = 100, **options: list[tuple[str, int]]) -> list[int]:
         return [raw.carrier.timestamp()[1] for raw in self.merge.take(size, **options) if raw.carrier]
 
@@ -60,11 +67,36 @@ def test_records_come_by_time_however_they_were_fetched() -> None:
 def test_a_partition_that_is_behind_is_waited_for_but_not_without_end() -> None:
     merging = Merging(2, 3)
     merging.add(0, 5, 6)
-    assert merging.take() == []
-    merging.now = WAIT_SECONDS + 0.1
-    assert merging.take() == [5, 6]
+    assert merging.take_after(WAIT_SECONDS - 0.1) == []
+    assert merging.take_after(0.2) == [5, 6]
     merging.add(1, 1)
     assert merging.take() == [1]
+
+
+def test_merge_waits_as_long_as_partitions_that_are_behind_get_records() -> None:
+    merging = Merging(2, 9, 3)
+    merging.add(0, 5, 6)
+    for time in range(1, 10):
+        merging.add(1, time)
+        assert merging.take_after(WAIT_SECONDS - 0.1) == []
+    merging.add(2, 0)
+    assert merging.take() == [0], "then it waits for partition 2 again"
+
+
+def test_records_of_a_partition_that_has_caught_up_do_not_prolong_the_wait() -> None:
+    merging = Merging(1, 1)
+    merging.add(0, 5)
+    assert merging.take_after(WAIT_SECONDS / 2) == []
+    merging.add(0, 6)
+    assert merging.take_after(WAIT_SECONDS / 2 + 0.1) == [5, 6]
+
+
+def test_pause_of_the_flow_is_no_wait() -> None:
+    merging = Merging(1, 1)
+    merging.add(0, 5)
+    assert merging.take() == []
+    merging.now += 10 * WAIT_SECONDS
+    assert merging.take() == [], "nothing was fetched in between"
 
 
 def test_a_partition_without_a_leader_or_at_its_end_is_not_waited_for() -> None:

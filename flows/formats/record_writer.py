@@ -1,9 +1,8 @@
-"""Writes the events that the server itself sends, in the form in which the job reads its input topic."""
+"""Writes events in the form in which the job reads its input topic."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -36,21 +35,27 @@ class RecordWriter:
         return "kind" in self._paths
 
     def encode(self, event: Mapping[str, Any]) -> Outgoing:
-        """Encode an event, keyed by its user. Fields that have no name of their own in `fields` keep theirs.
+        """Encode an event, keyed by its user, or by its item where it has no user.
 
-        A key that is written with dots is read like a path into nested objects, so nothing is nested here.
+        A field that the job does not read is left out. A key that is written with dots is read like a path into nested
+        objects, so nothing is nested here.
+
+        Args:
+            event: Its fields by their own names, as `flows.formats.json_events.fields_of` returns them.
         """
-        record = {self._paths.get(name, name): value for name, value in event.items()}
-        record[self._paths["timestamp"]] = self._time(float(event["timestamp"]))
-        return Outgoing(str(event["user"]).encode(), msgspec.json.encode(record))
+        paths = self._paths
+        record = {paths[name]: value for name, value in event.items() if name in paths}
+        record[paths["timestamp"]] = self._time(float(event["timestamp"]))
+        key = event.get("user") or event["item"]
+        return Outgoing(str(key).encode(), msgspec.json.encode(record))
 
     def _time(self, seconds: float) -> float | int | str:
         times = self._times
         if times.form is not None:
-            zone = UTC if times.zone in ("UTC", "") or times.zone[0] in "+-" else ZoneInfo(times.zone)
-            return datetime.fromtimestamp(seconds, zone).strftime(times.form)
+            return datetime.fromtimestamp(seconds, times.tz).strftime(times.form)
         if times.unit == "s":
-            return round(seconds, 3)
+            return seconds
         if times.unit in SECONDS_OF:
-            return round(seconds * SECONDS_OF[times.unit])
+            count = round(seconds * SECONDS_OF[times.unit], 3)
+            return int(count) if count.is_integer() else count
         return datetime.fromtimestamp(seconds, UTC).isoformat()
