@@ -19,6 +19,7 @@ import orjson
 
 import flows.job.past_plan
 import flows.job.run
+import flows.state.job_file
 import flows.state.record_file
 import flows.state.recovery
 import flows.state.store
@@ -96,6 +97,7 @@ POINTS: dict[str, tuple[object, str, Wrapper]] = {
     "the source has said where it is": (_LogPartition, "snapshot", after),
     "the engine's directory is half made": (flows.state.recovery, "write_whole", half_made),
     "the engine's directory is made": (flows.state.recovery, "write_whole", after),
+    "the job's file is half made": (flows.state.job_file, "write_whole", half_made),
     "a state was loaded": (Store, "load", after),
 }
 ON_KAFKA: dict[str, tuple[object, str, Wrapper]] = {
@@ -107,13 +109,17 @@ ON_KAFKA: dict[str, tuple[object, str, Wrapper]] = {
     "offsets are to be committed": (_Partition, "next_batch", before),
 }
 OF_A_BACKFILL: dict[str, tuple[object, str, Wrapper]] = {
-    **{name: POINTS[name] for name in POINTS if "directory" not in name},
+    **{name: POINTS[name] for name in POINTS if "made" not in name},
     "the plan is half written": (flows.job.past_plan, "write_whole", half_made),
     "the plan is written": (flows.job.past_plan, "write_whole", after),
     "lists are to be asked for": (_Users, "next_batch", before),
     "lists were asked for": (_Users, "next_batch", after),
     "the announcement has said where it is": (_Users, "snapshot", after),
 }
+BACKFILL_ON_KAFKA = [
+    *("lists are handed to the client", "deliveries are to be awaited", "deliveries are awaited"),
+    *("offsets are to be committed", "events are learned", "the plan is written", "lists were asked for"),
+]
 
 
 def arm(point: str, call: int) -> None:
