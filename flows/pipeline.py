@@ -1,7 +1,7 @@
 """The flow: its diagram, in code."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import bytewax.operators as op
@@ -38,6 +38,7 @@ from flows.steps.item_lists import changed_lists, encode_items, lists_of_users
 from flows.steps.learn import Answer, learn
 from flows.steps.refresh import refresh
 from flows.steps.scoring import Observer
+from recmodels.base import Recommender
 
 __all__ = ["Connections", "build_announcement", "build_flow"]
 
@@ -72,6 +73,8 @@ class Connections:
     latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     watch: Observer | None = None
     """Observer of the model. None: there is none."""
+    build_model: Callable[[], Recommender] | None = None
+    """Builds the model. None: the settings do."""
     challenge: Challenge = field(default_factory=Challenge)
     """Takes what is measured of a challenger, where the settings name one."""
     challenge_length: int | None = None
@@ -176,6 +179,8 @@ def _learn(settings: Settings, connections: Connections, examples: KeyedStream[P
         roles=connections.roles,
         is_silent=connections.is_silent,
     )
+    if connections.build_model is not None:
+        asked = replace(asked, build_model=connections.build_model)
     return learn("learn", examples, asked, connections.counters, connections.store)
 
 

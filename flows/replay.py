@@ -35,6 +35,7 @@ from flows.monitoring.peak_memory import peak_rss_mb
 from flows.monitoring.usability import LEAST_EVENTS, why_unusable
 from flows.pipeline import Connections, build_flow
 from flows.settings import Settings
+from flows.shards.simulation import ROUND, Exchange, SimulatedShards
 from flows.state.recovery import recovery_in
 from flows.steps.active_users import ActiveUsers
 from flows.steps.item_lists import KEY_FIELDS
@@ -81,6 +82,8 @@ class ReplayResult:
     """What was measured of a challenger; None: the settings name none."""
     attribution: Attribution | None = None
     """What came of the lists; None: the settings do not ask for it."""
+    exchange: Exchange | None = None
+    """What the shards told each other; None: there was one."""
     first_measured: int = 0
     """Number of the first record that is measured, from 0. It is above 0 where an older version began the replay."""
 
@@ -189,6 +192,7 @@ class ReplayResult:
             **self._item_lists(),
             **({} if self.challenge is None else {"challenger": self.challenge.report()}),
             **({} if self.attribution is None else {"attribution": self.attribution.report()}),
+            **({} if self.exchange is None else {"shards": self.exchange.report()}),
             **({"first_measured": self.first_measured} if self.first_measured else {}),
             "protocol": asdict(protocol),
             **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),
@@ -234,6 +238,8 @@ def replay(
     watch: ModelObserver | None = None,
     protocol: Protocol | None = None,
     sort: bool = False,
+    shards: int = 1,
+    round_events: int = ROUND,
     tell: Callable[[str], object] = lambda sentence: None,
 ) -> ReplayResult:
     """Run a recorded log through the flow: for each event ask for the list, score it, learn the event, emit the list.
@@ -254,6 +260,8 @@ def replay(
         watch: Observer of the model, for a report. None: there is none.
         protocol: Rules of scoring. None: every event is scored against the list of ten, or `top` if it is less.
         sort: Sort the log by time first.
+        shards: Number of shards to simulate (`flows.shards.simulation`).
+        round_events: Number of events of the log between two rounds of their deltas.
         tell: Called with a sentence about each file that says how it is read.
 
     Raises:
@@ -261,7 +269,7 @@ def replay(
         OutputFileError: `out` or `rejects` cannot be written.
         RecoveryError: The recovery directory cannot be used.
         UsageError: The protocol cannot be resumed, but there is a recovery directory. Or a file is given for lists that
-            the settings do not make.
+            the settings do not make. Or the settings do not go with shards.
         TooManyRejectsError: More records are rejected than the settings allow.
 
     >>> from flows.sample import EVENTS
@@ -276,6 +284,7 @@ def replay(
             "--recovery: a replay that resumes keeps no account of a protocol; of its switches only --k and --window "
             "go with it. Leave --recovery out, or the others."
         )
+    simulated = simulated_shards(settings, shards, round_events) if shards > 1 else None
     item_outs = {"related": related_out, "trending": trending_out}
     for kind, path in item_outs.items():
         if path is not None and not getattr(settings, kind):
@@ -315,6 +324,7 @@ def replay(
             counters=counters,
             latency=latency,
             watch=watch,
+            build_model=None if simulated is None else lambda: simulated,
             is_positive=protocol.is_positive,
             is_selected=protocol.is_selected,
             asker=asker,
@@ -355,8 +365,23 @@ def replay(
         item_lists=connections.item_scores,
         challenge=None if settings.challenger is None else connections.challenge,
         attribution=connections.attribution if settings.attribution_window else None,
+        exchange=None if simulated is None else simulated.exchange,
         first_measured=0 if measures.is_resumed else opened.source.resumed_at,
     )
+
+
+def simulated_shards(settings: Settings, shards: int, round_events: int = ROUND) -> SimulatedShards:
+    """Return shards with the model of the settings.
+
+    Raises:
+        UsageError: The settings do not go with shards.
+    """
+    if settings.recovery is not None:
+        raise UsageError("--shards: a replay of shards keeps no state. Leave --recovery out.")
+    if settings.takes_back:
+        named = ", ".join(settings.undo)
+        raise UsageError(f"--shards: shards do not take events back, but undo names {named}. Set undo to nothing.")
+    return SimulatedShards(settings.build_model, shards, round_events)
 
 
 def _sink(path: str | Path | None, kind: ItemListKind) -> Sink[tuple[str, Outgoing]]:

@@ -87,6 +87,30 @@ def show_result(result: ReplayResult, console: Console) -> None:
         )
 
 
+def show_shards(one: ReplayResult, result: ReplayResult, console: Console) -> None:
+    """Print what several shards cost and bring against one.
+
+    Args:
+        one: The result of one shard.
+        result: The result of several.
+        console: Where to print.
+    """
+    exchange = result.exchange
+    assert exchange is not None
+    title = f"{exchange.shards} shards, with a round of deltas every {exchange.round:,} events"
+    table = Table(title=title, title_justify="left")
+    for name in ("measure", "one shard", f"{exchange.shards} shards", "change"):
+        table.add_column(name, justify="left" if name == "measure" else "right")
+    for name, value in one.metrics.items():
+        other = result.metrics[name]
+        table.add_row(name, f"{value:.4f}", f"{other:.4f}", f"{other / value - 1.0:+.1%}" if value else "")
+    table.add_row("bytes of deltas per event", "", f"{exchange.bytes_per_event:,.0f}", "")
+    table.add_row("deltas per event", "", f"{exchange.deltas / max(exchange.events, 1):.3f}", "")
+    table.add_row("µs of an own event", "", f"{exchange.own_us:,.1f}", "")
+    table.add_row("µs of a peer's event", "", f"{exchange.foreign_us:,.2f}", "")
+    console.print(table)
+
+
 def show_counts(result: ReplayResult, console: Console) -> None:
     """Print the counts of a replay's records, and of its types of event."""
     types, settings = result.counters.event_types, result.settings

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import orjson
 import typer
@@ -15,6 +15,7 @@ from flows.commands.console import (
     show_lists,
     show_next_steps,
     show_result,
+    show_shards,
     typed_command,
     typed_program,
 )
@@ -36,11 +37,16 @@ from flows.evaluation.model_observer import ModelObserver
 from flows.files.distinct_files import expect_distinct_files
 from flows.files.titles import read_titles
 from flows.inspection.describe import describe_user
-from flows.replay import ReplayResult
+from flows.replay import ReplayResult, simulated_shards
 from flows.replay import replay as replay_log
 from flows.report.data import measured
 from flows.report.page import expect_libraries, write_html
 from flows.settings import Settings
+from flows.shards.simulation import ROUND
+from recmodels.fused.memory import JOURNAL as ROOM
+
+MOST_SHARDS: Final = 64
+"""Each shard is a model, and all of them are in this process."""
 
 
 def demo(
@@ -90,6 +96,14 @@ def replay(
     ] = None,
     items: Annotated[Path | None, typer.Option(help="CSV of item and title: show some lists with titles.")] = None,
     explain: Annotated[str | None, typer.Option(metavar="USER", help="At the end, show a user's list and why.")] = None,
+    shards: Annotated[
+        int,
+        typer.Option(min=1, max=MOST_SHARDS, help="Also simulate this number of shards, and compare them with one."),
+    ] = 1,
+    round_events: Annotated[
+        int,
+        typer.Option("--round", min=1, max=ROOM, help="Number of events of the log between two rounds of deltas."),
+    ] = ROUND,
     config: Config = None,
 ) -> None:
     """Run a recorded log through the flow, and measure it by test-then-learn."""
@@ -101,6 +115,8 @@ def replay(
             *(("--related-out", related_out), ("--trending-out", trending_out)),
         ],
     )
+    if shards > 1 and (html is not None or explain is not None):
+        raise UsageError("--shards: a page or an explanation is of one model. Leave --html and --explain out.")
     titles = {} if items is None else read_titles(items)
     for written in (report, html):
         if written is not None:
@@ -110,13 +126,19 @@ def replay(
     watch = None if html is None and explain is None else ModelObserver()
     settings = settings_of(config, **given, seed=protocol.seed)
     asked = protocol(settings)
+    found = log.find(settings, say)
+    arguments: dict[str, Any] = {"file_options": log.file_options, "limit": log.limit, "sort": log.sort}
+    one = None
+    if shards > 1:
+        simulated_shards(settings, shards)  # what does not go with shards is said before the log is read
+        one = _replay(found, settings, protocol=asked, **arguments)
     result = _replay(
-        log.find(settings, say),
+        found,
         settings,
-        file_options=log.file_options,
-        limit=log.limit,
-        sort=log.sort,
+        **arguments,
         protocol=asked,
+        shards=shards,
+        round_events=round_events,
         out=out,
         rejects=rejects,
         related_out=related_out,
@@ -126,6 +148,8 @@ def replay(
     problem = {} if result.problem is None else {"problem": result.problem}
     if report is not None:
         told = {**result.report(), **problem}
+        if one is not None:
+            told["shards"]["one"] = one.metrics
         report.write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     if result.problem is not None and not result.damage:
         show_counts(result, console)
@@ -133,6 +157,8 @@ def replay(
     if html is not None and watch is not None:
         write_html(html, [measured(result, watch)], typed_command(), titles=titles, window=asked.window)
     show_result(result, console)
+    if one is not None:
+        show_shards(one, result, console)
     if html is not None:
         say(f"{html} shows it.")
     if titles:

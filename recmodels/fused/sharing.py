@@ -76,6 +76,8 @@ class Sharing:
         self._bounds = np.cumsum([0, *(array.size for array in arrays)])
         kept = [1.0 if name in SUMS_OF_SQUARES else WEIGHT_SHARE for name in WEIGHTS]
         self._share = np.repeat(kept, np.diff(self._bounds))
+        bounds = [bounds_of(name, array.shape) for name, array in zip(WEIGHTS, arrays, strict=True)]
+        self._least, self._most = (np.concatenate([pair[k] for pair in bounds]) for k in range(2))
 
     @property
     def room(self) -> int:
@@ -229,12 +231,14 @@ class Sharing:
         scales = (np.maximum.reduceat(np.abs(changes), self._bounds[:-1]) / 127.0).astype(np.float32)
         each = np.repeat(scales, np.diff(self._bounds)).astype(np.float64)
         steps = np.rint(np.divide(changes, each, out=np.zeros_like(changes), where=each > 0)).astype(np.int8)
-        rest = changes - each * steps
+        self._set_weights(sent + changes)
         sent += each * steps
-        for k, name in enumerate(WEIGHTS):
-            array, part = self.memory.small[name], slice(self._bounds[k], self._bounds[k + 1])
-            array[...] = (sent[part] + rest[part]).reshape(array.shape)
         return steps, scales
+
+    def _set_weights(self, values: NDArray[np.float64]) -> None:
+        for k, name in enumerate(WEIGHTS):
+            array = self.memory.small[name]
+            array[...] = values[self._bounds[k] : self._bounds[k + 1]].reshape(array.shape)
 
     def apply(self, data: bytes) -> int:
         """Add what another shard has learned, and return the number of its interactions.
@@ -319,13 +323,11 @@ class Sharing:
         sent.dirty[known] = 1
 
     def _add_weights(self, steps: NDArray[np.int8], scales: NDArray[np.float32]) -> None:
-        sent = self.memory.state.shared.journal.sent
-        for k, name in enumerate(WEIGHTS):
-            array, part = self.memory.small[name], slice(self._bounds[k], self._bounds[k + 1])
-            wanted = array.ravel() + scales[k] * steps[part].astype(array.dtype)
-            after = bounded(name, wanted.reshape(array.shape))
-            sent[part] += (after - array).ravel()
-            array[...] = after
+        before = self._weights()
+        each = np.repeat(scales, np.diff(self._bounds)).astype(np.float64)
+        after = np.minimum(np.maximum(before + each * steps, self._least), self._most)
+        self.memory.state.shared.journal.sent[:] += after - before
+        self._set_weights(after)
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return what is noted and not taken yet."""
@@ -360,13 +362,11 @@ NOTED: Final = ("item", "number", "reward", "time", "recent")
 """Arrays of the journal with a place for each interaction."""
 
 
-def bounded(name: str, values: NDArray[Any]) -> NDArray[Any]:
-    """Return weights within their bounds."""
-    least: Any = -LARGEST_WEIGHT
-    most: Any = LARGEST_WEIGHT
+def bounds_of(name: str, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and the highest value of each number of an array of weights."""
+    least, most = np.full(shape, -LARGEST_WEIGHT, np.float64), np.full(shape, LARGEST_WEIGHT, np.float64)
     if name in SUMS_OF_SQUARES:
-        least, most = 0.0, None
+        least[:], most[:] = 0.0, np.inf
     elif name == "line":
-        least, most = (LEAST_SLOPE, -LARGEST_PARAMETER), LARGEST_PARAMETER
-    within: NDArray[Any] = np.clip(values, least, most)
-    return within
+        least[:], most[:] = (LEAST_SLOPE, -LARGEST_PARAMETER), LARGEST_PARAMETER
+    return least.ravel(), most.ravel()

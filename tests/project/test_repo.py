@@ -27,7 +27,7 @@ FLOORS = {
         ["messages", "errors", "presets", "sample", "setting_fields"],
         ["state"],
         ["formats", "kafka", "engine"],
-        ["files", "monitoring"],
+        ["files", "monitoring", "shards"],
         ["steps"],
         ["settings", "inspection"],
         ["evaluation", "settings_reference"],

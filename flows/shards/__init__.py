@@ -1,0 +1,1 @@
+"""Several shards: processes that own users, and learn of items together."""
