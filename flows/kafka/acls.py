@@ -64,6 +64,6 @@ def _missing(config: Config, need: RequiredAcl, kind: str, answer: "Future[Any]"
         if code in _REFUSED:
             return said
         if code != KafkaError.UNKNOWN_TOPIC_OR_PART:
-            logger.info("%s", explain_error(config, f"asking for the rights on {kind} {need.name!r}", error))
+            logger.debug("%s", explain_error(config, f"asking for the rights on {kind} {need.name!r}", error))
         return None
     return None if not granted or need.operation in granted or AclOperation.ALL in granted else said

@@ -128,5 +128,5 @@ def cleanup_policies(config: Config, topics: Iterable[str], timeout: float = 5.0
         try:
             found[topic] = str(asked[resource].result(timeout)["cleanup.policy"].value)
         except (KafkaException, TimeoutError) as error:
-            logger.info("%s", explain_error(config, f"asking for the settings of topic {topic!r}", error))
+            logger.debug("%s", explain_error(config, f"asking for the settings of topic {topic!r}", error))
     return found

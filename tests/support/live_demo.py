@@ -14,11 +14,13 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 import orjson
+from confluent_kafka.admin import AdminClient
 
 from flows import sample
 from tests.support.kafka_broker import Broker, NoBrokerError, make_topic
@@ -29,6 +31,8 @@ RATE: Final = float(os.environ.get("LIVE_RATE", "25"))
 AT_ONCE: Final = 5_000
 """Events that are fed at once before, so that the first lists are worth looking at."""
 TOPIC: Final = "live-events"
+WRITTEN: Final = {"live-lists", "live-rejects", "live-related", "live-trending"}
+"""Topics that the job makes. The server starts when they are there."""
 ROOT: Final = Path(__file__).parent.parent.parent
 
 
@@ -114,24 +118,25 @@ def main() -> None:
         os.environ["FRESHRANK_SERVE_JOB_METRICS"] = f"http://127.0.0.1:{os.environ['FRESHRANK_METRICS_PORT']}/metrics"
         url = f"http://127.0.0.1:{PORT}"
         first, rest = halves(directory)
-        running = [
-            start("feed", str(first), "--if-empty"),
-            start("run"),
-            start("serve", "--port", str(PORT), "--store", "memory"),
-        ]
+        running = [start("feed", str(first), "--if-empty"), start("run")]
         stack.callback(end, running)
-        running[0].wait()
-        while not is_there(url) and not stopped.wait(0.5):
-            if any(process.poll() for process in running):
-                sys.exit("freshrank: a part has ended; the lines above say why.")
+        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        wait_until(lambda: admin.list_topics(timeout=10).topics.keys() >= WRITTEN, running, stopped)
+        running.append(start("serve", "--port", str(PORT), "--store", "memory"))
+        wait_until(lambda: is_there(url), running, stopped)
         if stopped.is_set():
             return
         post_items(url)
         running.append(start("feed", str(rest), "--rate", f"{RATE:g}"))
         print(f"\n    The live page: {url}/\n    Ctrl-C ends it.\n", flush=True)  # noqa: T201
-        while not stopped.wait(0.5):
-            if any(process.poll() for process in running):
-                sys.exit("freshrank: a part has ended; the lines above say why.")
+        wait_until(lambda: False, running, stopped)
+
+
+def wait_until(is_done: Callable[[], bool], running: "list[subprocess.Popen[bytes]]", stopped: threading.Event) -> None:
+    """Wait for something, or for Ctrl-C. End if one of the parts fails."""
+    while not is_done() and not stopped.wait(0.5):
+        if any(process.poll() for process in running):
+            sys.exit("freshrank: a part has ended; the lines above say why.")
 
 
 def end(running: "list[subprocess.Popen[bytes]]") -> None:
