@@ -20,15 +20,16 @@ from flows.engine import run_flow
 from flows.errors import LogError, UsageError
 from flows.files.inputs import find_files, open_logs
 from flows.files.open_log import Log
+from flows.files.record_source import Progress
 from flows.job.announcement import AnnouncementSource
 from flows.job.connections import KafkaConnector, serve_metrics
 from flows.job.connector import Connector, JobConnections
 from flows.job.decoder import decoder_of
 from flows.job.past_join import TopicJoin
 from flows.job.past_plan import USERS_NAME, PastPlan, PastUsers, load_plan, load_users
-from flows.job.past_progress import told_progress
+from flows.job.past_progress import Look, told_progress
 from flows.job.past_request import Backfill
-from flows.job.past_scan import scan_past, time_text
+from flows.job.past_scan import StoppedError, scan_past, time_text
 from flows.job.stoppable import Stoppable
 from flows.kafka.lag import Lag
 from flows.kafka.outage import OutagePolicy
@@ -88,7 +89,11 @@ class Past:
 
     def learn(self) -> bool:
         """Go through the stretches that are left. Return False if the job was stopped meanwhile."""
-        plan = self._plan()
+        try:
+            plan = self._plan()
+        except StoppedError:
+            logger.info("stopped while it looked at the past; nothing is learned yet")
+            return False
         if plan is None:
             return True
         kafka = self.connector if isinstance(self.connector, KafkaConnector) else None
@@ -157,18 +162,21 @@ class Past:
             found, starts = self.join.with_topic(what, self.asked.topic)
             return PastPlan(stage="learn", what=what, records=found.records, starts=starts)
         files = [str(file.resolve()) for file in find_files(self.asked.paths)]
-        log, starts = self._open(files), dict[str, int]()
+        look = Look()
+        log, starts = self._open(files, look.note), dict[str, int]()
         for sentence in log.source.said:
             logger.info("read as: %s", sentence)
-        if self.join is not None:
-            found, starts = self.join.with_log(what, log)
-        else:
-            found = scan_past(log, self.asked.until, None, 0)
-            logger.info("the backfill ends at %s", time_text(found.ends))
+        with told_progress("looking at the past", "records", look.done, look.left):
+            if self.join is not None:
+                found, starts = self.join.with_log(what, log, self.stop)
+            else:
+                found = scan_past(log, self.asked.until, None, 0, self.stop)
+                logger.info("the backfill ends at %s", time_text(found.ends))
         return PastPlan(stage="learn", what=what, files=files, records=found.records, starts=starts)
 
-    def _open(self, files: list[str]) -> Log:
-        return open_logs(files, file_options=self.settings.file_options, sort=self.asked.sort, batch_size=BATCH)
+    def _open(self, files: list[str], progress: Progress | None = None) -> Log:
+        options, sort = self.settings.file_options, self.asked.sort
+        return open_logs(files, file_options=options, sort=sort, batch_size=BATCH, progress=progress)
 
     def _take_over(self, plan: PastPlan) -> None:
         assert self.asked.state is not None

@@ -11,6 +11,7 @@ from flows.errors import UsageError
 from flows.formats.dead_letters import of_large_list, shorten, to_kafka
 from flows.job.connector import Connector, Findings, JobConnections, connections_of, load_connector
 from flows.job.decoder import decoder_of
+from flows.job.past_plan import load_plan
 from flows.job.preflight import inspect_job, make_topics, require_distinct_topics
 from flows.kafka.errors import secrets_in
 from flows.kafka.lag import Lag
@@ -141,12 +142,20 @@ def connections_for_engine(settings: Settings) -> JobConnections:
 
     Raises:
         PortError: Metrics cannot be served where the settings say.
-        UsageError: A topic is both read and written.
+        UsageError: A topic is both read and written, or a backfill is not finished.
     """
     set_up_logging(settings.log_format, secrets_in(settings.client()))
     connector = connector_of(settings)
     if isinstance(connector, KafkaConnector):
         require_distinct_topics(settings)
+    if settings.recovery is not None and (plan := load_plan(settings.recovery)) is not None:
+        if not plan.is_done:
+            raise UsageError(
+                f"{settings.recovery}: expected a job that is live; a backfill is not finished there. Start it with "
+                "freshrank run and the same options first."
+            )
+        if isinstance(connector, KafkaConnector):
+            connector.begin_at = plan.begin_at
     connections = connector.connect(None, False)
     if (directory := settings.recovery) is not None:
         connections.store = lambda step: Store(directory / "state" / step)

@@ -6,6 +6,7 @@ may be in both. Else by time: then the past must end before the topic begins.
 
 import logging
 import math
+import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -70,11 +71,11 @@ class TopicJoin:
         self.begin_from = begin_from
         self.config: Mapping[str, Any] = {**settings.client(), "group.id": settings.group}
 
-    def with_log(self, what: str, log: Log) -> tuple[PastFacts, dict[str, int]]:
-        """Scan files, and return where the job begins behind them."""
+    def with_log(self, what: str, log: Log, stop: threading.Event) -> tuple[PastFacts, dict[str, int]]:
+        """Scan files, and return where the job begins behind them. `stop` ends it."""
         inputs = self._inputs()
         begins = None if inputs.begin is None else inputs.begin.begins
-        found = scan_past(log, self.until, begins, self.settings.dedup_window)
+        found = scan_past(log, self.until, begins, self.settings.dedup_window, stop)
         return found, self._starts(what, found, inputs)
 
     def with_topic(self, what: str, name: str) -> tuple[PastFacts, dict[str, int]]:

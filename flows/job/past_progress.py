@@ -14,6 +14,31 @@ SECONDS: Final = 5.0
 """Time between two lines."""
 
 
+class Look:
+    """How far a log has been read whose number of records is not known yet. It is estimated from the bytes.
+
+    >>> look = Look()
+    >>> look.note(250, 1_000, 30)
+    >>> look.done(), look.left()
+    (30, 90)
+    """
+
+    def __init__(self) -> None:
+        self._consumed, self._size, self._records = 0, 0, 0
+
+    def note(self, consumed: int, size: int, records: int) -> None:
+        """Note the bytes that were read, all bytes, and the records, as `flows.files.record_source.Progress` does."""
+        self._consumed, self._size, self._records = consumed, size, records
+
+    def done(self) -> int:
+        """Return the number of records so far."""
+        return self._records
+
+    def left(self) -> int:
+        """Return the number of records that are probably left."""
+        return round(self._records * (self._size - self._consumed) / self._consumed) if self._consumed else 0
+
+
 @contextmanager
 def told_progress(doing: str, unit: str, done: Callable[[], int], left: Callable[[], int]) -> Iterator[None]:
     """Log how far a task is, every few seconds and at its end.

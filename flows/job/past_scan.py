@@ -1,6 +1,7 @@
 """Scan of a past before it is learned: its size, its order, and whether it overlaps the topic."""
 
 import math
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -48,7 +49,13 @@ def time_text(time: float) -> str:
     return datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z")
 
 
-def scan_past(log: Log, until: float | None, topic_begins: float | None, most_ids: int) -> PastFacts:
+class StoppedError(Exception):
+    """The job was stopped while it looked at the past."""
+
+
+def scan_past(
+    log: Log, until: float | None, topic_begins: float | None, most_ids: int, stop: threading.Event | None = None
+) -> PastFacts:
     """Read a log once, without learning anything.
 
     Args:
@@ -56,8 +63,10 @@ def scan_past(log: Log, until: float | None, topic_begins: float | None, most_id
         until: Only interactions before this time count. None: all.
         topic_begins: Oldest time in the topic. None: it holds no event.
         most_ids: Number of ids that are remembered.
+        stop: Ends the reading when it is set.
 
     Raises:
+        StoppedError: It was ended.
         LogError: It is not sorted, breaks off, or holds no event.
     """
     found, newest = PastFacts(), -math.inf
@@ -66,6 +75,8 @@ def scan_past(log: Log, until: float | None, topic_begins: float | None, most_id
     limit = math.inf if until is None else until
     begins = math.inf if topic_begins is None else topic_begins
     while True:
+        if stop is not None and stop.is_set():
+            raise StoppedError
         try:
             batch = part.next_batch()
         except StopIteration:

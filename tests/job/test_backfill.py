@@ -1,17 +1,22 @@
 """Backfill: the past is learned silently, active users get one list each, and the job goes on live."""
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli import app
 from flows.errors import LogError, UsageError
+from flows.job.connections import connections_for_engine
 from flows.job.past_join import TopicBegin, expect_no_overlap
-from flows.job.past_plan import USERS_NAME
+from flows.job.past_plan import USERS_NAME, PastPlan, load_plan
 from flows.job.past_request import Backfill
 from flows.job.past_scan import PastFacts, identity
 from flows.job.run import run
@@ -201,6 +206,55 @@ def test_unfinished_backfill_is_not_left_for_another(
         run(job.settings, True, connector=FileConnector(job.settings, job.live, job.directory))
     job.run()
     assert job.lists()
+
+
+def test_job_that_is_stopped_while_it_looks_at_the_past_has_learned_nothing(
+    shop: Callable[..., Shop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, stop = shop(sample_records(20), []), threading.Event()
+    stop.set()
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.job.run.stopped_by_signals", lambda: nullcontext(stop))
+        job.run()
+    assert job.lists() == []
+    assert load_plan(job.directory / "state") is None
+    job.run()
+    assert job.lists()
+
+
+def test_engine_alone_does_not_go_live_before_the_past_is_learned(shop: Callable[..., Shop]) -> None:
+    job = shop(sample_records(20), [])
+    (job.directory / "state").mkdir()
+    PastPlan(stage="learn", what="files past.jsonl").save(job.directory / "state")
+    with pytest.raises(UsageError, match="expected a job that is live; a backfill is not finished there"):
+        connections_for_engine(job.settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--backfill", "a.csv", "--backfill-topic", "b"], "--backfill and --backfill-topic each name one"),
+        (["--backfill-sort"], "it belongs to --backfill, which names files"),
+        (["--backfill-until", "2026-11-01"], "it belongs to --backfill or --backfill-topic"),
+        (["--active-days", "3"], "it belongs to --silent or to a backfill"),
+        (["--backfill", "a.csv", "--backfill-until", "soon"], "expected a date, a time with an offset"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options: list[str], said: str) -> None:
+    found = CliRunner().invoke(app, ["run", *options])
+    assert said in str(found.exception)
+
+
+def test_several_files_of_different_formats_are_one_past(shop: Callable[..., Shop], tmp_path: Path) -> None:
+    records = [event(f"u{n % 5}", f"i{n % 7}", START + n) for n in range(60)]
+    job = shop([], records[40:])
+    (tmp_path / "history").mkdir()
+    write(tmp_path / "history" / "b.jsonl", records[1:40:2])
+    rows = [orjson.loads(record) for record in records[:40:2]]
+    lines = [f"{row['user']};{row['item']};{row['timestamp']:.0f}" for row in rows]
+    (tmp_path / "history" / "a.csv").write_text("\n".join(["user;item;timestamp", *lines, ""]))
+    job.run(paths=(str(tmp_path / "history" / "*"),))
+    assert told(job.lists("live")) == told(replayed(tmp_path, records)[40:])
 
 
 def test_backfill_needs_a_recovery_directory(shop: Callable[..., Shop]) -> None:
