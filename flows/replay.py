@@ -98,9 +98,11 @@ class ReplayResult:
         found = why_unusable(self.counters)
         if found is None and not self.filled and self.counters.learned >= LEAST_EVENTS and self.items > 1:
             least = "" if self.settings.min_score is None else f" The setting min_score is {self.settings.min_score:g}."
+            is_ruled = self.counters.rules is not None and self.counters.rules.emptied > 0
+            advice = "Loosen the rules" if is_ruled else "Lower min_score"
             found = (
                 f"expected lists with items; all {self.counters.learned:,} lists of the model {self.settings.model} "
-                f"are empty.{least} Lower min_score, or choose another model."
+                f"are empty.{least} {advice}, or choose another model."
             )
         return found
 
@@ -193,6 +195,7 @@ class ReplayResult:
             **({} if self.challenge is None else {"challenger": self.challenge.report()}),
             **({} if self.attribution is None else {"attribution": self.attribution.report()}),
             **({} if self.exchange is None else {"shards": self.exchange.report()}),
+            **({} if self.counters.rules is None else {"rules": self.counters.rules.numbers()}),
             **({"first_measured": self.first_measured} if self.first_measured else {}),
             "protocol": asdict(protocol),
             **({} if self.calibration is None else {"reliability": [b._asdict() for b in self.calibration.bins()]}),

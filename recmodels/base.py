@@ -441,6 +441,10 @@ class Recommender(Ranker):
         """Return whether an item may be recommended. It may, unless an item event has hidden it."""
         return item not in self.unavailable and item not in self._hidden_early
 
+    def may_list(self, user: str, item: str) -> bool:
+        """Return whether the user's list may hold an item. Rules (`recmodels.rules`) may keep out what is available."""
+        return self.is_available(item)
+
     def _unit_test_skips(self) -> dict[str, str]:
         """Return the checks that this model cannot pass, with reasons (see `recmodels.checks`)."""
         if type(self).dump is not Recommender.dump:

@@ -19,6 +19,7 @@ from flows.files.inputs import short_name
 from flows.files.record_source import Progress
 from flows.monitoring.counters import describe_types
 from flows.replay import ReplayResult
+from recmodels.rules.tally import SAID
 
 PLAIN_SECONDS = 5.0
 """Time between two lines of progress where there is no terminal."""
@@ -66,6 +67,9 @@ def show_result(result: ReplayResult, console: Console) -> None:
         challenge = result.challenge
         name = plain(challenge.model)
         table.add_row(Text(f"hit_rate@{challenge.k} of challenger {name}"), f"{challenge.hits.challenger_hit_rate:.4f}")
+    for name, value in report.get("rules", {}).items():
+        if name in SAID:
+            table.add_row(SAID[name], f"{value:.4f}")
     table.add_row("messages per event", f"{result.messages_per_event:.2f}")
     table.add_row("events scored", f"{report['scored']:,}")
     table.add_row("users, items", f"{result.users:,}, {result.items:,}")

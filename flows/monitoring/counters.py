@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from flows.messages import RecordPosition
+from recmodels.rules.tally import Tally
 
 MOST_TYPES: Final = 100
 """Number of types of event with counters of their own. Further types share one, since a type may be any text."""
@@ -85,6 +86,8 @@ class Counters:
     """Events whose user's list just before was known."""
     hits: int = 0
     """Events whose item was in that list."""
+    rules: Tally | None = None
+    """What rules did to lists. None: there are no rules."""
     event_time: float | None = None
     """The watermark: the largest trusted event time in Unix seconds."""
 
@@ -160,6 +163,8 @@ class Counters:
             (self.item_events, "item events"),
             (self.forgotten, "users forgotten"),
             (self.suppressed, "lists kept in"),
+            (0 if self.rules is None else self.rules.short, "lists that rules left shorter"),
+            (0 if self.rules is None else self.rules.emptied, "of them empty"),
             (self.duplicate, "repeats of an event id dropped"),
             (self.left_out, "left out by --where"),
             (self.held_back, "events held back, as their users act like bots"),

@@ -28,6 +28,7 @@ from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.monitoring.instrumented_source import InstrumentedSource
 from flows.monitoring.weights import WeightsObserver
+from recmodels.rules.tally import Tally
 
 EDGES: Final = [50e-6 * 2**doubling for doubling in range(19)]
 """Edges of the buckets of histograms in seconds, from 50 µs to 13 s."""
@@ -124,6 +125,7 @@ class JobCollector(Collector):
         for reason in ("tombstone", "delete"):
             ignored.add_metric([reason], counters.ignored[reason])
         yield ignored
+        yield from _rules(counters)
         types = CounterMetricFamily("freshrank_events", "Interactions by their type.", labels=["type"])
         for name, count in dict(counters.event_types).items():
             types.add_metric([name], count)
@@ -217,6 +219,17 @@ def _of_attribution(figures: Attribution) -> Iterator[Metric]:
             places.add_metric([str(place), "shown"], shown)
             places.add_metric([str(place), "taken"], taken)
     yield places
+
+
+def _rules(counters: Counters) -> Iterator[Metric]:
+    """Return what rules did to lists. All are 0 in a job without rules."""
+    tally = counters.rules or Tally()
+    yield CounterMetricFamily("freshrank_rules_short", "Lists that rules left shorter than asked for.", tally.short)
+    yield CounterMetricFamily("freshrank_rules_emptied", "Lists, among these, without any item.", tally.emptied)
+    removed = CounterMetricFamily("freshrank_rules_removed", "Items that a rule kept out of a list.", labels=["rule"])
+    for rule, count in dict(tally.removed).items():
+        removed.add_metric([rule], count)
+    yield removed
 
 
 def registry_of(gathered: MetricSources) -> CollectorRegistry:

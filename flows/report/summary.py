@@ -9,6 +9,7 @@ import numpy as np
 
 from flows.report.binning import rates
 from flows.report.data import Measured
+from recmodels.rules.tally import SAID
 
 HIT_RATE: Final = re.compile(r"(served_)?hit_rate@(\d+)")
 """Measures that are shares of the scored events, and so have an interval."""
@@ -31,6 +32,10 @@ def summary(results: Sequence[Measured]) -> list[SummaryRow]:
         for name in dict.fromkeys(name for told in rates_of for name in told if name.startswith("hit_rate")):
             values = [f"{told[name]:.4f}" if name in told else "–" for told in rates_of]
             measures.append(SummaryRow(f"{name} of {kind} items", values))
+    for key, said in SAID.items():
+        of_rules = [result.numbers.get("rules", {}).get(key) for result in results]
+        if any(value is not None for value in of_rules):
+            measures.append(SummaryRow(said, ["–" if value is None else f"{value:.4f}" for value in of_rules]))
     rest: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ("events scored", lambda told: f"{told['scored']:,}"),
         ("users, items", lambda told: f"{told['log']['users']:,}, {told['log']['items']:,}"),

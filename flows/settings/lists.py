@@ -305,13 +305,17 @@ class ListSettings(BaseModel):
     @property
     def uses_kernels(self) -> bool:
         """Whether the model or the challenger runs in compiled kernels."""
-        return self.model_info.uses_kernels or (
-            self.challenger is not None and model_info(self.challenger).uses_kernels
-        )
+        other = self.challenger
+        return self.model_info.uses_kernels or (other is not None and model_info(other).uses_kernels)
 
     def _build(self, specification: str) -> Recommender:
         model = build_model(specification, repeats=self.repeats, seed=self.seed, undo=self.takes_back)
+        model = self.under_rules(model)
         return Explorer(model, share=self.explore, seed=self.seed) if self.explore else model
+
+    def under_rules(self, model: Recommender) -> Recommender:
+        """Return the model with rules around it, if there are any (`flows.settings.rules`)."""
+        return model
 
     @property
     def model_info(self) -> ModelInfo:
@@ -325,9 +329,8 @@ class ListSettings(BaseModel):
 
     def meaning(self, is_positive: Condition | None = None) -> Meaning:
         """Return the configuration of the step `features`. Only interactions that meet the condition are positive."""
-        return Meaning(
-            rewards=self.rewards, by_value=self.by_value, fill=self.fill, undo=self.undo, is_positive=is_positive
-        )
+        known: dict[str, Any] = {"rewards": self.rewards, "by_value": self.by_value, "undo": self.undo}
+        return Meaning(**known, fill=self.fill, is_positive=is_positive)
 
     def refreshing(self) -> Refreshing:
         """Return the configuration of the step `refresh`."""

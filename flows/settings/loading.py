@@ -24,7 +24,7 @@ from flows.settings.errors import SettingsError
 from flows.settings.input import InputSettings
 from flows.settings.job import JobSettings
 from flows.settings.kafka import KafkaSettings
-from flows.settings.lists import ListSettings
+from flows.settings.rules import RuledListSettings
 from flows.state.job_file import models_in_force
 from recmodels.specification import OwnCodeError
 
@@ -37,7 +37,7 @@ OTHER_VARIABLES: Final = ("CONFIG", "DATA", "SERVE_", "TEST_", "FUZZ_")
 `serve` and to our tests."""
 
 
-class Settings(JobSettings, KafkaSettings, InputSettings, ListSettings, BaseSettings):
+class Settings(JobSettings, KafkaSettings, InputSettings, RuledListSettings, BaseSettings):
     """All settings of the job, in four groups. The variable of a setting is `FRESHRANK_` and its name in capitals.
 
     >>> settings = Settings(model="popularity", top=3)

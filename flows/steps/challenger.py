@@ -19,6 +19,7 @@ from flows.state.stateful import Snapshot
 from flows.steps.scoring import Evaluator
 from recmodels.base import Example, Recommender, Step
 from recmodels.own_code import library_line, own_line
+from recmodels.rules import load_arrays
 
 logger = logging.getLogger(__name__)
 
@@ -220,7 +221,7 @@ class Challenger:
             return
         try:
             if arrays:
-                self._model.load(arrays)
+                load_arrays(self._model, arrays)
         except Exception as error:  # the model's code may have changed
             logger.warning(
                 "challenger %s: its state does not fit the model (%s). It begins anew; the champion goes on.",

@@ -58,6 +58,20 @@ def parse_condition(text: str) -> Condition:
     Traceback (most recent call last):
     flows.steps.conditions.ExpressionError: column 10 of 'value >= low': there is no name 'low'. Allowed are
     comparisons ..."""
+    line, tree = parse_tree(text, ALLOWED)
+    return Parser(line).condition(tree)
+
+
+def parse_tree(text: str, allowed: str) -> tuple[str, ast.expr]:
+    """Parse the text of a condition, and return it as one line with its syntax tree.
+
+    Args:
+        text: The text.
+        allowed: Sentence of what is allowed, for the message of an error.
+
+    Raises:
+        ExpressionError: The text has no such tree.
+    """
     if len(text) > MAX_EXPRESSION_LENGTH:
         raise ExpressionError(
             f"expected a condition of at most {MAX_EXPRESSION_LENGTH:,} characters; got {len(text):,}."
@@ -68,14 +82,16 @@ def parse_condition(text: str) -> Condition:
             warnings.simplefilter("ignore")  # such as those of odd escapes; the parsed text is checked below
             tree = ast.parse(line, mode="eval")
     except SyntaxError as error:
-        raise _fault(line, (error.offset or 1) - 1, error.msg) from None
+        raise _fault(line, (error.offset or 1) - 1, error.msg, allowed) from None
     except (ValueError, RecursionError, MemoryError) as error:  # a NUL character; parentheses without end
-        raise _fault(line, 0, f"cannot be read ({error or type(error).__name__})") from None
-    return _Parser(line).condition(tree.body)
+        raise _fault(line, 0, f"cannot be read ({error or type(error).__name__})", allowed) from None
+    return line, tree.body
 
 
-class _Parser:
+class Parser:
     """Turns the syntax tree of one text into closures."""
+
+    allowed = ALLOWED
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -152,12 +168,13 @@ class _Parser:
         return ast.get_source_segment(self.text, node) or type(node).__name__
 
     def fault(self, node: ast.expr, said: str) -> ExpressionError:
+        """Return an error about a node."""
         before = self.text.encode()[: node.col_offset].decode()  # the parser counts bytes
-        return _fault(self.text, len(before), said)
+        return _fault(self.text, len(before), said, self.allowed)
 
 
-def _fault(text: str, offset: int, said: str) -> ExpressionError:
-    return ExpressionError(f"column {offset + 1} of {text!r}: {said}. {ALLOWED}.")
+def _fault(text: str, offset: int, said: str, allowed: str) -> ExpressionError:
+    return ExpressionError(f"column {offset + 1} of {text!r}: {said}. {allowed}.")
 
 
 def _said(kind: type) -> str:

@@ -7,7 +7,7 @@ import logging
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
@@ -17,7 +17,6 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream
 from typing_extensions import override
 
-from flows.errors import FreshrankError, JobError
 from flows.messages import (
     Forget,
     Interaction,
@@ -33,10 +32,11 @@ from flows.monitoring.counters import Counters
 from flows.state.roles import FIRST_ROLES, ROLES, Roles, arrays_of_slot, named_by_slot
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from flows.steps.challenger import Challenger, Challenging
+from flows.steps.model_errors import ModelError, errors_of
 from flows.steps.removal import HeldItems
 from flows.steps.scoring import Evaluator, Observer
 from recmodels.base import Context, Example, Recommender, Step
-from recmodels.own_code import library_line, own_line
+from recmodels.rules import load_arrays, rules_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +50,6 @@ CHALLENGER_PLACE: Final = HELD_PLACE + (1 << 61)
 NOTHING: Final[Snapshot] = {}
 DIGITS: Final = 6
 """Decimal places of a refreshed list's scores. More would only make the message longer."""
-
-
-class ModelError(JobError):
-    """A model raised an error. The message begins with the file and the line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,33 +127,19 @@ class Learner(StatefulStep[Prepared, Answer]):
         self._has_begun_parts = False  # in this process, so that all parts are of the models with the present roles
         self._now = 0.0
         self._has_told = False
+        self.rules = rules_of(self.model)
+        self.counters.rules = None if self.rules is None else self.rules.tally
 
     @override
     def process(self, batch: list[Prepared]) -> list[Answer]:
         with self._errors_of_the_model():
-            return self._process(batch)
+            answers = self._process(batch)
+        for note in () if self.rules is None else self.rules.tally.take_notes():
+            logger.warning("%s", note)
+        return answers
 
-    @contextmanager
-    def _errors_of_the_model(self) -> Iterator[None]:
-        """Make one line of what a user's model, or a library within a model, raises."""
-        try:
-            yield
-        except FreshrankError:
-            raise
-        except Exception as error:
-            if (line := own_line(error) or library_line(error)) is None:
-                raise
-            raise ModelError(f"{line}, {self._at_work()}. Mend it, then start again.") from error
-
-    def _at_work(self) -> str:
-        model = type(self.model)
-        if model.__module__.startswith("recmodels."):
-            return f"while the model {self.model.version} was at work after {self.counters.learned:,} events"
-        name = f"{model.__module__}:{model.__qualname__}"
-        return (
-            f"while the model {name} was at work after {self.counters.learned:,} events. "
-            f"freshrank check-model {name} tries it on few events"
-        )
+    def _errors_of_the_model(self) -> AbstractContextManager[None]:
+        return errors_of(self.model, self.counters.learned)
 
     def _process(self, batch: list[Prepared]) -> list[Answer]:
         ranked: list[Answer] = []
@@ -175,11 +157,12 @@ class Learner(StatefulStep[Prepared, Answer]):
             self._learn(events, examples, ranked)
             events, examples = [], []
             if isinstance(event, ItemEvent):
+                was_out = self._is_out(event.item)
                 self.model.learn_item(event.item, event.features, event.available)
                 self.counters.item_events += 1
                 if self.refresh_removed:
                     self.held.start()
-                    if event.available is False:
+                    if event.available is False or (not was_out and self._is_out(event.item)):
                         self.held.remove(event.item)
                         self._make_due(event, ranked)
                 if self.asker is not None:
@@ -205,6 +188,10 @@ class Learner(StatefulStep[Prepared, Answer]):
                 ranked.append(self._items(event))
         self._learn(events, examples, ranked)
         return ranked
+
+    def _is_out(self, item: str) -> bool:
+        """Say whether rules keep an item out of every list."""
+        return self.rules is not None and self.rules.keeps_out(item)
 
     def _make_due(self, event: Interaction | ItemEvent, ranked: list[Answer]) -> None:
         """Make some of the lists anew that hold an item which has become unavailable."""
@@ -278,7 +265,7 @@ class Learner(StatefulStep[Prepared, Answer]):
         steps = []
         for event, example in zip(events, examples, strict=True):
             [step] = self._steps([example])
-            reasons = self._reasons(event.user, step.items)
+            reasons = self._reasons(event.user, step.items, self.rules and self.rules.context_after(example))
             ranked.append(Ranked(event, step.position, step.items, step.scores, reasons, step.is_target))
             steps.append(step)
         return steps
@@ -389,7 +376,7 @@ class Learner(StatefulStep[Prepared, Answer]):
         own = {name.removeprefix("lists."): array for name, array in snapshot.items() if name.startswith("lists.")}
         self._loaded_champion = int(snapshot[ROLES][0]) if ROLES in snapshot else 0
         if arrays := arrays_of_slot(snapshot, self.roles.champion):
-            self.model.load(arrays)
+            load_arrays(self.model, arrays)
         if own:
             self._now = float(own["now"][0])
             if self.refresh_removed:

@@ -210,6 +210,10 @@ class Explorer(Recommender):
         """Return the result of the wrapped model."""
         return self.model.is_available(item)
 
+    def may_list(self, user: str, item: str) -> bool:
+        """Return the result of the wrapped model."""
+        return self.model.may_list(user, item)
+
     def _unit_test_skips(self) -> dict[str, str]:
         return self.model._unit_test_skips() | {
             "check_top_holds_each_item_once": "the slot is the last of any list, so a short list begins no long one",
@@ -268,7 +272,7 @@ class Explorer(Recommender):
             return None
 
         def is_eligible(item: str) -> bool:
-            if item in listed or not self.model.is_available(item):
+            if item in listed or not self.model.may_list(user, item):
                 return False
             return self.repeats == "allow" or not self.model.has_seen(user, item)
 

@@ -1,0 +1,243 @@
+"""Selection of a list from the candidates of a model, under the rules in force."""
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.base import Context, Recommender
+from recmodels.fused.model import FusedModel
+from recmodels.kernels.selection import RULES, mean_similarity, select
+from recmodels.rules.catalogue import GROUPS, Catalogue
+from recmodels.rules.force import Force
+from recmodels.rules.records import Records
+from recmodels.rules.rule import Rule
+from recmodels.rules.scratch import Scratch
+from recmodels.rules.tally import Tally
+
+Wish: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32], float]
+"""The rules in force, as `select` takes them: bits, factor, limit, limit_rule and diversity."""
+Follows: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]
+"""Which items followed each item, as `select` takes them."""
+Chosen: TypeAlias = tuple[str, float, int, int]
+"""An item of a list: its id, its score, its slot among the candidates, and the number of items that it has passed."""
+NOTHING = bytes(8 * RULES)
+MOST_WISHES = 1_024
+"""Number of combinations of rules that are kept ready."""
+
+
+class Selector:
+    """Selects lists.
+
+    Args:
+        model: The model whose candidates come in.
+        rules: The rules.
+        diversity: Weight of the difference from the items above in the list.
+        hidden: Hidden items by user.
+        tally: Counts what the rules leave out.
+    """
+
+    def __init__(
+        self, model: Recommender, rules: Sequence[Rule], diversity: float, hidden: Records, tally: Tally
+    ) -> None:
+        self.model = model
+        self.rules = tuple(rules)
+        self.diversity = diversity
+        self.hidden = hidden
+        self.tally = tally
+        self.force = Force(self.rules)
+        self.catalogue = Catalogue(self.rules, model.max_items)
+        self._pins = [(k, rule) for k, rule in enumerate(self.rules) if rule.action == "pin"]
+        self._can_remove = any(rule.action in ("exclude", "require", "at_most") for rule in self.rules)
+        self._wishes: dict[int, Wish] = {}
+        self._follows: Follows | None = None
+        self._own_row: Callable[[str], int] | None = None
+        self._scratch = Scratch()
+        self._removed: NDArray[np.int64] = np.zeros(RULES, np.int64)
+        self._no_pins: NDArray[np.int32] = np.zeros(0, np.int32)
+        self._no_rows: NDArray[np.int32] = np.zeros(0, np.int32)
+        self._places: NDArray[np.int32] = np.zeros((2, 0), np.int32)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy or a pickle needs: the tables of the model are found anew."""
+        return {**self.__dict__, "_follows": None, "_own_row": None}
+
+    def forget_tables(self) -> None:
+        """Find the tables of the model anew."""
+        self._follows = None
+
+    def select(
+        self,
+        user: str,
+        items: Sequence[str],
+        scores: Sequence[float],
+        n: int,
+        x: Context | None,
+        is_counted: bool = True,
+    ) -> list[Chosen]:
+        """Select a list from candidates.
+
+        Args:
+            user: Id of the user.
+            items, scores: The candidates, the best first.
+            n: Length of the list.
+            x: Context.
+            is_counted: Whether the items that rules leave out are counted.
+        """
+        in_force = self.force.bits(user, x)
+        if user in self.hidden:
+            hidden = self.hidden[user]
+            if is_counted:
+                self.tally.removed["hide"] += sum(item in hidden for item in items[:n])
+            kept = [place for place, item in enumerate(items) if item not in hidden]
+            items, scores = [items[place] for place in kept], [scores[place] for place in kept]
+        if n != len(self._no_pins):
+            self._no_pins, self._places = np.full(n, -1, np.int32), np.zeros((2, n), np.int32)
+        pinned, places = self._no_pins, self._places
+        if self._pins:
+            pinned, items, scores = pinned.copy(), list(items), list(scores)
+            self._pin(pinned, user, items, scores, x, in_force)
+        if not items:
+            return []
+        if len(items) > len(self._no_rows):
+            self._no_rows = np.zeros(2 * len(items), np.int32)
+        rows = self.catalogue.rows(items)
+        arguments: list[Any] = [
+            *self.catalogue.traits,
+            *self._followers(),
+            *self._wish(in_force),
+            *self._fitting(len(items)),
+            rows,
+            self._own_rows(items) if self.diversity else self._no_rows[: len(items)],
+            np.fromiter(scores, np.float64, len(items)),
+            pinned,
+            places,
+            self._removed,
+        ]
+        kept_count = select(*arguments)
+        if self._can_remove:
+            self._count_removed(is_counted)
+        slots, passed = places[:, :kept_count].tolist()
+        return [(items[slot], scores[slot], slot, over) for slot, over in zip(slots, passed, strict=True)]
+
+    def similarity(self, items: Sequence[str]) -> float:
+        """Return the mean similarity of two items of a list, from 0 to 1, as `recmodels.kernels.selection` says."""
+        rows, own = self.catalogue.rows(items), self._own_rows(items)
+        arguments: list[Any] = [*self.catalogue.traits, *self._followers(), *self._fitting(len(rows)), rows, own]
+        return float(mean_similarity(*arguments))
+
+    def breaks(self, item: str, in_force: int) -> bool:
+        """Say whether one of the rules in force keeps an item out."""
+        exclude, require, _ = self._wish(in_force)[0].tolist()
+        if not (exclude or require):
+            return False
+        met = self.met(item)
+        return bool(met & exclude or ~met & require)
+
+    def met(self, item: str) -> int:
+        """Return the bits of the rules whose condition an item meets."""
+        row = self.catalogue.row(item)
+        return int(self.catalogue.traits[0][row])
+
+    def _count_removed(self, is_counted: bool) -> None:
+        if self._removed.tobytes() != NOTHING:  # five times as fast as any()
+            for k in np.flatnonzero(self._removed).tolist() if is_counted else ():
+                self.tally.removed[self.rules[k].name] += int(self._removed[k])
+            self._removed[:] = 0
+
+    def _pin(
+        self,
+        pinned: NDArray[np.int32],
+        user: str,
+        items: list[str],
+        scores: list[float],
+        x: Context | None,
+        in_force: int,
+    ) -> None:
+        """Write the slot of the candidate that is pinned at each place, and add the pinned ones to the candidates."""
+        for k, rule in self._pins:
+            place = rule.place - 1
+            if not in_force >> k & 1 or place >= len(pinned) or pinned[place] >= 0:
+                continue
+            if not self._may_pin(user, rule.item, in_force):
+                continue
+            if rule.item not in items:
+                items.append(rule.item)
+                scores.append(float(self.model.predict_one(user, rule.item, x)))
+            slot = items.index(rule.item)
+            if slot not in pinned:
+                pinned[place] = slot
+
+    def _may_pin(self, user: str, item: str, in_force: int) -> bool:
+        if not (self.model.knows(item) or item in self.catalogue.features):
+            return False
+        if not self.model.may_list(user, item) or self.breaks(item, in_force):
+            return False
+        if item in (self.hidden.get(user) or ()):
+            return False
+        return self.model.repeats == "allow" or not self.model.has_seen(user, item)
+
+    def _wish(self, in_force: int) -> Wish:
+        wish = self._wishes.get(in_force)
+        if wish is None:
+            if len(self._wishes) >= MOST_WISHES:
+                self._wishes.clear()
+            wish = self._wishes[in_force] = self._make_wish(in_force)
+        return wish
+
+    def _make_wish(self, in_force: int) -> Wish:
+        bits = {"exclude": 0, "require": 0, "boost": 0, "pin": 0, "at_most": 0}
+        factor = np.ones(RULES)
+        limit: list[int] = []
+        limit_rule: list[int] = []
+        for k, rule in enumerate(self.rules):
+            is_on = in_force >> k & 1
+            bits[rule.action] |= is_on << k
+            if rule.action == "boost":
+                factor[k] = rule.by
+            if rule.action == "at_most":
+                limit += [rule.number * is_on] * GROUPS
+                limit_rule += [k] * GROUPS
+        return (
+            np.array([bits["exclude"], bits["require"], bits["boost"]]),
+            factor,
+            np.array(limit, np.int32),
+            np.array(limit_rule, np.int32),
+            float(self.diversity),
+        )
+
+    def _followers(self) -> Follows:
+        if self._follows is None:
+            model = self.model.unwrapped
+            if isinstance(model, FusedModel) and "covisitation" in model.members:
+                table = model.memory.state.covisitation.items
+                self._follows = (table.item, table.weight, table.size, table.total)
+                self._own_row = model.memory.items.row
+            else:
+                none = np.zeros(1, np.float32)
+                self._follows = (np.zeros((1, 1), np.int32), none[None], np.zeros(1, np.int32), none)
+        return self._follows
+
+    def _own_rows(self, items: Sequence[str]) -> NDArray[np.int32]:
+        """Return the rows of items in the model's own tables, shape (items,)."""
+        self._followers()
+        if self._own_row is None:
+            return np.zeros(len(items), np.int32)
+        return np.fromiter(map(self._own_row, items), np.int32, len(items))
+
+    def _fitting(self, candidates: int) -> tuple[NDArray[Any], ...]:
+        """Return scratch that is large enough."""
+        catalogue = self.catalogue
+        rows = len(self._followers()[2])
+        return self._scratch.fitting(len(catalogue.traits[3]), catalogue.group_count, rows, candidates)
+
+
+def pairs(chosen: Sequence[Chosen]) -> list[tuple[str, float]]:
+    """Return the items of a list with their scores.
+
+    >>> pairs([("tea", 0.5, 3, 2)])
+    [('tea', 0.5)]
+    """
+    return list(map(itemgetter(0, 1), chosen))
