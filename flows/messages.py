@@ -228,6 +228,17 @@ class FallbackAges(NamedTuple):
     """From this age on, the fallback list alone serves better."""
 
 
+class Exposed(NamedTuple):
+    """What a user sees of a challenger."""
+
+    variant: Literal["challenger", "interleaved"]
+    """Whether the challenger alone made the list, or both models did."""
+    model: str
+    """Name and version of the model, or of both with a | between them."""
+    of_challenger: frozenset[str]
+    """Items that the challenger picked."""
+
+
 class Ranked(NamedTuple):
     """The model's result for an event or a refresh: the position of the item, and the user's new list."""
 
@@ -245,6 +256,8 @@ class Ranked(NamedTuple):
     excluded."""
     ages: FallbackAges | None = None
     """Ages that the fallback list carries. None for other lists."""
+    exposed: Exposed | None = None
+    """What the list has of a challenger. None: the champion made it."""
 
 
 class ItemList(NamedTuple):

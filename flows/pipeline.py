@@ -134,7 +134,7 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
         _send_items(s, connections, answers)
     lists = emit("emit", ranked, s.emission(), counters, store)
     if s.attribution_window and not connections.is_silent:
-        attribute("attribution", lists, s.attributing(), connections.attribution, store)
+        attribute("attribution", lists, s.attributing(connections.roles), connections.attribution, store)
     decided = op.flat_map_batch("unshard", lists, lambda batch: [decided for _, decided in batch])
     _send(s, connections, decided)
     if connections.metrics_state is not None:
@@ -163,7 +163,9 @@ def build_announcement(
     ranked = cast("KeyedStream[Ranked]", _learn(settings, connections, examples))
     lists = emit("emit", ranked, settings.emission(), connections.counters, connections.store)
     if settings.attribution_window:
-        attribute("attribution", lists, settings.attributing(), connections.attribution, connections.store)
+        attribute(
+            "attribution", lists, settings.attributing(connections.roles), connections.attribution, connections.store
+        )
     _send(settings, connections, op.flat_map_batch("unshard", lists, lambda batch: [decided for _, decided in batch]))
     return flow
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from recmodels.base import Context, Recommender
+from recmodels.base import Context, Example, Recommender
 
 
 class Wrapper(Recommender):
@@ -23,6 +23,11 @@ class Wrapper(Recommender):
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Have the model learn one interaction."""
         self.model.learn_one(user, item, y, x)
+
+    def score_many(self, examples: Sequence[Example], n: int = 10, scored: Sequence[bool] = ()) -> list[int | None]:
+        """Score and learn examples. Each list is made as in `step_many`, since the wrapper decides what is in it."""
+        steps = self.step_many(examples, n, score=True)
+        return [step.position if not scored or scored[number] else None for number, step in enumerate(steps)]
 
     def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
         """Return the result of the wrapped model."""

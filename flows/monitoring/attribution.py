@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
+from recmodels.evaluation.bootstrap import Interval
 from recmodels.evaluation.confidence_sequence import ConfidenceSequence
 
 MOST_POSITIONS: Final = 50
@@ -11,6 +12,10 @@ MOST_POSITIONS: Final = 50
 MOST_NAMES: Final = 50
 """Number of variants, or of members, with figures of their own. Further ones share one name."""
 OTHER: Final = "(others)"
+VARIANTS: Final = ("champion", "challenger", "interleaved")
+"""Variants of lists, where users see a challenger."""
+PART: Final = 0.975
+"""Level of two intervals whose difference has a level of 0.95."""
 RATES: Final = {
     "click_rate": "Share of shown items that were taken.",
     "hit_rate": "Share of shown lists of which an item was taken.",
@@ -50,6 +55,9 @@ class Attribution:
         shown, taken: Number of shown items, and of taken ones among them, by position.
         members: Number of shown items, and of taken ones among them, by the member that spoke most for the item. They
             are known if the setting `why` is on.
+        preference: Of each interleaved list with a taken item, 1 if more of the taken items are the challenger's, -1 if
+            fewer are, and else 0.
+        wins, losses: Number of lists with 1, and with -1.
 
     >>> attribution = Attribution()
     >>> for number in range(1_000):
@@ -71,6 +79,37 @@ class Attribution:
         self.shown = [0] * MOST_POSITIONS
         self.taken = [0] * MOST_POSITIONS
         self.members: dict[str, list[int]] = {}
+        self.begin_comparison()
+
+    def begin_comparison(self) -> None:
+        """Forget what was measured of champion and challenger."""
+        self.preference = ConfidenceSequence(-1.0, 1.0)
+        self.wins = self.losses = 0
+        self.rates = {key: found for key, found in self.rates.items() if key[1] not in VARIANTS}
+
+    def prefer(self, of_champion: int, of_challenger: int) -> None:
+        """Add an interleaved list.
+
+        Args:
+            of_champion, of_challenger: Number of taken items that each model picked.
+        """
+        if of_champion or of_challenger:
+            self.wins += of_challenger > of_champion
+            self.losses += of_challenger < of_champion
+            self.preference.update(float(of_challenger > of_champion) - float(of_challenger < of_champion))
+
+    def difference(self, rate: str) -> Interval | None:
+        """Return a rate of the challenger's lists minus that of the champion's, with an always-valid interval of 95 %.
+
+        Args:
+            rate: One of `RATES`.
+        """
+        both = [self.rates.get((rate, variant)) for variant in ("champion", "challenger")]
+        if both[0] is None or both[1] is None:
+            return None
+        champion, challenger = (each.interval(PART) for each in both if each is not None)
+        mean = challenger.mean - champion.mean
+        return Interval(mean, challenger.low - champion.high, challenger.high - champion.low)
 
     def add(self, rate: str, is_success: bool, variants: list[str]) -> None:
         """Add one event to a rate.
@@ -116,6 +155,18 @@ class Attribution:
             *(f"{self.outcomes[name]:,} {name}" for name in ("shown", "taken")),
             *rates,
         ]
+        if self.preference.count:
+            found, count = self.preference.interval(), self.preference.count
+            parts.append(
+                f"of {count:,} interleaved lists {self.wins:,} prefer the challenger and {self.losses:,} the champion, "
+                f"preference {found.mean:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+            )
+        for rate in RATES:
+            if (between := self.difference(rate)) is not None:
+                name = rate.replace("_", " ")
+                parts.append(
+                    f"{name} of the challenger's users {between.mean:+.4f} ({between.low:+.4f} to {between.high:+.4f})"
+                )
         if lost := self.unattributed.total():
             parts.append(f"{lost:,} outcomes without a list")
         return f"attribution: {', '.join(parts)}."
@@ -135,9 +186,19 @@ class Attribution:
             "outcomes": {name: self.outcomes[name] for name in OUTCOMES},
             "unattributed": {name: self.unattributed[name] for name in REASONS},
             **rates,
+            **self._comparison(),
             "positions": [{"shown": self.shown[n], "taken": self.taken[n]} for n in range(last)],
             "members": {name: {"shown": shown, "taken": taken} for name, (shown, taken) in self.members.items()},
         }
+
+    def _comparison(self) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        if self.preference.count:
+            lists = {"of": self.preference.count, "wins": self.wins, "losses": self.losses}
+            told["preference"] = {**self.preference.interval()._asdict(), "level": 0.95, **lists}
+        between = {rate: self.difference(rate) for rate in RATES}
+        found = {rate: {**each._asdict(), "level": 0.95} for rate, each in between.items() if each is not None}
+        return {**told, **({"difference": found} if found else {})}
 
     def numbers(self) -> dict[str, Any]:
         """Return the state as plain numbers, lists and texts."""
@@ -150,6 +211,7 @@ class Attribution:
             "shown": self.shown,
             "taken": self.taken,
             "members": self.members,
+            "preference": [self.preference.numbers(), self.wins, self.losses],
         }
 
     def take_over(self, numbers: Mapping[str, Any]) -> None:
@@ -159,3 +221,6 @@ class Attribution:
         self.outcomes, self.unattributed = Counter(numbers["outcomes"]), Counter(numbers["unattributed"])
         for rate, variant, sums in numbers["rates"]:
             self.rates.setdefault((rate, variant), ConfidenceSequence()).take_over(sums)
+        if "preference" in numbers:
+            sums, self.wins, self.losses = numbers["preference"]
+            self.preference.take_over(sums)

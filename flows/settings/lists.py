@@ -4,12 +4,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, field_validator, model_validator
 
-from flows.monitoring.challenge import Challenge
 from flows.presets import UNKNOWN, Domain
 from flows.setting_fields import setting
 from flows.steps.ask_items import ItemLists
-from flows.steps.attribute import Attributing
-from flows.steps.challenger import Challenging
 from flows.steps.clean import Cleaning
 from flows.steps.conditions import Condition
 from flows.steps.emit import Emission, Policy
@@ -17,7 +14,6 @@ from flows.steps.features import Meaning
 from flows.steps.impute import Filling
 from flows.steps.learn import Learning
 from flows.steps.refresh import Refreshing
-from flows.steps.scoring import Evaluator
 from recmodels.base import Recommender
 from recmodels.exploration.explorer import Explorer
 from recmodels.specification import ModelInfo, build_model, model_info
@@ -64,42 +60,6 @@ class ListSettings(BaseModel):
             le=1.0,
         ),
     ] = 0.0
-    challenger: Annotated[
-        str | None,
-        setting(
-            "lists",
-            "A second model that learns every event beside `model`. Both are scored on the same events. Its lists are "
-            "not sent.",
-            example='"blend(reranker=False)"',
-            see="docs/better.md",
-        ),
-    ] = None
-    challenger_share: Annotated[
-        float,
-        setting(
-            "lists",
-            "Share of events on which the challenger is scored, such as 0.1. It learns all of them.",
-            see="docs/better.md",
-            gt=0.0,
-            le=1.0,
-        ),
-    ] = 1.0
-    attribution_window: Annotated[
-        float,
-        setting(
-            "lists",
-            "Event time after a list in which impressions and interactions are credited to it, such as 3600. 0 turns "
-            "attribution off.",
-            unit="s",
-            see="docs/better.md",
-            ge=0.0,
-            allow_inf_nan=False,
-        ),
-    ] = 0.0
-    attribution_lists: Annotated[
-        int,
-        setting("lists", "Number of sent lists that attribution remembers.", see="docs/better.md", ge=64),
-    ] = 100_000
     rewards: Annotated[
         dict[str, float],
         setting(
@@ -254,11 +214,10 @@ class ListSettings(BaseModel):
         ),
     ] = 0.0
 
-    @field_validator("model", "challenger")
+    @field_validator("model")
     @classmethod
-    def _model_exists(cls, model: str | None) -> str | None:
-        if model is not None:
-            model_info(model)
+    def _model_exists(cls, model: str) -> str:
+        model_info(model)
         return model
 
     @model_validator(mode="after")
@@ -297,17 +256,6 @@ class ListSettings(BaseModel):
         """Return a new model, which has learned nothing."""
         return self._build(self.model)
 
-    def build_challenger(self) -> Recommender:
-        """Return a new challenger, which has learned nothing and explores as the model does."""
-        assert self.challenger is not None
-        return self._build(self.challenger)
-
-    @property
-    def uses_kernels(self) -> bool:
-        """Whether the model or the challenger runs in compiled kernels."""
-        other = self.challenger
-        return self.model_info.uses_kernels or (other is not None and model_info(other).uses_kernels)
-
     def _build(self, specification: str) -> Recommender:
         model = build_model(specification, repeats=self.repeats, seed=self.seed, undo=self.takes_back)
         model = self.under_rules(model)
@@ -336,28 +284,6 @@ class ListSettings(BaseModel):
         """Return the configuration of the step `refresh`."""
         return Refreshing(after=self.refresh, times=self.refreshes, fallback=self.fallback, max_users=self.max_users)
 
-    def challenging(
-        self, challenge: Challenge, k: int | None = None, judge: Evaluator | None = None
-    ) -> Challenging | None:
-        """Return the configuration of the challenger. None: the settings name none.
-
-        Args:
-            challenge: Takes what is measured.
-            k: Length of the lists that count. None: `top`.
-            judge: Scores by a protocol of its own. None: each event is scored against the list of `k` items.
-        """
-        if self.challenger is None:
-            return None
-        challenge.model, challenge.champion = self.challenger, self.model
-        challenge.k, challenge.share = k or self.top, self.challenger_share
-        return Challenging(
-            build_model=self.build_challenger,
-            challenge=challenge,
-            share=self.challenger_share,
-            k=challenge.k,
-            judge=judge,
-        )
-
     def learning(self, **more: Any) -> Learning:
         """Return the configuration of the step `learn`. `more` are further arguments of `Learning`."""
         return Learning(
@@ -369,10 +295,6 @@ class ListSettings(BaseModel):
             takes_back=self.takes_back,
             **more,
         )
-
-    def attributing(self) -> Attributing:
-        """Return the configuration of the step `attribute`."""
-        return Attributing(window=self.attribution_window, most=self.attribution_lists, top=self.top)
 
     def emission(self) -> Emission:
         """Return the configuration of the step `emit`."""

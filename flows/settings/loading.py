@@ -21,10 +21,10 @@ from typing_extensions import override
 from flows.presets import DomainSource
 from flows.setting_fields import RENAMED, Setting, setting_of
 from flows.settings.errors import SettingsError
+from flows.settings.experiment import ExperimentSettings
 from flows.settings.input import InputSettings
 from flows.settings.job import JobSettings
 from flows.settings.kafka import KafkaSettings
-from flows.settings.rules import RuledListSettings
 from flows.state.job_file import models_in_force
 from recmodels.specification import OwnCodeError
 
@@ -37,7 +37,7 @@ OTHER_VARIABLES: Final = ("CONFIG", "DATA", "SERVE_", "TEST_", "FUZZ_")
 `serve` and to our tests."""
 
 
-class Settings(JobSettings, KafkaSettings, InputSettings, RuledListSettings, BaseSettings):
+class Settings(JobSettings, KafkaSettings, InputSettings, ExperimentSettings, BaseSettings):
     """All settings of the job, in four groups. The variable of a setting is `FRESHRANK_` and its name in capitals.
 
     >>> settings = Settings(model="popularity", top=3)

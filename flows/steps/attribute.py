@@ -18,7 +18,7 @@ from bytewax.operators import KeyedStream
 from typing_extensions import override
 
 from flows.messages import FALLBACK_USER, Decided, Forget, Interaction, Ranked, Request
-from flows.monitoring.attribution import Attribution
+from flows.monitoring.attribution import VARIANTS, Attribution
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from flows.steps.hashing import short_digest
 from recmodels.storage.bounded_table import BoundedTable, oldest
@@ -42,6 +42,8 @@ class Attributing:
     """Number of lists that are remembered."""
     top: int
     """Length of the lists."""
+    pair: int | None = None
+    """Number of the pair of models of which users see lists. None: they see the champion's alone."""
 
 
 @operator
@@ -87,6 +89,8 @@ class Attributor(StatefulStep[Decided, Decided]):
             "items": (np.uint32, (rules.top,)),  # digests; 0: no item
             "marks": (np.uint8, (rules.top,)),
             "members": (np.uint8, (rules.top,)),  # numbers of the members that spoke most for the items; 0: unknown
+            "variant": (np.uint8, ()),  # 0: none, else the number of a variant, from 1
+            "of_challenger": (np.uint8, (rules.top,)),  # whether the challenger picked the item
             "is_closed": (np.uint8, ()),
             "is_current": (np.uint8, ()),  # whether it is the newest list of its user
         }
@@ -105,11 +109,14 @@ class Attributor(StatefulStep[Decided, Decided]):
         self._open: dict[int, None] = {}
         """Rows of the lists whose window is not over, the oldest first."""
         self._is_loaded = False
+        self._has_another_pair = False
 
     @override
     def process(self, batch: list[Decided]) -> list[Decided]:
         if self._is_loaded:
             self._index()
+        if self._has_another_pair:
+            self._begin_comparison()
         for ranked, is_emitted in batch:
             event = ranked.event
             if isinstance(event, Request) and event.is_of_replay:
@@ -180,7 +187,9 @@ class Attributor(StatefulStep[Decided, Decided]):
 
     def _variants(self, row: int) -> list[str]:
         position_and_user = str(self._lists.ids.names[row])
-        return ["fallback" if position_and_user.endswith(BETWEEN) else "own"]
+        kind = "fallback" if position_and_user.endswith(BETWEEN) else "own"
+        variant = int(self._lists.arrays["variant"][row])
+        return [kind, VARIANTS[variant - 1]] if variant else [kind]
 
     def _send(self, ranked: Ranked) -> None:
         """Remember a list that is sent."""
@@ -203,6 +212,12 @@ class Attributor(StatefulStep[Decided, Decided]):
         lists["turn"][row], lists["time"][row], lists["is_current"][row] = self._turn, event.timestamp, 1
         digests = [short_digest(item) for item in ranked.items[: self.rules.top]]
         lists["items"][row, : len(digests)] = digests
+        if self.rules.pair is not None and user != FALLBACK_USER:
+            exposed = ranked.exposed
+            lists["variant"][row] = 1 + VARIANTS.index("champion" if exposed is None else exposed.variant)
+            if exposed is not None:
+                picked = [item in exposed.of_challenger for item in ranked.items[: self.rules.top]]
+                lists["of_challenger"][row, : len(picked)] = picked
         if ranked.why:
             named = [self._number(max(why, key=why.__getitem__, default="")) for why in ranked.why[: self.rules.top]]
             lists["members"][row, : len(named)] = named
@@ -246,6 +261,9 @@ class Attributor(StatefulStep[Decided, Decided]):
         if not marks.any():
             figures.unanswered += 1
             return
+        if lists["variant"][row] == 1 + VARIANTS.index("interleaved"):
+            taken, of_challenger = (marks & TAKEN) > 0, lists["of_challenger"][row] > 0
+            figures.prefer(int((taken & ~of_challenger).sum()), int((taken & of_challenger).sum()))
         shown = np.flatnonzero(marks & SHOWN)
         if not len(shown):
             return
@@ -294,6 +312,7 @@ class Attributor(StatefulStep[Decided, Decided]):
             "newest": self._newest,
             "members": self._members,
             "figures": self.figures.numbers(),
+            "pair": self.rules.pair,
         }
         return {"numbers": np.frombuffer(msgspec.json.encode(numbers), np.uint8)}
 
@@ -303,10 +322,18 @@ class Attributor(StatefulStep[Decided, Decided]):
         self._turn, self._newest, self._members = numbers["turn"], numbers["newest"], numbers["members"]
         self._now = -inf if numbers["now"] is None else numbers["now"]
         self.figures.take_over(numbers["figures"])
+        self._has_another_pair = numbers.get("pair") != self.rules.pair
         if "lists.items" in snapshot and snapshot["lists.items"].shape[1] != self.rules.top:
             return  # lists had another length: they are remembered from now on
         self._lists.load_rows(snapshot)
         self._is_loaded = True
+
+    def _begin_comparison(self) -> None:
+        """Forget who made which list, since other models have the roles now."""
+        self._has_another_pair = False
+        self.figures.begin_comparison()
+        self._lists.arrays["variant"][: self._lists.used] = 0
+        self._lists.dirty[: self._lists.used] = 1
 
     def _index(self) -> None:
         """Find the rows of users and positions, after state was loaded."""

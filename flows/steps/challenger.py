@@ -13,11 +13,13 @@ from typing import Any, Final, TypeVar
 import msgspec
 import numpy as np
 
+from flows.messages import Exposed, Ranked
 from flows.monitoring.challenge import Challenge
 from flows.state.roles import Roles, arrays_of_slot, arrays_with, named_by_slot
 from flows.state.stateful import Snapshot
+from flows.steps.exposure import Exposure, Listed
 from flows.steps.scoring import Evaluator
-from recmodels.base import Example, Recommender, Step
+from recmodels.base import Context, Example, Recommender, Step
 from recmodels.own_code import library_line, own_line
 from recmodels.rules import load_arrays
 
@@ -28,6 +30,8 @@ Result = TypeVar("Result")
 WORD: Final = 1 << 64
 GOLDEN: Final = 0x9E3779B97F4A7C15
 """2^64 divided by the golden ratio. Its multiples, modulo 2^64, are spread evenly and follow no rhythm of the users."""
+DIGITS: Final = 6
+"""Decimal places of the scores of lists that are made without an event of their user."""
 SILENT_EVENTS: Final = 1_000
 """Number of scored events without a single hit after which a challenger's lists are looked at."""
 
@@ -43,6 +47,10 @@ class Challenging:
     """Share of events that are scored."""
     k: int = 10
     """Length of the lists that count."""
+    exposure: Exposure | None = None
+    """What users see of the challenger. None: nothing."""
+    top: int = 10
+    """Length of the lists that they see."""
     judge: Evaluator | None = None
     """Scores by a protocol of its own. None: each event against the list of `k` items."""
 
@@ -70,10 +78,16 @@ class Challenger:
         self.share = challenging.share
         self.k = challenging.k
         self.judge = challenging.judge
+        self.exposure = challenging.exposure
+        self.top = challenging.top
         self.roles = roles
         self.is_resumed = False
         self._build = challenging.build_model
         self._model = challenging.build_model()
+        self._lists: dict[int, Listed] = {}
+        """Lists of the challenger after the newest events, by the place of the event in its batch."""
+        self._first = 0
+        """Number of events that were learned before that batch."""
         self._looked = False
         self._is_anew = False  # the next dump says that what was stored before does not count
         self._skips = False  # until a dump of a challenger that begins anew
@@ -101,9 +115,10 @@ class Challenger:
             steps: The champion's steps of the same examples.
         """
         challenge = self.challenge
+        self._lists = {}
         if challenge.has_failed:
             return
-        drawn = self._drawn(len(examples))
+        self._first, drawn = challenge.learned, self._drawn(len(examples))
         positions = self._try(lambda: self._positions(examples, drawn))
         if positions is None:
             return
@@ -153,7 +168,71 @@ class Challenger:
                 self.challenge.hits.scored,
             )
 
+    def expose(self, ranked: Ranked, place: int, champion: str) -> Ranked:
+        """Return a list after an event as its user sees it.
+
+        Args:
+            ranked: The champion's list.
+            place: Place of its event in the newest batch.
+            champion: Name and version of the champion.
+        """
+        listed = self._lists.get(place)
+        return ranked if listed is None else self._exposed(ranked, listed, self._first + place + 1, champion)
+
+    def expose_asked(self, ranked: Ranked, x: Context, champion: str) -> Ranked:
+        """Return a list as its user sees it, if it is made without an event of the user.
+
+        Args:
+            ranked: The champion's list.
+            x: Context of the list.
+            champion: Name and version of the champion.
+        """
+        user = ranked.event.user
+        if self.exposure is None or self.challenge.has_failed or not self.exposure.is_chosen(user):
+            return ranked
+        listed = self._try(lambda: self._model.top(user, self.top, x))
+        if listed is None:
+            return ranked
+        of_challenger = ([item for item, _ in listed], [round(score, DIGITS) for _, score in listed])
+        return self._exposed(ranked, of_challenger, self.challenge.learned, champion)
+
+    def _exposed(self, ranked: Ranked, listed: Listed, number: int, champion: str) -> Ranked:
+        assert self.exposure is not None
+        own = (ranked.items or (), ranked.scores or ())
+        drafted = self.exposure.list_for(ranked.event.user, number, own, listed)
+        version = self._model.version
+        exposed = Exposed(
+            "challenger" if self.exposure.mode == "split" else "interleaved",
+            version if self.exposure.mode == "split" else f"{champion}|{version}",
+            drafted.of_challenger,
+        )
+        return ranked._replace(items=drafted.items, scores=drafted.scores, why=None, exposed=exposed)
+
     def _positions(self, examples: Sequence[Example], scored: Sequence[bool]) -> list[int | None]:
+        """Return the positions, and note the lists of users who see them."""
+        self._lists = {}
+        if self.exposure is None:
+            return self._scored(examples, scored)
+        positions: list[int | None] = []
+        for is_chosen, run in groupby(examples, lambda example: self._sees(example.user)):
+            part, start = list(run), len(positions)
+            drawn = scored[start : start + len(part)]
+            if not is_chosen:
+                positions += self._scored(part, drawn)
+                continue
+            if self.judge is None:
+                steps = self._model.step_many(part, self.top, True)
+            else:
+                steps = self.judge.step_many(self._model, part)
+            for place, (step, is_drawn) in enumerate(zip(steps, drawn, strict=True), start=start):
+                positions.append(step.position if is_drawn else None)
+                self._lists[place] = (step.items, step.scores)
+        return positions
+
+    def _sees(self, user: str) -> bool:
+        return self.exposure is not None and self.exposure.is_chosen(user)
+
+    def _scored(self, examples: Sequence[Example], scored: Sequence[bool]) -> list[int | None]:
         if self.judge is None:
             return self._model.score_many(examples, self.k, scored)
         return self.judge.positions(self._model, examples, scored)

@@ -74,8 +74,10 @@ def encode_list(ranked: Ranked, model: str) -> Outgoing:
         "items": items,
         "event_time": event.timestamp,
         "source": event.source,
-        "model": model,
+        "model": model if ranked.exposed is None else ranked.exposed.model,
     }
+    if ranked.exposed is not None:
+        fields["variant"] = ranked.exposed.variant
     if ranked.ages is not None:
         fields |= {name: age for name, age in ranked.ages._asdict().items() if age is not None}
     value = orjson.dumps(fields)

@@ -7,7 +7,7 @@ import logging
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
@@ -132,14 +132,11 @@ class Learner(StatefulStep[Prepared, Answer]):
 
     @override
     def process(self, batch: list[Prepared]) -> list[Answer]:
-        with self._errors_of_the_model():
+        with errors_of(self.model, self.counters.learned):
             answers = self._process(batch)
         for note in () if self.rules is None else self.rules.tally.take_notes():
             logger.warning("%s", note)
         return answers
-
-    def _errors_of_the_model(self) -> AbstractContextManager[None]:
-        return errors_of(self.model, self.counters.learned)
 
     def _process(self, batch: list[Prepared]) -> list[Answer]:
         ranked: list[Answer] = []
@@ -206,6 +203,7 @@ class Learner(StatefulStep[Prepared, Answer]):
             steps = self.model.step_many(examples, 0) if self.challenger is None else self._steps(examples)
             self._note_learned(events, examples, steps)
         elif events:
+            start = len(ranked)
             if self.why:
                 steps = self._explain(events, examples, ranked)
             else:
@@ -214,10 +212,13 @@ class Learner(StatefulStep[Prepared, Answer]):
                     Ranked(event, step.position, step.items, step.scores, None, step.is_target)
                     for event, step in zip(events, steps, strict=True)
                 )
-            if self.held.is_on:
-                for event, step in zip(events, steps, strict=True):
-                    self._hold(event.user, event.timestamp, step.items)
             self._note_learned(events, examples, steps)
+            if self.challenger is not None and self.challenger.exposure is not None:
+                self._expose(ranked, start)
+            if self.held.is_on:
+                for each in ranked[start:]:
+                    if isinstance(each, Ranked) and each.items is not None:
+                        self._hold(each.event.user, each.event.timestamp, each.items)
 
     def _note_learned(self, events: Sequence[Interaction], examples: Sequence[Example], steps: Sequence[Step]) -> None:
         self.counters.learned += len(events)
@@ -232,6 +233,22 @@ class Learner(StatefulStep[Prepared, Answer]):
         """Count a request of the past: nobody waits for its answer any more."""
         if isinstance(event, Request):
             self.counters.ignored["request of the past"] += 1
+
+    def _expose(self, ranked: list[Answer], start: int) -> None:
+        """Put the lists that some users see of the challenger in the place of the champion's."""
+        assert self.challenger is not None
+        version = self.model.version
+        for place, each in enumerate(ranked[start:]):
+            if isinstance(each, Ranked):
+                ranked[start + place] = self.challenger.expose(each, place, version)
+
+    def _asked(self, ranked: Ranked, x: Context) -> Ranked:
+        """Return a list that was made without an event of its user, as the user sees it, and hold it."""
+        if self.challenger is not None:
+            ranked = self.challenger.expose_asked(ranked, x, self.model.version)
+        if self.held.is_on and not (isinstance(ranked.event, Request) and ranked.event.is_of_replay):
+            self._hold(ranked.event.user, ranked.event.timestamp, ranked.items or ())
+        return ranked
 
     def _hold(self, user: str, time: float, items: Sequence[str]) -> None:
         """Note a list that goes out, and the newest time of any."""
@@ -281,19 +298,15 @@ class Learner(StatefulStep[Prepared, Answer]):
         self.counters.requests_of_replay += request.is_of_replay
         x = {**(request.context or {}), "timestamp": request.timestamp}
         items, scores = self._list(request.user, x)
-        if self.held.is_on and not request.is_of_replay:
-            self._hold(request.user, request.timestamp, items)
         why = self._reasons(request.user, items, x) if self.why else None
-        return Ranked(request, None, items, scores, why)
+        return self._asked(Ranked(request, None, items, scores, why), x)
 
     def _refresh(self, refresh: Refresh) -> Ranked:
         if refresh.withdraw:
             self.held.forget(refresh.user)
             return Ranked(refresh, None, None, None)
-        items, scores = self._list(refresh.user, {"timestamp": refresh.timestamp})
-        if self.held.is_on:
-            self._hold(refresh.user, refresh.timestamp, items)
-        return Ranked(refresh, None, items, scores)
+        x = {"timestamp": refresh.timestamp}
+        return self._asked(Ranked(refresh, None, *self._list(refresh.user, x)), x)
 
     def _items(self, request: ItemListRequest) -> ItemList:
         """Make a list that belongs to no user. The tag of an item without tags is none: all items are meant."""
@@ -363,7 +376,7 @@ class Learner(StatefulStep[Prepared, Answer]):
     @contextmanager
     def _storable(self) -> Iterator[None]:
         try:
-            with self._errors_of_the_model():
+            with errors_of(self.model, self.counters.learned):
                 yield
         except (pickle.PicklingError, TypeError, AttributeError) as error:  # what pickle raises at a lambda or a file
             raise ModelError(

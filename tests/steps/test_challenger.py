@@ -88,6 +88,13 @@ def test_each_model_is_scored_as_in_a_replay_of_its_own(model: str, challenger: 
     assert both.learned == count
 
 
+def test_the_challenger_lists_under_the_same_rules() -> None:
+    both = run(400, model="popularity", challenger="covisitation", diversity=0.5).challenge
+    assert both is not None
+    alone = run(400, model="covisitation", diversity=0.5).fresh.hit_rate
+    assert both.hits.challenger_hit_rate == alone != run(400, model="covisitation").fresh.hit_rate
+
+
 @pytest.mark.parametrize("model", ["popularity", "river:reco.Baseline"])
 @pytest.mark.parametrize("challenger", ["covisitation", f"{HERE}:Failing"])
 def test_lists_are_those_of_a_job_without_a_challenger(model: str, challenger: str) -> None:
