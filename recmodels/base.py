@@ -370,7 +370,7 @@ class Recommender(Ranker):
                 is_undone = self.undo_one(user, item, example.undoes, y, x)
             else:
                 self.learn_one(user, item, y, x)
-            listed = self.top(user, n, x)
+            listed = self.top(user, n, x) if n > 0 else []
             steps.append(Step(position, [i for i, _ in listed], [s for _, s in listed], is_target, is_undone))
         return steps
 

@@ -122,8 +122,8 @@ class JobCollector(Collector):
             rejected.add_metric([reason], count)
         yield rejected
         ignored = CounterMetricFamily("freshrank_ignored", "Records without an event, by reason.", labels=["reason"])
-        for reason in ("tombstone", "delete"):
-            ignored.add_metric([reason], counters.ignored[reason])
+        for reason, count in ({"tombstone": 0, "delete": 0} | dict(counters.ignored)).items():
+            ignored.add_metric([reason], count)
         yield ignored
         yield from _rules(counters)
         types = CounterMetricFamily("freshrank_events", "Interactions by their type.", labels=["type"])
