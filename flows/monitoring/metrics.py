@@ -213,6 +213,12 @@ def _of_attribution(figures: Attribution) -> Iterator[Metric]:
         for bound, value in sequence.interval()._asdict().items():
             rates.add_metric([rate, variant, bound], value)
     yield rates
+    said = "Preference of users for the challenger in interleaved lists, from -1 to 1, with its always-valid interval."
+    preference = GaugeMetricFamily("freshrank_preference", said, labels=["bound"])
+    if figures.preference.count:
+        for bound, value in figures.preference.interval()._asdict().items():
+            preference.add_metric([bound], value)
+    yield preference
     places = CounterMetricFamily("freshrank_shown_items", "Shown items by place, from 1.", labels=["place", "outcome"])
     for place, (shown, taken) in enumerate(zip(figures.shown, figures.taken, strict=True), start=1):
         if shown:

@@ -36,6 +36,7 @@ def summary(results: Sequence[Measured]) -> list[SummaryRow]:
         of_rules = [result.numbers.get("rules", {}).get(key) for result in results]
         if any(value is not None for value in of_rules):
             measures.append(SummaryRow(said, ["–" if value is None else f"{value:.4f}" for value in of_rules]))
+    measures += _of_challengers(results)
     rest: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ("events scored", lambda told: f"{told['scored']:,}"),
         ("users, items", lambda told: f"{told['log']['users']:,}, {told['log']['items']:,}"),
@@ -48,6 +49,22 @@ def summary(results: Sequence[Measured]) -> list[SummaryRow]:
         ("peak memory", lambda told: f"{told['peak_rss_mb']:,.0f} MB"),
     ]
     return measures + [SummaryRow(name, [say(result.numbers) for result in results]) for name, say in rest]
+
+
+def _of_challengers(results: Sequence[Measured]) -> list[SummaryRow]:
+    """Return the rows of challengers beside the models. Empty if there is none."""
+    told = [result.numbers.get("challenger") for result in results]
+    if not any(told):
+        return []
+    return [
+        SummaryRow("challenger", ["–" if each is None else each["model"] for each in told]),
+        SummaryRow("its hit rate less the model's", ["–" if each is None else _difference(each) for each in told]),
+    ]
+
+
+def _difference(told: Mapping[str, Any]) -> str:
+    found = told["difference"]
+    return f"{found['mean']:+.4f} ({found['low']:+.4f} to {found['high']:+.4f})"
 
 
 def _metric(result: Measured, name: str) -> str:

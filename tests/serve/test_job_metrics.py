@@ -1,7 +1,9 @@
 """Metrics of the job on the live page."""
 
+from bytewax.testing import TestingSource
 from prometheus_client.exposition import generate_latest
 
+from flows.monitoring.challenge import Challenge
 from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.monitoring.instrumented_source import InstrumentedSource
@@ -41,6 +43,19 @@ def test_numbers_are_those_that_the_job_publishes() -> None:
     median = quantile(before.latency, after.latency, 0.5)
     assert median is not None
     assert 0.5 <= median <= 1.0
+
+
+def test_difference_of_a_challenger_is_read_once_it_was_scored() -> None:
+    watched = InstrumentedSource(TestingSource([]), Counters())
+    sources = MetricSources(Counters(), LatencyHistogram(), watched, challenge=Challenge())
+    found = parse_job_numbers(generate_latest(registry_of(sources)).decode())
+    assert found is not None
+    assert found.difference == {}
+    assert sources.challenge is not None
+    sources.challenge.hits.update(False, True)
+    found = parse_job_numbers(generate_latest(registry_of(sources)).decode())
+    assert found is not None
+    assert found.difference == {"mean": 1.0, "low": -1.0, "high": 1.0}
 
 
 def test_page_of_something_else_is_no_job() -> None:

@@ -9,8 +9,10 @@ from urllib.parse import quote, urlsplit
 import orjson
 import pytest
 
+from flows.monitoring.challenge import Challenge
 from tests.support.browser import Page
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, until
+from tests.support.monitored_flow import watching
 from tests.support.serving import RunningServer, Topics, bearer, running_server, tokens_file
 
 pytestmark = [pytest.mark.kafka, pytest.mark.browser]
@@ -84,6 +86,21 @@ def test_page_fits_its_window(topics: Topics, page: Page, width: int, scheme: st
         look(page, f"{server.url}/", width, scheme)
         see(page, "document.querySelector('#trending .link')")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.complaints == []
+
+
+def test_page_says_whether_the_challenger_of_the_job_is_better(topics: Topics, page: Page) -> None:
+    challenge = Challenge()
+    for number in range(2_000):
+        challenge.hits.update(number % 10 == 0, number % 5 == 0)
+    job = watching([], challenge=challenge)
+    with job.serve() as url, running_server(topics.job, job_metrics=f"{url}/metrics") as server:
+        server.wait_ready()
+        look(page, f"{server.url}/")
+        see(page, "document.querySelector('#challenger')?.hidden === false")
+        said = page.evaluate("document.querySelector('#challenger').textContent")
+        assert said.startswith("Challenger less champion: +10.00 points")
+        assert said.endswith("The challenger is better.")
         assert page.complaints == []
 
 

@@ -29,6 +29,8 @@ class JobNumbers(NamedTuple):
     newest_drift: int | None
     epoch_pause: float | None
     """Pause of the latest snapshot in seconds."""
+    difference: dict[str, float]
+    """Hit rate of a challenger minus that of the champion: `mean`, `low` and `high`. Empty without a challenger."""
 
 
 def read_job_numbers(url: str) -> JobNumbers | None:
@@ -60,6 +62,7 @@ def parse_job_numbers(text: str) -> JobNumbers | None:
     """Read the numbers out of the text of Prometheus; None if it is not a job's."""
     single: dict[str, float] = {}
     weights: dict[str, float] = {}
+    difference: dict[str, float] = {}
     latency: list[tuple[float, float]] = []
     lag, model = None, ""
     try:
@@ -70,6 +73,8 @@ def parse_job_numbers(text: str) -> JobNumbers | None:
                     lag = (lag or 0) + int(value)
                 elif name == "freshrank_weight":
                     weights[labels["member"]] = value
+                elif name == "freshrank_challenger_difference":
+                    difference[labels["bound"]] = value
                 elif name == "freshrank_list_latency_seconds_bucket":
                     latency.append((float(labels["le"]), value))
                 elif name == "freshrank_info":
@@ -91,6 +96,7 @@ def parse_job_numbers(text: str) -> JobNumbers | None:
         weights,
         None if drift is None else int(drift),
         single.get("freshrank_last_epoch_pause_seconds"),
+        difference if single.get("freshrank_challenger_scored_total") else {},
     )
 
 

@@ -111,6 +111,14 @@ function take(isSnapshot, told) {
   now = told;
   if (now.point) show();
 }
+// A challenger beside the model of the job: its hit rate less the model's, in points of a hundred.
+function showChallenger(difference) {
+  $("challenger").hidden = !difference;
+  if (!difference) return;
+  const points = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(2)}`, {mean, low, high} = difference;
+  const verdict = low > 0 ? "The challenger is better." : high < 0 ? "The challenger is worse." : "The two are not told apart yet.";
+  set("challenger", `Challenger less champion: ${points(mean)} points, always-valid 95 % interval ${points(low)} to ${points(high)}. ${verdict}`);
+}
 function show() {
   const job = now.job, mean = (column) => points.slice(-3).reduce((sum, p) => sum + p[column], 0) / Math.min(3, points.length);
   $("ask").hidden = true;
@@ -119,6 +127,7 @@ function show() {
   set("p50", job?.p50 == null ? "–" : number(job.p50 * 1000));
   set("p99", job?.p99 == null ? "–" : number(job.p99 * 1000));
   set("top", `${now.top}`);
+  showChallenger(job?.difference);
   set("sentence", `${number(Math.round(mean(1)))} events a second come in, ${number(Math.round(mean(2)))} lists go out.`);
   state(now.ready ? (job ? `live · ${job.model} · ${job.learned.toLocaleString("en")} events learned` : "live · the job's metrics do not answer") : "reading the topic", now.ready ? "good" : "");
   $("faults").hidden = !now.faults.length;

@@ -284,6 +284,7 @@ class LiveView:
                 "p50": self._latency[0],
                 "p99": self._latency[1],
                 "pause": numbers.epoch_pause,
+                "difference": numbers.difference or None,
             },
             "weights": self._weights[-1] if self._weights else None,
             "newest": reader.newest or None,
