@@ -97,7 +97,7 @@ class Setting:
 
         >>> from flows.settings import Settings
         >>> [setting_of(name, Settings.model_fields[name]).values() for name in ("top", "emit", "refresh", "group")]
-        ['whole number, 1 to 1,000', '"every" or "changed"', 'number, from 0, in s', 'text']
+        ['whole number, 1 to 1,000', '"every" or "changed" or "requests"', 'number, from 0, in s', 'text']
         """
         if self.choices:
             return " or ".join(f'"{choice}"' for choice in self.choices)

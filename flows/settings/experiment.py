@@ -6,7 +6,7 @@ from pydantic import field_validator, model_validator
 
 from flows.monitoring.challenge import Challenge
 from flows.setting_fields import setting
-from flows.settings.rules import RuledListSettings
+from flows.settings.emission import SentListSettings
 from flows.state.roles import Roles
 from flows.steps.attribute import Attributing
 from flows.steps.challenger import Challenging
@@ -16,7 +16,7 @@ from recmodels.base import Recommender
 from recmodels.specification import model_info
 
 
-class ExperimentSettings(RuledListSettings):
+class ExperimentSettings(SentListSettings):
     """Settings of a challenger and of attribution."""
 
     challenger: Annotated[

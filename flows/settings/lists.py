@@ -108,7 +108,7 @@ class ListSettings(BaseModel):
     ] = 3.0
     emit: Annotated[
         Policy,
-        setting("lists", "Emit a list after every event, or only if its items or their order changed.", is_tuned=True),
+        setting("lists", "Emit a list after every event, only if it changed, or only on request.", is_tuned=True),
     ] = "every"
     emit_interval: Annotated[
         float,

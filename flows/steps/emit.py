@@ -1,5 +1,6 @@
 """Emit: the list policy. It decides which lists are sent, and never changes the model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isnan, nan
 from typing import Any, Final, Literal, TypeAlias
@@ -13,7 +14,9 @@ from typing_extensions import override
 from flows.messages import FALLBACK_USER, Decided, FallbackAges, Forget, Interaction, Ranked, Refresh, Request
 from flows.monitoring.counters import Counters
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
-from flows.steps.hashing import digest_of_list
+from flows.steps.hashing import digest_of_list, short_digest
+from flows.steps.list_budget import ListBudget
+from flows.steps.list_change import gain_of, share_of_change
 from flows.steps.staleness import Staleness
 from recmodels.storage.id_table import RESERVED, IdTable
 from recmodels.storage.tables import Table, dump_changes, dump_part
@@ -23,9 +26,12 @@ MOST_WITHDRAWN: Final = 32
 EVICTION_DIVISOR: Final = 64
 """When the table of users is full, one row in this number is evicted at a time."""
 
-Policy: TypeAlias = Literal["every", "changed"]
-"""Emit a list after every event, or only if its items or their order changed since the last one. The fallback list is
-emitted only if its items or its ages changed. The answer to a request is always emitted."""
+DEPTH: Final = 10
+"""Number of items of a sent list that are remembered, where it matters how much a list has changed."""
+
+Policy: TypeAlias = Literal["every", "changed", "requests"]
+"""Emit a list after every event, or only if its items or their order changed since the last one, or only the answers to
+requests. The fallback list is emitted only if its items or its ages changed. An answer is always emitted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,12 @@ class Emission:
     """Whether there is a fallback list. It gives the age of a user's list from which it serves better."""
     withdraw_stale: bool = False
     """Whether a list is withdrawn at that age, for readers who cannot compare ages."""
+    least_change: float = 0.0
+    """Share of a list's weight that must be new (`flows.steps.list_change`). 0: no limit."""
+    budget: float = 0.0
+    """Lists per second of event time (`flows.steps.list_budget`). 0: no limit."""
+    by_score: bool = False
+    """Whether the use of a list is the sum of the scores of its new items. They must be probabilities."""
 
 
 @operator
@@ -80,9 +92,14 @@ class Emitter(StatefulStep[Ranked, Decided]):
         self.counters = counters
         self._users = IdTable(rules.max_users + RESERVED)
         columns: dict[str, Any] = {"digest": (np.int64, ()), "time": (np.float64, ()), "turn": (np.int64, ())}
+        self._sees_change = rules.least_change > 0 or rules.budget > 0
+        if self._sees_change:
+            columns["items"] = (np.uint32, (DEPTH,))
+        self._budget = ListBudget(rules.budget) if rules.budget else None
         self._last = Table("lists", rules.max_users + RESERVED, self._users, **columns)
         self._turn = 0
-        self._lets_all_out = rules.policy == "every" and not rules.interval and not rules.withdraw_stale
+        is_limited = rules.interval or rules.withdraw_stale or self._sees_change
+        self._lets_all_out = rules.policy == "every" and not is_limited
         self._staleness = Staleness() if rules.fallback else None
         self._ages = FallbackAges()  # of the fallback list on the topic
         self._now = -inf
@@ -92,11 +109,16 @@ class Emitter(StatefulStep[Ranked, Decided]):
     def process(self, batch: list[Ranked]) -> list[Decided]:
         if (least := self.rules.min_score) is not None:
             batch = [above(ranked, least) for ranked in batch]
-        if self._staleness is None:
+        if self._staleness is None and self._budget is None:
             return [Decided(ranked, self._decide(ranked)) for ranked in batch]
         decided: list[Decided] = []
         for ranked in batch:
-            decided.append(self._follow(ranked, self._staleness))
+            if self._staleness is None:
+                decided.append(Decided(ranked, self._decide(ranked)))
+            else:
+                decided.append(self._follow(ranked, self._staleness))
+            if self._budget is not None:
+                decided += [Decided(each, True) for each in self._let_out(self._budget, ranked.event.timestamp)]
             if self.rules.withdraw_stale and isinstance(ranked.event, Interaction):
                 decided += [Decided(each, self._decide(each)) for each in self._stale(ranked.event)]
         return decided
@@ -120,6 +142,18 @@ class Emitter(StatefulStep[Ranked, Decided]):
             staleness.hold(user, event.timestamp, ranked.items)
         return Decided(ranked, is_out)
 
+    def _let_out(self, budget: ListBudget, now: float) -> list[Ranked]:
+        """Return the lists that the budget allows now, and remember that they are sent."""
+        due = budget.due(now)
+        for ranked in due:
+            user, items = ranked.event.user, ranked.items or ()
+            row = self._users.row(user)
+            self._note(row or self._new_row(user), user, self._digest(ranked), ranked.event.timestamp, items)
+            self.counters.emitted += 1
+            if self._staleness is not None:
+                self._staleness.hold(user, ranked.event.timestamp, items)
+        return due
+
     def _stale(self, event: Interaction) -> list[Ranked]:
         """Return withdrawals of the lists that are so old that the fallback list serves better."""
         self._now = max(self._now, event.timestamp)
@@ -140,7 +174,6 @@ class Emitter(StatefulStep[Ranked, Decided]):
             return True
         is_out = (self._lets_all_out and ranked.event.user != FALLBACK_USER) or self._remember(ranked)
         if not is_out:
-            self.counters.suppressed += 1
             return False
         self.counters.emitted += 1
         if isinstance(ranked.event, Refresh):
@@ -151,34 +184,75 @@ class Emitter(StatefulStep[Ranked, Decided]):
         return True
 
     def _remember(self, ranked: Ranked) -> bool:
-        """Say whether a list is sent, and if so, remember it."""
-        user, time = ranked.event.user, ranked.event.timestamp
-        row, last = self._users.row(user), self._last.arrays
+        """Say whether a list is sent now, and if so, remember it. Otherwise it waits, or it is counted as kept in."""
+        event, budget = ranked.event, self._budget
+        user = event.user
+        row = self._users.row(user)
         if ranked.items is None:
             self._forget([row] if row else [])
+            if budget is not None:
+                self.counters.suppressed += budget.forget(user)
             return True
-        by_change = self.rules.policy == "changed" or user == FALLBACK_USER
-        digest = digest_of_list([*ranked.items, *_texts(ranked.ages)]) if by_change else 0
-        if row:
-            is_same = by_change and digest == last["digest"][row]
-            is_soon = abs(time - last["time"][row]) < self.rules.interval  # abs: a clock may go back
-            is_awaited = isinstance(ranked.event, Request) or (
-                isinstance(ranked.event, Refresh) and ranked.event.is_due
-            )
-            if (is_same or is_soon) and not is_awaited:
+        digest = self._digest(ranked)
+        if not self._passes(ranked, row, digest):
+            self.counters.suppressed += 1
+            return False
+        if budget is not None and user != FALLBACK_USER:
+            if not isinstance(event, Request):
+                self.counters.suppressed += budget.wait(ranked, self._gain(ranked, row))
                 return False
-            time = max(time, float(last["time"][row]))
-        elif self.rules.withdraw_stale and isinstance(ranked.event, Refresh) and ranked.event.is_due:
-            return False  # the list was withdrawn
-        else:
-            row = self._new_row(user)
+            budget.spend()
+            self.counters.suppressed += budget.forget(user)
+        self._note(row or self._new_row(user), user, digest, event.timestamp, ranked.items)
+        return True
+
+    def _passes(self, ranked: Ranked, row: int, digest: int) -> bool:
+        """Say whether the policy lets a list out."""
+        event, rules, last = ranked.event, self.rules, self._last.arrays
+        if isinstance(event, Request):
+            return True
+        is_due, is_of_user = isinstance(event, Refresh) and event.is_due, event.user != FALLBACK_USER
+        if rules.policy == "requests" and is_of_user and not (row and is_due):
+            return False
+        if not row:
+            return not (rules.withdraw_stale and is_due)  # the list was withdrawn
+        if is_due:
+            return True
+        is_same = (rules.policy == "changed" or not is_of_user) and digest == last["digest"][row]
+        is_soon = abs(event.timestamp - last["time"][row]) < rules.interval  # abs: a clock may go back
+        return not (is_same or is_soon or (rules.least_change > 0 and is_of_user and self._is_near(ranked, row)))
+
+    def _is_near(self, ranked: Ranked, row: int) -> bool:
+        """Say whether a list has changed too little since the user's last one."""
+        return share_of_change((ranked.items or ())[:DEPTH], self._held(row)) <= self.rules.least_change
+
+    def _gain(self, ranked: Ranked, row: int) -> float:
+        """Return the use of a list. A user without a list is shown the fallback list."""
+        items, held = (ranked.items or ())[:DEPTH], self._held(row or self._users.row(FALLBACK_USER))
+        if self.rules.by_score:
+            return gain_of(items, (ranked.scores or ())[:DEPTH], held)
+        return share_of_change(items, held)
+
+    def _held(self, row: int) -> set[int]:
+        return set(self._last.arrays["items"][row].tolist()) - {0} if row else set()
+
+    def _digest(self, ranked: Ranked) -> int:
+        by_change = self.rules.policy == "changed" or ranked.event.user == FALLBACK_USER
+        return digest_of_list([*(ranked.items or ()), *_texts(ranked.ages)]) if by_change else 0
+
+    def _note(self, row: int, user: str, digest: int, time: float, items: Sequence[str]) -> None:
+        """Remember a list that is sent."""
+        last = self._last.arrays
+        time = max(time, float(last["time"][row])) if last["turn"][row] else time
         self._turn += 1
         last["digest"][row], last["time"][row], last["turn"][row] = digest, time, self._turn
+        if self._sees_change:
+            digests = [short_digest(item) for item in items[:DEPTH]]
+            last["items"][row] = digests + [0] * (DEPTH - len(digests))
         self._last.dirty[row] = 1
         if self.rules.withdraw_stale and user != FALLBACK_USER:
             self._by_age.pop(row, None)  # to the end
             self._by_age[row] = None
-        return True
 
     def _new_row(self, user: str) -> int:
         if self._users.is_full:
@@ -206,6 +280,8 @@ class Emitter(StatefulStep[Ranked, Decided]):
         changes = dump_changes([self._last])
         if self._staleness is not None:
             changes |= self._staleness.dump_changes()
+        if self._budget is not None:
+            changes |= self._budget.dump_changes()
         return changes and changes | self._numbers()
 
     @override
@@ -214,6 +290,8 @@ class Emitter(StatefulStep[Ranked, Decided]):
         part, place = dump_part([self._last], place, size)
         if self._staleness is not None and not start:
             part |= self._staleness.dump()
+        if self._budget is not None and not start:
+            part |= self._budget.dump()
         return part | self._numbers(), place
 
     def _numbers(self) -> dict[str, NDArray[Any]]:
@@ -229,6 +307,8 @@ class Emitter(StatefulStep[Ranked, Decided]):
             self._ages = FallbackAges(*(None if isnan(age) else age for age in ages))
         if self._staleness is not None:
             self._staleness.load(snapshot)
+        if self._budget is not None:
+            self._budget.load(snapshot)
         if self.rules.withdraw_stale:
             turns = self._last.arrays["turn"]
             rows = [row for name, row in self._users.rows.items() if name != FALLBACK_USER]

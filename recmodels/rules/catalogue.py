@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from recmodels.fused.tags import tags_of
 from recmodels.kernels.members.content import ITEM_TAGS
 from recmodels.kernels.selection import Traits
-from recmodels.rules.records import Records
 from recmodels.rules.rule import Rule
+from recmodels.storage.records import Records
 
 GROUPS: Final = 8
 """Number of values of one feature that count for a rule, such as the genres of a film."""
@@ -46,7 +46,7 @@ class Catalogue:
     """
 
     def __init__(self, rules: Sequence[Rule], most: int) -> None:
-        self.features = Records("features", most)
+        self.features = Records("rules.features", most)
         self.names: Counter[str] = Counter()
         """Number of item events by feature."""
         self._conditions = [(1 << k, rule.where) for k, rule in enumerate(rules) if rule.where is not None]
@@ -126,7 +126,7 @@ class Catalogue:
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
         """Take over a dump of any kind of the features. All else is made anew when it is needed."""
-        if f"rules.{self.features.name}" in record:
+        if self.features.name in record:
             self.features.load(record)
             self._rows.clear()
             self._is_counted = False

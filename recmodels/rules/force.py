@@ -50,7 +50,7 @@ def clock(time: float) -> dict[str, int]:
     """Return the hour, and the weekday from 1 for Monday, of a time in Unix seconds, in UTC. Empty for no time.
 
     >>> clock(879_360_000.0)
-    {'hour': 0, 'weekday': 4}
+    {'hour': 18, 'weekday': 3}
     """
     if not 0.0 <= time < LATEST:
         return {}

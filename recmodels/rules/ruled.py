@@ -11,11 +11,11 @@ from recmodels.base import Context, Example, Recommender, Step, Why
 from recmodels.kernels.selection import RULES
 from recmodels.rules.force import clock, without_time
 from recmodels.rules.judge import EVENTS, ITEM_EVENTS, note_short, unknown_features, without_item_events
-from recmodels.rules.records import Records
 from recmodels.rules.rule import Rule
 from recmodels.rules.selector import Chosen, Selector, pairs
 from recmodels.rules.tally import Tally
 from recmodels.storage.place import joined, split
+from recmodels.storage.records import Records
 from recmodels.validation import expect_counts, expect_numbers
 from recmodels.wrapper import Wrapper
 
@@ -85,7 +85,7 @@ class Ruled(Wrapper):
         self.unhide = frozenset(unhide)
         self.hidden_users = hidden_users
         self.tally = Tally()
-        self._hidden = Records("hidden", hidden_users)
+        self._hidden = Records("rules.hidden", hidden_users)
         self._selector = Selector(model, self.rules, diversity, self._hidden, self.tally)
         # A list may need more candidates, and similarity is that of the moment: before the next event is learned.
         self._is_alone = diversity > 0 or any(rule.action != "boost" for rule in self.rules)

@@ -12,10 +12,10 @@ from recmodels.fused.model import FusedModel
 from recmodels.kernels.selection import RULES, mean_similarity, select
 from recmodels.rules.catalogue import GROUPS, Catalogue
 from recmodels.rules.force import Force
-from recmodels.rules.records import Records
 from recmodels.rules.rule import Rule
 from recmodels.rules.scratch import Scratch
 from recmodels.rules.tally import Tally
+from recmodels.storage.records import Records
 
 Wish: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32], float]
 """The rules in force, as `select` takes them: bits, factor, limit, limit_rule and diversity."""

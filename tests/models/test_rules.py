@@ -12,7 +12,7 @@ from recmodels import Blend, Example, Popularity, Recommender, checks
 from recmodels.base import Context
 from recmodels.exploration.explorer import Explorer
 from recmodels.rules import Rule, Ruled, rules_of
-from recmodels.rules.records import Records
+from recmodels.storage.records import Records
 from tests.support.teach import learn, listed
 
 BRANDS = {"tea": "own", "jam": "acme", "pie": "acme", "oil": "acme", "gin": "best"}

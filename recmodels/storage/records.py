@@ -54,6 +54,10 @@ class Records:
         """Return the value of a key, or None."""
         return self._values.get(key)
 
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Return the keys with their values."""
+        return iter(self._values.items())
+
     def __setitem__(self, key: str, value: Any) -> None:
         if key not in self._rows:
             if len(self._values) >= self.most:
@@ -109,11 +113,11 @@ class Records:
         return self._blob(lines), place if place < len(self._keys) else 0
 
     def _blob(self, lines: list[bytes]) -> dict[str, NDArray[Any]]:
-        return {f"rules.{self.name}": np.frombuffer(b"\n".join(lines), np.uint8)} if lines else {}
+        return {self.name: np.frombuffer(b"\n".join(lines), np.uint8)} if lines else {}
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
         """Take over a dump of any kind."""
-        blob = record.get(f"rules.{self.name}")
+        blob = record.get(self.name)
         for line in [] if blob is None else blob.tobytes().split(b"\n"):
             row, *known = json.loads(line)
             self._keys += [None] * (row + 1 - len(self._keys))
