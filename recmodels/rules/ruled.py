@@ -79,7 +79,7 @@ class Ruled(Wrapper):
         expect_counts(hidden_users=hidden_users)
         if len(rules) > RULES:
             raise ValueError(f"expected at most {RULES} rules; got {len(rules)}")
-        self.rules = tuple(rules)
+        self.rules = list(rules)  # River's clone takes an empty tuple for a class with arguments
         self.diversity = diversity
         self.hide = frozenset(hide)
         self.unhide = frozenset(unhide)
@@ -105,6 +105,7 @@ class Ruled(Wrapper):
         if kind in self.hide:
             self._hide(user, item)
         self.model.learn_one(user, item, y, x)
+        self._count_learned(1)
 
     def enable_undo(self) -> None:
         """Have the model keep what it needs to take interactions back."""
@@ -204,6 +205,12 @@ class Ruled(Wrapper):
     def similarity(self, items: Sequence[str]) -> float:
         """Return the mean similarity of two items of a list, from 0 to 1, as `recmodels.kernels.selection` says."""
         return self._selector.similarity(items)
+
+    def _unit_test_skips(self) -> dict[str, str]:
+        return self.model._unit_test_skips() | {
+            "check_top_is_sorted_by_score": "diversity and rules set the order, and each item keeps the model's score",
+            "check_top_agrees_with_rank": "rules are about lists, and rank orders given items",
+        }
 
     @property
     def version(self) -> str:
