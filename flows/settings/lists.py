@@ -169,6 +169,19 @@ class ListSettings(BaseModel):
             le=10,
         ),
     ] = 1
+    refresh_budget: Annotated[
+        float,
+        setting(
+            "lists",
+            "Lists of idle users that are made anew, per interaction, such as 0.1. They go where the job has learned "
+            "that a new list gains the most. 0 turns it off.",
+            see="docs/freshness.md",
+            is_tuned=True,
+            ge=0.0,
+            le=4.0,
+            allow_inf_nan=False,
+        ),
+    ] = 0.0
     fallback: Annotated[
         bool,
         setting(
@@ -293,6 +306,7 @@ class ListSettings(BaseModel):
             refresh_removed=self.refresh_removed,
             max_users=self.max_users,
             takes_back=self.takes_back,
+            refresh_budget=self.refresh_budget,
             **more,
         )
 

@@ -18,6 +18,7 @@ from bytewax.operators import KeyedStream
 from typing_extensions import override
 
 from flows.messages import (
+    FALLBACK_USER,
     Forget,
     Interaction,
     ItemEvent,
@@ -33,6 +34,7 @@ from flows.state.roles import FIRST_ROLES, ROLES, Roles, arrays_of_slot, named_b
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from flows.steps.challenger import Challenger, Challenging
 from flows.steps.model_errors import ModelError, errors_of
+from flows.steps.refresh_budget import RefreshBudget
 from flows.steps.removal import HeldItems
 from flows.steps.scoring import Evaluator, Observer
 from recmodels.base import Context, Example, Recommender, Step
@@ -45,6 +47,8 @@ MAX_REASONS: Final = 3
 
 HELD_PLACE: Final = 1 << 62
 """Where the lists that are held begin in the state: behind the model, whatever its size."""
+IDLE_PLACE: Final = HELD_PLACE + (1 << 60)
+"""Where the idle users of the refresh budget begin: behind the lists that are held."""
 CHALLENGER_PLACE: Final = HELD_PLACE + (1 << 61)
 """Where the challenger begins in the state: behind the lists."""
 NOTHING: Final[Snapshot] = {}
@@ -73,6 +77,8 @@ class Learning:
     """Number of users whose lists are known for that."""
     takes_back: bool = False
     """Whether an event may take an earlier one back."""
+    refresh_budget: float = 0.0
+    """Lists of idle users that are made anew, per interaction."""
     challenging: Challenging | None = None
     """Configuration of a challenger. None: there is none."""
     roles: Roles = FIRST_ROLES
@@ -120,6 +126,8 @@ class Learner(StatefulStep[Prepared, Answer]):
         self.takes_back = learning.takes_back
         self.is_silent = learning.is_silent
         self.held = HeldItems(learning.max_users, learning.top)
+        share = learning.refresh_budget
+        self.budget = RefreshBudget(share, learning.max_users, learning.top) if share else None
         self.roles = learning.roles
         challenging = learning.challenging
         self.challenger = None if challenging is None else Challenger(challenging, learning.roles)
@@ -146,7 +154,8 @@ class Learner(StatefulStep[Prepared, Answer]):
             if example is not None and isinstance(event, Interaction):
                 events.append(event)
                 examples.append(example)
-                if self.held.is_waiting and not self.is_silent:
+                is_round = self.budget is not None and len(events) == self.budget.until_round
+                if (self.held.is_waiting or is_round) and not self.is_silent:
                     self._learn(events, examples, ranked)
                     events, examples = [], []
                     self._make_due(event, ranked)
@@ -170,6 +179,8 @@ class Learner(StatefulStep[Prepared, Answer]):
                 self.model.forget_one(event.user)
                 self.counters.forgotten += 1
                 self.held.forget(event.user)
+                if self.budget is not None:
+                    self.budget.forget(event.user)
                 if self.asker is not None:
                     self.asker.forget_one(event.user)
                 if self.challenger is not None:
@@ -219,6 +230,8 @@ class Learner(StatefulStep[Prepared, Answer]):
                 for each in ranked[start:]:
                     if isinstance(each, Ranked) and each.items is not None:
                         self._hold(each.event.user, each.event.timestamp, each.items)
+            if self.budget is not None:
+                self._note_returns(self.budget, events, steps, ranked)
 
     def _note_learned(self, events: Sequence[Interaction], examples: Sequence[Example], steps: Sequence[Step]) -> None:
         self.counters.learned += len(events)
@@ -246,9 +259,26 @@ class Learner(StatefulStep[Prepared, Answer]):
         """Return a list that was made without an event of its user, as the user sees it, and hold it."""
         if self.challenger is not None:
             ranked = self.challenger.expose_asked(ranked, x, self.model.version)
-        if self.held.is_on and not (isinstance(ranked.event, Request) and ranked.event.is_of_replay):
-            self._hold(ranked.event.user, ranked.event.timestamp, ranked.items or ())
+        user, items = ranked.event.user, ranked.items or ()
+        if isinstance(ranked.event, Request) and ranked.event.is_of_replay:
+            return ranked
+        if self.held.is_on:
+            self._hold(user, ranked.event.timestamp, items)
+        if self.budget is not None and user == FALLBACK_USER:
+            self.budget.hold_fallback(items)
+        elif self.budget is not None:
+            self.budget.hold_again(user, items)
         return ranked
+
+    def _note_returns(
+        self, budget: RefreshBudget, events: Sequence[Interaction], steps: Sequence[Step], ranked: list[Answer]
+    ) -> None:
+        """Let the budget learn from the users who came back, and make the lists that it pays for."""
+        for event, step in zip(events, steps, strict=True):
+            budget.observe(event.user, event.timestamp, event.item, step.position if step.is_target else None)
+            budget.hold(event.user, event.timestamp, step.items)
+            for user in budget.due():
+                ranked.append(self._refresh(Refresh(user, budget.now, event.at, event.arrived)))
 
     def _hold(self, user: str, time: float, items: Sequence[str]) -> None:
         """Note a list that goes out, and the newest time of any."""
@@ -274,7 +304,7 @@ class Learner(StatefulStep[Prepared, Answer]):
         if self.asker is None and self.challenger is not None and not self.score:
             return self.challenger.steps_of(self.model, examples, self.top)
         if self.asker is None:
-            return self.model.step_many(examples, self.top, self.score)
+            return self.model.step_many(examples, self.top, self.score or self.budget is not None)
         return self.asker.step_many(self.model, examples)
 
     def _explain(self, events: Sequence[Interaction], examples: Sequence[Example], ranked: list[Answer]) -> list[Step]:
@@ -327,14 +357,16 @@ class Learner(StatefulStep[Prepared, Answer]):
     def dump(self) -> Snapshot:
         with self._storable():
             arrays = self.model.dump()
-        return self._named(arrays, self.held.dump(), NOTHING if self.challenger is None else self.challenger.dump())
+        lists = {**self.held.dump(), **(NOTHING if self.budget is None else self.budget.dump())}
+        return self._named(arrays, lists, NOTHING if self.challenger is None else self.challenger.dump())
 
     @override
     def dump_changes(self) -> Snapshot:
         with self._storable():
             arrays = self.model.dump_changes()
         challenger = NOTHING if self.challenger is None else self.challenger.dump_changes()
-        return self._named(arrays, self.held.dump_changes(), challenger)
+        lists = {**self.held.dump_changes(), **(NOTHING if self.budget is None else self.budget.dump_changes())}
+        return self._named(arrays, lists, challenger)
 
     @override
     def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
@@ -344,14 +376,20 @@ class Learner(StatefulStep[Prepared, Answer]):
         if place < HELD_PLACE:
             with self._storable():
                 part, place = self.model.dump_part(place, size)
-            return self._named(part), place or (HELD_PLACE if self.held.is_on else self._behind_the_lists())
-        if place < CHALLENGER_PLACE:
+            return self._named(part), place or (HELD_PLACE if self.held.is_on else self._behind_the_held())
+        if place < IDLE_PLACE:
             held, place = self.held.dump_part(place - HELD_PLACE, size)
-            return self._named(NOTHING, held), HELD_PLACE + place if place else self._behind_the_lists()
+            return self._named(NOTHING, held), HELD_PLACE + place if place else self._behind_the_held()
+        if place < CHALLENGER_PLACE and self.budget is not None:
+            idle, place = self.budget.dump_part(place - IDLE_PLACE, size)
+            return self._named(NOTHING, idle), IDLE_PLACE + place if place else self._behind_the_lists()
         if self.challenger is None:
             return NOTHING, 0
         challenger, place = self.challenger.dump_part(place - CHALLENGER_PLACE, size)
         return self._named(NOTHING, NOTHING, challenger), place and CHALLENGER_PLACE + place
+
+    def _behind_the_held(self) -> int:
+        return self._behind_the_lists() if self.budget is None else IDLE_PLACE
 
     def _behind_the_lists(self) -> int:
         return 0 if self.challenger is None else CHALLENGER_PLACE
@@ -394,5 +432,7 @@ class Learner(StatefulStep[Prepared, Answer]):
             self._now = float(own["now"][0])
             if self.refresh_removed:
                 self.held.load(own)
+            if self.budget is not None:
+                self.budget.load(own)
         if self.challenger is not None:
             self.challenger.load(snapshot)
