@@ -110,8 +110,8 @@ def show_shards(one: ReplayResult, result: ReplayResult, console: Console) -> No
         table.add_row(name, f"{value:.4f}", f"{other:.4f}", f"{other / value - 1.0:+.1%}" if value else "")
     table.add_row("bytes of deltas per event", "", f"{exchange.bytes_per_event:,.0f}", "")
     table.add_row("deltas per event", "", f"{exchange.deltas / max(exchange.events, 1):.3f}", "")
-    table.add_row("µs of an own event", "", f"{exchange.own_us:,.1f}", "")
-    table.add_row("µs of a peer's event", "", f"{exchange.foreign_us:,.2f}", "")
+    table.add_row("CPU µs of an own event", "", f"{exchange.own_us:,.1f}", "")
+    table.add_row("CPU µs of a peer's event", "", f"{exchange.foreign_us:,.2f}", "")
     console.print(table)
 
 

@@ -44,6 +44,7 @@ class Exchange:
     foreign: int = 0
     """Interactions that were applied, once for each shard that applied them."""
     own_seconds: float = 0.0
+    """CPU seconds. They and the next two are of all shards together."""
     take_seconds: float = 0.0
     apply_seconds: float = 0.0
 
@@ -54,12 +55,12 @@ class Exchange:
 
     @property
     def own_us(self) -> float:
-        """Microseconds of a shard for an event of its own, with its part of a delta."""
+        """CPU microseconds of a shard for an event of its own, with its part of a delta."""
         return MICROSECONDS * (self.own_seconds + self.take_seconds) / max(self.events, 1)
 
     @property
     def foreign_us(self) -> float:
-        """Microseconds of a shard for an event of another shard."""
+        """CPU microseconds of a shard for an event of another shard."""
         return MICROSECONDS * self.apply_seconds / max(self.foreign, 1)
 
     def report(self) -> dict[str, Any]:
@@ -130,7 +131,7 @@ class SimulatedShards(Recommender):
         return steps
 
     def _learn(self, part: Sequence[Example], n: int, score: bool) -> list[Step]:
-        started = time.perf_counter()
+        started = time.process_time()
         places: list[list[int]] = [[] for _ in self.models]
         for place, example in enumerate(part):
             places[shard_of(example.user, self.shards)].append(place)
@@ -138,22 +139,22 @@ class SimulatedShards(Recommender):
         for model, own in zip(self.models, places, strict=True):
             if own:
                 found |= zip(own, model.step_many([part[place] for place in own], n, score), strict=True)
-        self.exchange.own_seconds += time.perf_counter() - started
+        self.exchange.own_seconds += time.process_time() - started
         self.exchange.events += len(part)
         return [found[place] for place in range(len(part))]
 
     def _end_round(self) -> None:
         """Have each shard say what it learned, and learn what the others said one round before."""
         exchange = self.exchange
-        started = time.perf_counter()
+        started = time.process_time()
         new = [model.take_delta() for model in self.models]
-        taken = time.perf_counter()
+        taken = time.process_time()
         for place, model in enumerate(self.models):
             for other, delta in enumerate(self._late):
                 if other != place and delta:
                     exchange.foreign += model.apply_delta(delta)
         exchange.take_seconds += taken - started
-        exchange.apply_seconds += time.perf_counter() - taken
+        exchange.apply_seconds += time.process_time() - taken
         exchange.rounds += 1
         exchange.deltas += sum(map(bool, new))
         exchange.sent += sum(map(len, new))

@@ -284,19 +284,18 @@ class Sharing:
         """Count the interactions from `start` to `stop` - 1, as many at once as have room for their items."""
         memory, ends = self.memory, np.cumsum(delta.size)
         while start < stop:
-            rows, upto = self._rows(delta.ids), start
-            if (rows[delta.item[start:stop]] > 0).all():
-                upto = stop
-            while upto < stop:
-                place = int(delta.item[upto])
-                if rows[place] == 0:
-                    if memory.items.is_full and upto > start:
-                        break  # room is made after the interactions before are counted
-                    if memory.items.is_full:
+            rows, upto = self._rows(delta.ids), stop
+            of_new = start + np.flatnonzero(rows[delta.item[start:stop]] == 0)
+            for event in of_new.tolist():
+                place = int(delta.item[event])
+                if rows[place] == 0 and memory.items.is_full:
+                    upto = event  # room is made after the interactions before are counted
+                    if event == start:  # other items may lose their rows
                         memory.item_row(delta.ids[place])
-                        rows = self._rows(delta.ids)
+                        rows, upto = self._rows(delta.ids), event + 1
+                    break
+                if rows[place] == 0:
                     rows[place] = memory.item_row(delta.ids[place])
-                upto += 1
             memory.mark_used()
             first = int(ends[start] - delta.size[start])
             deltas.count(

@@ -83,7 +83,7 @@ def test_command_compares_shards_with_one(tmp_path: Path) -> None:
         "replay", EVENTS, "--limit", 1_000, "--shards", 2, "--round", 50, "--report", report, "--repeats", "exclude"
     )
     assert done.returncode == 0, done.stderr
-    for said in ("2 shards, with a round of deltas every 50 events", "one shard", "µs of a peer's event"):
+    for said in ("2 shards, with a round of deltas every 50 events", "one shard", "CPU µs of a peer's event"):
         assert said in done.stderr
     told = json.loads(report.read_bytes())["shards"]
     assert (told["shards"], told["round"], told["deltas"]) == (2, 50, 40)
