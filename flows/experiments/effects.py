@@ -4,8 +4,21 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 EMISSION: Final = frozenset(
-    ("emit", "emit_interval", "fallback", "max_users", "min_score", "refresh", "refresh_removed", "refreshes")
-) | {"withdraw_stale"}
+    (
+        "emit",
+        "emit_budget",
+        "emit_change",
+        "emit_interval",
+        "fallback",
+        "max_users",
+        "min_score",
+        "refresh",
+        "refresh_budget",
+        "refresh_removed",
+        "refreshes",
+        "withdraw_stale",
+    )
+)
 """Settings that decide which lists go out and when. What the model would list just before an event stays the same."""
 NOTHING: Final = frozenset(("why",))
 """Settings that change no list."""

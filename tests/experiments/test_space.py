@@ -51,7 +51,7 @@ BAD: list[tuple[str, str, str]] = [
     (
         "decides what is scored",
         "[settings]\ntop = [5, 10]",
-        "top: cannot be tuned. There are: emit, emit_interval",
+        "top: cannot be tuned. There are: diversity, emit, emit_budget",
     ),
     ("decides which events there are", "[settings]\nhold_back = [0.0, 3.0]", "hold_back: cannot be tuned"),
     ("wrong setting", '[settings]\nemit = ["every", "never", "changed"]', "setting emit"),

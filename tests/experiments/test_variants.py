@@ -136,13 +136,17 @@ def test_values_are_read_as_in_the_file_of_settings() -> None:
 
 
 OTHER_VALUES: dict[str, Sequence[Any]] = {
+    "diversity": [0.5],
     "emit": ["changed"],
+    "emit_budget": [0.001],
+    "emit_change": [0.5],
     "emit_interval": [5_000.0],
     "explore": [0.3],
     "fallback": [False],
     "max_users": [2],
     "min_score": [0.9],
     "refresh": [60.0],
+    "refresh_budget": [0.5],
     "refresh_removed": [0],
     "refreshes": [3],
     "why": [True],
