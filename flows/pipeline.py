@@ -132,9 +132,7 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
     if makes_item_lists:
         ranked = lists_of_users("of_users", answers)
         _send_items(s, connections, answers)
-    lists = emit("emit", ranked, s.emission(), counters, store)
-    if s.attribution_window and not connections.is_silent:
-        attribute("attribution", lists, s.attributing(connections.roles), connections.attribution, store)
+    lists = _emit(s, connections, ranked)
     decided = op.flat_map_batch("unshard", lists, lambda batch: [decided for _, decided in batch])
     _send(s, connections, decided)
     if connections.metrics_state is not None:
@@ -161,11 +159,7 @@ def build_announcement(
     asked = op.input(step_id, flow, requests)
     examples = op.flat_map_batch("shard", asked, lambda batch: [(SHARD, Prepared(each, None)) for each in batch])
     ranked = cast("KeyedStream[Ranked]", _learn(settings, connections, examples))
-    lists = emit("emit", ranked, settings.emission(), connections.counters, connections.store)
-    if settings.attribution_window:
-        attribute(
-            "attribution", lists, settings.attributing(connections.roles), connections.attribution, connections.store
-        )
+    lists = _emit(settings, connections, ranked)
     _send(settings, connections, op.flat_map_batch("unshard", lists, lambda batch: [decided for _, decided in batch]))
     return flow
 
@@ -184,6 +178,15 @@ def _learn(settings: Settings, connections: Connections, examples: KeyedStream[P
     if connections.build_model is not None:
         asked = replace(asked, build_model=connections.build_model)
     return learn("learn", examples, asked, connections.counters, connections.store)
+
+
+def _emit(settings: Settings, connections: Connections, ranked: KeyedStream[Ranked]) -> KeyedStream[Decided]:
+    store = connections.store
+    lists = emit("emit", ranked, settings.emission(), connections.counters, store)
+    if settings.attribution_window and not connections.is_silent:
+        asked = settings.attributing(connections.roles)
+        attribute("attribution", lists, asked, connections.attribution, store)
+    return lists
 
 
 def _send(settings: Settings, connections: Connections, decided: Stream[Decided]) -> None:

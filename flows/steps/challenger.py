@@ -20,6 +20,7 @@ from flows.state.stateful import Snapshot
 from flows.steps.exposure import Exposure, Listed
 from flows.steps.scoring import Evaluator
 from recmodels.base import Context, Example, Recommender, Step
+from recmodels.kernels.splitmix import GOLDEN_GAMMA
 from recmodels.own_code import library_line, own_line
 from recmodels.rules import load_arrays
 
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 WORD: Final = 1 << 64
-GOLDEN: Final = 0x9E3779B97F4A7C15
+GOLDEN: Final = int(GOLDEN_GAMMA)
 """2^64 divided by the golden ratio. Its multiples, modulo 2^64, are spread evenly and follow no rhythm of the users."""
 DIGITS: Final = 6
 """Decimal places of the scores of lists that are made without an event of their user."""
@@ -210,7 +211,6 @@ class Challenger:
 
     def _positions(self, examples: Sequence[Example], scored: Sequence[bool]) -> list[int | None]:
         """Return the positions, and note the lists of users who see them."""
-        self._lists = {}
         if self.exposure is None:
             return self._scored(examples, scored)
         positions: list[int | None] = []

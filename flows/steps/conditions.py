@@ -26,7 +26,7 @@ Condition: TypeAlias = Callable[[Interaction], bool]
 """Function that says whether an interaction meets the condition. It never raises."""
 
 _Term: TypeAlias = Callable[[Interaction], Any]
-_COMPARE: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
+COMPARE: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -36,6 +36,7 @@ _COMPARE: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
     ast.In: lambda left, right: left in right,
     ast.NotIn: lambda left, right: left not in right,
 }
+"""The comparison of each operator."""
 
 
 class ExpressionError(UsageError):
@@ -115,7 +116,7 @@ class Parser:
         sides = [node.left, *node.comparators]
         links = []
         for left, link, right in zip(sides[:-1], node.ops, sides[1:], strict=True):
-            compare = _COMPARE.get(type(link))
+            compare = COMPARE.get(type(link))
             if compare is None:
                 raise self.fault(right, "there is no such comparison")
             links.append((self.term(left)[0], compare, self._right(left, link, right)))

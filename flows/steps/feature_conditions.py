@@ -10,28 +10,17 @@ as the conditions of the command line are (`flows.steps.conditions`), and never 
 """
 
 import ast
-import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from typing_extensions import override
 
-from flows.steps.conditions import Parser, parse_tree
+from flows.steps.conditions import COMPARE, Parser, parse_tree
 
 ALLOWED: Final = (
     "Allowed are comparisons of a name (== != < <= > >= in) with numbers, 'text', true, false and [lists] of these; a "
     "name alone; and, or, not"
 )
-COMPARE: Final[dict[type[ast.cmpop], Callable[[Any, Any], bool]]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.In: lambda value, among: value in among,
-    ast.NotIn: lambda value, among: value not in among,
-}
 TURNED: Final[dict[type[ast.cmpop], type[ast.cmpop]]] = {
     ast.Lt: ast.Gt,
     ast.LtE: ast.GtE,

@@ -1,6 +1,6 @@
 """Exploration: a slot of some lists goes to an item with little evidence so far."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -11,13 +11,14 @@ from recmodels.exploration.thompson import ThompsonBandit
 from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 from recmodels.rewards import bounded
 from recmodels.validation import expect_counts, expect_numbers
+from recmodels.wrapper import Wrapper
 
 WORD: Final = (1 << 64) - 1
 MOST_SLOTS: Final = 10_000
 """Maximum number of slots that wait for an answer. Slots of users who never return are dropped at this number."""
 
 
-class Explorer(Recommender):
+class Explorer(Wrapper):
     """Wraps any model, and gives the last slot of a share of its lists to an item on trial.
 
     A model recommends items that were chosen before, so an item in no list stays unknown, however good it is. Each item
@@ -52,17 +53,13 @@ class Explorer(Recommender):
     """
 
     def __init__(self, model: Recommender, share: float = 0.05, arms: int = 1_000, seed: int = 0) -> None:
-        if not isinstance(model, Recommender):
-            raise ValueError(f"expected model to be a Recommender; got {type(model).__name__}")
-        super().__init__(repeats=model.repeats, seed=seed)
+        super().__init__(model)
         expect_numbers(0.0, 1.0, share=share)
         expect_counts(arms=arms)
         expect_counts(0, seed=seed)
-        self.model = model
+        self.seed = seed
         self.share = share
         self.arms = arms
-        self.uses_kernels = model.uses_kernels
-        self.scores_are_probabilities = model.scores_are_probabilities
         self._trial = ThompsonBandit(arms, MOST_SLOTS)
         self._learned = 0
 
@@ -75,32 +72,11 @@ class Explorer(Recommender):
         self.model.learn_one(user, item, y, x)
         self._learn(user, item, y, is_new)
 
-    def enable_undo(self) -> None:
-        """Have the model keep what it needs to take interactions back."""
-        self.model.enable_undo()
-
-    @property
-    def without_undo(self) -> list[str]:
-        """Names of the model's members that cannot take an interaction back."""
-        return self.model.without_undo
-
     def undo_one(self, user: str, item: str, kind: str = "", y: float = -1.0, x: Context | None = None) -> bool:
         """Have the model take back an interaction. It answers no slot."""
         is_undone = self.model.undo_one(user, item, kind, y, x)
         self._learn(user, item, against(y), is_new=False)
         return is_undone
-
-    def predict_one(self, user: str, item: str, x: Context | None = None) -> float:
-        """Return the result of the wrapped model."""
-        return self.model.predict_one(user, item, x)
-
-    def predict_many(self, user: str, items: Sequence[str], x: Context | None = None) -> Sequence[float]:
-        """Return the result of the wrapped model."""
-        return self.model.predict_many(user, items, x)
-
-    def rank(self, user: str, items: Collection[str], x: Context | None = None) -> list[str]:
-        """Order items as the model does."""
-        return self.model.rank(user, items, x)
 
     def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
         """Return the user's list, with a slot if the present draw gives one."""
@@ -116,37 +92,6 @@ class Explorer(Recommender):
             return listed
         score = self.model.predict_one(user, item, x)
         return [*listed[: n - 1], Why(item, score, {"explore": score})]
-
-    def related(self, item: str, n: int = 10) -> list[tuple[str, float]]:
-        """Return what the model says."""
-        return self.model.related(item, n)
-
-    def trending(self, n: int = 10, tag: str = "") -> list[tuple[str, float]]:
-        """Return what the model says."""
-        return self.model.trending(n, tag)
-
-    def tags(self, item: str) -> list[str]:
-        """Return what the model says."""
-        return self.model.tags(item)
-
-    @property
-    def has_item_lists(self) -> bool:
-        """Whether the model has them."""
-        return self.model.has_item_lists
-
-    def member_weights(self) -> dict[str, float]:
-        """Return the weights of the wrapped model."""
-        return self.model.member_weights()
-
-    @property
-    def drift_moments(self) -> list[int]:
-        """Drift moments of the wrapped model."""
-        return self.model.drift_moments
-
-    @property
-    def unwrapped(self) -> Recommender:
-        """The wrapped model that counts users and items."""
-        return self.model.unwrapped
 
     def step_many(self, examples: Sequence[Example], n: int = 10, score: bool = False) -> list[Step]:
         """Process examples in order. One call of the model covers those up to the next slot or the next new item.
@@ -178,11 +123,6 @@ class Explorer(Recommender):
             steps += part
         return steps
 
-    def score_many(self, examples: Sequence[Example], n: int = 10, scored: Sequence[bool] = ()) -> list[int | None]:
-        """Score and learn examples. Each list is made, since its slot counts as shown."""
-        steps = self.step_many(examples, n, score=True)
-        return [step.position if not scored or scored[number] else None for number, step in enumerate(steps)]
-
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
         """Learn an item's attributes and availability. A new item goes on trial."""
         if not self.model.knows(item):
@@ -193,26 +133,6 @@ class Explorer(Recommender):
         """Erase a user from the model and from the slots without an outcome."""
         self.model.forget_one(user)
         self._trial.reward(user, None)
-
-    def has_seen(self, user: str, item: str) -> bool:
-        """Return the result of the wrapped model."""
-        return self.model.has_seen(user, item)
-
-    def seen_by(self, user: str) -> list[str]:
-        """Return the result of the wrapped model."""
-        return self.model.seen_by(user)
-
-    def knows(self, item: str) -> bool:
-        """Return the result of the wrapped model."""
-        return self.model.knows(item)
-
-    def is_available(self, item: str) -> bool:
-        """Return the result of the wrapped model."""
-        return self.model.is_available(item)
-
-    def may_list(self, user: str, item: str) -> bool:
-        """Return the result of the wrapped model."""
-        return self.model.may_list(user, item)
 
     def _unit_test_skips(self) -> dict[str, str]:
         return self.model._unit_test_skips() | {

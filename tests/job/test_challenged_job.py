@@ -1,9 +1,6 @@
 """A job with a challenger and attribution: what it logs, what its metrics say, and how it resumes."""
 
 import logging
-import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +15,7 @@ from flows.monitoring.metrics import registry_of
 from flows.settings import Settings
 from tests.support.flow import event
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "connectors.md"
 MODEL, CHALLENGER = "popularity", "covisitation"
-
-
-@pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    (tmp_path / "shop.py").write_text("\n\n".join(blocks))
-    (tmp_path / "events").mkdir()
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("SHOP_FOLDER", str(tmp_path / "events"))
-    monkeypatch.setenv("SHOP_DATABASE", str(tmp_path / "lists.db"))
-    yield tmp_path
-    sys.modules.pop("shop", None)
 
 
 def settings_of(shop: Path, **more: Any) -> Settings:
