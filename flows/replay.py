@@ -35,7 +35,7 @@ from flows.monitoring.peak_memory import peak_rss_mb
 from flows.monitoring.usability import LEAST_EVENTS, why_unusable
 from flows.pipeline import Connections, build_flow
 from flows.settings import Settings
-from flows.shards.simulation import ROUND, Exchange, SimulatedShards
+from flows.shards.simulation import NOT_STORED, ROUND, Exchange, SimulatedShards
 from flows.state.recovery import recovery_in
 from flows.steps.active_users import ActiveUsers
 from flows.steps.item_lists import KEY_FIELDS
@@ -380,7 +380,7 @@ def simulated_shards(settings: Settings, shards: int, round_events: int = ROUND)
         UsageError: The settings do not go with shards.
     """
     if settings.recovery is not None:
-        raise UsageError("--shards: a replay of shards keeps no state. Leave --recovery out.")
+        raise UsageError(NOT_STORED)
     if settings.takes_back:
         named = ", ".join(settings.undo)
         raise UsageError(f"--shards: shards do not take events back, but undo names {named}. Set undo to nothing.")

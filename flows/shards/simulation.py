@@ -18,6 +18,7 @@ from recmodels.base import Context, Example, Recommender, Step, Why
 ROUND: Final = 200
 """Events of the whole stream between two rounds."""
 MICROSECONDS: Final = 1e6
+NOT_STORED: Final = "--shards: a replay of shards keeps no state. Leave --recovery out."
 
 
 def shard_of(key: str, shards: int) -> int:
@@ -233,8 +234,8 @@ class SimulatedShards(Recommender):
 
     @override
     def dump(self) -> dict[str, Any]:
-        raise NotImplementedError("shards of a replay are not stored")
+        raise UsageError(NOT_STORED)
 
     @override
     def load(self, record: Mapping[str, Any]) -> None:
-        raise NotImplementedError("shards of a replay are not stored")
+        raise UsageError(NOT_STORED)
