@@ -77,11 +77,16 @@ def test_memory_is_bounded() -> None:
     for n in range(5_000):
         budget.hold(f"u{n}", float(n), ["old"])
         budget.due()
-    for n in range(5_000):
-        budget.hold(f"u{n % 50}", 5_000.0 + n, ["old"])
-        budget.due()
     assert len(budget._table) <= 64
-    assert sum(map(len, budget._ahead)) < 4 * 64 + 1_024
+
+
+def test_users_who_wait_in_vain_take_no_memory() -> None:
+    """A list is due at each of 20,000 returns, and the budget pays for 20."""
+    budget = RefreshBudget(0.001, 64, 2)
+    made = visits(budget, 20_000, users=50, seconds=10.0)
+    assert 0 < len(made) < 60
+    waiting = [*budget._ahead, *budget._pending.values()]
+    assert sum(map(len, waiting)) < 4 * 64 + 1_024
 
 
 def learner() -> Learner:
