@@ -39,6 +39,7 @@ def test_replay_writes_lists_rejects_and_a_report(tmp_path: Path) -> None:
     assert told["peak_rss_mb"] > 0
 
 
+@pytest.mark.slow
 def test_the_same_log_gives_the_same_bytes(tmp_path: Path) -> None:
     outs = [tmp_path / "first.jsonl", tmp_path / "second.jsonl"]
     for out in outs:

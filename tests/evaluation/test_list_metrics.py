@@ -54,6 +54,7 @@ def test_a_replay_tells_of_each_list_that_goes_out(tmp_path: Path) -> None:
     assert {entry["item"] for items in written for entry in items} == set(lists.listed)
 
 
+@pytest.mark.slow
 def test_popular_lists_have_a_popularity_bias() -> None:
     found = {}
     for model in ("popularity", "covisitation"):

@@ -102,6 +102,7 @@ def test_events_of_bots_count_neither_for_warmup_nor_for_sessions(tmp_path: Path
         assert [looked.rest_of_session(last + n) for n in range(4)] == [["pie", "jam"], ["jam"], ["jam"], ["i1"]]
 
 
+@pytest.mark.slow
 def test_the_seed_draws_which_events_are_scored(tmp_path: Path) -> None:
     short = tmp_path / "events.csv"
     short.write_bytes(b"".join(gzip.decompress(EVENTS.read_bytes()).splitlines(keepends=True)[:6_001]))

@@ -41,6 +41,7 @@ def test_visit_begins_after_half_an_hour(write_log: WriteLog) -> None:
     assert replay(write_log(lines), Settings(), protocol=ASKING).counters.requests == 2
 
 
+@pytest.mark.slow
 def test_first_event_of_each_visit_is_served_the_fresh_list() -> None:
     settings = Settings(repeats="exclude", fallback=False)
     result = replay(EVENTS, settings, protocol=ASKING, limit=4_000)

@@ -45,6 +45,7 @@ def test_looks_are_spread_over_the_log_and_bounded(batch: int) -> None:
     assert steps.max() <= 2 * max(steps.min(), batch)
 
 
+@pytest.mark.slow
 def test_a_watch_changes_no_list(tmp_path: Path) -> None:
     settings = Settings(repeats="exclude")
     watch = ModelObserver()
@@ -86,6 +87,7 @@ def test_missing_pandas_is_one_line_with_what_to_install(monkeypatch: pytest.Mon
         result.to_pandas()
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page(tmp_path: Path) -> None:
     pytest.importorskip("altair", reason="the report's libraries are not here; pip install 'freshrank[report]'")
     page = tmp_path / "report.html"

@@ -73,6 +73,7 @@ def test_cached_results_are_used_for_the_same_protocol_only(compare: Compare, tm
     assert again["differences"] != all_of_it["differences"]
 
 
+@pytest.mark.slow
 def test_the_key_of_a_result_knows_all_that_changes_it(tmp_path: Path) -> None:
     for name, text in (("a.csv", "1"), ("b.csv", "2"), ("same-as-a.csv", "1")):
         (tmp_path / name).write_text(text)

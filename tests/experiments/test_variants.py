@@ -155,6 +155,7 @@ OTHER_VALUES: dict[str, Sequence[Any]] = {
 }
 
 
+@pytest.mark.slow
 def test_what_cannot_change_a_metric_does_not(faithful_log: Path) -> None:
     tuned = {each.name for each in all_settings() if each.is_tuned}
     assert tuned == OTHER_VALUES.keys(), "a new setting: say in flows/experiments/effects.py what it can change"

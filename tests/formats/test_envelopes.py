@@ -120,6 +120,7 @@ def test_the_records_kafka_timestamp_may_be_the_time() -> None:
     assert decoded(EVENT, Message(), time_from="kafka").timestamp == 1382021321.5, "it has none of its own"
 
 
+@pytest.mark.slow
 @limits(deadline=None)
 @given(
     st.recursive(

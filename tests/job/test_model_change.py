@@ -21,6 +21,7 @@ def listed(directory: Path, count: int, model: str) -> list[Outgoing]:
     return [message for _, message in job.sent if message.key]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["popularity", "blend"])
 def test_larger_bounds_are_applied_to_the_state(tmp_path: Path, model: str, caplog: pytest.LogCaptureFixture) -> None:
     small, large = f"{model}(max_users=2000, max_items=3000)", f"{model}(max_users=4000, max_items=5000)"

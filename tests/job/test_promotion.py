@@ -43,6 +43,7 @@ def alone(directory: Path, model: str) -> list[bytes]:
     return job.lists()
 
 
+@pytest.mark.slow
 def test_lists_are_those_of_the_first_model_and_then_those_of_the_second(tmp_path: Path) -> None:
     job = Job(tmp_path)
     job.run(STOP)
@@ -56,6 +57,7 @@ def test_lists_are_those_of_the_first_model_and_then_those_of_the_second(tmp_pat
     assert (result.challenge.model, result.challenge.learned, result.challenge.hits.scored) == (FIRST, STOP, END - STOP)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("are_settings_changed", [True, False])
 def test_a_rollback_goes_on_as_if_nothing_had_been_promoted(tmp_path: Path, are_settings_changed: bool) -> None:
     job = Job(tmp_path)
@@ -75,6 +77,7 @@ def test_a_rollback_goes_on_as_if_nothing_had_been_promoted(tmp_path: Path, are_
     assert promote(job.directory).champion == SECOND
 
 
+@pytest.mark.slow
 def test_the_old_champion_may_leave_and_another_challenger_come(tmp_path: Path) -> None:
     job = Job(tmp_path)
     job.run(300)
@@ -111,6 +114,7 @@ def test_only_a_challenger_that_has_learned_is_promoted(tmp_path: Path) -> None:
         promote(job.directory)
 
 
+@pytest.mark.slow
 def test_models_of_one_specification_can_change_places(tmp_path: Path) -> None:
     job = Job(tmp_path, FIRST, FIRST)
     job.run(300)

@@ -221,6 +221,7 @@ def announcing(model: FusedModel, seed: int, batch: int) -> list[Any]:
     return steps + model.step_many(waiting, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeats", ["allow", "exclude"])
 def test_batches_and_restarts_never_show(repeats: str) -> None:
     sizes = {"max_users": 20, "max_items": 50, "max_pairs": 120, "max_tags": 20}

@@ -88,7 +88,8 @@ def test_a_probability_is_how_often_it_comes() -> None:
         assert said[f"i{item}"] == pytest.approx(chance, rel=0.3, abs=0.01), said
 
 
-@pytest.mark.parametrize("negatives", [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("negatives", [5, 50])
 def test_the_prior_is_corrected_however_many_negatives_there_are(negatives: int) -> None:
     rng = np.random.default_rng(1)
     model = Contextual(candidates=50, negatives=negatives)
@@ -252,6 +253,7 @@ def test_probabilities_hold_on_a_real_log(real_log: Callable[[str], Path]) -> No
     assert log_loss(said) < log_loss(uninformed)
 
 
+@pytest.mark.slow
 def test_replay_with_the_contextual_model(tmp_path: Path) -> None:
     settings = Settings(model="contextual(candidates=20)", repeats="exclude")
     for batch in (1, 50):

@@ -15,6 +15,7 @@ def test_drift_is_seen_where_the_stream_changes() -> None:
     assert not any(2_000 < moment <= CHANGE for moment in model.drift_moments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reranker", [False, True])
 @pytest.mark.parametrize("batch", [1, 7, 1_000])
 def test_drift_does_not_depend_on_batches(batch: int, reranker: bool) -> None:

@@ -23,8 +23,8 @@ def explorer(kind: type[Recommender], share: float) -> checks.Factory:
 
 
 CASES = [
-    pytest.param(explorer(kind, share), check, id=f"{kind.__name__}-{share}-{check.__name__}")
-    for kind, share in ((Popularity, 1.0), (Blend, 0.3))
+    pytest.param(explorer(kind, share), check, id=f"{kind.__name__}-{share}-{check.__name__}", marks=marks)
+    for kind, share, marks in ((Popularity, 1.0, [pytest.mark.slow]), (Blend, 0.3, []))
     for check in checks.ALL
 ]
 
@@ -54,6 +54,7 @@ def test_explorer_without_a_share_equals_the_model() -> None:
     assert steps_of(plain, events, batch=7) == steps_of(wrapped, events, batch=7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.05, 0.2])
 def test_the_share_is_what_was_asked_for_and_only_the_last_place_differs(share: float) -> None:
     events = some_events(8_000, users=50, items=200)
@@ -127,6 +128,7 @@ def test_a_return_answers_nothing() -> None:
     assert arms.posterior("tea") == (1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_a_good_item_that_nobody_finds_by_himself_is_found_by_exploring_only() -> None:
     """Users take the gem where they see it, else a habit of theirs. It was announced, and never touched."""
 

@@ -74,6 +74,7 @@ def test_inspection_sees_the_model_behind_the_explorer() -> None:
     assert rising(model) == rising(model.model)
 
 
+@pytest.mark.slow
 def test_the_page_marks_the_drift_that_an_explored_blend_saw(tmp_path: Path) -> None:
     log = tmp_path / "events.csv"
     rows = [f"{event.user},{event.item},{event.timestamp}" for event in a_stream_that_changes()[: CHANGE + 1_000]]

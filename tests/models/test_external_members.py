@@ -68,6 +68,7 @@ def test_noise_costs_less_than_a_fiftieth() -> None:
     assert noisy > 0.98 * alone
 
 
+@pytest.mark.slow
 def test_the_weights_find_out_who_is_right() -> None:
     draw = np.random.default_rng(5)
     log = []

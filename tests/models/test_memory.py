@@ -95,6 +95,7 @@ def test_tables_stay_whole(sizes: dict[str, int], repeats: str, deeds: list[Any]
         three.expect_whole()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_tables_stay_whole_for_long(seed: int) -> None:
     draw = random.Random(seed)
@@ -189,6 +190,7 @@ def test_a_long_history_gives_up_its_oldest_item() -> None:
     expect_whole(model)
 
 
+@pytest.mark.slow
 def test_hidden_items_do_not_crowd_out_the_others() -> None:
     model = Blend(max_users=300, max_items=400)
     for k in range(250):

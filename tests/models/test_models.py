@@ -90,6 +90,7 @@ def loss(model: FusedModel, target: int, length: int = 4, gap: int = 8) -> float
     return float(np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[target])
 
 
+@pytest.mark.slow
 def test_the_weights_go_down_the_softmax_loss() -> None:
     model = prepared()
     state = model.memory.state
@@ -109,6 +110,7 @@ def test_the_weights_go_down_the_softmax_loss() -> None:
     assert before - state.weights.weight[4] == pytest.approx(numeric, rel=1e-2, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_factors_go_down_the_softmax_loss() -> None:
     model = prepared()
     state = model.memory.state
@@ -171,6 +173,7 @@ def test_tables_stay_consistent_under_pressure(repeats: str, seed: int) -> None:
         expect_whole(model)
 
 
+@pytest.mark.slow
 def test_evictions_never_show_in_batches() -> None:
     draw = random.Random(5)
     events = [Example(f"u{draw.randrange(300)}", f"i{draw.randrange(200)}", 1.0, n) for n in range(2_000)]

@@ -6,6 +6,9 @@ import pytest
 
 from bench.neighbours import UserNeighbours
 
+pytestmark = pytest.mark.slow
+"""They compile a kernel of their own."""
+
 EVENTS = [
     ("ann", "tea"),
     ("bob", "tea"),
@@ -24,7 +27,6 @@ def taught(**arguments: int) -> UserNeighbours:
     return model
 
 
-@pytest.mark.slow
 def test_scores_are_the_roots_of_what_alike_users_had() -> None:
     shared_tea = log(1 + len(EVENTS) / 3)
     said = taught().predict_many("ann", ["jam", "nut", "tea", "pie", "never"])

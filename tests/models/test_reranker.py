@@ -85,6 +85,7 @@ def test_the_net_goes_down_the_softmax_loss_even_where_the_item_is_below_the_top
     assert steps == pytest.approx(np.array(slopes), rel=0.05, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_the_top_is_as_large_as_its_bound_allows() -> None:
     scores = np.linspace(4.0, -4.0, 40)
     model = net_with_scores(scores)

@@ -21,6 +21,7 @@ def hit_rate(**arguments: Any) -> float:
     return replay(EVENTS, Settings(repeats="exclude"), limit=5_000, **arguments).fresh.hit_rate
 
 
+@pytest.mark.slow
 def test_shards_that_tell_each_other_are_nearly_as_good_as_one() -> None:
     one, together, alone = hit_rate(), hit_rate(shards=4, round_events=100), hit_rate(shards=4, round_events=8_000)
     assert one > 0.1
@@ -28,12 +29,14 @@ def test_shards_that_tell_each_other_are_nearly_as_good_as_one() -> None:
     assert alone < 0.9 * one
 
 
+@pytest.mark.slow
 def test_a_replay_of_shards_is_repeatable(tmp_path: Path) -> None:
     for name in ("a", "b"):
         replay(EVENTS, Settings(repeats="exclude"), limit=1_500, shards=3, out=tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+@pytest.mark.slow
 def test_batches_of_records_never_show() -> None:
     rates = {hit_rate(shards=3, batch=batch) for batch in (1, 64)}
     assert len(rates) == 1
@@ -77,6 +80,7 @@ def test_models_and_settings_that_do_not_go_with_shards_are_refused(tmp_path: Pa
         replay(EVENTS, Settings(recovery=tmp_path / "state"), shards=2)
 
 
+@pytest.mark.slow
 def test_command_compares_shards_with_one(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     done = freshrank(

@@ -61,6 +61,7 @@ def run(log: Path, directory: Path) -> Counters:
     return connections.counters
 
 
+@pytest.mark.slow
 def test_after_a_while_no_file_of_the_recovery_directory_holds_the_id(
     tmp_path: Path, write_log: Callable[[Any], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

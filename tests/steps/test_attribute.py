@@ -166,6 +166,7 @@ def random_events(count: int) -> list[Decided]:
     return made
 
 
+@pytest.mark.slow
 def test_figures_survive_a_stop_at_any_snapshot(tmp_path: Path) -> None:
     decided = random_events(3_000)
     whole = Attribution()

@@ -66,6 +66,7 @@ def run(count: int = 2_000, protocol: Protocol | None = None, **settings: Any) -
     return replay(EVENTS, Settings(repeats="exclude", **settings), limit=count, protocol=protocol)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "protocol",
     [
@@ -95,6 +96,7 @@ def test_the_challenger_lists_under_the_same_rules() -> None:
     assert both.hits.challenger_hit_rate == alone != run(400, model="covisitation").fresh.hit_rate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["popularity", "river:reco.Baseline"])
 @pytest.mark.parametrize("challenger", ["covisitation", f"{HERE}:Failing"])
 def test_lists_are_those_of_a_job_without_a_challenger(model: str, challenger: str) -> None:
@@ -173,6 +175,7 @@ def lists_of(model: Recommender) -> list[Any]:
     return [model.top(f"u{number}", 5, {"timestamp": 1e4}) for number in range(23)]
 
 
+@pytest.mark.slow
 def test_state_of_both_survives_stops_and_swapped_roles(tmp_path: Path) -> None:
     whole, measured = learner(FIRST, SECOND, Roles())
     roles, pointer, names = Roles(), None, (FIRST, SECOND)

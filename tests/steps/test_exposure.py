@@ -102,6 +102,7 @@ def prefers(champion: str, challenger: str, seed: int) -> ConfidenceSequence:
     return found
 
 
+@pytest.mark.slow
 def test_users_prefer_no_model_to_itself() -> None:
     told_apart = [not prefers("abcdefghij", "abcdefghij", seed).interval().holds_zero for seed in range(STREAMS)]
     assert np.mean(told_apart) <= 0.05
@@ -148,6 +149,7 @@ def shop(model: str, challenger: str, mode: str, count: int, seed: int = 0) -> A
     return figures
 
 
+@pytest.mark.slow
 def test_a_worse_challenger_loses_by_clicks_and_an_equal_one_does_not() -> None:
     worse = shop("popularity", f"{HERE}:Backwards", "interleave", 4_000).preference.interval()
     equal = shop("popularity", "popularity", "interleave", 4_000).preference.interval()
@@ -155,6 +157,7 @@ def test_a_worse_challenger_loses_by_clicks_and_an_equal_one_does_not() -> None:
     assert equal.holds_zero
 
 
+@pytest.mark.slow
 def test_users_of_a_worse_challenger_find_less_in_their_lists() -> None:
     worse = shop("popularity", f"{HERE}:Backwards", "split", 4_000).difference("served_hit_rate")
     equal = shop("popularity", "popularity", "split", 4_000).difference("served_hit_rate")
@@ -204,6 +207,7 @@ def test_all_users_get_lists_of_the_champion_once_the_challenger_fails() -> None
     assert beside[13:] == alone[13:]
 
 
+@pytest.mark.slow
 def test_figures_and_lists_survive_a_stop(tmp_path: Path) -> None:
     settings = {"model": "popularity", "challenger": "covisitation", "repeats": "exclude", **SHOWN}
     whole = replay(EVENTS, Settings(**settings), limit=900, out=tmp_path / "whole.jsonl")

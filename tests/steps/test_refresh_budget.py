@@ -123,6 +123,7 @@ def test_a_restart_does_not_show() -> None:
         assert feed(restored, news(3_000, 2_000)) == after
 
 
+@pytest.mark.slow
 def test_changes_since_a_snapshot_are_the_rest_of_the_state() -> None:
     live = learner()
     feed(live, news(0, 2_000))
@@ -152,6 +153,7 @@ def held_hits(flow: Flow, events: list[Interaction]) -> int:
     return hits
 
 
+@pytest.mark.slow
 def test_lists_that_are_made_anew_go_to_the_topic_and_serve_better() -> None:
     """Each item is the news for 600 s. A list made 256 s after its user's event is still good when the user is back."""
     events = [Interaction(f"u{n % 40}", f"news {n // 60}", 10.0 * n) for n in range(4_000)]
@@ -162,6 +164,7 @@ def test_lists_that_are_made_anew_go_to_the_topic_and_serve_better() -> None:
     assert held_hits(flow, events) > 1.3 * held_hits(Flow(records, **asked), events)
 
 
+@pytest.mark.slow
 def test_it_is_off_unless_asked_for() -> None:
     records = sample_records(300)
     assert Flow(records, refresh_budget=0.0).everything == Flow(records).everything
