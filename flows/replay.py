@@ -195,6 +195,7 @@ class ReplayResult:
             **({} if self.challenge is None else {"challenger": self.challenge.report()}),
             **({} if self.attribution is None else {"attribution": self.attribution.report()}),
             **({} if self.exchange is None else {"shards": self.exchange.report()}),
+            **self._explored(),
             **({} if self.counters.rules is None else {"rules": self.counters.rules.numbers()}),
             **({"first_measured": self.first_measured} if self.first_measured else {}),
             "protocol": asdict(protocol),
@@ -203,6 +204,13 @@ class ReplayResult:
         if protocol.window is not None:
             report["series"] = series(self.outcomes.arrays(), protocol.window, protocol.ks)
         return report
+
+    def _explored(self) -> dict[str, Any]:
+        """Return the outcomes of slots with an item on trial."""
+        if self.counters.explorer is None:
+            return {}
+        shown, taken = self.counters.explorer.totals
+        return {"explored": {"shown": shown, "taken": taken}}
 
     def _item_lists(self) -> dict[str, Any]:
         """Return what was measured of related and of trending items."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from flows.messages import RecordPosition
+from recmodels.exploration import Explorer
 from recmodels.rules.tally import Tally
 
 MOST_TYPES: Final = 100
@@ -88,6 +89,8 @@ class Counters:
     """Events whose item was in that list."""
     rules: Tally | None = None
     """What rules did to lists. None: there are no rules."""
+    explorer: Explorer | None = None
+    """Counts slots with an item on trial. None: nothing is explored."""
     event_time: float | None = None
     """The watermark: the largest trusted event time in Unix seconds."""
 
@@ -165,6 +168,8 @@ class Counters:
             (self.suppressed, "lists kept in"),
             (0 if self.rules is None else self.rules.short, "lists that rules left shorter"),
             (0 if self.rules is None else self.rules.emptied, "of them empty"),
+            (0 if self.explorer is None else self.explorer.totals[0], "slots of items on trial answered"),
+            (0 if self.explorer is None else self.explorer.totals[1], "of them by taking the item"),
             (self.duplicate, "repeats of an event id dropped"),
             (self.left_out, "left out by --where"),
             (self.held_back, "events held back, as their users act like bots"),

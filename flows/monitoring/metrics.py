@@ -126,6 +126,7 @@ class JobCollector(Collector):
             ignored.add_metric([reason], count)
         yield ignored
         yield from _rules(counters)
+        yield _explored(counters)
         types = CounterMetricFamily("freshrank_events", "Interactions by their type.", labels=["type"])
         for name, count in dict(counters.event_types).items():
             types.add_metric([name], count)
@@ -236,6 +237,17 @@ def _rules(counters: Counters) -> Iterator[Metric]:
     for rule, count in dict(tally.removed).items():
         removed.add_metric([rule], count)
     yield removed
+
+
+def _explored(counters: Counters) -> Metric:
+    """Return the outcomes of slots with an item on trial. All are 0 in a job that explores nothing."""
+    shown, taken = (0, 0) if counters.explorer is None else counters.explorer.totals
+    slots = CounterMetricFamily(
+        "freshrank_explored_slots", "Slots of items on trial with an outcome.", labels=["outcome"]
+    )
+    slots.add_metric(["shown"], shown)
+    slots.add_metric(["taken"], taken)
+    return slots
 
 
 def registry_of(gathered: MetricSources) -> CollectorRegistry:

@@ -97,6 +97,11 @@ class ExperimentSettings(SentListSettings):
         return self._build(self.challenger)
 
     @property
+    def answer_window(self) -> float:
+        """Event time in which impressions answer a slot of `explore`: that of attribution."""
+        return self.attribution_window
+
+    @property
     def uses_kernels(self) -> bool:
         """Whether the model or the challenger runs in compiled kernels."""
         return self.model_info.uses_kernels or (

@@ -53,7 +53,8 @@ class ListSettings(BaseModel):
         float,
         setting(
             "lists",
-            "Share of lists whose last slot goes to an item on trial, such as 0.05. 0 turns it off.",
+            "Share of lists whose last slot goes to an item on trial, such as 0.05. With `attribution_window`, "
+            "impressions and clicks are its outcomes. 0 turns it off.",
             see="docs/models.md",
             is_tuned=True,
             ge=0.0,
@@ -272,7 +273,14 @@ class ListSettings(BaseModel):
     def _build(self, specification: str) -> Recommender:
         model = build_model(specification, repeats=self.repeats, seed=self.seed, undo=self.takes_back)
         model = self.under_rules(model)
-        return Explorer(model, share=self.explore, seed=self.seed) if self.explore else model
+        if not self.explore:
+            return model
+        return Explorer(model, share=self.explore, seed=self.seed, window=self.answer_window)
+
+    @property
+    def answer_window(self) -> float:
+        """Event time in which impressions answer a slot of `explore`. 0: the next interaction does."""
+        return 0.0
 
     def under_rules(self, model: Recommender) -> Recommender:
         """Return the model with rules around it, if there are any (`flows.settings.rules`)."""

@@ -38,6 +38,7 @@ from flows.steps.refresh_budget import RefreshBudget
 from flows.steps.removal import HeldItems
 from flows.steps.scoring import Evaluator, Observer
 from recmodels.base import Context, Example, Recommender, Step
+from recmodels.exploration import Explorer
 from recmodels.rules import load_arrays, rules_of
 
 logger = logging.getLogger(__name__)
@@ -136,6 +137,8 @@ class Learner(StatefulStep[Prepared, Answer]):
         self._now = 0.0
         self._has_told = False
         self.rules = rules_of(self.model)
+        self.explorer = self.model if isinstance(self.model, Explorer) else None
+        self.counters.explorer = self.explorer
         self.counters.rules = None if self.rules is None else self.rules.tally
 
     @override
@@ -262,6 +265,8 @@ class Learner(StatefulStep[Prepared, Answer]):
         user, items = ranked.event.user, ranked.items or ()
         if isinstance(ranked.event, Request) and ranked.event.is_of_replay:
             return ranked
+        if self.explorer is not None and ranked.exposed is None:
+            self.explorer.note_sent(user, items, ranked.event.timestamp)
         if self.held.is_on:
             self._hold(user, ranked.event.timestamp, items)
         if self.budget is not None and user == FALLBACK_USER:

@@ -1,12 +1,14 @@
 """Exploration: a slot of some lists goes to an item with little evidence so far."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.base import Context, Example, Recommender, Step, Why, against
+from recmodels.base import Context, Example, Recommender, Step, Why, against, time_of
+from recmodels.exploration.outcomes import Outcomes
 from recmodels.exploration.thompson import ThompsonBandit
 from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 from recmodels.rewards import bounded
@@ -16,6 +18,10 @@ from recmodels.wrapper import Wrapper
 WORD: Final = (1 << 64) - 1
 MOST_SLOTS: Final = 10_000
 """Maximum number of slots that wait for an answer. Slots of users who never return are dropped at this number."""
+LONGEST_WINDOW: Final = 1e9
+"""Maximum window, in seconds."""
+IMPRESSION: Final = "impression"
+"""Type of the events that say that an item was shown."""
 
 
 class Explorer(Wrapper):
@@ -24,8 +30,12 @@ class Explorer(Wrapper):
     A model recommends items that were chosen before, so an item in no list stays unknown, however good it is. Each item
     is on trial from its first interaction or item event. Thompson sampling picks the item of a slot: it draws a
     probability from the posterior of each item, and the highest wins (`recmodels.exploration.thompson`). So new items
-    are tried, good ones stay, and bad ones disappear. The outcome of a slot is the user's next interaction: with that
-    item or with another.
+    are tried, good ones stay, and bad ones disappear.
+
+    The outcome of a slot is the user's next interaction: with that item or with another. With a `window`, impressions
+    decide (`recmodels.exploration.outcomes`). A slot is taken if the user interacts with its item within the window. It
+    is not taken if an event of type `impression` says that the item was shown, and the window ends. A slot that nobody
+    saw says nothing.
 
     The slot is the last of the list, where it costs least and leaves the order of the others. The item keeps the
     model's own score. Unavailable items get no slot. Nor do the user's own items where repeats are excluded. `top` and
@@ -40,6 +50,8 @@ class Explorer(Wrapper):
         arms: Maximum number of items on trial. Beyond it the item with the lowest posterior mean is dropped, the
             oldest of equals.
         seed: Seed of the draws.
+        window: Seconds of event time after a list in which impressions and interactions answer its slot. 0: the user's
+            next interaction answers it.
 
     Source: Chapelle and Li, An Empirical Evaluation of Thompson Sampling, NIPS 2011.
 
@@ -52,37 +64,63 @@ class Explorer(Wrapper):
     (['jam', 'pie'], ['jam', 'tea'])
     """
 
-    def __init__(self, model: Recommender, share: float = 0.05, arms: int = 1_000, seed: int = 0) -> None:
+    def __init__(
+        self, model: Recommender, share: float = 0.05, arms: int = 1_000, seed: int = 0, window: float = 0.0
+    ) -> None:
         super().__init__(model)
         expect_numbers(0.0, 1.0, share=share)
+        expect_numbers(0.0, LONGEST_WINDOW, window=window)
         expect_counts(arms=arms)
         expect_counts(0, seed=seed)
         self.seed = seed
         self.share = share
         self.arms = arms
+        self.window = window
         self._trial = ThompsonBandit(arms, MOST_SLOTS)
+        self._outcomes = Outcomes(self._trial, window, MOST_SLOTS) if window else None
         self._learned = 0
+        self._now = -inf
+        self._newest_slot = ("", "", -1)  # user and item of the newest list with a slot that was read, and when
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__} (model={self.model!r}, share={self.share}, arms={self.arms}, seed={self.seed})"
+        window = f", window={self.window}" if self.window else ""
+        return (
+            f"{type(self).__name__} (model={self.model!r}, share={self.share}, arms={self.arms}, "
+            f"seed={self.seed}{window})"
+        )
 
     def learn_one(self, user: str, item: str, y: float = 1.0, x: Context | None = None) -> None:
         """Learn one interaction. It is first the outcome of a slot, if the user's list had one."""
         is_new = bounded(y) > 0.0 and not self.model.knows(item)
         self.model.learn_one(user, item, y, x)
-        self._learn(user, item, y, is_new)
+        self._learn(user, item, y, is_new, x, time_of(x))
 
     def undo_one(self, user: str, item: str, kind: str = "", y: float = -1.0, x: Context | None = None) -> bool:
         """Have the model take back an interaction. It answers no slot."""
         is_undone = self.model.undo_one(user, item, kind, y, x)
-        self._learn(user, item, against(y), is_new=False)
+        self._learn(user, item, against(y), False, None, time_of(x))
         return is_undone
 
     def top(self, user: str, n: int = 10, x: Context | None = None) -> list[tuple[str, float]]:
         """Return the user's list, with a slot if the present draw gives one."""
         listed = self.model.top(user, n, x)
         item = self._item_for(user, [known for known, _ in listed], n)
-        return listed if item is None else [*listed[: n - 1], (item, self.model.predict_one(user, item, x))]
+        if item is None:
+            return listed
+        self._newest_slot = (user, item, self._learned)
+        return [*listed[: n - 1], (item, self.model.predict_one(user, item, x))]
+
+    def note_sent(self, user: str, items: Sequence[str], timestamp: float) -> None:
+        """Note that a list which `top` has returned goes out, so that an impression can answer its slot.
+
+        Args:
+            user: Id of the user.
+            items: The list.
+            timestamp: Time of the list in Unix seconds.
+        """
+        known, item, learned = self._newest_slot
+        if self._outcomes is not None and (known, learned) == (user, self._learned) and items and items[-1] == item:
+            self._outcomes.begin(user, item, timestamp)
 
     def explain(self, user: str, n: int = 10, x: Context | None = None) -> list[Why]:
         """Return the user's list with the model's reasons. The reason of an item on trial is the trial."""
@@ -118,7 +156,7 @@ class Explorer(Wrapper):
             if before is not None and part[0].position is not None:
                 part[0] = part[0]._replace(position=before.index(first.item) if first.item in before else -1)
             for example in examples[start:stop]:
-                self._learn(example.user, example.item, example.y, is_new)
+                self._learn(example.user, example.item, example.y, is_new, example.x, example.timestamp)
             part[-1] = self._with_slot(examples[stop - 1], part[-1], n)
             steps += part
         return steps
@@ -133,6 +171,13 @@ class Explorer(Wrapper):
         """Erase a user from the model and from the slots without an outcome."""
         self.model.forget_one(user)
         self._trial.reward(user, None)
+        if self._outcomes is not None:
+            self._outcomes.forget(user)
+
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Number of slots with an outcome, and of those whose item was taken."""
+        return self._trial.totals
 
     def _unit_test_skips(self) -> dict[str, str]:
         return self.model._unit_test_skips() | {
@@ -154,6 +199,8 @@ class Explorer(Wrapper):
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return the whole state: the model's, and `explore.*`."""
         self._trial.mark_changed()
+        if self._outcomes is not None:
+            self._outcomes.mark_changed()
         return self.model.dump() | self._dump_own()
 
     def dump_changes(self) -> dict[str, NDArray[Any]]:
@@ -163,25 +210,45 @@ class Explorer(Wrapper):
     def dump_part(self, place: int, size: int) -> tuple[dict[str, NDArray[Any]], int]:
         """Return a part of the model's state. The last part includes the items on trial, which are small."""
         part, place = self.model.dump_part(place, size)
-        return (part if place else part | self._trial.copy_rows() | self._count()), place
+        if place:
+            return part, place
+        waiting = {} if self._outcomes is None else self._outcomes.copy_rows()
+        return part | self._trial.copy_rows() | waiting | self._count(), place
 
     def load(self, record: Mapping[str, NDArray[Any]]) -> None:
         """Load a dump of any kind. A dump of the model alone works, too, so exploration can start at any time."""
         self.model.load(record)
         self._trial.load(record)
         self._learned = int(record.get("explore.learned", [self._learned])[0])
+        self._now = float(record.get("explore.now", [self._now])[0])
+        if self._outcomes is not None:
+            self._outcomes.load(record)
 
     def _dump_own(self) -> dict[str, NDArray[Any]]:
-        return self._trial.dump_changes() | self._count()
+        waiting = {} if self._outcomes is None else self._outcomes.dump_changes()
+        return self._trial.dump_changes() | waiting | self._count()
 
     def _count(self) -> dict[str, NDArray[Any]]:
-        return {"explore.learned": np.array([self._learned])}
+        counted = {"explore.learned": np.array([self._learned])}
+        return counted if self._outcomes is None else counted | {"explore.now": np.array([self._now])}
 
-    def _learn(self, user: str, item: str, y: float, is_new: bool) -> None:
+    def _learn(self, user: str, item: str, y: float, is_new: bool, x: Context | None, time: float) -> None:
         self._learned += 1
-        self._trial.reward(user, item if bounded(y) > 0.0 else None)
+        if self._outcomes is None:
+            self._trial.reward(user, item if bounded(y) > 0.0 else None)
+        else:
+            self._join(self._outcomes, user, item, y, x, time)
         if is_new:
             self._trial.add(item)
+
+    def _join(self, outcomes: Outcomes, user: str, item: str, y: float, x: Context | None, time: float) -> None:
+        """Join an event to the slot that it answers."""
+        self._now = max(self._now, time)  # a time that is NaN changes nothing
+        outcomes.end_before(self._now)
+        if x is not None and x.get("event") == IMPRESSION:
+            outcomes.see(user, item, time)
+        elif bounded(y) > 0.0:
+            outcomes.take(user, item, time)
 
     def _is_drawn(self, later: int = 0) -> bool:
         """Return whether the lists after this event have a slot, or those after a later event."""
@@ -202,7 +269,10 @@ class Explorer(Wrapper):
         item = self._item_for(example.user, step.items, n)
         if item is None:
             return step
-        self._trial.show(example.user, item, self._learned)
+        if self._outcomes is None:
+            self._trial.show(example.user, item, self._learned)
+        else:
+            self._outcomes.begin(example.user, item, example.timestamp)
         score = round(float(self.model.predict_one(example.user, item, example.x)), 6)
         return step._replace(items=[*step.items[: n - 1], item], scores=[*step.scores[: n - 1], score])
 

@@ -88,6 +88,37 @@ class ThompsonBandit:
             drawn[best] = -1.0
         return None
 
+    @property
+    def totals(self) -> tuple[int, int]:
+        """Number of slots with an outcome, and of those that were chosen."""
+        return int(self._totals[SHOWN]), int(self._totals[CHOSEN])
+
+    def outcomes(self, item: str) -> tuple[int, int]:
+        """Return for an arm the number of slots with an outcome, and of those that were chosen."""
+        row = self._items.rows[item]
+        return int(self._arms.arrays["shown"][row]), int(self._arms.arrays["chosen"][row])
+
+    def row_of(self, item: str) -> int:
+        """Return the row of an arm. Another arm may have it after this one is dropped."""
+        return self._items.rows[item]
+
+    def number_of(self, item: str) -> int:
+        """Return the number of an arm, in the order of their additions. No other arm ever has it."""
+        return int(self._arms.arrays["added"][self._items.rows[item]])
+
+    def item_in(self, row: int) -> str | None:
+        """Return the arm of a row. None: the row is free."""
+        return self._items.names[row]
+
+    def count(self, item: str, was_chosen: bool) -> None:
+        """Count the outcome of a slot of an arm."""
+        row = self._items.rows[item]
+        self._arms.arrays["shown"][row] += 1
+        self._arms.arrays["chosen"][row] += was_chosen
+        self._arms.dirty[row] = 1
+        self._totals[SHOWN] += 1
+        self._totals[CHOSEN] += was_chosen
+
     def show(self, user: str, item: str, turn: int) -> None:
         """Record that an arm is in the user's list. `turn` orders slots by age.
 
@@ -115,12 +146,7 @@ class ThompsonBandit:
             return
         arm = int(self._slots.arrays["arm"][row])
         if item is not None and self._slots.arrays["added"][row] == self._arms.arrays["added"][arm]:
-            was_chosen = self._items.names[arm] == item
-            self._arms.arrays["shown"][arm] += 1
-            self._arms.arrays["chosen"][arm] += was_chosen
-            self._arms.dirty[arm] = 1
-            self._totals[SHOWN] += 1
-            self._totals[CHOSEN] += was_chosen
+            self.count(str(self._items.names[arm]), self._items.names[arm] == item)
         self._slots.forget([row])
 
     def posterior(self, item: str) -> tuple[float, float]:

@@ -140,10 +140,8 @@ def run(request: dict[str, Any]) -> None:
 
     With a log and a backfill, run a job whose topic is the log. At the end write checksums of the arrays of all states.
     """
-    flows.state.store.LEAST_PART, flows.state.store.LEAST_SEGMENT = (
-        1 << 17,
-        1 << 19,
-    )  # so that a short log sees many segments
+    # so that a short log sees many segments:
+    flows.state.store.LEAST_PART, flows.state.store.LEAST_SEGMENT = 1 << 17, 1 << 19  # type: ignore[misc]
     states: dict[str, Any] = {}
     start = _StatefulLogic.__init__
 
@@ -151,7 +149,7 @@ def run(request: dict[str, Any]) -> None:
         start(logic, kept, *rest)
         states[type(kept).__name__] = kept
 
-    _StatefulLogic.__init__ = noted  # type: ignore[method-assign]
+    _StatefulLogic.__init__ = noted  # type: ignore[method-assign, assignment]
     if request["kill"]:
         arm(*request["kill"])
     directory = Path(request["directory"])
@@ -174,7 +172,7 @@ def run(request: dict[str, Any]) -> None:
 
 def main() -> None:
     """Answer requests until there are no more."""
-    os.fsync = lambda file: None  # what a killed process has written is the kernel's: here it would only cost time
+    os.fsync = lambda file: None  # type: ignore[assignment]  # what a killed process has written is the kernel's: here it would only cost time
     warm_up()
     for line in sys.stdin:
         child = os.fork()
