@@ -1,6 +1,9 @@
 """Reliability of the probabilities in lists: predicted against observed frequencies."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from flows.messages import FALLBACK_USER, Decided, Interaction, Request
 from recmodels.evaluation.metrics import Calibration
@@ -43,3 +46,22 @@ class Reliability:
             self.calibration.update(probabilities, listed.index(event.item) if event.item in listed else -1)
         if decided.is_emitted:
             self.held[event.user] = items, scores
+
+    def numbers(self, users: Collection[str]) -> dict[str, Any]:
+        """Return the sums, and the lists of some users, as plain numbers and lists."""
+        sums = vars(self.calibration).items()
+        return {
+            "calibration": {n: value.tolist() if isinstance(value, np.ndarray) else value for n, value in sums},
+            "held": [[user, self.held.get(user)] for user in users],
+        }
+
+    def take_over(self, numbers: Mapping[str, Any]) -> None:
+        """Take over what `numbers` returned."""
+        for name, value in numbers["calibration"].items():
+            own = getattr(self.calibration, name)
+            setattr(self.calibration, name, np.array(value, own.dtype) if isinstance(own, np.ndarray) else value)
+        for user, held in numbers["held"]:
+            if held is None:
+                self.held.pop(user, None)
+            else:
+                self.held[user] = (held[0], held[1])

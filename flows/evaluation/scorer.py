@@ -10,11 +10,10 @@ from typing_extensions import override
 
 from flows.evaluation.beyond_accuracy import ListMetrics
 from flows.evaluation.calibration import Reliability
-from flows.evaluation.metric_numbers import numbers_of_metrics, take_over_metrics
 from flows.evaluation.outcomes import Outcomes
+from flows.evaluation.ranking_metrics import mean_value
 from flows.messages import FALLBACK_USER, Decided, FallbackAges, Interaction, Refresh, Request
 from flows.steps.staleness import heeded
-from recmodels.evaluation.metrics import RankingMetrics
 
 
 class PrequentialScorer(DynamicSink[Decided]):
@@ -26,11 +25,9 @@ class PrequentialScorer(DynamicSink[Decided]):
         reliability: Receives every list and event, if the scores of lists are probabilities.
 
     Attributes:
-        fresh: Metrics of the list that the model would give just before the event.
-        served: Metrics of the list that a reader of the topic shows. By the ages on the fallback list, it is the user's
-            own list, the fallback list, or both merged.
-        any_age: The same for a reader who ignores the ages: the user's own list at any age, else the fallback list.
-        outcomes: One row for each scored event.
+        outcomes: One row for each scored event. Every ranking metric is computed from them. A row has the item's
+            rank in the model's list just before the event, and in the list that a reader of the topic shows. That
+            is the user's own list, the fallback list, or both merged, by the ages on the fallback list.
         users, items: Number of events by id, without erased users.
         erased: Erased users. One who comes back is a new user.
         events: Number of interactions, scored or not.
@@ -43,9 +40,7 @@ class PrequentialScorer(DynamicSink[Decided]):
     def __init__(self, k: int = 10, lists: ListMetrics | None = None, reliability: Reliability | None = None) -> None:
         self.lists = lists
         self.reliability = reliability
-        self.fresh = RankingMetrics(k)
-        self.served = RankingMetrics(k)
-        self.any_age = RankingMetrics(k)
+        self.k = k
         self.outcomes = Outcomes()
         self.users: dict[str, int] = {}
         self.items: dict[str, int] = {}
@@ -92,9 +87,6 @@ class PrequentialScorer(DynamicSink[Decided]):
             served = _place(shown, targets)
             any_age = served if own is None or shown is own else _place(own, targets)
             requested = _place(self._requested.get(user, shown), targets) if self.with_requests else None
-            self.any_age.update(any_age)
-            self.fresh.update(position)
-            self.served.update(served)
             self.outcomes.append(
                 self.events,
                 event.timestamp,
@@ -116,6 +108,16 @@ class PrequentialScorer(DynamicSink[Decided]):
             self._held.pop(user, None)  # to the end of the dict
             self._hold(user, items, event.timestamp)
 
+    @property
+    def hit_rate(self) -> float:
+        """Hit rate of the model's own lists, 0 without scored events."""
+        return mean_value(f"hit_rate@{self.k}", self.outcomes.arrays())
+
+    @property
+    def served_hit_rate(self) -> float:
+        """Hit rate of the lists that a reader of the topic shows, 0 without scored events."""
+        return mean_value(f"served_hit_rate@{self.k}", self.outcomes.arrays())
+
     def _hold(self, user: str, items: Sequence[str], time: float) -> None:
         self._held[user] = (items, time)
         self._requested.pop(user, None)
@@ -131,11 +133,7 @@ class PrequentialScorer(DynamicSink[Decided]):
         The rows of the outcomes are not among them.
         """
         held = [[user, list(listed), time] for user, (listed, time) in self._held.items() if user in users]
-        reliability = self.reliability
         return {
-            "fresh": numbers_of_metrics(self.fresh),
-            "served": numbers_of_metrics(self.served),
-            "any_age": numbers_of_metrics(self.any_age),
             "ages": self._ages,
             "events": self.events,
             "filled": self.filled,
@@ -144,15 +142,11 @@ class PrequentialScorer(DynamicSink[Decided]):
             "items": {item: self.items[item] for item in items if item in self.items},
             "held": held,
             "gone": [user for user in users if user not in self._held],
-            "calibration": None if reliability is None else numbers_of_metrics(reliability.calibration),
-            "reliability": None if reliability is None else [[u, reliability.held.get(u)] for u in users],
+            "reliability": None if self.reliability is None else self.reliability.numbers(users),
         }
 
     def take_over(self, numbers: Mapping[str, Any]) -> None:
         """Take over what `numbers` returned."""
-        take_over_metrics(self.fresh, numbers["fresh"])
-        take_over_metrics(self.served, numbers["served"])
-        take_over_metrics(self.any_age, numbers["any_age"])
         self._ages = None if numbers["ages"] is None else FallbackAges(*numbers["ages"])
         self.events, self.filled, self.erased = numbers["events"], numbers["filled"], numbers["erased"]
         self.users |= numbers["users"]
@@ -164,13 +158,8 @@ class PrequentialScorer(DynamicSink[Decided]):
         for user, items, time in numbers["held"]:
             self._held.pop(user, None)  # to the end of the dict, as it came
             self._held[user] = (items, time)
-        if self.reliability is not None and numbers["calibration"] is not None:
-            take_over_metrics(self.reliability.calibration, numbers["calibration"])
-            for user, held in numbers["reliability"]:
-                if held is None:
-                    self.reliability.held.pop(user, None)
-                else:
-                    self.reliability.held[user] = (held[0], held[1])
+        if self.reliability is not None and numbers["reliability"] is not None:
+            self.reliability.take_over(numbers["reliability"])
 
     def last_lists(self, count: int) -> dict[str, Sequence[str]]:
         """Return the lists that were emitted last, one for each user, the newest first."""

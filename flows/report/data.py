@@ -159,7 +159,7 @@ def measured(result: ReplayResult, watch: ModelObserver, name: str | None = None
     return Measured(
         name=name or result.settings.model,
         numbers=result.report(),
-        k=result.fresh.k,
+        k=result.protocol.ks[0],
         outcomes=result.outcomes.arrays(),
         latency=result.latency.counts.copy(),
         looks=tuple(watch.looks),

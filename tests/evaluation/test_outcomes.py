@@ -61,6 +61,6 @@ def test_the_rows_agree_with_the_metrics_and_have_their_types(write_log: Write) 
     for item in np.unique(items):
         assert len(np.unique(found["item_digest"][items == item])) == 1
     assert len(np.unique(found["item_digest"])) == len(np.unique(items))
-    assert len(result.outcomes) == result.fresh.scored == 2_000
-    assert np.mean(found["position"] >= 0) == result.fresh.hit_rate
-    assert np.mean(found["served"] >= 0) == result.served.hit_rate
+    assert len(result.outcomes) == 2_000
+    assert np.mean(found["position"] >= 0) == result.hit_rate
+    assert np.mean(found["served"] >= 0) == result.served_hit_rate

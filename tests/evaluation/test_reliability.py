@@ -154,7 +154,7 @@ def test_a_threshold_above_all_leaves_empty_lists_that_are_held() -> None:
     scores = PrequentialScorer()
     for decided in flow.decided:
         scores.add(decided)
-    assert scores.served.hit_rate == 0.0 < scores.fresh.hit_rate
+    assert scores.served_hit_rate == 0.0 < scores.hit_rate
 
 
 def test_a_score_that_is_no_number_is_below_every_threshold() -> None:

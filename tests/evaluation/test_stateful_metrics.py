@@ -91,7 +91,6 @@ def told_by(state: StatefulMetrics) -> dict[str, Any]:
     scores = state.scores
     assert scores.reliability is not None
     return {
-        "numbers": {name: vars(metric) for name, metric in (("fresh", scores.fresh), ("served", scores.served))},
         "lists": list(scores.last_lists(99).items()),
         "users": scores.users,
         "items": scores.items,

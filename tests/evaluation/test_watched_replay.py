@@ -65,9 +65,9 @@ def test_a_frame_has_a_row_for_each_scored_event() -> None:
     result = replay(EVENTS, Settings(model="popularity", repeats="exclude"), limit=2_000)
     frame = result.to_pandas()
     assert isinstance(frame, pandas.DataFrame)
-    assert len(frame) == result.fresh.scored
-    assert frame.hit.mean() == pytest.approx(result.fresh.hit_rate)
-    assert frame.served_hit.mean() == pytest.approx(result.served.hit_rate)
+    assert len(frame) == len(result.outcomes)
+    assert frame.hit.mean() == pytest.approx(result.hit_rate)
+    assert frame.served_hit.mean() == pytest.approx(result.served_hit_rate)
     assert frame.hit.dtype.kind == "b"
     assert (frame.user_events == frame.groupby(_users(2_000)).cumcount()).all()
 

@@ -18,7 +18,7 @@ SMALL = {"max_users": 1_000, "max_items": 1_000, "max_pairs": 10_000}
 
 
 def hit_rate(**arguments: Any) -> float:
-    return replay(EVENTS, Settings(repeats="exclude"), limit=5_000, **arguments).fresh.hit_rate
+    return replay(EVENTS, Settings(repeats="exclude"), limit=5_000, **arguments).hit_rate
 
 
 @pytest.mark.slow

@@ -205,7 +205,7 @@ def hit_rate(rows: list[Row], log: Path, monkeypatch: pytest.MonkeyPatch, **sett
     lines = (f"{user},{item},{time}\n" for user, item, time in sorted(rows, key=lambda row: row[2]))
     log.write_text("".join(["user,item,timestamp\n", *lines]))
     monkeypatch.setattr("flows.replay.PrequentialScorer", OfPeople)
-    return replay(log, Settings(repeats="exclude", **settings)).fresh.hit_rate
+    return replay(log, Settings(repeats="exclude", **settings)).hit_rate
 
 
 @pytest.mark.parametrize(("model", "count"), [("popularity", 40_000), ("blend", 20_000)])

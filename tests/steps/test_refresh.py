@@ -214,15 +214,15 @@ def test_served_list_of_a_user_without_one_is_the_fallback_list() -> None:
 
     pass_on(Ranked(Refresh(FALLBACK_USER, 0.0), None, ["tea"], [1.0]))
     pass_on(Ranked(tea, -1, ["jam"], [1.0]))
-    assert scores.served.hit_rate == 1.0, "ann had no list"
+    assert scores.served_hit_rate == 1.0, "ann had no list"
     pass_on(Ranked(tea, -1, ["jam"], [1.0]))
-    assert scores.served.hit_rate == 1 / 2, "ann had a list of her own"
+    assert scores.served_hit_rate == 1 / 2, "ann had a list of her own"
     pass_on(Ranked(Refresh("ann", 3.0, withdraw=True), None, None, None), Ranked(tea, -1, ["pie"], [1.0]))
-    assert scores.served.hit_rate == 2 / 3, "it was withdrawn"
+    assert scores.served_hit_rate == 2 / 3, "it was withdrawn"
     pass_on(Ranked(pie, -1, [], []), Ranked(Interaction("bob", "tea", 4.0), -1, ["tea"], [1.0]))
-    assert scores.served.hit_rate == 2 / 5, "an empty list is a list"
+    assert scores.served_hit_rate == 2 / 5, "an empty list is a list"
     pass_on(Ranked(Refresh("bob", 5.0), None, ["jam"], [1.0]), Ranked(Interaction("bob", "jam", 6.0), -1, [], []))
-    assert scores.served.hit_rate == 3 / 6, "bob's list was made anew"
+    assert scores.served_hit_rate == 3 / 6, "bob's list was made anew"
     assert (len(scores.users), len(scores.items)) == (2, 3), "a request is nobody's event"
     assert set(scores.last_lists(9)) == {"ann", "bob"}
 
