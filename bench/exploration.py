@@ -15,7 +15,7 @@ import io
 import random
 import sys
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -74,13 +74,18 @@ def read_log(wheel: Path, policy: str, campaign: str) -> Log:
         policy: `random` or `bts`.
         campaign: One of `CAMPAIGNS`.
     """
-    with zipfile.ZipFile(wheel) as packed, packed.open(f"obp/dataset/obd/{policy}/{campaign}/{campaign}.csv") as file:
-        rows = sorted(csv.DictReader(io.TextIOWrapper(file, "utf-8")), key=lambda row: row["timestamp"])
+    rows = read_rows(wheel, policy, campaign)
     return Log(
         np.array([int(row["item_id"]) for row in rows]),
         np.array([float(row["click"]) for row in rows]),
         np.array([float(row["propensity_score"]) for row in rows]),
     )
+
+
+def read_rows(wheel: Path, policy: str, campaign: str) -> list[dict[str, str]]:
+    """Read the rows of a log of Open Bandit, in order of time."""
+    with zipfile.ZipFile(wheel) as packed, packed.open(f"obp/dataset/obd/{policy}/{campaign}/{campaign}.csv") as file:
+        return sorted(csv.DictReader(io.TextIOWrapper(file, "utf-8")), key=lambda row: row["timestamp"])
 
 
 Policy = Callable[[ThompsonBandit, Sequence[str], NDArray[np.int64], np.random.Generator], NDArray[np.float64]]
@@ -186,6 +191,49 @@ def write_estimates(wheel: Path) -> None:
             sys.stdout.flush()
 
 
+class Visit(NamedTuple):
+    """A visit of a user, who sees a list."""
+
+    time: float
+    number: int
+    """The user."""
+    taste: int
+    appeals: list[tuple[int, float]]
+    """By item: its taste, and the probability with which users of this taste take it when they see it."""
+    coins: list[tuple[float, float]]
+    """By place: random numbers that decide whether the user takes the item, and whether they stop there."""
+    searched: str | None
+    """An item that the user takes without seeing it in a list."""
+    stops: float
+
+    @property
+    def user(self) -> str:
+        """Id of the user."""
+        return f"u{self.number}"
+
+    def chance(self, item: str) -> float:
+        """Return the probability with which the user takes an item that they see."""
+        kind, appeal = self.appeals[int(item[1:])]
+        return appeal * (1.0 if kind == self.taste else 0.25)
+
+    def worth(self, listed: Sequence[str]) -> float:
+        """Return how many items of a list the user takes, as a mean."""
+        return sum(self.chance(item) * (1.0 - self.stops) ** place for place, item in enumerate(listed))
+
+    def look(self, listed: Sequence[str]) -> list[Example]:
+        """Return what happens: an impression of each item that the user sees, and clicks. `x` has the place, from 0."""
+        events = []
+        for place, (item, (likes, stops)) in enumerate(zip(listed, self.coins, strict=False)):
+            events.append(Example(self.user, item, -0.05, self.time + 1.0, {"event": "impression", "place": place}))
+            if likes < self.chance(item):
+                events.append(Example(self.user, item, 1.0, self.time + 2.0, {"event": "click", "place": place}))
+            if stops < self.stops:
+                break
+        if self.searched is not None:
+            events.append(Example(self.user, self.searched, 1.0, self.time + 3.0, {"event": "click"}))
+        return events
+
+
 @dataclass
 class Shop:
     """A shop with users of some tastes and a stream of new items. A few of them are good.
@@ -214,51 +262,52 @@ class Shop:
         """Draw the probability with which users of its taste take an item that they see."""
         return draw.betavariate(0.6, 14.0)
 
+    def visits(self, count: int) -> Iterator[Visit]:
+        """Yield visits, 60 s apart. The same seed gives the same visits, whatever is shown.
+
+        Args:
+            count: Number of visits.
+        """
+        draw = random.Random(self.seed)
+        appeals: list[tuple[int, float]] = []
+        for visit in range(count):
+            while len(appeals) < self.start + visit // self.every:
+                appeals.append((draw.randrange(self.tastes), self.appeal(draw)))
+            number = draw.randrange(self.users)
+            coins = [(draw.random(), draw.random()) for _ in range(self.top)]
+            searched, place = draw.random(), draw.random() ** 2
+            item = f"i{int(place * self.start)}" if searched < self.searches else None
+            yield Visit(60.0 * visit, number, number % self.tastes, appeals, coins, item, self.stops)
+
     def run(self, model: Recommender, visits: int) -> tuple[float, float]:
         """Return the items taken from lists per visit, of the second half, and the share of them that was new.
 
         Args:
             model: Learns from the start, and makes the lists.
-            visits: Number of visits, 60 s apart.
+            visits: Number of visits.
         """
-        draw = random.Random(self.seed)
-        appeals: list[tuple[int, float]] = []
-        taken = new = 0
-        for visit in range(visits):
-            time = 60.0 * visit
-            while len(appeals) < self.start + visit // self.every:
-                model.learn_item(f"i{len(appeals)}", {"title": "…"})
-                appeals.append((draw.randrange(self.tastes), self.appeal(draw)))
-            number = draw.randrange(self.users)
-            user, taste = f"u{number}", number % self.tastes
-            listed = [item for item, _ in model.top(user, self.top, {"timestamp": time})]
+        taken = new = items = 0
+        for number, visit in enumerate(self.visits(visits)):
+            for item in range(items, len(visit.appeals)):
+                model.learn_item(f"i{item}", {"title": "…"})
+            items = len(visit.appeals)
+            listed = [item for item, _ in model.top(visit.user, self.top, {"timestamp": visit.time})]
             if isinstance(model, Explorer):
-                model.note_sent(user, listed, time)
-            coins = [(draw.random(), draw.random()) for _ in range(self.top)]
-            events: list[Example] = []
-            for item, (likes, stops) in zip(listed, coins, strict=False):
-                kind, appeal = appeals[int(item[1:])]
-                events.append(Example(user, item, -0.05, time + 1.0, {"event": "impression"}))
-                if likes < appeal * (1.0 if kind == taste else 0.25):
-                    events.append(Example(user, item, 1.0, time + 2.0, {"event": "click"}))
-                    if 2 * visit >= visits:
-                        taken += 1
-                        new += int(item[1:]) >= self.start + visit // self.every - 50
-                if stops < self.stops:
-                    break
-            searched, place = draw.random(), draw.random() ** 2
-            if searched < self.searches:
-                item = f"i{int(place * min(len(appeals), self.start))}"
-                events.append(Example(user, item, 1.0, time + 3.0, {"event": "click"}))
+                model.note_sent(visit.user, listed, visit.time)
+            events = visit.look(listed)
             for example in events:
                 model.step_many([example], 0)
+            if 2 * number >= visits:
+                clicked = [each.item for each in events if each.y > 0.0 and each.item != visit.searched]
+                taken += len(clicked)
+                new += sum(int(item[1:]) >= items - 50 for item in clicked)
         return taken / (visits - visits // 2), new / max(taken, 1)
 
 
 def write_shops(visits: int, seeds: int, names: Sequence[str]) -> None:
-    """Print what lists of some models earn with each share of exploration."""
+    """Print what lists of some models earn with each share of exploration, over some seeds."""
     sys.stdout.write(
-        "| model | explore | outcomes | items taken per 100 visits | against none | from the newest 50 |\n"
+        "| model | explore | outcomes | items taken per 100 visits | against none ± standard error | newest 50 |\n"
         "|---|---|---|---|---|---|\n"
     )
     for name in names:
@@ -272,7 +321,7 @@ def write_shops(visits: int, seeds: int, names: Sequence[str]) -> None:
             earned = [100.0 * taken for taken, _ in results]
             plain = plain or earned
             gains = [now - before for now, before in zip(earned, plain, strict=True)]
-            error = 1.96 * stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 and share else 0.0
+            error = stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 and share else 0.0
             outcomes = "" if not share else "shown and taken" if window else "next interaction"
             sys.stdout.write(
                 f"| {name} | {share} | {outcomes} | {mean(earned):.1f} | {mean(gains):+.2f} ± {error:.2f} "
