@@ -22,7 +22,7 @@ from flows.monitoring.counters import Counters
 from flows.monitoring.histogram import LatencyHistogram
 from flows.settings import Settings
 from flows.state.roles import FIRST_ROLES, Roles
-from flows.state.stateful import StoreFor
+from flows.state.stateful import StatefulStep, StoreFor
 from flows.steps.active_users import ActiveUsers, note_active_users
 from flows.steps.ask_items import ask_items
 from flows.steps.attribute import attribute
@@ -35,7 +35,7 @@ from flows.steps.encode import encode
 from flows.steps.features import features
 from flows.steps.filter import filter_events
 from flows.steps.item_lists import changed_lists, encode_items, lists_of_users
-from flows.steps.learn import Answer, learn
+from flows.steps.learn import Answer, Learning, learn
 from flows.steps.refresh import refresh
 from flows.steps.scoring import Observer
 from recmodels.base import Recommender
@@ -97,6 +97,10 @@ class Connections:
     """Notes the users of the events. None: nobody does."""
     active_step: str = "active_0"
     """Id of that step."""
+    peers: Source[Prepared] | None = None
+    """Gives what other shards tell. None: there are none."""
+    make_learner: Callable[[Learning, Counters], StatefulStep[Prepared, Answer]] | None = None
+    """Makes the learner. None: that of one process."""
     is_silent: bool = False
     """Whether events are learned without their lists: only tombstones of erased users are sent."""
 
@@ -127,6 +131,10 @@ def build_flow(settings: Settings, connections: Connections) -> Dataflow:
     makes_item_lists = s.makes_item_lists and not connections.is_silent
     if makes_item_lists:
         examples = ask_items("ask_items", examples, s.item_lists(), store)
+    if connections.peers is not None:
+        told = op.input("peers", flow, connections.peers)
+        of_peers = op.flat_map_batch("of_peers", told, lambda batch: [(SHARD, each) for each in batch])
+        examples = op.merge("with_peers", examples, of_peers)
     answers = _learn(s, connections, examples)
     ranked = cast("KeyedStream[Ranked]", answers)  # there is nothing else where no lists of items are asked for
     if makes_item_lists:
@@ -177,7 +185,7 @@ def _learn(settings: Settings, connections: Connections, examples: KeyedStream[P
     )
     if connections.build_model is not None:
         asked = replace(asked, build_model=connections.build_model)
-    return learn("learn", examples, asked, connections.counters, connections.store)
+    return learn("learn", examples, asked, connections.counters, connections.store, connections.make_learner)
 
 
 def _emit(settings: Settings, connections: Connections, ranked: KeyedStream[Ranked]) -> KeyedStream[Decided]:

@@ -12,6 +12,7 @@ pytest_plugins = [
     "tests.support.kafka_fixtures",
     "tests.support.kafka_jobs",
     "tests.support.serve_fixtures",
+    "tests.support.shard_jobs",
     "tests.support.shop_connector",
 ]
 

@@ -13,11 +13,14 @@ from flows.job.connector import Connector, Findings, JobConnections, connections
 from flows.job.decoder import decoder_of
 from flows.job.past_plan import load_plan
 from flows.job.preflight import inspect_job, make_topics, require_distinct_topics
+from flows.job.shard_metrics import ShardCollector
+from flows.job.sharding import link_of, make_topic, require_shareable, share
 from flows.kafka.errors import secrets_in
 from flows.kafka.lag import Lag
 from flows.kafka.outage import OutagePolicy
 from flows.kafka.output_positions import latest_source_positions
 from flows.kafka.position import Place
+from flows.kafka.share import Share
 from flows.kafka.sink import KafkaSink, OversizeFallback
 from flows.kafka.source import KafkaSource
 from flows.kafka.start_offsets import BeginFrom
@@ -55,7 +58,9 @@ class KafkaConnector:
     def prepare(self) -> None:
         """Create the output topics that are missing, if that is allowed."""
         require_distinct_topics(self.settings)
+        require_shareable(self.settings)
         make_topics(self.settings)
+        make_topic(self.settings)
 
     def connect(self, stop: threading.Event | None = None, stop_at_end: bool = False) -> JobConnections:
         """Connect a flow to the topics."""
@@ -97,7 +102,7 @@ def kafka_connections(
     """
     client = settings.client()
     reading = {**client, "group.id": settings.group, "auto.offset.reset": settings.start}
-    patience = OutagePolicy(settings.broker_patience, stop)
+    patience, shard = OutagePolicy(settings.broker_patience, stop), settings.own_shard
     reader = KafkaSource(
         reading,
         settings.input_topic,
@@ -109,6 +114,7 @@ def kafka_connections(
         begin_from=begin_from,
         expects_state=settings.recovery is not None,
         begin_at=begin_at,
+        share=None if shard is None else Share(shard.owns),
     )
     rejects = KafkaSink(client, settings.dead_letter_topic, patience=patience, shorten=shorten)
     instead = OversizeFallback(rejects, of_large_list) if settings.too_large == "dead-letter" else None
@@ -131,6 +137,8 @@ def kafka_connections(
         **item_sinks,
     )
     connections.lags = Lag(client, connections.watched.positions)
+    if shard is not None:
+        share(connections, link_of(settings, shard, patience), lambda: reader.has_ended, stop)
     return connections
 
 
@@ -145,6 +153,8 @@ def connections_for_engine(settings: Settings) -> JobConnections:
         UsageError: A topic is both read and written, or a backfill is not finished.
     """
     set_up_logging(settings.log_format, secrets_in(settings.client()))
+    if settings.shard is not None:
+        raise UsageError("setting shard: expected `freshrank run`, which runs shards. The engine's command cannot.")
     connector = connector_of(settings)
     if isinstance(connector, KafkaConnector):
         require_distinct_topics(settings)
@@ -167,6 +177,7 @@ def connections_for_engine(settings: Settings) -> JobConnections:
 
 def gather(settings: Settings, connections: JobConnections) -> MetricSources:
     """Say where the numbers of a job are found."""
+    link = connections.link
     return MetricSources(
         counters=connections.counters,
         latency=connections.latency,
@@ -179,6 +190,8 @@ def gather(settings: Settings, connections: JobConnections) -> MetricSources:
         writers=connections.writers,
         skipped=connections.skipped,
         state=None if settings.recovery is None else settings.recovery / "state",
+        labels={} if link is None else {"shard": str(link.shard.index)},
+        others=[] if link is None else [ShardCollector(link)],
     )
 
 

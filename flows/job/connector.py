@@ -19,6 +19,7 @@ from flows.monitoring.metrics import Writer
 from flows.monitoring.weights import WeightsObserver
 from flows.pipeline import Connections
 from flows.settings import Settings
+from flows.shards.link import ShardLink
 
 
 class Findings(NamedTuple):
@@ -45,6 +46,8 @@ class JobConnections(Connections):
     """Records that were gone before they were read."""
     answered: Callable[[], dict[tuple[str, int], int]] = dict
     """Asks for the offset of the last event that the output has a list for, by topic and partition."""
+    link: ShardLink | None = None
+    """Link to the other shards. None: there are none."""
     close: Callable[[], None] = lambda: None
     """Called once the flow has ended, its last snapshot too."""
 

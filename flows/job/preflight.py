@@ -6,6 +6,7 @@ from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]  # 
 
 from flows.errors import UsageError
 from flows.job.connector import Findings
+from flows.job.sharding import inspect_shards
 from flows.kafka.acls import RequiredAcl, missing_rights
 from flows.kafka.admin import connect, create_topic
 from flows.kafka.probe import cleanup_policies, probe
@@ -25,8 +26,9 @@ def inspect_job(settings: Settings) -> Findings:
     client = settings.client()
     if faults := probe(client, topics):
         return Findings(faults, [])
-    policies = _policy_findings(settings)
-    return Findings(missing_rights(client, *_needs(settings)) + policies.faults, policies.warnings)
+    policies, shards = _policy_findings(settings), inspect_shards(settings, input_topics(settings))
+    faults = missing_rights(client, *_needs(settings)) + policies.faults + shards.faults
+    return Findings(faults, policies.warnings + shards.warnings)
 
 
 def output_topics(settings: Settings) -> dict[str, str]:
@@ -35,6 +37,7 @@ def output_topics(settings: Settings) -> dict[str, str]:
         "output_topic": settings.output_topic,
         "dead_letter_topic": settings.dead_letter_topic,
         **settings.item_topics,
+        **({} if settings.shard is None else {"delta_topic": settings.deltas}),
     }
 
 
@@ -134,6 +137,7 @@ def _needs(settings: Settings) -> tuple[list[RequiredAcl], RequiredAcl]:
     topics = [
         *(RequiredAcl("input_topic", topic, AclOperation.READ) for topic in input_topics(settings)),
         *(RequiredAcl(name, topic, AclOperation.WRITE) for name, topic in output_topics(settings).items()),
+        *([] if settings.shard is None else [RequiredAcl("delta_topic", settings.deltas, AclOperation.READ)]),
     ]
     return topics, RequiredAcl("group", settings.group, AclOperation.READ)
 
@@ -143,4 +147,6 @@ def make_topics(settings: Settings) -> None:
     if settings.create_topics:
         client, size = settings.client(), {"partitions": settings.partitions, "replication": settings.replication}
         for name, topic in output_topics(settings).items():
+            if name == "delta_topic":
+                continue  # it has as many partitions as there are shards
             create_topic(client, topic, compacted=name != "dead_letter_topic", **size)

@@ -57,18 +57,24 @@ def run(
         UsageError: The backfill does not fit the topic or the recovery directory.
         TooManyRejectsError: More records are rejected than the settings allow.
     """
-    settings = settings.after_promotion()
+    settings = settings.of_shard().after_promotion()
     connector = connector or connector_of(settings, begin_from)
     connector.prepare()
     job = {
         "model": settings.model,
         "repeats": settings.repeats,
         "input": connector.input_name,
+        "shard": settings.own_shard and str(settings.own_shard),
     }
     with (
         stopped_by_signals() as stop,
         recovery_in(settings.recovery, job, applicable_change, settings.challenger) as recovery,
     ):
+        if settings.own_shard is not None and backfill is not None:
+            raise UsageError(
+                "setting shard: a shard has no backfill: it would learn the past of all users. Backfill one process, "
+                "and deal its state out by freshrank rescale."
+            )
         if recovery is not None:
             past = Past(settings, connector, recovery, backfill or Backfill(), begin_from, stop)
             if not past.learn():

@@ -1,6 +1,7 @@
 """Administration of topics: connect to the brokers, describe topics and create them, each within a timeout."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -34,13 +35,22 @@ def partitions(config: Config, topic: str, timeout: float = 10.0) -> list[int]:
 
 
 def create_topic(
-    config: Config, topic: str, *, compacted: bool, partitions: int, replication: int, timeout: float = 10.0
+    config: Config,
+    topic: str,
+    more: Mapping[str, str] | None = None,
+    /,
+    *,
+    compacted: bool,
+    partitions: int,
+    replication: int,
+    timeout: float = 10.0,
 ) -> None:
     """Create a topic unless it exists, and wait until it can be written to.
 
     Args:
         config: librdkafka settings.
         topic: Its name.
+        more: Further settings of a new topic.
         compacted: True: the topic keeps only the newest message of each key, as the topic of lists does. False: it
             keeps every message until its retention ends, whatever the brokers' default is.
         partitions: Number of partitions of a new topic. A topic that exists is left as it is.
@@ -55,7 +65,7 @@ def create_topic(
     try:
         if topic in cluster.topics:
             return
-        policy = {"cleanup.policy": "compact" if compacted else "delete"}
+        policy = {"cleanup.policy": "compact" if compacted else "delete", **(more or {})}
         wanted = NewTopic(topic, partitions, replication, config=policy)
         admin.create_topics([wanted], request_timeout=timeout)[topic].result(timeout)
     except KafkaException as error:

@@ -14,6 +14,7 @@ from flows.kafka.errors import SILENCE_STDERR, Config, KafkaJobError, explain_er
 from flows.kafka.outage import ErrorCallback, OutagePolicy
 from flows.kafka.partition_buffer import PartitionBuffer, TimeMerge
 from flows.kafka.position import Place, Position, name_of
+from flows.kafka.share import Share
 from flows.kafka.start_offsets import OUR_MARK, Committed, StartOffsets
 from flows.kafka.topic_ids import TopicIds
 from flows.kafka.topics import TopicChoice
@@ -52,6 +53,7 @@ class Reader:
         idle_seconds: Seconds to wait for a record if there is none.
         stop_at_end: End each partition at its present end.
         expects_state: There is a recovery directory. An empty one is refused if the group has read before.
+        share: The partitions that are this reader's. None: all are.
 
     Raises:
         KafkaJobError: From every method: a topic, a broker or a right is missing.
@@ -69,6 +71,7 @@ class Reader:
         idle_seconds: float,
         stop_at_end: bool,
         expects_state: bool = False,
+        share: Share | None = None,
     ) -> None:
         self.config = config
         self.topics = topics
@@ -76,7 +79,7 @@ class Reader:
         self.start_offsets = start_offsets
         self.batch_size = batch_size
         self.idle_seconds = idle_seconds
-        self.stop_at_end = stop_at_end
+        self.stop_at_end, self.share = stop_at_end, share
         self.merge: TimeMerge | None = None
         """Merges the partitions. None until the reader has opened them all."""
         self.host: Place | None = None
@@ -320,15 +323,13 @@ class Reader:
         self._look_is_due = False
         with suppress(KafkaException):  # no broker answers: there is another look
             listed = self._consumer.list_topics(timeout=_LIST_SECONDS).topics
-            found = {(topic, number) for topic in self.topics.among(listed) for number in listed[topic].partitions}
-            self._new |= found - self._known
-            self._known |= found
+            topics = self.topics.among(listed)
+            self._note_new({(each, number) for each in topics for number in listed[each].partitions} - self._known)
 
     def _ends(self, place: Place) -> tuple[int, int]:
         """Return the offset of the partition's first record, and of the next record to come."""
-        doing = f"asking for the offsets of {name_of(place)}"
         request = partial(self._consumer.get_watermark_offsets, TopicPartition(*place), timeout=_SECONDS)
-        return retry(self.config, doing, request)
+        return retry(self.config, f"asking for the offsets of {name_of(place)}", request)
 
     def _known_end(self, place: Place) -> int:
         return self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)[1]
@@ -369,15 +370,17 @@ class Reader:
             if self.topics.matches(topic) and int(number) >= 0
         }
         self._check_leaders({place for place in self._partitions if _has_no_leader(states.get(place))})
-        new = {place for place, state in states.items() if not state["unknown"]} - self._known
-        self._known |= new
-        self._new |= new
+        self._note_new({place for place, state in states.items() if not state["unknown"]} - self._known)
         self._look_is_due = self.topics.pattern is not None
         if (topic := self.topic_ids.changed()) is not None:
             self._watch.give_up(
                 f"topic {topic!r} was deleted and made anew while the job read it: the job ends. Start it again, with"
                 " `lost_offsets` set to continue to keep the model and read the new topic from its first record."
             )
+
+    def _note_new(self, new: set[Place]) -> None:
+        new = self.share.among(new) if self.share is not None and new else new
+        self._known, self._new = self._known | new, self._new | new
 
     def _check_leaders(self, leaderless: set[Place]) -> None:
         """Wait for the leader of a partition as for a broker: brokers may be up while none of them leads it."""

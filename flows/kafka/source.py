@@ -8,7 +8,7 @@ continues where the last one stopped.
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from flows.kafka.errors import Config, explain_error
 from flows.kafka.outage import OutagePolicy
 from flows.kafka.partition_buffer import PartitionBuffer
 from flows.kafka.position import Place, Position, name_of, place_of
+from flows.kafka.share import Share
 from flows.kafka.start_offsets import BeginFrom, LostOffsets, StartOffsets
 from flows.kafka.topics import TopicChoice
 from flows.messages import Raw
@@ -48,6 +49,7 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         begin_from: Start offset that the operator has chosen, if any.
         expects_state: There is a recovery directory. An empty one is refused if the group has read before.
         begin_at: Offsets behind a backfill, for partitions without a recovery state.
+        share: The partitions that are read. None: all.
 
     Raises:
         KafkaJobError: From the methods and the running flow: no broker, no such topic, no rights, or an offset that the
@@ -69,6 +71,7 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         begin_from: BeginFrom | None = None,
         expects_state: bool = False,
         begin_at: Mapping[Place, int] | None = None,
+        share: Share | None = None,
     ) -> None:
         self.config = config
         self.topics = TopicChoice(topic)
@@ -81,11 +84,19 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
         self.begin_from = begin_from
         self.expects_state = expects_state
         self.begin_at = begin_at
+        self.share = share
         self.places: list[Place] = []
         """The partitions that the engine knows."""
         self.skipped: Counter[Place] = Counter()
         """Number of records that retention removed before they were read, by partition."""
+        self.ended = 0
+        """Number of partitions that have come to their end."""
         self._readers: dict[int, Reader] = {}
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all partitions have come to their end."""
+        return bool(self.places) and self.ended >= len(self.places)
 
     def list_parts(self) -> list[str]:
         """Name the partitions: those of the main topic by their numbers, others `topic/number`."""
@@ -100,7 +111,7 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
             self._readers[worker] = self._read()
         reader = self._readers[worker]
         saved = None if resume_state is None else Position.load(resume_state, place)
-        return _Partition(reader, reader.open(place, saved), self.stop)
+        return _Partition(reader, reader.open(place, saved), self.stop, self._note_end)
 
     def close(self) -> None:
         """Commit the last positions and close the consumer. Call it once the dataflow has returned normally.
@@ -122,7 +133,11 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
             raise explain_error(
                 self.config, f"reading topic {missing[0]!r}", KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)
             )
-        return [(topic, number) for topic in topics for number in sorted(cluster.topics[topic].partitions)]
+        every = [(topic, number) for topic in topics for number in sorted(cluster.topics[topic].partitions)]
+        return every if self.share is None else self.share.begin(every)
+
+    def _note_end(self) -> None:
+        self.ended += 1
 
     def _read(self) -> Reader:
         group, reset = self.config.get("group.id"), str(self.config.get("auto.offset.reset", "earliest"))
@@ -136,17 +151,21 @@ class KafkaSource(FixedPartitionedSource[Raw, Any]):
             self.idle_seconds,
             self.stop_at_end,
             self.expects_state,
+            self.share,
         )
 
 
 class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
     """One partition as the engine sees it. The host of merged partitions reads them all."""
 
-    def __init__(self, reader: Reader, partition: PartitionBuffer, stop: threading.Event) -> None:
+    def __init__(
+        self, reader: Reader, partition: PartitionBuffer, stop: threading.Event, note_end: Callable[[], None]
+    ) -> None:
         self._reader = reader
         self._own = partition
         self._partitions = [partition]
         self._stop = stop
+        self._note_end = note_end
         self._snapshot = {partition.place: partition.position}
         self._undurable = False
 
@@ -158,6 +177,7 @@ class _Partition(StatefulSourcePartition[Raw, dict[str, Any]]):
             if not reader.hosts(self._own.place):
                 reader.commit(self._snapshot)
         if self._stop.is_set() or self._has_ended:
+            self._note_end()
             raise StopIteration
         if reader.hosts(self._own.place):
             return []

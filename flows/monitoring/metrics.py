@@ -5,7 +5,7 @@ docs/operations.md explains each metric for operators.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -72,6 +72,8 @@ class MetricSources:
 
     Attributes:
         info: Labels of the job, such as its version and model.
+        labels: Labels of every metric of the job, such as its shard.
+        others: Collectors of further metrics.
         lags: Returns the lag of each partition in records.
         writers: The sinks that count deliveries, by name.
         skipped: Number of records of each partition that retention removed before they were read.
@@ -92,6 +94,8 @@ class MetricSources:
     weights: WeightsObserver | None = None
     challenge: Challenge | None = None
     attribution: Attribution | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    others: Sequence[Collector] = ()
 
 
 class JobCollector(Collector):
@@ -250,10 +254,25 @@ def _explored(counters: Counters) -> Metric:
     return slots
 
 
+class Labelled(Collector):
+    """Adds labels to every metric of a collector."""
+
+    def __init__(self, collector: Collector, labels: Mapping[str, str]) -> None:
+        self._collector = collector
+        self._labels = labels
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        for family in self._collector.collect():
+            family.samples = [each._replace(labels={**each.labels, **self._labels}) for each in family.samples]
+            yield family
+
+
 def registry_of(gathered: MetricSources) -> CollectorRegistry:
     """Return a registry of the job's own, since the engine uses the client's global one."""
     registry = CollectorRegistry()
-    registry.register(JobCollector(gathered))
+    for collector in (JobCollector(gathered), *gathered.others):
+        registry.register(Labelled(collector, gathered.labels) if gathered.labels else collector)
     ProcessCollector(registry=registry)
     return registry
 

@@ -7,10 +7,20 @@ from pydantic import BaseModel
 
 from flows.monitoring.logging_setup import LogFormat
 from flows.setting_fields import setting
+from flows.shards.identity import Shard, shard_named
 
 
 class JobSettings(BaseModel):
     """Settings of the running process."""
+
+    @property
+    def own_shard(self) -> Shard | None:
+        """The shard that this process is. None: it is the only one.
+
+        Raises:
+            UsageError: The setting `shard` names none.
+        """
+        return None if self.shard is None else shard_named(self.shard)
 
     connector: Annotated[
         str,
@@ -29,6 +39,23 @@ class JobSettings(BaseModel):
             see="docs/guarantees.md",
         ),
     ] = None
+    shard: Annotated[
+        str | None,
+        setting(
+            "job",
+            "Which of several processes this one is: `0/4` to `3/4`, or `auto/4` for the number at the end of the "
+            "host's name. Its state is in the folder `shard-I` of `recovery`.",
+            example='"0/4"',
+            see="docs/scale-out.md",
+        ),
+    ] = None
+    delta_events: Annotated[
+        int,
+        setting("job", "Number of events after which a shard tells its peers what it has learned.", ge=1, le=4_096),
+    ] = 200
+    delta_seconds: Annotated[
+        float, setting("job", "Time after which it does so at the latest.", unit="s", gt=0.0, le=10.0)
+    ] = 0.1
     epoch_seconds: Annotated[float, setting("job", "Time between two snapshots.", unit="s", gt=0.0)] = 5.0
     max_reject_rate: Annotated[
         float,

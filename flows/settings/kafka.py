@@ -48,6 +48,16 @@ class KafkaSettings(BaseModel):
         ),
     ] = "trending"
     dead_letter_topic: Annotated[str, setting("kafka", "Topic of the records that cannot be used.")] = "rejects"
+    delta_topic: Annotated[
+        str | None,
+        setting(
+            "kafka",
+            "Topic by which shards tell each other what they learn of items. By default the output topic's name and "
+            "`-deltas`.",
+            example='"lists-deltas"',
+            see="docs/scale-out.md",
+        ),
+    ] = None
     group: Annotated[str, setting("kafka", "Consumer group whose offsets show the progress of the job.")] = "freshrank"
     start: Annotated[
         Literal["earliest", "latest"],
@@ -141,6 +151,15 @@ class KafkaSettings(BaseModel):
     def _names_topics(cls, text: str) -> str:
         TopicChoice(text)
         return text
+
+    @property
+    def deltas(self) -> str:
+        """The topic of deltas.
+
+        >>> KafkaSettings(output_topic="lists").deltas
+        'lists-deltas'
+        """
+        return self.delta_topic or f"{self.output_topic}-deltas"
 
     @property
     def topics(self) -> TopicChoice:

@@ -73,6 +73,16 @@ class Settings(JobSettings, KafkaSettings, InputSettings, ExperimentSettings, Ba
         sources.append(DomainSource(settings_cls))
         return tuple(sources)
 
+    def of_shard(self) -> Self:
+        """Return the settings of a shard: its state is in a folder of its own.
+
+        >>> Settings(shard="1/2", recovery="state").of_shard().recovery.as_posix()
+        'state/shard-1'
+        """
+        if (shard := self.own_shard) is None or self.recovery is None:
+            return self
+        return self.model_copy(update={"recovery": self.recovery / shard.name})
+
     def after_promotion(self) -> Self:
         """Return the settings with the models that a job runs. A promotion may have swapped them in its directory.
 

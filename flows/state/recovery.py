@@ -107,6 +107,8 @@ class Recovery:
                     hint = " That model was promoted: name it in `model`, or go back by `freshrank rollback`."
                 elif name == "model" and found.get("challenger") == value:
                     hint = " It is the challenger there: `freshrank promote` makes it the champion."
+                if name == "shard":
+                    hint = " `freshrank rescale` changes the number of shards."
                 raise RecoveryError(
                     f"{path}: expected the state of a job with {name} {value!r}; found {found.get(name)!r}. Change "
                     f"the setting back, or set `recovery` to another directory to start anew.{hint}"
@@ -124,7 +126,8 @@ class Recovery:
             if "roles" in found and self._challenger is not None and not self._is_raised(found["challenger"]):
                 self.roles = self.roles.with_new_challenger()
             kept = {"challenger": self._challenger, "roles": list(self.roles)}
-        write_job(self.directory, {**self._job, **kept})
+        job = {name: value for name, value in self._job.items() if value is not None}
+        write_job(self.directory, {**job, **kept})
 
     def _is_raised(self, kept: str | None) -> bool:
         return kept is not None and self._applicable("model", kept, self._challenger) is not None

@@ -93,7 +93,12 @@ Answer: TypeAlias = Ranked | ItemList
 
 @operator
 def learn(
-    step_id: str, up: KeyedStream[Prepared], learning: Learning, counters: Counters, store: StoreFor
+    step_id: str,
+    up: KeyedStream[Prepared],
+    learning: Learning,
+    counters: Counters,
+    store: StoreFor,
+    make: Callable[[Learning, Counters], StatefulStep[Prepared, Answer]] | None = None,
 ) -> KeyedStream[Answer]:
     """Learn every event, and attach the user's new list to interactions, erasures, requests and refreshes.
 
@@ -103,8 +108,11 @@ def learn(
         learning: Configuration.
         counters: Counts learned events.
         store: Opens the stored state of a step.
+        make: Makes the learner. None: that of one process.
     """
-    return stateful("model", up, lambda: Learner(learning, counters), store)
+    return stateful(
+        "model", up, lambda: Learner(learning, counters) if make is None else make(learning, counters), store
+    )
 
 
 class Learner(StatefulStep[Prepared, Answer]):

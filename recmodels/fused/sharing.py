@@ -69,6 +69,7 @@ class Sharing:
         self._queued: list[bytes] = []
         """Deltas that were made because items lost their rows."""
         self._queued_events = 0
+        self._withdrawn: list[str] = []
         memory.before_items_go = self._queue
         self._place = np.zeros(len(memory.state.shared.items.hidden), np.int32)
         """[items] scratch: the place of an item among the ids of a delta."""
@@ -97,6 +98,11 @@ class Sharing:
         """Note an item event."""
         before = int(self.memory.state.shared.journal.size[INTERACTIONS])
         self._item_events.append((before, item, list(tags), available))
+
+    def take_withdrawn(self) -> list[str]:
+        """Return the items that other shards have made unavailable since the last call."""
+        withdrawn, self._withdrawn = self._withdrawn, []
+        return withdrawn
 
     def note_erased(self, user: str) -> None:
         """Note the erasure of a user."""
@@ -265,6 +271,8 @@ class Sharing:
             self._count(delta, base, done, before)
             done = max(done, before)
             set_item(memory, item, tags, available)
+            if available is False:
+                self._withdrawn.append(item)
         self._count(delta, base, done, len(delta.item))
         state.shared.counters[EVENTS] = base + delta.events
         rows = self._rows(delta.ids)

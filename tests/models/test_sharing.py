@@ -16,7 +16,7 @@ from recmodels.checks.events import some_events
 from recmodels.fused.delta_format import DeltaError, cut, decode
 from recmodels.fused.memory import JOURNAL
 from recmodels.fused.model import FusedModel
-from recmodels.kernels.shared import EVENTS
+from tests.support.item_counts import counts
 
 FACTORS = 32
 SMALL = {"max_users": 100, "max_items": 100, "max_pairs": 2_000, "max_tags": 100}
@@ -46,25 +46,6 @@ def sharing(make: Any = Blend, **arguments: Any) -> FusedModel:
 
 def examples_of(log: Sequence[tuple[str, str, float]]) -> list[Example]:
     return [Example(user, item, y, 1e9 + 60.0 * k) for k, (user, item, y) in enumerate(log)]
-
-
-def counts(model: FusedModel) -> dict[str, Any]:
-    """Return all that is counted of items, by their names."""
-    memory, state = model.memory, model.memory.state
-    found: dict[str, Any] = {"events": int(state.shared.counters[EVENTS])}
-    for item, row in memory.items.rows.items():
-        if not model.knows(item):
-            continue
-        found[f"standing {item}"] = int(state.shared.items.standing[row])
-        found[f"undecayed {item}"] = 2.0 ** float(state.popularity.items.level[row, -1])
-        if model.decay_by == "time":
-            for h in range(4):
-                found[f"level {h} {item}"] = float(state.popularity.items.level[row, h])
-        for kind, table in (("after", state.covisitation.items), ("before", state.predecessors.rows)):
-            for k in range(int(table.size[row])):
-                other = memory.items.names[table.item[row, k]]
-                found[f"{other} {kind} {item}"] = float(table.weight[row, k])
-    return found
 
 
 def exchange(models: Sequence[FusedModel], late: list[bytes], draw: Any = None) -> list[bytes]:

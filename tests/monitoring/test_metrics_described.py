@@ -2,15 +2,20 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from flows.job.shard_metrics import ShardCollector
 from flows.monitoring.attribution import Attribution
 from flows.monitoring.challenge import Challenge
 from flows.monitoring.metrics import registry_of
 from flows.monitoring.weights import WeightsObserver
+from flows.shards.identity import Shard
+from flows.shards.link import ShardLink
 from tests.support.monitored_flow import watching
+from tests.support.shard_topic import Topic, TopicLog
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -24,9 +29,9 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 def exported() -> dict[str, str]:
     """Names as they are scraped, and types."""
     names = {}
-    for family in registry_of(
-        watching([], weights=WeightsObserver(), challenge=Challenge(), attribution=Attribution()).gathered
-    ).collect():
+    link = ShardLink(Shard(0, 2), TopicLog(Topic(2), 0))
+    gathered = watching([], weights=WeightsObserver(), challenge=Challenge(), attribution=Attribution()).gathered
+    for family in registry_of(replace(gathered, others=[ShardCollector(link)])).collect():
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
         names[family.name + suffix] = "gauge" if family.type == "info" else family.type
     return names

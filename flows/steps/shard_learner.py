@@ -1,0 +1,184 @@
+"""Learner of a shard: it learns its own events, tells its peers, and learns what they tell.
+
+It is the `Learner` of one process with three additions. Every round it takes a delta of the model and sends it. It adds
+the deltas of its peers to the model. And it remembers from which partition each user last came, for
+`freshrank rescale`.
+"""
+
+import logging
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, Final, cast
+
+import msgspec
+import numpy as np
+from typing_extensions import override
+
+from flows.messages import Forget, Interaction, ItemEvent, Prepared
+from flows.monitoring.counters import Counters
+from flows.shards.judge import About
+from flows.shards.link import ShardLink, StoredLink
+from flows.state.stateful import Snapshot
+from flows.steps.learn import HELD_PLACE, Answer, Learner, Learning
+from flows.steps.peers import News
+from recmodels.fused.base import FusedBase
+from recmodels.storage.bounded_table import BoundedTable
+from recmodels.storage.tables import dump_changes, dump_part
+
+logger = logging.getLogger(__name__)
+
+HOMES_PLACE: Final = HELD_PLACE + (3 << 60)
+"""Where the partitions of users begin in the state: behind all else."""
+LINK: Final = "shard.link"
+HOMES: Final = "shard.homes"
+
+
+class ShardLearner(Learner):
+    """Holds the model of a shard.
+
+    Args:
+        learning: Configuration.
+        counters: Counts learned events.
+        link: The link to the peers.
+
+    Raises:
+        ValueError: The model cannot be shared. The message says why.
+    """
+
+    def __init__(self, learning: Learning, counters: Counters, link: ShardLink) -> None:
+        super().__init__(learning, counters)
+        self.link = link
+        self.model.enable_deltas()
+        self._stored: StoredLink | None = None
+        self.homes = BoundedTable(HOMES, learning.max_users, "seen", partition=(np.int32, ()), seen=(np.int64, ()))
+        self._events = 0
+
+    @override
+    def process(self, batch: list[Prepared]) -> list[Answer]:
+        if not self.link.is_begun:
+            self._resume()
+        answers: list[Answer] = []
+        for kind, run in groupby(batch, key=self._kind):
+            events = list(run)
+            if kind == "news":
+                for event, _ in events:
+                    self._learn_from_peers(cast("Any", event))
+            elif kind == "own":
+                self._learn_own(events, answers)
+            else:
+                self._learn_again(events, answers)
+        return answers
+
+    def _kind(self, prepared: Prepared) -> str:
+        event = prepared.event
+        if isinstance(event, News):
+            return "news"
+        return "known" if self.link.told and self.link.is_told(event.at) else "own"
+
+    def _learn_own(self, events: Sequence[Prepared], answers: list[Answer]) -> None:
+        link, start = self.link, 0
+        while start < len(events):
+            part = list(events[start : start + max(1, link.rounds.events - link.pending)])
+            answers += super().process(part)
+            self._note(part)
+            start += len(part)
+            if link.is_due:
+                self._tell()
+
+    def _learn_again(self, events: Sequence[Prepared], answers: list[Answer]) -> None:
+        """Learn events that the peers know from before this process was killed."""
+        if self.link.pending:
+            self._tell()
+        size = self.link.rounds.events
+        for start in range(0, len(events), size):
+            part = list(events[start : start + size])
+            answers += super().process(part)
+            self.model.take_delta()  # the peers have it
+            self._note(part)
+            self.link.pending = 0
+            self.link.figures.relearned += len(part)
+
+    def _note(self, part: Sequence[Prepared]) -> None:
+        """Note up to where events are learned, and where users come from."""
+        homes, places, count = self.homes, [], 0
+        for event, _ in part:
+            at = event.at
+            places.append(at)
+            if isinstance(event, Interaction):
+                count += 1
+                self._events += 1
+                if at is not None:
+                    row = homes.row(event.user) or homes.add(event.user)
+                    before = homes.arrays["partition"][row]
+                    if homes.arrays["seen"][row] and before != at[1]:
+                        self.link.figures.moved += 1
+                    homes.arrays["partition"][row] = at[1]
+                    homes.arrays["seen"][row] = self._events
+                    homes.dirty[row] = 1
+            elif isinstance(event, ItemEvent):
+                count += 1
+            elif isinstance(event, Forget):
+                count += 1
+                homes.forget([row] if (row := homes.row(event.user)) else [])
+        self.link.note(places, count)
+
+    def _tell(self) -> None:
+        self.link.tell(self.model.take_delta())
+
+    def _learn_from_peers(self, news: News) -> None:
+        link = self.link
+        for told in news:
+            if told.delta:
+                try:
+                    self.model.apply_delta(told.delta)
+                except ValueError as error:
+                    link.judge.refuse(told.shard, "damaged", f"{error}.")
+            link.note_learned(told)
+        if self.refresh_removed:
+            for item in self._model.sharing.take_withdrawn():
+                self.held.start()
+                self.held.remove(item)
+        if link.is_due:
+            self._tell()
+
+    @property
+    def _model(self) -> FusedBase:
+        return cast("FusedBase", self.model)
+
+    def _resume(self) -> None:
+        about = About(
+            generation=0 if self._stored is None else self._stored.generation,
+            model=self._model.sharing.model,
+            model_name=self.model.version,
+            settings=self.link.settings,
+        )
+        if self.link.resume(self._stored, about):
+            self.model.take_delta()  # what the snapshot had noted was sent after it
+
+    @override
+    def dump(self) -> Snapshot:
+        self.homes.dirty[: self.homes.used] = 1
+        return {**super().dump(), **dump_changes([self.homes]), **self._link()}
+
+    @override
+    def dump_changes(self) -> Snapshot:
+        return {**super().dump_changes(), **dump_changes([self.homes]), **self._link()}
+
+    @override
+    def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
+        if place < HOMES_PLACE:
+            part, behind = super().dump_part(place, size)
+            return part, behind or HOMES_PLACE
+        homes, behind = dump_part([self.homes], place - HOMES_PLACE, size)
+        return {**homes, **({} if behind else self._link())}, behind and HOMES_PLACE + behind
+
+    def _link(self) -> Snapshot:
+        return {LINK: np.frombuffer(msgspec.msgpack.encode(self.link.stored()), np.uint8)}
+
+    @override
+    def load(self, snapshot: Snapshot) -> None:
+        own = {name: array for name, array in snapshot.items() if name.startswith("shard.")}
+        super().load({name: array for name, array in snapshot.items() if name not in own})
+        self.homes.load_rows(own)
+        if LINK in own:
+            self._stored = msgspec.msgpack.decode(own[LINK].tobytes(), type=StoredLink)

@@ -1,0 +1,152 @@
+"""`freshrank run --shard I/N` on a real broker: shards learn of items together, and survive what may happen."""
+
+import random
+from collections.abc import Callable
+
+import orjson
+import pytest
+from confluent_kafka import Producer
+
+from flows.kafka.admin import partitions
+from flows.kafka.probe import cleanup_policies
+from tests.support.kafka_broker import make_topic
+from tests.support.kafka_fixtures import AnyBroker, until
+from tests.support.kafka_jobs import consume
+from tests.support.shard_jobs import PARTITIONS, ShardedJob, wait_for
+
+pytestmark = pytest.mark.kafka
+
+NewShards = Callable[..., ShardedJob]
+
+
+def answered(job: ShardedJob) -> int:
+    """Number of events with a list on the output topic."""
+    return len({orjson.loads(message.value() or b"")["source"] for message in consume(job.broker, job.lists)})
+
+
+def test_shards_that_are_killed_count_what_one_process_counts(new_shards: NewShards) -> None:
+    job = new_shards()
+    job.feed(6_000)
+    draw = random.Random(7)
+    shards = [job.shard(index, 2) for index in range(2)]
+    for goal in (700, 2_000, 4_000):
+        until(lambda goal=goal: sum(job.committed()) >= goal)  # type: ignore[misc]
+        which = draw.randrange(2)
+        shards[which].kill()
+        shards[which].wait()
+        shards[which] = job.shard(which, 2)
+    until(lambda: job.committed() == job.ends)
+    for process in shards:
+        process.kill()
+        process.wait()
+    job.finish(2)
+    assert answered(job) == 6_000
+    one = job.counted_by_one()
+    assert job.counted(0) == one
+    assert job.counted(1) == one
+
+
+def test_a_shard_goes_on_while_its_peer_is_away_and_is_caught_up_with(new_shards: NewShards) -> None:
+    job = new_shards()
+    job.feed(1_500)
+    alone = job.shard(0, 2)
+    until(lambda: [at for place, at in enumerate(job.committed()) if place % 2 == 0] == job.ends[::2])
+    alone.kill()
+    alone.wait()
+    job.finish(2)
+    assert answered(job) == 1_500
+    assert job.counted(0) == job.counted(1) == job.counted_by_one()
+
+
+def test_the_topic_of_deltas_is_made_with_a_partition_for_each_shard(new_shards: NewShards, broker: AnyBroker) -> None:
+    job = new_shards()
+    job.feed(50)
+    said = job.shard(2, 3, "--stop-at-end")
+    assert said.wait(600) == 0
+    assert {message.shard for message in job.messages()} == {2}
+    client = {"bootstrap.servers": broker.bootstrap}
+    assert partitions(client, job.deltas) == [0, 1, 2]
+    assert cleanup_policies(client, [job.deltas]) == {job.deltas: "delete"}
+
+
+@pytest.mark.parametrize(
+    ("shard", "said"),
+    [
+        ("3/3", "expected 0/3 to 2/3; got 3/3"),
+        ("0/9", f"has {PARTITIONS} partitions for 9 shards"),
+        ("auto/3", "expected a host name that ends with its number"),
+        ("one", "expected I/N, such as 0/4"),
+    ],
+)
+def test_a_shard_that_cannot_be_is_refused(new_shards: NewShards, shard: str, said: str) -> None:
+    job = new_shards()
+    index, _, count = shard.partition("/")
+    process = job.shard(index, int(count or 0), SHARD=shard)
+    assert said in process.communicate(timeout=600)[1]
+    assert process.returncode == 2
+
+
+def test_a_compacted_topic_of_deltas_is_refused(new_shards: NewShards) -> None:
+    job = new_shards()
+    make_topic(job.broker.bootstrap, job.deltas, 2, cleanup_policy="compact")
+    process = job.shard(0, 2)
+    said = process.communicate(timeout=600)[1]
+    assert process.returncode == 2
+    assert "cleanup.policy=compact: the brokers remove deltas" in said
+
+
+def test_two_processes_on_one_directory_are_refused_and_another_number_too(new_shards: NewShards) -> None:
+    job = new_shards()
+    job.feed(100)
+    first = job.shard(0, 2)
+    wait_for(first, "goes on behind message")
+    second = job.shard(0, 2)
+    assert "another process is at work on this recovery directory" in second.communicate(timeout=600)[1]
+    until(lambda: [at for place, at in enumerate(job.committed()) if place % 2 == 0] == job.ends[::2])
+    first.kill()
+    first.wait()
+    other = job.shard(0, 4)
+    said = other.communicate(timeout=600)[1]
+    assert "expected the state of a job with shard '0/4'; found '0/2'" in said
+    assert "freshrank rescale" in said
+
+
+def test_one_of_two_processes_of_a_shard_ends(new_shards: NewShards) -> None:
+    job = new_shards()
+    job.feed(200)
+    first = job.shard(0, 2)
+    wait_for(first, "goes on behind message")
+    until(lambda: [at for place, at in enumerate(job.committed()) if place % 2 == 0] == job.ends[::2])
+    twin = job.shard(0, 2, "--from-start", RECOVERY=f"{job.state}-twin")
+    wait_for(twin, "goes on behind message")
+    job.feed(400)
+    until(lambda: first.poll() is not None or twin.poll() is not None)
+    ended = first if first.poll() is not None else twin
+    assert "another process runs as shard 0/2" in ended.communicate(timeout=60)[1]
+    assert ended.returncode == 1
+
+
+def test_a_shard_of_another_model_is_refused_beside_a_running_one(new_shards: NewShards) -> None:
+    job = new_shards()
+    job.feed(100)
+    first = job.shard(0, 2)
+    wait_for(first, "goes on behind message")
+    until(lambda: bool(job.messages()))
+    other = job.shard(1, 2, MODEL="popularity")
+    said = other.communicate(timeout=600)[1]
+    assert other.returncode == 1
+    assert "shard 0 runs on topic" in said
+    assert "Give all shards the same model and settings" in said
+    assert first.poll() is None
+
+
+def test_garbage_on_the_topic_of_deltas_is_survived(new_shards: NewShards) -> None:
+    job = new_shards()
+    make_topic(job.broker.bootstrap, job.deltas, 2)
+    producer = Producer({"bootstrap.servers": job.broker.bootstrap})
+    for number in range(200):
+        producer.produce(job.deltas, random.Random(number).randbytes(number), partition=number % 2)
+    assert producer.flush(60) == 0
+    job.feed(500)
+    assert any("Nothing but shards may write to topic" in said for said in job.finish(2))
+    assert job.counted(0) == job.counted(1) == job.counted_by_one()
