@@ -126,6 +126,7 @@ def _numbers_of(counters: Counters) -> dict[str, Any]:
     }
     return {
         **plain,
+        **({} if counters.rules is None else {"rules": counters.rules.counts()}),
         "event_types": dict(counters.event_types),
         "faults": [[*kind, count] for kind, count in counters.faults.items()],
     }
@@ -133,8 +134,9 @@ def _numbers_of(counters: Counters) -> dict[str, Any]:
 
 def _take_over(counters: Counters, numbers: Mapping[str, Any]) -> None:
     for name, value in numbers.items():
-        if name not in ("event_types", "faults"):
+        if name not in ("event_types", "faults", "rules"):
             setattr(counters, name, value)
+    counters.note_rules(None, numbers.get("rules"))
     counters.event_types = Counter(numbers["event_types"])
     counters.faults = Counter({(reason, field): count for reason, field, count in numbers["faults"]})
     counters.rejected = Counter()

@@ -6,7 +6,7 @@ The flow's thread writes these plain numbers, which costs nanoseconds; other thr
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flows.messages import RecordPosition
 from recmodels.exploration import Explorer
@@ -89,10 +89,24 @@ class Counters:
     """Events whose item was in that list."""
     rules: Tally | None = None
     """What rules did to lists. None: there are no rules."""
+    earlier_rules: dict[str, Any] | None = None
+    """What they did in an earlier process of the same replay, until it is taken over."""
     explorer: Explorer | None = None
     """Counts slots with an item on trial. None: nothing is explored."""
     event_time: float | None = None
     """The watermark: the largest trusted event time in Unix seconds."""
+
+    def note_rules(self, tally: Tally | None, earlier: dict[str, Any] | None = None) -> None:
+        """Take the tally of the rules, and what they did in an earlier process, in any order.
+
+        Args:
+            tally: Counts on. None: it is known already, or there are no rules.
+            earlier: Counts of an earlier process. None: there is none, or they are known already.
+        """
+        self.rules, self.earlier_rules = tally or self.rules, earlier or self.earlier_rules
+        if self.rules is not None and self.earlier_rules is not None:
+            self.rules.take_over(self.earlier_rules)
+            self.earlier_rules = None
 
     @property
     def read(self) -> int:

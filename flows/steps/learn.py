@@ -147,7 +147,7 @@ class Learner(StatefulStep[Prepared, Answer]):
         self.rules = rules_of(self.model)
         self.explorer = self.model if isinstance(self.model, Explorer) else None
         self.counters.explorer = self.explorer
-        self.counters.rules = None if self.rules is None else self.rules.tally
+        self.counters.note_rules(None if self.rules is None else self.rules.tally)
 
     @override
     def process(self, batch: list[Prepared]) -> list[Answer]:

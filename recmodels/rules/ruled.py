@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from recmodels.base import Context, Example, Recommender, Step, Why
 from recmodels.kernels.selection import RULES
 from recmodels.rules.force import clock, without_time
-from recmodels.rules.judge import EVENTS, ITEM_EVENTS, note_short, unknown_features, without_item_events
+from recmodels.rules.judge import EVENTS, ITEM_EVENTS, unknown_features, without_item_events
 from recmodels.rules.rule import Rule
 from recmodels.rules.selector import Chosen, Selector, pairs
 from recmodels.rules.tally import Tally
@@ -169,6 +169,7 @@ class Ruled(Wrapper):
                 steps.append(self._with_list(step._replace(position=None), chosen))
             self._count_learned(len(part))
             start = stop
+        self._selector.count_removed()
         return steps
 
     def learn_item(self, item: str, x: Context | None = None, available: bool | None = None) -> None:
@@ -299,7 +300,7 @@ class Ruled(Wrapper):
             self._depth = min(2 * self._depth, CANDIDATES * DEEPER)
             chosen = self._deep(user, n, without_time(x), self._context(example), is_again=True)
         elif len(chosen) < n and len(chosen) < len(step.items):
-            note_short(self.tally, user, len(chosen))
+            self._selector.note_short(user, len(chosen))
         elif self._depth > CANDIDATES and chosen and max(slot for _, _, slot, _ in chosen) < self._depth // 4:
             self._depth -= 1
         self._count_learned(1)
@@ -361,10 +362,11 @@ class Ruled(Wrapper):
             is_again = True
             if len(chosen) >= n or len(listed) < depth or depth >= MOST_CANDIDATES:
                 if is_counted and len(chosen) < min(n, len(listed)):
-                    note_short(self.tally, user, len(chosen))
+                    self._selector.note_short(user, len(chosen))
                 break
             depth = min(depth * DEEPER, MOST_CANDIDATES)
             self.tally.deepened += is_counted
+        self._selector.count_removed()
         return chosen
 
     def _depth_for(self, n: int) -> int:

@@ -1,6 +1,6 @@
 """Selection of a list from the candidates of a model, under the rules in force."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ from recmodels.fused.model import FusedModel
 from recmodels.kernels.selection import RULES, mean_similarity, select
 from recmodels.rules.catalogue import GROUPS, Catalogue
 from recmodels.rules.force import Force
+from recmodels.rules.judge import note_short
 from recmodels.rules.rule import Rule
 from recmodels.rules.scratch import Scratch
 from recmodels.rules.tally import Tally
@@ -54,15 +55,18 @@ class Selector:
         self._wishes: dict[int, Wish] = {}
         self._follows: Follows | None = None
         self._own_row: Callable[[str], int] | None = None
+        self._own: Mapping[str, int] = {}
         self._scratch = Scratch()
         self._removed: NDArray[np.int64] = np.zeros(RULES, np.int64)
+        """Number of items that each rule has left out of lists since the tally was told."""
+        self._uncounted: NDArray[np.int64] = np.zeros(RULES, np.int64)
         self._no_pins: NDArray[np.int32] = np.zeros(0, np.int32)
         self._no_rows: NDArray[np.int32] = np.zeros(0, np.int32)
         self._places: NDArray[np.int32] = np.zeros((2, 0), np.int32)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle needs: the tables of the model are found anew."""
-        return {**self.__dict__, "_follows": None, "_own_row": None}
+        return {**self.__dict__, "_follows": None, "_own_row": None, "_own": {}}
 
     def forget_tables(self) -> None:
         """Find the tables of the model anew."""
@@ -101,6 +105,8 @@ class Selector:
             self._pin(pinned, user, items, scores, x, in_force)
         if not items:
             return []
+        if not (in_force or self.diversity):
+            return [(item, score, slot, 0) for slot, (item, score) in enumerate(zip(items[:n], scores, strict=False))]
         if len(items) > len(self._no_rows):
             self._no_rows = np.zeros(2 * len(items), np.int32)
         rows = self.catalogue.rows(items)
@@ -114,11 +120,9 @@ class Selector:
             np.fromiter(scores, np.float64, len(items)),
             pinned,
             places,
-            self._removed,
+            self._removed if is_counted else self._uncounted,
         ]
         kept_count = select(*arguments)
-        if self._can_remove:
-            self._count_removed(is_counted)
         slots, passed = places[:, :kept_count].tolist()
         return [(items[slot], scores[slot], slot, over) for slot, over in zip(slots, passed, strict=True)]
 
@@ -141,9 +145,15 @@ class Selector:
         row = self.catalogue.row(item)
         return int(self.catalogue.traits[0][row])
 
-    def _count_removed(self, is_counted: bool) -> None:
-        if self._removed.tobytes() != NOTHING:  # five times as fast as any()
-            for k in np.flatnonzero(self._removed).tolist() if is_counted else ():
+    def note_short(self, user: str, length: int) -> None:
+        """Count a list that rules have made too short (`recmodels.rules.judge`)."""
+        self.count_removed()
+        note_short(self.tally, user, length)
+
+    def count_removed(self) -> None:
+        """Add what rules have left out since the last call to the tally. It takes as long as a fifth of a list."""
+        if self._can_remove and self._removed.tobytes() != NOTHING:  # five times as fast as any()
+            for k in np.flatnonzero(self._removed).tolist():
                 self.tally.removed[self.rules[k].name] += int(self._removed[k])
             self._removed[:] = 0
 
@@ -214,7 +224,8 @@ class Selector:
             if isinstance(model, FusedModel) and "covisitation" in model.members:
                 table = model.memory.state.covisitation.items
                 self._follows = (table.item, table.weight, table.size, table.total)
-                self._own_row = model.memory.items.row
+                self._own = model.memory.items.rows
+                self._own_row = self._own.__getitem__
             else:
                 none = np.zeros(1, np.float32)
                 self._follows = (np.zeros((1, 1), np.int32), none[None], np.zeros(1, np.int32), none)
@@ -225,7 +236,10 @@ class Selector:
         self._followers()
         if self._own_row is None:
             return np.zeros(len(items), np.int32)
-        return np.fromiter(map(self._own_row, items), np.int32, len(items))
+        try:
+            return np.fromiter(map(self._own_row, items), np.int32, len(items))
+        except KeyError:  # a pinned item that the model does not know
+            return np.array([self._own.get(item, 0) for item in items], np.int32)
 
     def _fitting(self, candidates: int) -> tuple[NDArray[Any], ...]:
         """Return scratch that is large enough."""

@@ -1,9 +1,9 @@
 """What rules did to the lists, and what they cost and gained."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 SAID: Final = {
     "hit_rate": "hit rate with rules",
@@ -16,7 +16,7 @@ SAID: Final = {
 
 @dataclass
 class Tally:
-    """Counts of a process. They are no state.
+    """Counts of a process. They are no state of the model.
 
     Attributes:
         lists: Lists that were made.
@@ -48,6 +48,21 @@ class Tally:
         """Return the sentences since the last call."""
         notes, self.notes = self.notes, []
         return notes
+
+    def counts(self) -> dict[str, Any]:
+        """Return the counts, for `take_over`.
+
+        >>> earlier, tally = Tally(lists=4, removed=Counter(adult=3)), Tally()
+        >>> tally.take_over(earlier.counts())
+        >>> tally.lists, tally.removed["adult"]
+        (4, 3)
+        """
+        return {name: value for name, value in vars(self).items() if name != "notes"}
+
+    def take_over(self, counts: Mapping[str, Any]) -> None:
+        """Go on with the counts of an earlier process of the same replay."""
+        for name, value in counts.items():
+            setattr(self, name, Counter(value) if name == "removed" else value)
 
     def numbers(self) -> dict[str, object]:
         """Return the counts as a report has them.

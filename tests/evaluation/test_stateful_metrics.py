@@ -51,6 +51,17 @@ def test_a_resumed_replay_reports_the_whole_log(log: Path, tmp_path: Path, stops
         np.testing.assert_array_equal(last.outcomes.arrays()[name], column)
 
 
+def test_a_resumed_replay_tells_all_that_rules_did(log: Path, tmp_path: Path) -> None:
+    rules = {"few": {"exclude": "item in ['i1', 'i2']"}, "late": {"require": "item != 'i3'", "when": "hour > 12"}}
+    asked: dict[str, Any] = {"model": MODEL, "rules": rules, "diversity": 0.3, "hide": ["buy"], "top": 9}
+    whole = replay(log, Settings(**asked)).report()["rules"]
+    assert whole["removed"]["few"] > 20
+    assert whole["short"] > 5
+    for limit in (100, 250, None):
+        resumed = replay(log, Settings(**asked, recovery=tmp_path / "state", epoch_seconds=0.01), limit=limit)
+    assert resumed.report()["rules"] == whole
+
+
 def test_a_finished_replay_still_knows_what_it_measured(log: Path, tmp_path: Path) -> None:
     settings = Settings(model=MODEL, recovery=tmp_path / "state")
     first = replay(log, settings)
