@@ -13,8 +13,17 @@ from recmodels import Blend, Example
 from recmodels.evaluation.metrics import RankingMetrics
 from recmodels.specification import build_model
 
-LOGS = {"ml-100k": "exclude", "movietweetings-142k": "exclude", "online-retail": "allow", "globo-300k": "allow"}
-MEMBERS = ("popularity", "covisitation", "history", "factorization")
+LOGS = {
+    "ml-100k": "exclude",
+    "movietweetings-142k": "exclude",
+    "online-retail": "allow",
+    "globo-300k": "allow",
+    "diginetica-300k": "allow",
+    "nowplaying1m": "allow",
+    "foursquare-nyc": "allow",
+    "wiki-edits-2001": "allow",
+}
+MEMBERS = ("popularity", "covisitation", "history", "factorization", "predecessors", "age")
 SINGLE = ("popularity(half_life=300.0)", "covisitation", "history", "factorization")
 WITHOUT = "without "
 

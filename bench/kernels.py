@@ -12,11 +12,11 @@ from flows.messages import Interaction
 from recmodels import Blend, Example
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels import history as histories
-from recmodels.kernels import topn, user_context, weights
-from recmodels.kernels.compile import entry
+from recmodels.kernels import reranker, topn, user_context, weights
+from recmodels.kernels.compile import entry, int64
 from recmodels.kernels.event_loop import MIN_CANDIDATES
 from recmodels.kernels.layout import Int32
-from recmodels.kernels.members import covisitation, factorization, history, popularity
+from recmodels.kernels.members import age, covisitation, factorization, history, popularity, predecessors
 from recmodels.kernels.members.factorization import FactorizationState
 from recmodels.kernels.shared import EVENTS, ITEM_ROWS, Event
 from recmodels.kernels.state_pointer import opened
@@ -24,20 +24,26 @@ from recmodels.kernels.state_pointer import opened
 STAGES = (
     "bar what the user has had",
     "co-visitation proposes",
+    "predecessors propose",
     "popularity proposes",
     "history proposes, fill up",
     "popularity scores",
     "co-visitation scores",
     "history scores",
     "factorisation scores",
+    "predecessors score",
+    "age scores",
     "weights unite the columns",
+    "the net reranks the top",
     "choose the list",
     "softmax",
     "weights learn",
+    "the net learns",
     "factorisation learns",
     "co-visitation, popularity, history learn",
+    "predecessors and age learn",
 )
-READS = 10
+READS = 14
 """Number of stages that do not change the model."""
 
 
@@ -54,8 +60,8 @@ def measure(quick: bool) -> Section:
         f"CPU time over the users of the last 2,000 of {found['events']:,} events, the best of five rounds, each stage "
         "being the difference between running up to it and up to the one before; so caches are as the driver finds "
         f"them. A list is chosen from {found['candidates']:.0f} candidates, and is the one that `top` gives. An event "
-        "goes through all of it once, and through the first ten lines a second time for the new list, unless the next "
-        "event is the same user's, who then has a candidate set already.",
+        "goes through all of it once, and through the first fourteen lines a second time for the new list, unless the "
+        "next event is the same user's, who then has a candidate set already.",
         table(
             ("events in one call of `step_many`", "µs an event"),
             [(batch, shown(us)) for batch, us in found["batches"].items()],
@@ -128,36 +134,50 @@ def run_stages(address: int, user_rows: Int32, item_rows: Int32, places: Int32, 
         if upto >= 2:
             covisitation.propose(state.covisitation, shared, user)
         if upto >= 3:
-            popularity.propose(state.popularity, shared, user)
+            predecessors.propose(state.predecessors, shared, user)
         if upto >= 4:
+            popularity.propose(state.popularity, shared, user)
+        if upto >= 5:
             history.propose(state.history, shared, user)
             candidate_set.fill_up(candidates, shared.items, shared.counters[ITEM_ROWS], MIN_CANDIDATES)
-        if upto >= 5:
-            popularity.score(state.popularity, shared, user)
+            candidates.size[2] = candidates.size[0]
         if upto >= 6:
-            covisitation.score(state.covisitation, shared, user)
+            popularity.score(state.popularity, shared, user)
         if upto >= 7:
-            history.score(state.history, shared, user)
+            covisitation.score(state.covisitation, shared, user)
         if upto >= 8:
+            history.score(state.history, shared, user)
+        if upto >= 9:
             factorization.score(own, shared, user)
+        if upto >= 10:
+            predecessors.score(state.predecessors, shared, user)
+        if upto >= 11:
+            age.score(state.age, shared, user)
         length, gap = (
             user_context.length_context(shared.users, user),
             user_context.next_gap_context(shared.users, user),
         )
-        if upto >= 9:
-            weights.score(state.weights, length, gap, candidates)
-        if upto >= 10:
-            topn.choose(shared.items, candidates, places)
-        if upto >= 11:
-            weights.share(candidates)
         if upto >= 12:
-            weights.learn(state.weights, length, gap, places[0], 0.0, candidates)
+            weights.score(state.weights, length, gap, candidates)
         if upto >= 13:
-            factorization.learn(still, shared, event)
+            reranker.score(state.reranker, length, gap, candidates)
         if upto >= 14:
+            topn.choose(shared.items, candidates, places)
+        if upto >= 15:
+            weights.share(candidates)
+        if upto >= 16:
+            weights.learn(state.weights, length, gap, places[0], 0.0, candidates)
+        if upto >= 17:
+            reranker.learn(state.reranker, length, gap, int64(places[0]), candidates)
+        if upto >= 18:
+            factorization.learn(still, shared, event)
+        if upto >= 19:
             covisitation.learn(state.covisitation, shared, event)
             popularity.learn(state.popularity, shared, event)
             histories.learn(shared, user, item, 1.0)
+        if upto >= 20:
+            predecessors.learn(state.predecessors, shared, event)
+            age.learn(state.age, shared, event)
 
 
 def learn_log(log: str, count: int) -> tuple[Blend, list[Example]]:
