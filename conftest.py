@@ -4,7 +4,8 @@ from importlib.util import find_spec
 
 import pytest
 
-collect_ignore_glob = [] if find_spec("jax") and find_spec("keras") else ["recmodels/deep", "recmodels/deep/*"]
+DEEP = ["recmodels/deep", "recmodels/deep/*", "recmodels/slow/training.py"]
+collect_ignore_glob = [] if find_spec("jax") and find_spec("keras") else DEEP
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -27,11 +27,14 @@ BY_NAME = {
 """Models that have a name of their own."""
 MAX_SPECIFICATION_LENGTH = 2_000
 """A specification has no more characters than this."""
+SLOW = "slow"
+"""The member of a blend that is trained beside the stream: `blend+slow`, `blend+slow(width=32)`."""
 GRAMMAR = (
     "expected a name (blend, popularity, covisitation, history, factorization, content, contextual, deep:mlp, "
     "deep:sasrec), river:module.Class or "
     "package.module:Class, with literal arguments in brackets if it has any, such as "
-    "blend(max_users=50000) or river:reco.BiasedMF(n_factors=32); blend+… has the others as members; "
+    "blend(max_users=50000) or river:reco.BiasedMF(n_factors=32); blend+… has the others as members, blend+slow one "
+    "that is trained beside the stream; "
     "river:A() | B() is a pipeline"
 )
 
@@ -92,7 +95,7 @@ def build_model(
     if others:
         if not all(others):
             raise SpecificationError(f"model {specification!r}: there is nothing behind a +; {GRAMMAR}.")
-        named["outside"] = " + ".join(others)
+        named |= _members(specification, others)
     path = BY_NAME.get(name, name)
     if ":" not in path:
         raise SpecificationError(f"model {specification!r}: there is no model {name!r}; {GRAMMAR}.")
@@ -121,6 +124,16 @@ def build_model(
         model.enable_undo()
     _call(specification, model.unwrapped.allocate, [], {})  # tables too large for the machine show here
     return model
+
+
+def _members(specification: str, others: list[str]) -> dict[str, str]:
+    """Return the arguments of a blend with further members: the slow one is part of it, the rest are outside."""
+    slow = [other for other in others if parse(other)[0] == SLOW]
+    outside = [other for other in others if other not in slow]
+    if len(slow) > 1:
+        raise SpecificationError(f"model {specification!r}: expected slow at most once; got {len(slow)} times.")
+    named = {"slow": slow[0]} if slow else {}
+    return {**named, "outside": " + ".join(outside)} if outside else named
 
 
 def _no_members(specification: str, name: str) -> SpecificationError:

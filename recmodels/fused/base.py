@@ -1,6 +1,7 @@
 """What every model of kernels has: its arguments, its tables, and how they are dumped and loaded."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, ClassVar, Final
 from zlib import crc32
 
@@ -12,13 +13,15 @@ from recmodels.fused.drift import DriftDetector
 from recmodels.fused.external_members import ExternalMembers
 from recmodels.fused.memory import Memory
 from recmodels.fused.sharing import Sharing
+from recmodels.fused.slow_member import SlowMember
 from recmodels.kernels.ledger import KEPT
 from recmodels.kernels.members.content import ITEM_TAGS
 from recmodels.kernels.members.popularity import HALF_LIVES
 from recmodels.kernels.reranker import first_weights
-from recmodels.kernels.state import MEMBERS, columns_of
+from recmodels.kernels.state import COLUMNS, MEMBERS, columns_of
 from recmodels.kernels.user_context import LENGTHS
-from recmodels.specification import build_members
+from recmodels.slow.options import INSTALL, SlowOptions
+from recmodels.specification import SLOW, build_members, parse
 from recmodels.storage.place import joined, split
 from recmodels.validation import expect_choice, expect_counts, expect_numbers
 
@@ -67,6 +70,8 @@ class FusedBase(Recommender):
         outside: Specifications of further members with a + between them, such as "river:reco.BiasedMF(n_factors=8)".
             They can be models of any kind, and are asked for the scores of all candidates of each list, one event at
             a time: that is slower by as much as they are.
+        slow: Specification of the slow member, such as "slow(width=32)", a recurrent net that is trained at intervals
+            (`recmodels.fused.slow_member`). Empty: there is none. `blend+slow` sets it.
         seed: Of the first factors.
     """
 
@@ -95,6 +100,7 @@ class FusedBase(Recommender):
         learning_rate: float = 0.2,
         reranker: bool = True,
         outside: str = "",
+        slow: str = "",
         seed: int = 0,
     ) -> None:
         super().__init__(repeats=repeats, seed=seed)
@@ -115,12 +121,15 @@ class FusedBase(Recommender):
         self.learning_rate = learning_rate
         self.reranker = reranker
         self.outside = outside
+        self.slow = slow
         self._memory: Memory | None = None
         self._outside: ExternalMembers | None = None
         self._ledger = 0
         self._shares = False
         self._sharing: Sharing | None = None
         self._drift = DriftDetector()
+        self._slow_options = _slow_options(slow)
+        self._slow_member: SlowMember | None = None
         expect_counts(max_users=self.max_users, max_items=self.max_items, max_pairs=self.max_pairs)
         expect_counts(max_history=self.max_history, recent=self.recent)
         expect_counts(row_length=self.row_length, n_factors=self.n_factors)
@@ -147,9 +156,11 @@ class FusedBase(Recommender):
     def memory(self) -> Memory:
         """The model's tables. They come to be when they are first asked for."""
         if self._memory is None:
-            self._memory = Memory(self._arguments(), self._used_members(), len(self.external_members))
+            n_external = len(self.external_members) + (self._slow_options is not None)
+            self._memory = Memory(self._arguments(), self._used_members(), n_external)
             hidden = self._memory.small["hidden_weight"]
-            hidden[...] = first_weights(self.seed, hidden.shape)
+            # A column that no kernel fills may be noise. So the net begins as if it were not there.
+            hidden[:, :COLUMNS] = first_weights(self.seed, (len(hidden), COLUMNS))
             for member in MEMBERS:
                 if member.name in self.members:
                     first = member.weights if self.first_weights is None else self.first_weights.get(member.name, ())
@@ -159,7 +170,8 @@ class FusedBase(Recommender):
 
     def _used_members(self) -> frozenset[str]:
         """Return the names of the members that the model has."""
-        return self.members if self.reranker else self.members - OF_RERANKER
+        own = self.members if self.reranker else self.members - OF_RERANKER
+        return own if self._slow_options is None else own | {"slow"}
 
     def _arguments(self) -> dict[str, Any]:
         """Return the arguments by the names that the layouts of the state give them."""
@@ -171,8 +183,16 @@ class FusedBase(Recommender):
             "learn_weights": self.learns_weights,
             "use_reranker": self.learns_weights and self.reranker,
             "by_time": self.decay_by == "time",
+            "slow_width": 0 if self._slow_options is None else self._slow_options.width,
             "decay": 1.0 / np.array(self.half_lives, np.float64),
         }
+
+    @property
+    def slow_member(self) -> SlowMember | None:
+        """The member whose weights are trained beside the stream. None: there is none."""
+        if self._slow_member is None and self._slow_options is not None:
+            self._slow_member = SlowMember(self.memory, self._slow_options, self.seed)
+        return self._slow_member
 
     def allocate(self) -> None:
         """Lay out the tables now, so that a machine with too little memory fails at the start."""
@@ -190,7 +210,7 @@ class FusedBase(Recommender):
     def _make_anew(self) -> None:
         """Make the memory with the present arguments. It keeps what it had."""
         record = None if self._memory is None else self._memory.copy()
-        self._memory = self._sharing = None
+        self._memory = self._sharing = self._slow_member = None
         if record is not None:
             self.memory.load(record)
             self.memory.mark_changed()
@@ -198,7 +218,8 @@ class FusedBase(Recommender):
     @property
     def unshared(self) -> str:
         """The reason why other processes cannot learn what this model learns of items. Empty if they can."""
-        return f"its members {self.outside} keep no account of what they learn of items" if self.outside else ""
+        others = " + ".join(filter(None, [self.slow, self.outside]))
+        return f"its members {others} keep no account of what they learn of items" if others else ""
 
     def enable_deltas(self) -> None:
         """Note what is learned of items, for `take_delta`."""
@@ -279,12 +300,15 @@ class FusedBase(Recommender):
         if self._shares:
             self.sharing.load(record)
         self.external_members.load(record)
+        if self.slow_member is not None:
+            self.slow_member.resumed()
 
     @property
     def version(self) -> str:
         """Names the model in every list it makes."""
         name, _, number = super().version.rpartition("/")
-        return f"{'+'.join([name, *self.external_members.names()])}/{number}"
+        slow = [] if self._slow_options is None else [SLOW]
+        return f"{'+'.join([name, *slow, *self.external_members.names()])}/{number}"
 
     def _unit_test_skips(self) -> dict[str, str]:
         skips = super()._unit_test_skips()
@@ -296,7 +320,14 @@ class FusedBase(Recommender):
         """Return what a copy or a pickle needs: of the tables only the rows in use."""
         record = self._memory and self._memory.copy()
         noted = self.sharing.dump() if self._shares and self._memory else {}
-        return {**self.__dict__, "_memory": None, "_sharing": None, "record": record, "noted": noted}
+        return {
+            **self.__dict__,
+            "_memory": None,
+            "_sharing": None,
+            "_slow_member": None,
+            "record": record,
+            "noted": noted,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         record, noted = state.pop("record"), state.pop("noted")
@@ -306,3 +337,15 @@ class FusedBase(Recommender):
             self.memory.mark_changed()
         if noted:
             self.sharing.load(noted)
+
+
+def _slow_options(specification: str) -> SlowOptions | None:
+    """Return the arguments of the slow member, or None if there is none."""
+    if not specification:
+        return None
+    name, positional, named = parse(specification)
+    if name != SLOW or positional:
+        raise ValueError(f"expected slow with named arguments, such as slow(width=32); got {specification!r}")
+    if find_spec("jax") is None:
+        raise ValueError(f"the slow member is trained with JAX, which is not installed: {INSTALL}")
+    return SlowOptions(**named)

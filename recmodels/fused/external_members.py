@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from recmodels.base import Context, Recommender
 from recmodels.fused.memory import Memory
-from recmodels.kernels.state import COLUMNS
 from recmodels.storage.place import joined, split
 
 MAX_DISTANCE: Final = 4.0
@@ -54,11 +53,12 @@ class ExternalMembers:
         candidates, known = memory.state.shared.candidates, memory.items.names
         size = int(candidates.size[0])
         items = [known[row] or "" for row in candidates.item[:size].tolist()]
+        first = len(candidates.column) - len(self.models)  # the last columns are theirs
         used = []
         for place, model in enumerate(self.models):
             said = np.asarray(model.predict_many(user, items, x), np.float64)
             used.append(scales[place] if scales else scale_of(said))
-            candidates.column[COLUMNS + place, :size] = scaled(said, used[-1])
+            candidates.column[first + place, :size] = scaled(said, used[-1])
         return used
 
     def learn(self, user: str, item: str, y: float, x: Context) -> None:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from recmodels.kernels import forgetting
 from recmodels.kernels.layout import DIRTY, Argument, Column, Field, Rows, Scratch, Stored, fields, lengths, stored_size
+from recmodels.kernels.members.slow import widths as slow_widths
 from recmodels.kernels.shared import ANNOUNCED, CELLS, EVENTS, FREE_CELLS, ITEM_ROWS, TAG_ROWS
-from recmodels.kernels.state import COLUMNS, LEARNED_TOGETHER, MEMBERS, State, columns_of
+from recmodels.kernels.state import ALL_MEMBERS, COLUMNS, LEARNED_TOGETHER, MEMBERS, State, columns_of
 from recmodels.kernels.state_pointer import Handle
 from recmodels.kernels.user_context import GAPS, LENGTHS
 from recmodels.storage.bounded_table import BoundedTable, oldest
@@ -30,7 +31,7 @@ class Memory:
         arguments: The model's arguments by name: `max_users`, `max_items`, `max_tags`, `max_pairs`, and each length
             and `Argument` that a layout names.
         members: The names of the members that the model has.
-        n_external: Number of columns that external members fill.
+        n_external: Number of columns behind those of `MEMBERS`: of the slow member, and of external members.
 
     Attributes:
         users, items, tags: Rows of the ids.
@@ -53,14 +54,16 @@ class Memory:
         self.columns: list[tuple[Table, Field]] = []
         self.stored: dict[str, Field] = {}
         self._rows: dict[str, Rows] = {}
-        used = [member for member in MEMBERS if member.name in members]
+        used = [member for member in ALL_MEMBERS if member.name in members]
         self.learns_tags = any(member.describe is not None for member in used)
         flags = {
-            "is_used": np.array([member in used for member in MEMBERS], np.uint8),
+            "is_used": np.array([member in used for member in ALL_MEMBERS], np.uint8),
             "needs_shares": any(member.needs_shares for member in used),
         }
         widths = {"columns": COLUMNS + n_external, "contexts": LENGTHS + GAPS, "lengths": LENGTHS}
         widths["padded_columns"] = -(-widths["columns"] // 4) * 4
+        slow = int(arguments["slow_width"]) if "slow" in members else 0
+        widths |= slow_widths(slow)
         if arguments["keeps_journal"]:
             widths |= {"journal": JOURNAL, "journal_items": rows["items"], "sent_factors": int(arguments["n_factors"])}
             widths |= {"sent_row_numbers": ROW_NUMBERS, "sent_numbers": stored_size(LEARNED_TOGETHER, widths)}
@@ -77,7 +80,7 @@ class Memory:
 
     def _build(self, layout: type, known: Mapping[str, Any], table: Table | None = None) -> tuple[Any, ...]:
         """Make the arrays of a layout, in the order of its fields."""
-        first = {member.name: columns_of(member.name).start for member in MEMBERS}
+        first = {member.name: columns_of(member.name).start for member in ALL_MEMBERS}
         made: list[Any] = []
         for field in fields(layout):
             marker = field.marker

@@ -45,6 +45,8 @@ class FusedModel(FusedBase):
         steps: list[Step] = []
         start = 0
         while start < len(examples):
+            if self.slow_member is not None:
+                self.slow_member.step()
             if examples[start].undoes is not None:
                 steps.append(self._take_back(examples[start], n))
                 start += 1
@@ -129,6 +131,8 @@ class FusedModel(FusedBase):
         room = len(examples) - start
         if self.learns_weights:
             room = min(room, self._drift.room)
+        if self.slow_member is not None:
+            room = min(room, self.slow_member.room)
         memory.make_cells()
         while not memory.has_cells(room):
             room = (room + 1) // 2
@@ -303,7 +307,8 @@ class FusedModel(FusedBase):
         """Return a name for each column of the candidate set."""
         arguments = {**vars(self), "unit": " s" if self.decay_by == "time" else ""}
         own = [name.format(**arguments) for member in MEMBERS for name in member.columns]
-        return [*own, *self.external_members.names()]
+        slow = [] if self.slow_member is None else ["slow"]
+        return [*own, *slow, *self.external_members.names()]
 
     @property
     def drift_moments(self) -> list[int]:

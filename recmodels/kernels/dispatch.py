@@ -1,7 +1,7 @@
 """Dispatch to the members: for each function, such as `score`, one kernel that calls it for every member in use.
 
-The source of these kernels is generated from `MEMBERS`, with one call a member. numba cannot cache a loop over members
-of different types. `source` shows the generated code.
+The source of these kernels is generated from `ALL_MEMBERS`, with one call a member. numba cannot cache a loop over
+members of different types. `source` shows the generated code.
 """
 
 import linecache
@@ -11,7 +11,7 @@ from typing import Any
 from recmodels.kernels.compile import kernel
 from recmodels.kernels.layout import Int32, Marks
 from recmodels.kernels.shared import Event, Undone
-from recmodels.kernels.state import MEMBERS, State
+from recmodels.kernels.state import ALL_MEMBERS, State
 
 
 def source(function: str, arguments: str) -> str:
@@ -24,7 +24,7 @@ def source(function: str, arguments: str) -> str:
             popularity_hide(state.popularity, shared, item)
     """
     lines = [f"def {function}(state, {arguments}):", "    shared = state.shared"]
-    numbered = list(enumerate(MEMBERS))
+    numbered = list(enumerate(ALL_MEMBERS))
     if function == "propose":
         numbered.sort(key=lambda pair: pair[1].turn)
     for place, member in numbered:
@@ -36,7 +36,7 @@ def source(function: str, arguments: str) -> str:
 
 def _for_each(function: str, arguments: str) -> Callable[..., None]:
     code, file = source(function, arguments), f"<{__name__}.{function}>"
-    names: dict[str, Any] = {f"{member.name}_{function}": getattr(member, function) for member in MEMBERS}
+    names: dict[str, Any] = {f"{member.name}_{function}": getattr(member, function) for member in ALL_MEMBERS}
     linecache.cache[file] = len(code), None, code.splitlines(keepends=True), file  # for numba's error messages
     exec(compile(code, file, "exec"), names)  # the code holds our own names only
     written: Callable[..., None] = kernel(names[function])

@@ -6,7 +6,16 @@ from typing import Annotated, Final, NamedTuple
 
 from recmodels.kernels.layout import Float64, Stored
 from recmodels.kernels.member import Member
-from recmodels.kernels.members import age, content, covisitation, factorization, history, popularity, predecessors
+from recmodels.kernels.members import (
+    age,
+    content,
+    covisitation,
+    factorization,
+    history,
+    popularity,
+    predecessors,
+    slow,
+)
 from recmodels.kernels.members.age import AgeState
 from recmodels.kernels.members.content import ContentState
 from recmodels.kernels.members.covisitation import CovisitationState
@@ -14,6 +23,7 @@ from recmodels.kernels.members.factorization import FactorizationState
 from recmodels.kernels.members.history import HistoryState
 from recmodels.kernels.members.popularity import PopularityState
 from recmodels.kernels.members.predecessors import PredecessorsState
+from recmodels.kernels.members.slow import SlowState
 from recmodels.kernels.reranker import Reranker
 from recmodels.kernels.shared import Shared
 
@@ -51,6 +61,7 @@ class State(NamedTuple):
     content: ContentState
     predecessors: PredecessorsState
     age: AgeState
+    slow: SlowState
     weights: Weights
     reranker: Reranker
     calibration: CalibrationState
@@ -67,8 +78,10 @@ MEMBERS: Final[tuple[Member, ...]] = (
 )
 """The members in the order of their columns, which is that of the stored weights: a new one comes last."""
 
+ALL_MEMBERS: Final = (*MEMBERS, slow.MEMBER)
+"""The members, and the slow one, which a model has only if it is asked for. Without it there is no column for it."""
 COLUMNS: Final = sum(len(member.columns) for member in MEMBERS)
-"""Number of columns that the kernels fill. Columns of `recmodels.fused.external_members` follow them."""
+"""Number of columns of `MEMBERS`. Those of the slow member and of `recmodels.fused.external_members` follow them."""
 
 
 def columns_of(name: str) -> range:
@@ -81,6 +94,6 @@ def columns_of(name: str) -> range:
 
 
 def _columns() -> Iterator[tuple[str, range]]:
-    ends = accumulate((len(member.columns) for member in MEMBERS), initial=0)
-    for member, first in zip(MEMBERS, ends, strict=False):
+    ends = accumulate((len(member.columns) for member in ALL_MEMBERS), initial=0)
+    for member, first in zip(ALL_MEMBERS, ends, strict=False):
         yield member.name, range(first, first + len(member.columns))

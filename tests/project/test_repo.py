@@ -44,7 +44,7 @@ FLOORS = {
         ["base", "kernels"],
         ["river_seeds", "river_expression", "word_encoder", "wrapper"],
         ["encoder_choice"],
-        ["river_model", "exploration", "deep"],
+        ["river_model", "exploration", "deep", "slow"],
         ["specification"],
         ["fused"],
         ["contextual", "inspection", "rules"],
@@ -184,7 +184,8 @@ def test_kernels_are_compiled_in_one_way() -> None:
 
 @pytest.mark.process
 def test_keras_and_jax_are_imported_in_one_place_and_only_when_asked_for() -> None:
-    assert importers("keras") == importers("jax") == {"recmodels/deep/backend.py"}
+    assert importers("keras") == {"recmodels/deep/backend.py"}
+    assert importers("jax") == {"recmodels/deep/backend.py", "recmodels/slow/training.py"}
     heavy = "sorted({name.partition('.')[0] for name in sys.modules} & {'keras', 'jax', 'tensorflow', 'torch'})"
     said = subprocess.run(
         [sys.executable, "-c", f"import sys, flows.recommend, flows.commands.tune, recmodels.checks; print({heavy})"],
