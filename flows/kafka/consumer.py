@@ -227,7 +227,7 @@ class Reader:
         """Return the next records of these partitions, from one of them or merged by time."""
         batch: list[Raw] = []
         if self.merge is not None:
-            batch = self.merge.take(self.batch_size, self._leaderless)
+            batch = self.merge.take(self.batch_size)
         else:
             for partition in partitions:
                 if batch := partition.take():  # a batch is of one partition

@@ -3,7 +3,7 @@
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Final
 
 from flows.kafka.position import Place
@@ -110,11 +110,11 @@ class TimeMerge:
         partition.buffer.append(raw)
         self.held += len(raw.value or b"")
 
-    def take(self, size: int, leaderless: Iterable[Place] = ()) -> list[Raw]:
+    def take(self, size: int) -> list[Raw]:
         """Return the next records, at most `size`. There are none while the merge waits for a partition."""
         batch: list[Raw] = []
         heads, partitions = self._heads, self._partitions
-        if self._waits(leaderless):
+        if self._waits():
             return batch
         while heads and len(batch) < size:
             place = heads[0][1]
@@ -133,9 +133,12 @@ class TimeMerge:
         self.held -= sum(len(raw.value or b"") for raw in batch)
         return batch
 
-    def _waits(self, leaderless: Iterable[Place]) -> bool:
-        missing = [partition for partition in self._partitions.values() if not partition.buffer and partition.is_behind]
-        missing = [partition for partition in missing if partition.place not in leaderless and not partition.has_ended]
+    def _waits(self) -> bool:
+        missing = [
+            partition
+            for partition in self._partitions.values()
+            if not partition.buffer and partition.is_behind and not partition.has_ended
+        ]
         if not missing or not self._heads or self.held >= HELD_BYTES:
             self._looked = None
             return False
