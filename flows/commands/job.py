@@ -194,11 +194,21 @@ def resend(
 
 
 @with_settings(*OF_A_JOB)
-def check(given: GivenSettings, config: Config = None) -> None:
+def check(
+    given: GivenSettings,
+    config: Config = None,
+    is_creating: Annotated[
+        bool,
+        typer.Option("--create", help="Create missing topics, as the job would, if all else is well."),
+    ] = False,
+) -> None:
     """Check the settings, the topics and the broker, and say how to repair each fault."""
     settings = settings_of(config, **given)
     connector = connector_of(settings)
     found = connector.inspect()
+    if is_creating and not found.faults:
+        connector.prepare()
+        found = connector.inspect()
     for warning in found.warnings:
         say(f"Warning: {warning}")
     if found.faults:

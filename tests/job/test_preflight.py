@@ -15,6 +15,7 @@ from flows.job.connections import connections_for_engine
 from flows.job.feed import feed
 from flows.job.preflight import Findings, inspect_job, require_brokers, topic_faults
 from flows.job.run import run
+from flows.kafka.admin import connect
 from flows.kafka.probe import probe
 from flows.sample import EVENTS
 from flows.settings import Settings
@@ -148,3 +149,22 @@ def test_check_says_all_is_well_only_if_it_is(
     status, said = check()
     assert status == 2
     assert "without end" in said
+
+
+@pytest.mark.kafka
+def test_check_creates_missing_topics_where_it_is_asked_to(
+    broker: AnyBroker, new_topic: NewTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = job(broker, new_topic())
+    for name in ("bootstrap", "input_topic", "output_topic", "dead_letter_topic"):
+        monkeypatch.setenv(f"FRESHRANK_{name.upper()}", str(getattr(settings, name)))
+
+    def topics_after(*options: str) -> set[str]:
+        monkeypatch.setattr(sys, "argv", ["freshrank", "check", *options])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        return connect(settings.client(), 10.0)[1].topics.keys() & {settings.output_topic, settings.dead_letter_topic}
+
+    assert topics_after() == set()
+    assert topics_after("--create") == {settings.output_topic, settings.dead_letter_topic}

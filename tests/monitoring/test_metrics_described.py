@@ -80,7 +80,7 @@ def test_the_dashboard_is_whole_and_shows_what_exists() -> None:
         for target in panel["targets"]:
             assert names_in(target["expr"])
             assert names_in(target["expr"]) <= series()
-    assert [variable["name"] for variable in board["templating"]["list"]] == ["datasource"]
+    assert [variable["name"] for variable in board["templating"]["list"]] == ["datasource", "job", "shard"]
 
 
 def test_alerts_are_about_what_exists_and_on_the_page() -> None:
