@@ -27,7 +27,7 @@ from flows.job.connector import Connector, JobConnections
 from flows.job.decoder import decoder_of
 from flows.job.past_join import TopicJoin
 from flows.job.past_plan import USERS_NAME, PastPlan, PastUsers, load_plan, load_users
-from flows.job.past_progress import Look, told_progress
+from flows.job.past_progress import Look, PastCollector, told_progress
 from flows.job.past_request import Backfill
 from flows.job.past_scan import StoppedError, scan_past, time_text
 from flows.job.stoppable import Stoppable
@@ -262,6 +262,7 @@ class Past:
         connections.active, connections.active_step = active, f"active_{plan.cycle}"
         counters = connections.counters
         flow = build_flow(self.settings, connections)
+        connections.collectors.append(PastCollector(doing, lambda: counters.received, left))
         with serve_metrics(self.settings, connections), told_progress(doing, "events", lambda: counters.received, left):
             run_flow(flow, self.recovery, self.settings.epoch_seconds)
         connections.close()

@@ -191,7 +191,7 @@ def gather(settings: Settings, connections: JobConnections) -> MetricSources:
         skipped=connections.skipped,
         state=None if settings.recovery is None else settings.recovery / "state",
         labels={} if link is None else {"shard": str(link.shard.index)},
-        others=[] if link is None else [ShardCollector(link)],
+        others=[*connections.collectors, *([] if link is None else [ShardCollector(link)])],
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from bytewax.inputs import FixedPartitionedSource
 from bytewax.outputs import Sink
+from prometheus_client.registry import Collector
 
 from flows.errors import UsageError
 from flows.formats.json_events import JsonDecoder
@@ -48,6 +49,8 @@ class JobConnections(Connections):
     """Asks for the offset of the last event that the output has a list for, by topic and partition."""
     link: ShardLink | None = None
     """Link to the other shards. None: there are none."""
+    collectors: list[Collector] = field(default_factory=list)
+    """Collectors of further metrics."""
     close: Callable[[], None] = lambda: None
     """Called once the flow has ended, its last snapshot too."""
 

@@ -4,7 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from flows.monitoring.periodic import called_every
 
@@ -37,6 +42,39 @@ class Look:
     def left(self) -> int:
         """Return the number of records that are probably left."""
         return round(self._records * (self._size - self._consumed) / self._consumed) if self._consumed else 0
+
+
+@dataclass(frozen=True)
+class PastCollector(Collector):
+    """Collects how far a stretch of the past is.
+
+    Attributes:
+        stage: Names the stretch.
+        done: Returns the number of records that are done since the stretch began here.
+        left: Returns the number of records that are left.
+        started: When it began, by the monotonic clock.
+
+    >>> past = PastCollector("learning the past", lambda: 30, lambda: 90)
+    >>> [(family.name, family.samples[0].value) for family in past.collect()][:2]
+    [('freshrank_past_done_records', 30), ('freshrank_past_left_records', 90)]
+    """
+
+    stage: str
+    done: Callable[[], int]
+    left: Callable[[], int]
+    started: float = field(default_factory=time.monotonic)
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        done, left, seconds = self.done(), self.left(), time.monotonic() - self.started
+        for name, said, value in (
+            ("done_records", "Records of the past that are done since the start of this process.", done),
+            ("left_records", "Records of the past that are left.", left),
+            ("left_seconds", "Time until they are learned, at the mean speed so far.", left * seconds / max(done, 1)),
+        ):
+            gauge = GaugeMetricFamily(f"freshrank_past_{name}", said, labels=["stage"])
+            gauge.add_metric([self.stage], value)
+            yield gauge
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
+import flows.job.backfill
 from flows.cli import app
 from flows.errors import LogError, UsageError
 from flows.job.connections import connections_for_engine
@@ -26,6 +27,7 @@ from flows.settings import Settings
 from flows.state.recovery import RecoveryError
 from tests.support.file_connector import FileConnector
 from tests.support.flow import event, sample_records
+from tests.support.monitored_flow import Scraped, free_port, scrape
 
 DAY = 86_400.0
 START = 1_400_000_000.0
@@ -306,3 +308,23 @@ def test_ids_tell_events_of_both_apart_as_far_as_they_are_remembered() -> None:
         joined(past, topic, window=1)
     with pytest.raises(UsageError, match="2 events may be in both"):
         joined(past, [click(2.0, "other"), click(4.0, "e4")])
+
+
+def test_metrics_say_how_much_of_the_past_is_left(
+    shop: Callable[..., Shop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job is scraped at the end of each stretch, while its server still runs."""
+    port, scraped = free_port(), list[Scraped]()
+    learn = flows.job.backfill.run_flow
+
+    def learn_and_look(*arguments: Any) -> None:
+        learn(*arguments)
+        if not scraped:
+            scraped.append(scrape(f"http://127.0.0.1:{port}"))
+
+    monkeypatch.setattr("flows.job.backfill.run_flow", learn_and_look)
+    shop(sample_records(60), sample_records(0), metrics_port=port).run()
+    [after] = scraped
+    assert after["freshrank_past_done_records", "learning the past"] == 60
+    assert after["freshrank_past_left_records", "learning the past"] == 0
+    assert after["freshrank_past_left_seconds", "learning the past"] == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.job.past_progress import PastCollector
 from flows.job.shard_metrics import ShardCollector
 from flows.monitoring.attribution import Attribution
 from flows.monitoring.challenge import Challenge
@@ -31,7 +32,9 @@ def exported() -> dict[str, str]:
     names = {}
     link = ShardLink(Shard(0, 2), TopicLog(Topic(2), 0))
     gathered = watching([], weights=WeightsObserver(), challenge=Challenge(), attribution=Attribution()).gathered
-    for family in registry_of(replace(gathered, others=[ShardCollector(link)])).collect():
+    for family in registry_of(
+        replace(gathered, others=[ShardCollector(link), PastCollector("learning", int, int)])
+    ).collect():
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
         names[family.name + suffix] = "gauge" if family.type == "info" else family.type
     return names
