@@ -165,6 +165,7 @@ def replay(
         flow = build_flow(settings, connections)
         started, cpu_started = time.perf_counter(), time.process_time()
         run_flow(flow, recovery, settings.epoch_seconds)
+        connections.challenge.finish()
         seconds = measures.seconds + time.perf_counter() - started
         cpu_seconds = measures.cpu_seconds + time.process_time() - cpu_started
     return ReplayResult(

@@ -97,6 +97,7 @@ def run(
         measured += [connections.attribution] if settings.attribution_window else []
         with serve_metrics(settings, connections), _logged_regularly(connections.counters, measured):
             run_flow(flow, recovery, settings.epoch_seconds)
+            connections.challenge.finish()
         connections.close()
         logger.info("stopped: %s", connections.counters.sentence(), extra=connections.counters.counts())
         _log_measured(measured)

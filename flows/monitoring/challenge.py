@@ -1,5 +1,6 @@
 """Challenge: what is measured of a challenger beside the champion, for metrics, logs and the report."""
 
+from collections.abc import Callable
 from typing import Any
 
 from recmodels.evaluation.paired_hits import PairedHits
@@ -16,6 +17,7 @@ class Challenge:
         hits: Hits of both.
         learned: Number of events that the challenger has learned.
         failure: Why the challenger has stopped, in one line. None: it has not.
+        finish: Has the challenger learn the events that wait for their lot. Call it when the flow has ended.
 
     >>> challenge = Challenge()
     >>> challenge.model, challenge.k = "popularity", 10
@@ -36,6 +38,7 @@ class Challenge:
         self.hits = PairedHits()
         self.learned = 0
         self.failure: str | None = None
+        self.finish: Callable[[], None] = lambda: None
 
     @property
     def has_failed(self) -> bool:

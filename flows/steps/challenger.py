@@ -33,6 +33,8 @@ GOLDEN: Final = int(GOLDEN_GAMMA)
 """2^64 divided by the golden ratio. Its multiples, modulo 2^64, are spread evenly and follow no rhythm of the users."""
 DIGITS: Final = 6
 """Decimal places of the scores of lists that are made without an event of their user."""
+LOT: Final = 64
+"""Number of events that the challenger learns at once. One by one, compiled models take twice as long."""
 SILENT_EVENTS: Final = 1_000
 """Number of scored events without a single hit after which a challenger's lists are looked at."""
 
@@ -69,6 +71,7 @@ class Challenger:
     >>> for number in range(100):
     ...     examples = [Example(f"u{number % 3}", "tea")]
     ...     challenger.learn(examples, challenger.steps_of(champion, examples, 10))
+    >>> challenger.settle()
     >>> hits = challenging.challenge.hits
     >>> challenging.challenge.learned, hits.scored, hits.wins, hits.losses
     (100, 27, 0, 0)
@@ -85,6 +88,9 @@ class Challenger:
         self.is_resumed = False
         self._build = challenging.build_model
         self._model = challenging.build_model()
+        self._waiting: list[tuple[Example, int | None]] = []
+        """Events that the challenger will learn with the next lot, with the champion's positions."""
+        self.challenge.finish = self.settle
         self._lists: dict[int, Listed] = {}
         """Lists of the challenger after the newest events, by the place of the event in its batch."""
         self._first = 0
@@ -111,10 +117,27 @@ class Challenger:
     def learn(self, examples: Sequence[Example], steps: Sequence[Step]) -> None:
         """Score the challenger on some events, let it learn all of them, and compare.
 
+        If nobody sees its lists, the events wait until they are a lot. That changes no result.
+
         Args:
             examples: Examples in order.
             steps: The champion's steps of the same examples.
         """
+        positions = [step.position for step in steps]
+        if self.exposure is not None or self.judge is not None:
+            self._learn(examples, positions)
+        elif not self.challenge.has_failed:
+            self._waiting += zip(examples, positions, strict=True)
+            if len(self._waiting) >= LOT:
+                self.settle()
+
+    def settle(self) -> None:
+        """Learn the events that wait."""
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._learn([example for example, _ in waiting], [position for _, position in waiting])
+
+    def _learn(self, examples: Sequence[Example], of_champion: Sequence[int | None]) -> None:
         challenge = self.challenge
         self._lists = {}
         if challenge.has_failed:
@@ -124,15 +147,16 @@ class Challenger:
         if positions is None:
             return
         challenge.learned += len(examples)
-        for is_drawn, step, position in zip(drawn, steps, positions, strict=True):
-            if is_drawn and step.position is not None:
+        for is_drawn, place, position in zip(drawn, of_champion, positions, strict=True):
+            if is_drawn and place is not None:
                 # An event that the challenger does not score, such as a repeat that it alone knows, is no hit of it.
-                challenge.hits.update(0 <= step.position < self.k, position is not None and 0 <= position < self.k)
+                challenge.hits.update(0 <= place < self.k, position is not None and 0 <= position < self.k)
         if not self._looked and challenge.hits.scored >= SILENT_EVENTS:
             self._look(examples[-1])
 
     def learn_item(self, item: str, features: Mapping[str, Any] | None, available: bool | None) -> None:
         """Learn an item event."""
+        self.settle()
         if not self.challenge.has_failed:
             self._try(lambda: self._model.learn_item(item, features, available))
             if self.judge is not None:
@@ -140,6 +164,7 @@ class Challenger:
 
     def forget_one(self, user: str) -> None:
         """Erase a user."""
+        self.settle()
         if not self.challenge.has_failed:
             self._try(lambda: self._model.forget_one(user))
             if self.judge is not None:
@@ -151,7 +176,7 @@ class Challenger:
             return [False] * count
         if self.share >= 1.0:
             return [True] * count
-        first, most = self.challenge.learned, int(self.share * WORD)
+        first, most = self.challenge.learned + len(self._waiting), int(self.share * WORD)
         return [number * GOLDEN % WORD < most for number in range(first, first + count)]
 
     def _look(self, example: Example) -> None:
@@ -275,6 +300,7 @@ class Challenger:
 
     def _dumped(self, dump: Callable[[], Snapshot]) -> Snapshot:
         """Return what is measured, and the model's arrays unless it has failed."""
+        self.settle()
         arrays = None if self.challenge.has_failed else self._try(dump)
         numbers = {
             **self.challenge.hits.numbers(),

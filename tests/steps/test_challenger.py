@@ -18,6 +18,7 @@ from flows.settings import Settings
 from flows.state.recovery import Recovery
 from flows.state.roles import Roles
 from flows.state.store import MOST_SNAPSHOTS, Store
+from flows.steps.challenger import GOLDEN, WORD
 from flows.steps.learn import Learner
 from recmodels import Popularity
 from recmodels.base import Context, Example, Recommender
@@ -118,6 +119,29 @@ def test_a_share_is_scored_and_all_is_learned() -> None:
     assert some.hits.challenger_hit_rate == pytest.approx(every.hits.challenger_hit_rate, abs=0.06)
 
 
+@pytest.mark.parametrize("batch", [1, 7, 1_000])
+def test_lots_change_nothing_of_what_is_measured(batch: int) -> None:
+    """Item events and erasures come between, each for both models at the same event."""
+    records = [
+        record
+        for number, each in enumerate(sample_records(600))
+        for record in (
+            each,
+            *([b'{"kind":"item","item":"i%d","timestamp":0,"available":false}' % number] if number % 50 == 7 else []),
+            *([b'{"kind":"forget","user":"1","timestamp":0}'] if number % 90 == 8 else []),
+        )
+    ]
+    flow = Flow(records, batch=batch, model="popularity", challenger="covisitation", challenger_share=0.5)
+    flow.connections.challenge.finish()
+    hits = flow.connections.challenge.hits
+    assert (flow.connections.challenge.learned, hits.scored) == (600, 300)
+    alone = Flow(records, batch=1, model="covisitation").decided
+    positions = [each.ranked.position for each in alone if isinstance(each.ranked.event, Interaction)]
+    drawn = [number * GOLDEN % WORD < WORD // 2 for number in range(600)]
+    expected = [place is not None and place >= 0 for place, is_drawn in zip(positions, drawn, strict=True) if is_drawn]
+    assert hits.challenger_hits == sum(expected)
+
+
 def test_equal_models_never_differ() -> None:
     both = run(model="popularity", challenger="popularity").challenge
     assert both is not None
@@ -194,12 +218,14 @@ def test_state_of_both_survives_stops_and_swapped_roles(tmp_path: Path) -> None:
             store.load(live, pointer)
             assert live.challenger is not None
             assert whole.challenger is not None
+            whole.challenger.settle()
             models = [live.model, live.challenger._model]
             assert [lists_of(each) for each in models[:: 1 if names[0] == FIRST else -1]] == [
                 lists_of(whole.model),
                 lists_of(whole.challenger._model),
             ]
         if number == MOST_SNAPSHOTS:
+            measured.finish()
             assert challenge.hits.numbers() == measured.hits.numbers()
             assert challenge.learned == measured.learned == 10 * number + 10
 
