@@ -19,6 +19,7 @@ from flows.settings_reference import page, toml_file
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE = ROOT / "docker-compose.yml"
+SHARDS = ("shard-0", "shard-1", "shard-2")
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 EXAMPLE = ROOT / "deploy" / "freshrank.toml"
 VARIABLES = {f"FRESHRANK_{name.upper()}" for name in Settings.model_fields} | {"FRESHRANK_CONFIG"}
@@ -57,7 +58,7 @@ def test_the_example_has_every_setting_with_its_default(monkeypatch: pytest.Monk
 
 
 def test_services_have_pinned_images(services: dict[str, Any]) -> None:
-    assert list(services) == ["kafka", "flow", "serve", "redis", "replayer"]
+    assert list(services) == ["kafka", "flow", *SHARDS, "serve", "redis", "replayer"]
     images = {name: service["image"] for name, service in services.items()}
     assert not [image for image in images.values() if image.endswith(":latest") or ":" not in image]
     assert images["flow"] == images["serve"] == images["replayer"] == f"freshrank:{PROJECT['version']}"
@@ -68,7 +69,7 @@ def test_the_job_knows_the_variables_of_its_service_and_finds_kafka(
     services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FRESHRANK_CONFIG", "none.toml")
-    for name in ("flow", "replayer"):
+    for name in ("flow", *SHARDS, "replayer"):
         variables = services[name]["environment"]
         given = {variable for variable in variables if variable.startswith("FRESHRANK_")}
         assert given <= VARIABLES
@@ -92,6 +93,17 @@ def test_server_knows_its_variables_and_finds_kafka_and_the_job(
     assert job.output_topic == services["flow"]["environment"]["FRESHRANK_OUTPUT_TOPIC"]
     assert services["serve"]["ports"] == [f"127.0.0.1:{settings.port}:{settings.port}"]
     assert settings.job_metrics == f"http://flow:{services['flow']['environment']['FRESHRANK_METRICS_PORT']}/metrics"
+
+
+def test_shards_take_the_place_of_the_job(services: dict[str, Any]) -> None:
+    job = services["flow"]
+    shards = [services[name] for name in SHARDS]
+    for index, shard in enumerate(shards):
+        assert shard["profiles"] == ["shards"]
+        assert shard["environment"] == {**job["environment"], "FRESHRANK_SHARD": f"{index}/{len(shards)}"}
+        assert {name for name in job if shard.get(name) != job[name]} == {"environment", "ports"}
+    assert int(services["replayer"]["environment"]["FRESHRANK_PARTITIONS"]) >= len(shards)
+    assert len({port for service in [job, *shards] for port in service["ports"]}) == 1 + len(shards)
 
 
 def test_metrics_can_be_scraped_from_this_machine_and_no_other(services: dict[str, Any]) -> None:
