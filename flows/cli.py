@@ -38,6 +38,10 @@ COMMANDS = {
         "flows.commands.job:resend",
         "Put dead letters back into the input topic, each once, after their cause was repaired.",
     ),
+    "rescale": (
+        "flows.commands.rescale:rescale",
+        "Deal the users of stopped shards, or of one process, out to another number of shards.",
+    ),
     "compare": (
         "flows.commands.compare:compare_models",
         "Replay a log with several models or settings, and compare them with confidence intervals.",

@@ -75,8 +75,8 @@ def read_stored(directory: str | Path) -> StoredModel:
     ('popularity', 10)
     """
     directory = Path(directory)
-    with _undisturbed(directory):
-        job = _job_of(directory)
+    with undisturbed(directory):
+        job = job_of(directory)
         build_model(job["model"], repeats=job["repeats"])  # what is wrong with it is said as it is
         build = partial(build_model, job["model"], repeats=job["repeats"])
         challenge = None
@@ -133,7 +133,12 @@ def _resume(learning: Learning, store: StateStore, engine: Path) -> None:
         raise first_cause(error) from error
 
 
-def _job_of(directory: Path) -> dict[str, Any]:
+def job_of(directory: Path) -> dict[str, Any]:
+    """Return what `job.json` says a recovery directory belongs to.
+
+    Raises:
+        RecoveryError: There is none, or it has another format.
+    """
     path = directory / "job.json"
     try:
         job = orjson.loads(path.read_bytes())
@@ -148,7 +153,7 @@ def _job_of(directory: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def _undisturbed(directory: Path) -> Iterator[None]:
+def undisturbed(directory: Path) -> Iterator[None]:
     """Hold the lock that a job takes, shared among readers: no job runs here, and none starts meanwhile."""
     path = directory / "lock"
     try:

@@ -49,7 +49,7 @@ class ShardLearner(Learner):
         super().__init__(learning, counters)
         self.link = link
         self.model.enable_deltas()
-        self._stored: StoredLink | None = None
+        self.stored: StoredLink | None = None
         self.homes = BoundedTable(HOMES, learning.max_users, "seen", partition=(np.int32, ()), seen=(np.int64, ()))
         self._events = 0
 
@@ -147,12 +147,12 @@ class ShardLearner(Learner):
 
     def _resume(self) -> None:
         about = About(
-            generation=0 if self._stored is None else self._stored.generation,
+            generation=0 if self.stored is None else self.stored.generation,
             model=self._model.sharing.model,
             model_name=self.model.version,
             settings=self.link.settings,
         )
-        if self.link.resume(self._stored, about):
+        if self.link.resume(self.stored, about):
             self.model.take_delta()  # what the snapshot had noted was sent after it
 
     @override
@@ -163,6 +163,10 @@ class ShardLearner(Learner):
     @override
     def dump_changes(self) -> Snapshot:
         return {**super().dump_changes(), **dump_changes([self.homes]), **self._link()}
+
+    def dump_lists(self) -> Snapshot:
+        """Return what is known of lists that are out, in the form of `dump`."""
+        return self._own({**self.held.dump(), **({} if self.budget is None else self.budget.dump())})
 
     @override
     def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
@@ -181,4 +185,4 @@ class ShardLearner(Learner):
         super().load({name: array for name, array in snapshot.items() if name not in own})
         self.homes.load_rows(own)
         if LINK in own:
-            self._stored = msgspec.msgpack.decode(own[LINK].tobytes(), type=StoredLink)
+            self.stored = msgspec.msgpack.decode(own[LINK].tobytes(), type=StoredLink)

@@ -46,6 +46,22 @@ def test_shards_that_are_killed_count_what_one_process_counts(new_shards: NewSha
     assert job.counted(1) == one
 
 
+def test_shards_go_on_after_a_rescale(new_shards: NewShards) -> None:
+    job = new_shards()
+    job.feed(1_500)
+    job.finish(2)
+    new = job.state.with_name(f"{job.state.name}-new")
+    done = job.command("rescale", "--from", str(job.state), "--shards", "3", "--to", str(new))
+    assert "in 3 shards" in done.stdout
+    job.state = new
+    job.variables["RECOVERY"] = new
+    job.feed(1_500)
+    job.finish(3)
+    assert answered(job) == 3_000
+    one = job.counted_by_one()
+    assert [job.counted(index) == one for index in range(3)] == [True] * 3
+
+
 def test_a_shard_goes_on_while_its_peer_is_away_and_is_caught_up_with(new_shards: NewShards) -> None:
     job = new_shards()
     job.feed(1_500)

@@ -1,7 +1,9 @@
 """Several shards as processes, between topics with some partitions, and what they have counted in the end."""
 
 import gzip
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -20,7 +22,7 @@ from recmodels.base import Example
 from recmodels.specification import build_model
 from tests.support.kafka_broker import make_topic
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, committed
-from tests.support.kafka_jobs import Job
+from tests.support.kafka_jobs import ROOT, Job
 
 PARTITIONS = 4
 
@@ -57,6 +59,12 @@ class ShardedJob(Job):
         process = self.start(*arguments)
         self.variables = kept
         return process
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command with the settings of the job."""
+        command = [sys.executable, "-m", "flows.cli", *arguments]
+        environment = {**os.environ, **self.environment, "COLUMNS": "300"}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
 
     def committed(self) -> list[int]:
         return [max(at, 0) for at in committed(self.broker.bootstrap, self.events, PARTITIONS, self.events)]
