@@ -23,6 +23,8 @@ POLICIES: Final[dict[str, dict[str, Any]]] = {
     "change above 0.5": {"emit_change": 0.5},
     "requests": {"emit": "requests"},
 }
+BURSTS: Final = (60.0, 3_600.0, 86_400.0)
+"""Seconds for which unspent budget is saved."""
 SHARES: Final = (0.5, 0.25, 0.1)
 """Budgets, as shares of the mean number of events per second."""
 
@@ -37,10 +39,14 @@ def main() -> None:
     for directory in asked.directory:
         repeats: Any = "allow" if directory.name in ALLOW else "exclude"
         rate = 0.0
-        policies: list[str | float] = [*POLICIES, *SHARES]
+        policies: list[str | tuple[float, float]] = [*POLICIES, *((s, b) for s in SHARES for b in BURSTS)]
         for policy in policies:
-            name = f"budget of {policy:g} of the events" if isinstance(policy, float) else policy
-            chosen = {"emit_budget": rate * policy} if isinstance(policy, float) else POLICIES[policy]
+            if isinstance(policy, str):
+                name, chosen = policy, POLICIES[policy]
+            else:
+                share, burst = policy
+                name = f"budget of {share:g} of the events, saved for {burst:,.0f} s"
+                chosen = {"emit_budget": rate * share, "emit_burst": burst}
             settings = Settings(repeats=repeats, rewards={"return": -1.0}, **chosen)
             protocol = Protocol(warmup=0.5)
             result = replay(directory / "events.csv.gz", settings, limit=asked.limit, protocol=protocol)

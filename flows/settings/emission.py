@@ -9,6 +9,7 @@ from typing_extensions import override
 from flows.setting_fields import setting
 from flows.settings.rules import RuledListSettings
 from flows.steps.emit import Emission
+from flows.steps.list_budget import BURST_SECONDS
 
 
 class SentListSettings(RuledListSettings, BaseModel):
@@ -39,11 +40,25 @@ class SentListSettings(RuledListSettings, BaseModel):
         ),
     ] = 0.0
 
+    emit_burst: Annotated[
+        float,
+        setting(
+            "lists",
+            "Event time for which an unspent `emit_budget` is saved, such as 3600. The longer, the more lists are sent "
+            "in a burst of events.",
+            unit="s",
+            see="docs/emission.md",
+            ge=0.0,
+            allow_inf_nan=False,
+        ),
+    ] = BURST_SECONDS
+
     @override
     def emission(self) -> Emission:
         return replace(
             super().emission(),
             least_change=self.emit_change,
             budget=self.emit_budget,
+            burst=self.emit_burst,
             by_score=self.model_info.scores_are_probabilities,
         )

@@ -15,7 +15,7 @@ from flows.messages import FALLBACK_USER, Decided, FallbackAges, Forget, Interac
 from flows.monitoring.counters import Counters
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from flows.steps.hashing import digest_of_list, short_digest
-from flows.steps.list_budget import ListBudget
+from flows.steps.list_budget import BURST_SECONDS, ListBudget
 from flows.steps.list_change import gain_of, share_of_change
 from flows.steps.staleness import Staleness
 from recmodels.storage.id_table import RESERVED, IdTable
@@ -53,6 +53,8 @@ class Emission:
     """Share of a list's weight that must be new (`flows.steps.list_change`). 0: no limit."""
     budget: float = 0.0
     """Lists per second of event time (`flows.steps.list_budget`). 0: no limit."""
+    burst: float = BURST_SECONDS
+    """Seconds of unspent budget that are saved up."""
     by_score: bool = False
     """Whether the use of a list is the sum of the scores of its new items. They must be probabilities."""
 
@@ -95,7 +97,7 @@ class Emitter(StatefulStep[Ranked, Decided]):
         self._sees_change = rules.least_change > 0 or rules.budget > 0
         if self._sees_change:
             columns["items"] = (np.uint32, (DEPTH,))
-        self._budget = ListBudget(rules.budget) if rules.budget else None
+        self._budget = ListBudget(rules.budget, rules.burst) if rules.budget else None
         self._last = Table("lists", rules.max_users + RESERVED, self._users, **columns)
         self._turn = 0
         is_limited = rules.interval or rules.withdraw_stale or self._sees_change

@@ -19,7 +19,7 @@ from recmodels.storage.records import Records
 MOST_WAITING: Final = 10_000
 """Number of lists that wait. Beyond it the one that came first is given up."""
 BURST_SECONDS: Final = 60.0
-"""Seconds of unspent budget that are saved up."""
+"""Seconds of unspent budget that are saved up, unless the settings say otherwise."""
 
 
 class ListBudget:
@@ -27,6 +27,7 @@ class ListBudget:
 
     Args:
         rate: Lists per second of event time.
+        burst: Seconds of unspent budget that are saved up.
         most: Number of lists that can wait.
 
     >>> from flows.messages import Interaction
@@ -41,8 +42,9 @@ class ListBudget:
     (['eve'], ['bob'])
     """
 
-    def __init__(self, rate: float, most: int = MOST_WAITING) -> None:
+    def __init__(self, rate: float, burst: float = BURST_SECONDS, most: int = MOST_WAITING) -> None:
         self.rate = rate
+        self.burst = burst
         self._waiting = Records("budget.lists", most)
         self._queue: list[tuple[float, int, str]] = []  # -gain, -turn, user; void if the user's turn is another
         self._turn = 0
@@ -85,7 +87,7 @@ class ListBudget:
 
     def spend(self) -> None:
         """Take one list from the budget, which goes out whatever is left of it."""
-        self._saved = max(self._saved - 1.0, -self.rate * BURST_SECONDS)
+        self._saved = max(self._saved - 1.0, -self.rate * self.burst)
         self._is_changed = True
 
     def due(self, now: float) -> list[Ranked]:
@@ -111,7 +113,7 @@ class ListBudget:
             at = None if at is None else (at[0], at[1], at[2])
             due.append(Ranked(Refresh(user, timestamp, at, time.perf_counter()), None, items, scores, why))
         # A list that waited through a quiet time would have gone out during it. So the bound comes after those.
-        self._saved = min(self._saved, max(1.0, self.rate * BURST_SECONDS))
+        self._saved = min(self._saved, max(1.0, self.rate * self.burst))
         return due
 
     def __len__(self) -> int:

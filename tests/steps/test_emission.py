@@ -90,6 +90,17 @@ def test_unspent_budget_is_saved_for_a_minute() -> None:
     assert len(budget.due(10_000.0)) == 6
 
 
+def test_unspent_budget_is_saved_for_as_long_as_the_settings_say() -> None:
+    """A user acts ten times every 1,000 s. The budget is as many lists as there are events."""
+    sent_lists = []
+    for burst in (60.0, 1_000.0):
+        records = [event("eve", f"i{n}", 1_000.0 * (n // 10) + n % 10) for n in range(100)]
+        flow = Flow(records, fallback=False, emit_budget=0.01, emit_burst=burst, model="popularity")
+        sent_lists.append(len(flow.sent))
+    assert sent_lists[0] < 35
+    assert sent_lists[1] >= 90
+
+
 def test_lists_that_waited_through_a_quiet_time_go_at_its_end() -> None:
     budget = ListBudget(rate=0.1)
     for n in range(20):
