@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -16,6 +16,7 @@ from flows.job.connections import connector_of, serve_metrics
 from flows.job.connector import Connector
 from flows.job.model_change import applicable_change
 from flows.job.past_request import Backfill
+from flows.job.slow_metrics import SlowCollector
 from flows.kafka.start_offsets import BeginFrom
 from flows.monitoring.attribution import Attribution
 from flows.monitoring.challenge import Challenge
@@ -24,6 +25,7 @@ from flows.monitoring.periodic import called_every
 from flows.pipeline import build_flow
 from flows.settings import Settings
 from flows.state.recovery import recovery_in
+from flows.trainer.beside import trainers_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ def run(
     with (
         stopped_by_signals() as stop,
         recovery_in(settings.recovery, job, applicable_change, settings.challenger) as recovery,
+        ExitStack() as stack,
     ):
         if settings.own_shard is not None and backfill is not None:
             raise UsageError(
@@ -89,6 +92,9 @@ def run(
             connections.store, connections.roles = recovery.store, recovery.roles
         else:
             logger.warning("no `recovery` directory is set: what is learned is lost when the job stops")
+        trainers = stack.enter_context(trainers_of(settings.recovery, settings.trainer_limits()))
+        connections.prepare = trainers.prepare
+        connections.collectors.append(SlowCollector(trainers.figures))
         flow = build_flow(settings, connections)
         logger.info("%s: reading %s at %s", settings.model, connector.input_name, connector.place)
         connections.counters.held = connections.answered()

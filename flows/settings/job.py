@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from flows.monitoring.logging_setup import LogFormat
 from flows.setting_fields import setting
 from flows.shards.identity import Shard, shard_named
+from flows.trainer.limits import Limits
 
 
 class JobSettings(BaseModel):
@@ -63,6 +64,26 @@ class JobSettings(BaseModel):
             "job", "Share of 1,000 records that may be rejected before the job stops. 1 never stops it.", ge=0.0, le=1.0
         ),
     ] = 1.0
+    trainer_cpu_share: Annotated[
+        float,
+        setting(
+            "job",
+            "Largest share of one core that the training of `blend+slow` takes. Lower it where cores are scarce.",
+            see="docs/slow-member.md",
+            gt=0.0,
+            le=1.0,
+        ),
+    ] = 1.0
+    trainer_core: Annotated[
+        int,
+        setting("job", "Number of the core of that training. -1: the last one that the job may use.", ge=-1),
+    ] = -1
+    trainer_memory_mb: Annotated[
+        int,
+        setting(
+            "job", "Largest size of that training in MB. Beyond it the training fails, and the job goes on.", ge=64
+        ),
+    ] = 4_096
     log_format: Annotated[
         LogFormat,
         setting("job", "Lines for people, or one JSON object a line.", see="docs/operations.md"),
@@ -86,3 +107,7 @@ class JobSettings(BaseModel):
         dict[str, Any],
         setting("job", "Settings of `freshrank serve`: `{ port = 8080 }`, or a table `[serve]`."),
     ] = {}
+
+    def trainer_limits(self) -> Limits:
+        """Return the limits of the trainer's process."""
+        return Limits(self.trainer_cpu_share, self.trainer_memory_mb, self.trainer_core)

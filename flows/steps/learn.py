@@ -84,6 +84,8 @@ class Learning:
     """Configuration of a challenger. None: there is none."""
     roles: Roles = FIRST_ROLES
     """Numbers of the champion and of the challenger in the state."""
+    prepare: Callable[[Recommender, int], None] | None = None
+    """Called with each model that is built, and its number in the state. None: models are used as they are."""
     is_silent: bool = False
     """Whether events are learned without their lists. Only tombstones of erased users are given on."""
 
@@ -125,6 +127,8 @@ class Learner(StatefulStep[Prepared, Answer]):
 
     def __init__(self, learning: Learning, counters: Counters) -> None:
         self.model = learning.build_model()
+        if learning.prepare is not None:
+            learning.prepare(self.model, learning.roles.champion)
         self.top = learning.top
         self.score = learning.score
         self.why = learning.why

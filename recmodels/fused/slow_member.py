@@ -84,7 +84,8 @@ class SlowMember:
         losses = {"loss": float(loss[slow.SMOOTHED]), "training_loss": float(loss[slow.OF_TRAINING])}
         counts = {"swaps": slow.SWAPPED, "promoted": slow.PROMOTED, "rolled_back": slow.ROLLED_BACK}
         is_at_work = {"training": float(clock[slow.ASKED] > 0), "in_shadow": float(clock[slow.IN_SHADOW])}
-        return {**age, **losses, **is_at_work, **{name: float(clock[place]) for name, place in counts.items()}}
+        counted = {name: float(clock[place]) for name, place in counts.items()}
+        return {**age, **losses, **is_at_work, **counted, "failures": float(self.trainer.failures)}
 
     def swaps(self) -> list[tuple[int, int]]:
         """Return the swaps so far, at most the newest `slow.SWAPS`, as the argument `swaps` takes them."""
@@ -154,7 +155,8 @@ class SlowMember:
             clock[slow.IN_SHADOW], clock[slow.SHADOW_ENDS] = 1, now + self.options.shadow
             state.loss[[slow.SUM_ACTIVE, slow.SUM_SHADOW, slow.SCORED]] = 0.0
         self._memory.state.shared.candidates.epoch[1] = 0
-        logger.info("slow member: weights of event %d swapped in at event %d, loss %.3f", data, now, trained.loss)
+        said = "slow member: weights of event %d swapped in at event %d, loss %.3f; swaps=%s"
+        logger.info(said, data, now, trained.loss, tuple(self.swaps()))
 
     def _decide(self) -> None:
         """Use the weights in shadow if their loss is not larger, else drop them."""

@@ -8,7 +8,13 @@ from recmodels.slow.work import Trained, Work
 
 
 class Trainer(Protocol):
-    """Trains the weights of the slow member."""
+    """Trains the weights of the slow member.
+
+    Attributes:
+        failures: Number of trainings that broke off.
+    """
+
+    failures: int
 
     def begin(self, work: Work, options: SlowOptions) -> None:
         """Begin a training. One that is at work already with the same data goes on."""
@@ -29,6 +35,7 @@ class AtOnce:
     """Trains in this process, and makes the events wait. So a replay is the same each time."""
 
     def __init__(self) -> None:
+        self.failures = 0
         self._done: dict[int, Trained] = {}
 
     def begin(self, work: Work, options: SlowOptions) -> None:

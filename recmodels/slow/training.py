@@ -6,11 +6,10 @@ starts from the weights in use, and its histories include a reservoir of older o
 al., ADER, RecSys 2020).
 
 By default XLA splits a sum over all cores, and the order of a sum changes its last bits. On one thread the same work
-gives the same weights on all machines of a kind.
+gives the same weights on all machines of a kind, in whatever process.
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
@@ -24,7 +23,7 @@ from recmodels.slow.work import Trained, Work
 
 ONE_THREAD: Final = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 
-if "jax" not in sys.modules:
+if ONE_THREAD not in os.environ.get("XLA_FLAGS", ""):  # XLA reads them at its first use
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {ONE_THREAD}".strip()
 
 try:
@@ -32,6 +31,20 @@ try:
 except ImportError as error:
     raise ImportError(f"the slow member is trained with JAX, and {error.name} is not installed: {INSTALL}") from None
 
+
+def _use_one_core() -> None:
+    """Have XLA make its threads for one core, whatever the process may use: their number decides how sums are split."""
+    if not hasattr(os, "sched_getaffinity"):
+        return  # not on Linux
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        jax.devices("cpu")
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+_use_one_core()
 jnp = jax.numpy
 FIRST_ROWS: Final = 1_024
 """Least number of rows of items for which a step is compiled. It doubles, so that few are compiled."""

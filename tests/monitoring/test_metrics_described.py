@@ -9,6 +9,7 @@ import pytest
 
 from flows.job.past_progress import PastCollector
 from flows.job.shard_metrics import ShardCollector
+from flows.job.slow_metrics import SlowCollector
 from flows.monitoring.attribution import Attribution
 from flows.monitoring.challenge import Challenge
 from flows.monitoring.metrics import registry_of
@@ -31,9 +32,13 @@ def exported() -> dict[str, str]:
     """Names as they are scraped, and types."""
     names = {}
     link = ShardLink(Shard(0, 2), TopicLog(Topic(2), 0))
+    named = ("age_events", "loss", "training_loss", "swaps", "promoted", "rolled_back", "training", "failures")
+    figures = dict.fromkeys(named, 1.0)
     gathered = watching([], weights=WeightsObserver(), challenge=Challenge(), attribution=Attribution()).gathered
     for family in registry_of(
-        replace(gathered, others=[ShardCollector(link), PastCollector("learning", int, int)])
+        replace(
+            gathered, others=[ShardCollector(link), SlowCollector(lambda: figures), PastCollector("learning", int, int)]
+        )
     ).collect():
         suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
         names[family.name + suffix] = "gauge" if family.type == "info" else family.type

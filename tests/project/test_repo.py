@@ -27,7 +27,7 @@ FLOORS = {
         ["messages", "errors", "presets", "sample", "setting_fields"],
         ["state"],
         ["formats", "kafka", "engine"],
-        ["files", "monitoring", "shards"],
+        ["files", "monitoring", "shards", "trainer"],
         ["steps"],
         ["settings", "inspection"],
         ["evaluation", "settings_reference"],
