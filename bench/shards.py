@@ -21,6 +21,7 @@ from zlib import crc32
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from flows.kafka.errors import retry
 from tests.support.kafka_broker import Broker, make_topic
 
 PARTITIONS = 4
@@ -66,8 +67,9 @@ def rate(bootstrap: str, topic: str, shards: int, count: int, directory: Path, *
         for index in range(shards)
     ]
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench"})
+    where = TopicPartition(lists, 0)
     deadline = time.monotonic() + 170
-    while consumer.get_watermark_offsets(TopicPartition(lists, 0), timeout=10)[1] < count:
+    while retry({}, "asking", lambda: consumer.get_watermark_offsets(where, timeout=10))[1] < count:
         time.sleep(0.2)
         if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
             break

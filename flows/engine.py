@@ -1,15 +1,32 @@
-"""Runs a flow on the engine, with or without a recovery directory."""
+"""Runs a flow on the engine, with or without a recovery directory.
+
+This is the only place that starts the engine. What the job needs of an engine:
+
+- a *source* of several partitions, each with a position that can be stored and resumed
+  (`flows.kafka.source`, `flows.files.record_source`);
+- a *batch step* that keeps the order of its records, with a state by key (`flows.state.stateful`);
+- a *snapshot*: at the end of an epoch, each step and source is asked once for its state, between its records and later
+  ones;
+- a *commit*: the source is polled again only when the snapshot of the last epoch is durable;
+- a *sink* that is asked to flush before the snapshot counts (`flows.kafka.sink`, `flows.files.sinks`);
+- a *stop*: a source that raises `StopIteration` ends the flow after one more snapshot.
+
+`tests/job/test_kill_points.py` and `tests/job/test_shards.py` hold the engine to that.
+"""
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from bytewax.dataflow import Dataflow
 from bytewax.errors import BytewaxRuntimeError
+from bytewax.recovery import RecoveryConfig
 from bytewax.testing import run_main
 
 from flows.errors import FreshrankError, JobError
@@ -48,6 +65,26 @@ def run_flow(flow: Dataflow, recovery: Recovery | None, epoch_seconds: float) ->
                 " room, or mend the disk, and start the job again."
             ) from None
         raise cause from None
+
+
+def resume_only(flow: Dataflow, snapshots: Path) -> None:
+    """Let the engine hand its snapshots to a flow that reads nothing. The directory stays as it is.
+
+    Args:
+        flow: The flow. Its sources end at once.
+        snapshots: The engine's directory.
+
+    Raises:
+        OSError: The directory cannot be copied.
+        RuntimeError: The engine cannot read it. The cause is that of the engine or of a step.
+    """
+    with tempfile.TemporaryDirectory() as scratch:  # the engine writes whenever it resumes
+        engine = Path(scratch) / "engine"
+        shutil.copytree(snapshots, engine)
+        try:
+            run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(engine)))
+        except RuntimeError as error:
+            raise first_cause(error) from error
 
 
 def first_cause(error: BaseException) -> BaseException:

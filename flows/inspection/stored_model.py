@@ -2,12 +2,9 @@
 
 import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +13,10 @@ import bytewax.operators as op
 import orjson
 from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
-from bytewax.recovery import RecoveryConfig
-from bytewax.testing import TestingSource, run_main
+from bytewax.testing import TestingSource
 from typing_extensions import override
 
-from flows.engine import first_cause
+from flows.engine import resume_only
 from flows.files.sinks import Discard
 from flows.messages import Prepared
 from flows.monitoring.challenge import Challenge
@@ -87,15 +83,12 @@ def read_stored(directory: str | Path) -> StoredModel:
             build_challenger = partial(build_model, job["challenger"], repeats=job["repeats"])
             learning = replace(learning, challenging=Challenging(build_model=build_challenger, challenge=challenge))
         store = _Reading(Store(directory / "state" / "learn"))
-        with tempfile.TemporaryDirectory() as scratch:  # the engine writes whenever it resumes
-            engine = Path(scratch) / "engine"
-            try:
-                shutil.copytree(directory / "engine", engine)
-                _resume(learning, store, engine)
-            except (OSError, RuntimeError) as error:
-                raise RecoveryError(
-                    f"{directory / 'engine'}: expected the engine's snapshots; they cannot be read: {error}. {ADVICE}"
-                ) from None
+        try:
+            _resume(learning, store, directory / "engine")
+        except (OSError, RuntimeError) as error:
+            raise RecoveryError(
+                f"{directory / 'engine'}: expected the engine's snapshots; they cannot be read: {error}. {ADVICE}"
+            ) from None
     if store.learner is None:
         raise RecoveryError(f"{directory}: expected the state of a model; the job has not taken a snapshot yet.")
     challenger = store.learner.challenger
@@ -127,10 +120,7 @@ def _resume(learning: Learning, store: StateStore, engine: Path) -> None:
     nothing: KeyedStream[Prepared] = op.input("nothing", flow, TestingSource([]))
     ranked = learn("learn", nothing, learning, Counters(), lambda step: store)
     op.output("nowhere", ranked, Discard())
-    try:
-        run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(engine)))
-    except RuntimeError as error:
-        raise first_cause(error) from error
+    resume_only(flow, engine)
 
 
 def job_of(directory: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from zlib import crc32
 
 from flows.errors import UsageError
 from flows.job.connector import Findings, JobConnections
+from flows.job.key_check import look_at_keys
 from flows.kafka.admin import connect
 from flows.kafka.delta_topic import DeltaTopic, make_delta_topic
 from flows.kafka.outage import OutagePolicy
@@ -16,7 +17,6 @@ from flows.kafka.probe import cleanup_policies
 from flows.messages import Decoder, Event, Interaction, Raw, Rejected
 from flows.settings import Settings
 from flows.shards.delta_log import DeltaLog
-from flows.shards.figures import ShardFigures
 from flows.shards.identity import Shard
 from flows.shards.link import Rounds, ShardLink
 from flows.steps.peers import PeerSource
@@ -46,7 +46,7 @@ def share(
     connections.peers = PeerSource(link, has_ended, stop)
     connections.make_learner = partial(ShardLearner, link=link)
     connections.link = link
-    connections.decoder = _watching_keys(connections.decoder, link.figures)
+    connections.decoder = _watching_keys(connections.decoder, link)
     close = connections.close
 
     def close_both() -> None:
@@ -56,13 +56,18 @@ def share(
     connections.close = close_both
 
 
-def _watching_keys(decode: Decoder, figures: ShardFigures) -> Decoder:
+def _watching_keys(decode: Decoder, link: ShardLink) -> Decoder:
     """Count events whose record has no key: then the topic is not keyed by user."""
 
     def decoded(raw: Raw, arrived: float) -> Event | Rejected:
         event = decode(raw, arrived)
         if raw.carrier is not None and raw.carrier.key() is None and isinstance(event, Interaction):
-            figures.unkeyed += 1
+            link.figures.unkeyed += 1
+            link.judge.warn(
+                "keys",
+                f"shard {link.shard}: an interaction has no key ({raw.source}): the topic is not keyed by user, and "
+                "each shard knows a part of such a user. Write the events with the user's id as the key.",
+            )
         return event
 
     return decoded
@@ -108,6 +113,7 @@ def inspect_shards(settings: Settings, inputs: list[str]) -> Findings:
             f"The input topics differ in their number of partitions ({each}): a user can be in several shards. Give "
             "topics of users the same number of partitions."
         )
+    found.warnings.extend(said for topic in sizes if (said := look_at_keys(settings, topic).warning(topic)))
     if settings.deltas not in cluster.topics:
         if not settings.create_topics:
             found.faults.append(

@@ -1,11 +1,8 @@
 """Stored shards: the whole state of a shard that is not running, read from its directory and written to a new one."""
 
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -14,11 +11,9 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, operator
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.operators import KeyedStream
-from bytewax.recovery import RecoveryConfig
-from bytewax.testing import run_main
 from typing_extensions import override
 
-from flows.engine import first_cause, run_flow
+from flows.engine import resume_only, run_flow
 from flows.files.sinks import Discard
 from flows.inspection.stored_model import job_of, undisturbed
 from flows.job.sharding import number_of_settings
@@ -86,29 +81,24 @@ def read_shard(directory: Path, settings: Settings) -> StoredShard:
         job = job_of(directory)
         named = job.get("shard")
         found = StoredShard(directory, job, None if named is None else shard_named(named))
-        with tempfile.TemporaryDirectory() as scratch:  # the engine writes whenever it resumes
-            engine = Path(scratch) / "engine"
-            shutil.copytree(directory / "engine", engine)
-            parts = _ids(engine, found)
-            source = _Positions(dict.fromkeys(parts))
-            shard = found.shard or Shard(0, 1)
-            link = ShardLink(shard, cast("DeltaLog", _NoLog()), settings=number_of_settings(settings))
-            connections = Connections(
-                source=source,
-                decoder=lambda raw, arrived: raw,  # type: ignore[arg-type,return-value]  # nothing comes
-                lists=Discard(),
-                dead_letters=Discard(),
-                dead_letter=lambda rejected: rejected,
-                related=Discard(),
-                trending=Discard(),
-                store=lambda step: _Reading(Store(directory / "state" / step), step, found),
-                make_learner=lambda learning, counters: ShardLearner(learning, counters, link),
-            )
-            flow = build_flow(settings, connections)
-            try:
-                run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(str(engine)))
-            except (OSError, RuntimeError) as error:
-                raise first_cause(error) from error
+        engine = directory / "engine"
+        parts = _ids(engine, found)
+        source = _Positions(dict.fromkeys(parts))
+        shard = found.shard or Shard(0, 1)
+        link = ShardLink(shard, cast("DeltaLog", _NoLog()), settings=number_of_settings(settings))
+        connections = Connections(
+            source=source,
+            decoder=lambda raw, arrived: raw,  # type: ignore[arg-type,return-value]  # nothing comes
+            lists=Discard(),
+            dead_letters=Discard(),
+            dead_letter=lambda rejected: rejected,
+            related=Discard(),
+            trending=Discard(),
+            store=lambda step: _Reading(Store(directory / "state" / step), step, found),
+            make_learner=lambda learning, counters: ShardLearner(learning, counters, link),
+        )
+        flow = build_flow(settings, connections)
+        resume_only(flow, engine)
         found.positions = {name: kept for name, kept in source.parts.items() if kept is not None}
     if "learn" not in found.states:
         raise RecoveryError(f"{directory}: expected the state of a shard; it has not taken a snapshot yet.")

@@ -111,7 +111,7 @@ class ShardLearner(Learner):
                     row = homes.row(event.user) or homes.add(event.user)
                     before = homes.arrays["partition"][row]
                     if homes.arrays["seen"][row] and before != at[1]:
-                        self.link.figures.moved += 1
+                        self._note_moved(event, int(before))
                     homes.arrays["partition"][row] = at[1]
                     homes.arrays["seen"][row] = self._events
                     homes.dirty[row] = 1
@@ -121,6 +121,15 @@ class ShardLearner(Learner):
                 count += 1
                 homes.forget([row] if (row := homes.row(event.user)) else [])
         self.link.note(places, count)
+
+    def _note_moved(self, event: Interaction, before: int) -> None:
+        self.link.figures.moved += 1
+        self.link.judge.warn(
+            "moved",
+            f"shard {self.link.shard}: a user of partition {before} has an event in another one ({event.source}). If "
+            "the topic is not keyed by user, each shard knows a part of such a user: write the events with the user's "
+            "id as the key.",
+        )
 
     def _tell(self) -> None:
         self.link.tell(self.model.take_delta())

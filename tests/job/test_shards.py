@@ -52,7 +52,7 @@ def test_shards_go_on_after_a_rescale(new_shards: NewShards) -> None:
     job.finish(2)
     new = job.state.with_name(f"{job.state.name}-new")
     done = job.command("rescale", "--from", str(job.state), "--shards", "3", "--to", str(new))
-    assert "in 3 shards" in done.stdout
+    assert "in 3 shards" in done.stderr
     job.state = new
     job.variables["RECOVERY"] = new
     job.feed(1_500)
@@ -166,3 +166,19 @@ def test_garbage_on_the_topic_of_deltas_is_survived(new_shards: NewShards) -> No
     job.feed(500)
     assert any("Nothing but shards may write to topic" in said for said in job.finish(2))
     assert job.counted(0) == job.counted(1) == job.counted_by_one()
+
+
+def test_an_input_that_is_not_keyed_by_user_is_found(new_shards: NewShards) -> None:
+    job = new_shards()
+    producer = Producer({"bootstrap.servers": job.broker.bootstrap})
+    for number in range(40):
+        value = {"user": f"u{number % 3}", "item": f"i{number}", "timestamp": float(number)}
+        producer.produce(job.events, orjson.dumps(value), partition=number % PARTITIONS)
+    assert producer.flush(60) == 0
+    job.variables["SHARD"] = "0/2"
+    said = job.command("check").stderr
+    assert "of its latest 40 interactions 40 have no key, and 3 of 3 users are in several partitions" in said
+    process = job.shard(0, 2, "--stop-at-end")
+    said = process.communicate(timeout=600)[1]
+    assert "an interaction has no key" in said
+    assert "a user of partition" in said

@@ -145,6 +145,16 @@ def test_recmodels_never_imports_flows() -> None:
     assert not {name for name in importers("flows") if name.startswith("recmodels/")}
 
 
+def test_one_place_starts_the_engine() -> None:
+    starts = {"bytewax.testing.run_main", "bytewax.run.cli_main", "bytewax.testing.cluster_main"}
+    found = {str(path.relative_to(ROOT)) for path in SOURCES if imports(path) & starts or "run_main" in _names(path)}
+    assert found == {"flows/engine.py"}
+
+
+def _names(path: Path) -> set[str]:
+    return {node.id for node in ast.walk(parsed(path)) if isinstance(node, ast.Name)}
+
+
 def test_no_modules_import_each_other_in_a_circle() -> None:
     graph = {module: (imports(path) & MODULES.keys()) - {module} for module, path in MODULES.items()}
     TopologicalSorter(graph).prepare()
