@@ -190,7 +190,7 @@ def test_undo_takes_the_item_out_of_the_state(walked: Blend) -> None:
     rows = [each.memory.users.row("u1") for each in (model, other)]
     assert rows[0] == rows[1]
     assert model.memory.state.slow.users.generation[rows[0], 0] == 0
-    assert other.memory.state.slow.users.generation[rows[1], 0] == 1
+    assert other.memory.state.slow.users.generation[rows[1], 0] > 0
 
 
 @pytest.mark.deep
