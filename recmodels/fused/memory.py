@@ -310,6 +310,8 @@ class Memory:
         array = self.small[name]
         if not array.size:
             return array  # this model keeps nothing there
+        if self.stored[name].marker.shape[-2:] == ("columns", "columns") and saved.shape != array.shape:
+            return np.zeros_like(array)  # of another version, or another number of external members: it begins anew
         if self.stored[name].marker.shape[-1] == "columns":
             known = saved.shape[-1] - self.n_external
             if saved.shape[:-1] == array.shape[:-1] and 0 < known < COLUMNS:

@@ -13,7 +13,7 @@ from recmodels.fused import item_lists
 from recmodels.fused.base import NO_UNDO, FusedBase
 from recmodels.fused.item_events import set_item
 from recmodels.fused.tags import tags_of
-from recmodels.kernels import event_loop, external, inference, reranker, undo
+from recmodels.kernels import event_loop, external, inference, newton, reranker, undo
 from recmodels.kernels.members.content import ITEM_TAGS
 from recmodels.kernels.shared import ANNOUNCED, EVENTS
 from recmodels.kernels.state import MEMBERS
@@ -124,6 +124,7 @@ class FusedModel(FusedBase):
                     self.memory.small[name] *= FORGOTTEN_STEPS
                     if self._shares:
                         self.sharing.scale_sent(name, FORGOTTEN_STEPS)
+                newton.forget(self.memory.small["curvature"], FORGOTTEN_STEPS)
 
     def _segment(self, examples: Sequence[Example], start: int, n: int, steps: list[Step]) -> int:
         """Process the examples from `start` up to the first one that needs room to be made."""

@@ -14,6 +14,7 @@ from recmodels.kernels import (
     history,
     journal,
     ledger,
+    newton,
     reranker,
     topn,
     user_context,
@@ -124,7 +125,19 @@ def learn(
             kept = topn.choose(items, candidates, candidates.listed)
             calibration.learn(state.calibration, length, target, candidates.listed, kept, candidates)
         if target >= 0 and options.learn_weights:
-            weights.learn(state.weights, length, gap, target, options.learning_rate, candidates)
+            if options.use_reranker and not options.keeps_journal:
+                newton.learn(
+                    state.curvature,
+                    state.weights.weight,
+                    state.weights.squares,
+                    length,
+                    gap,
+                    target,
+                    options.learning_rate,
+                    candidates,
+                )
+            else:
+                weights.learn(state.weights, length, gap, target, options.learning_rate, candidates)
             if options.use_reranker:
                 reranker.learn(state.reranker, length, gap, target, candidates)
         is_new = take_up(state, item, now)

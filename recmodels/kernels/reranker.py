@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from recmodels.kernels.compile import int64, kernel, multiply_add_kernel
 from recmodels.kernels.layout import Float32, Int32, Int64, Scratch, Stored
 from recmodels.kernels.members.popularity import HALF_LIVES
-from recmodels.kernels.reductions import add_up, dot
-from recmodels.kernels.shared import Candidates
+from recmodels.kernels.reductions import add_up, dot, dot_four, highest
+from recmodels.kernels.shared import CANDIDATES, Candidates
 from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 
 UNITS: Final = 16
@@ -29,9 +29,11 @@ UNITS: Final = 16
 LEARNING_RATE: Final = np.float32(0.05)
 """Learning rate."""
 TOP_RANGE: Final = np.float32(6.0)
-TOP_SIZE: Final = 96
+TOP_SIZE: Final = 192
 BINS: Final = 64
 """Number of parts of `TOP_RANGE` in which candidates are counted."""
+TOP_PARTS: Final = BINS + 1
+"""Index of the number of parts in the top."""
 LANES: Final = 8
 """Number of SIMD lanes. Loops run over a multiple of it, so that no candidate is left for a slower loop."""
 FIRST_SQUARES: Final = np.float32(0.01)
@@ -78,8 +80,11 @@ class Reranker(NamedTuple):
     out_squares: Annotated[Float32, Stored(UNITS, key="hidden_out_step")]
     cut: Annotated[Float32, Scratch(1)]
     """[1] the best score of the candidate set."""
-    bins: Annotated[Int64, Scratch(BINS + 1)]
-    """[BINS + 1] number of candidates in each part of `TOP_RANGE`; the last is the number of parts in the top."""
+    bins: Annotated[Int64, Scratch(BINS + 2)]
+    """[BINS + 2] number of candidates in each part of `TOP_RANGE`, then of those below it, then the number `TOP_PARTS`
+    of parts in the top."""
+    part: Annotated[Int32, Scratch(CANDIDATES)]
+    """[CANDIDATES] the part of `TOP_RANGE` that each candidate lies in; `BINS` if it is below all of them."""
     packed: Annotated[Float32, Scratch(UNITS, "padded_columns")]
     """[UNITS, padded_columns] the weights of the active columns."""
     active: Annotated[Int32, Scratch("padded_columns")]
@@ -123,7 +128,7 @@ def score(net: Reranker, length: int, gap: int, candidates: Candidates) -> None:
     pack(net, candidates)
     find_top(net, candidates)
     net.top.size[:] = 0
-    if net.bins[BINS] > 0:
+    if net.bins[TOP_PARTS] > 0:
         fill_block(net, net.top, candidates, int64(0), candidates.size[2])
         add_to_scores(net, net.top, length, gap, candidates)
         score_others(net, length, gap, candidates)
@@ -133,7 +138,8 @@ def score(net: Reranker, length: int, gap: int, candidates: Candidates) -> None:
 def score_others(net: Reranker, length: int, gap: int, candidates: Candidates) -> None:
     """Add the net's output to candidates that are not learned from, by the top that `score` found."""
     start = candidates.size[2]
-    while start < candidates.size[0] and net.bins[BINS] > 0:
+    note_parts(net, candidates, int64(start), candidates.size[0])
+    while start < candidates.size[0] and net.bins[TOP_PARTS] > 0:
         start = fill_block(net, net.more, candidates, start, candidates.size[0])
         add_to_scores(net, net.more, length, gap, candidates)
 
@@ -160,27 +166,25 @@ def pack(net: Reranker, candidates: Candidates) -> None:
 def find_top(net: Reranker, candidates: Candidates) -> None:
     """Count candidates by their distance from the best score, and find the lower end of the top."""
     bins, size = net.bins, candidates.size[2]
-    best = np.float32(-np.inf)
-    for s in range(size):
-        best = max(best, candidates.score[s])
+    net.cut[0] = highest(candidates.score, size)
+    note_parts(net, candidates, int64(0), size)
     bins[:] = 0
     for s in range(size):
-        b = part_below(best, candidates.score[s])
-        if b < BINS:
-            bins[b] += 1
+        bins[net.part[s]] += 1
     total, parts = int64(0), int64(0)
     while parts < BINS and total + bins[parts] <= TOP_SIZE:
         total += bins[parts]
         parts += 1
-    net.cut[0] = best
-    bins[BINS] = parts
+    bins[TOP_PARTS] = parts
 
 
 @kernel
-def part_below(best: np.float32, score: np.float32) -> int:
-    """Return the part of `TOP_RANGE` below the best score that a score lies in; `BINS` if it is below all of them."""
-    part = (best - score) * np.float32(BINS / TOP_RANGE)
-    return int64(max(min(part, np.float32(BINS)), np.float32(0.0)))
+def note_parts(net: Reranker, candidates: Candidates, start: int, stop: int) -> None:
+    """Note the part of `TOP_RANGE` below the best score that each candidate lies in, from `start` to `stop` - 1."""
+    best, part, score = net.cut[0], net.part, candidates.score
+    for s in range(start, stop):
+        below = (best - score[s]) * np.float32(BINS / TOP_RANGE)
+        part[s] = np.int32(max(min(below, np.float32(BINS)), np.float32(0.0)))
 
 
 @kernel
@@ -193,12 +197,11 @@ def fill_block(net: Reranker, block: Block, candidates: Candidates, start: int, 
         candidates: The user's set.
         start, stop: Slots of the set to look at, from `start` to `stop` - 1.
     """
-    best, parts = net.cut[0], net.bins[BINS]
+    parts = net.bins[TOP_PARTS]
     count, s = 0, start
     while s < stop and count < TOP_SIZE:
-        if part_below(best, candidates.score[s]) < parts:
-            block.place[count] = s
-            count += 1
+        block.place[count] = s
+        count += int64(net.part[s] < parts)
         s += 1
     width = (count + LANES - 1) // LANES * LANES
     block.size[0], block.size[1] = count, width
@@ -219,20 +222,24 @@ def fill_block(net: Reranker, block: Block, candidates: Candidates, start: int, 
 
 
 @multiply_add_kernel
-def add_products(hidden: Float32, x: Float32, weight: Float32, a: int, width: int) -> None:
-    """Add the products of four columns with their weights to the sum of a hidden unit.
+def add_products(hidden: Float32, x: Float32, weight: Float32, k: int, a: int, width: int) -> None:
+    """Add the products of four columns with their weights to the sums of two hidden units.
 
     Args:
-        hidden: [n] out: the unit's sum for each candidate.
+        hidden: [UNITS, n] out: each unit's sum for each candidate.
         x: [padded_columns, n] scaled columns.
-        weight: [padded_columns] the unit's weights.
+        weight: [UNITS, padded_columns] the weights.
+        k: First of the two units.
         a: First of the four columns.
         width: Number of candidates, a multiple of `LANES`.
     """
     x0, x1, x2, x3 = x[a], x[a + 1], x[a + 2], x[a + 3]
-    w0, w1, w2, w3 = weight[a], weight[a + 1], weight[a + 2], weight[a + 3]
+    v0, v1, v2, v3 = weight[k, a], weight[k, a + 1], weight[k, a + 2], weight[k, a + 3]
+    w0, w1, w2, w3 = weight[k + 1, a], weight[k + 1, a + 1], weight[k + 1, a + 2], weight[k + 1, a + 3]
+    first, second = hidden[k], hidden[k + 1]
     for j in range(width):
-        hidden[j] += (w0 * x0[j] + w1 * x1[j]) + (w2 * x2[j] + w3 * x3[j])
+        first[j] += (v0 * x0[j] + v1 * x1[j]) + (v2 * x2[j] + v3 * x3[j])
+        second[j] += (w0 * x0[j] + w1 * x1[j]) + (w2 * x2[j] + w3 * x3[j])
 
 
 @kernel
@@ -249,13 +256,15 @@ def add_to_scores(net: Reranker, block: Block, length: int, gap: int, candidates
     for j in range(width):
         added[j] = 0.0
     for k in range(UNITS):
-        hidden, packed = block.hidden[k], net.packed[k]
+        hidden = block.hidden[k]
         bias = net.bias[length, k] + net.bias[gap, k]
         for j in range(width):
             hidden[j] = bias
+    for k in range(0, UNITS, 2):
         for a in range(0, net.n_active[1], 4):
-            add_products(hidden, block.x, packed, a, width)
-        out = net.out[k]
+            add_products(block.hidden, block.x, net.packed, int64(k), int64(a), width)
+    for k in range(UNITS):
+        hidden, out = block.hidden[k], net.out[k]
         for j in range(width):
             hidden[j] = max(hidden[j], np.float32(0.0))
             added[j] += out * hidden[j]
@@ -289,8 +298,11 @@ def learn(net: Reranker, length: int, gap: int, target: int, candidates: Candida
         for j in range(width):
             back[j] = error[j] if hidden[j] > 0 else np.float32(0.0)
         slope[:] = 0.0
-        for a in range(net.n_active[0]):
-            slope[net.active[a]] = out * dot(back, block.x[a], width)
+        for a in range(0, net.n_active[1], 4):
+            slopes = dot_four(back, block.x, int64(a), width)
+            for b in range(4):
+                if a + b < net.n_active[0]:
+                    slope[net.active[a + b]] = out * slopes[b]
         bias_slope = out * add_up(back, width)
         move(net.weight[k], net.squares[k], slope)
         move_one(net.bias[length], net.bias_squares[length], k, bias_slope)

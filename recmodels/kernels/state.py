@@ -24,6 +24,7 @@ from recmodels.kernels.members.history import HistoryState
 from recmodels.kernels.members.popularity import PopularityState
 from recmodels.kernels.members.predecessors import PredecessorsState
 from recmodels.kernels.members.slow import SlowState
+from recmodels.kernels.newton import Curvature
 from recmodels.kernels.reranker import Reranker
 from recmodels.kernels.shared import Shared
 
@@ -63,6 +64,7 @@ class State(NamedTuple):
     age: AgeState
     slow: SlowState
     weights: Weights
+    curvature: Curvature
     reranker: Reranker
     calibration: CalibrationState
 

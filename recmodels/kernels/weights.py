@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from recmodels.kernels.compile import kernel
-from recmodels.kernels.reductions import add_up, dot
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.reductions import add_up, dot, highest
 from recmodels.kernels.shared import Candidates
 from recmodels.kernels.state import Weights
 
@@ -39,12 +39,22 @@ def score(weights: Weights, length: int, gap: int, candidates: Candidates) -> No
     total = candidates.score
     size = candidates.size[0]
     total[:size] = 0.0
+    waiting, first = int64(-1), np.float32(0.0)
     for c in range(weights.weight.shape[1]):
         weight = np.float32(weights.weight[length, c] + weights.weight[gap, c])
-        if weight != 0.0 and candidates.inactive[c] == 0:
-            column = candidates.column[c]
-            for s in range(size):
-                total[s] += weight * column[s]
+        if weight == 0.0 or candidates.inactive[c] > 0:
+            continue
+        if waiting < 0:
+            waiting, first = int64(c), weight
+            continue
+        a, b = candidates.column[waiting], candidates.column[c]
+        for s in range(size):  # two columns in one pass, in the order of single ones
+            total[s] = (total[s] + first * a[s]) + weight * b[s]
+        waiting = int64(-1)
+    if waiting >= 0:
+        a = candidates.column[waiting]
+        for s in range(size):
+            total[s] += first * a[s]
 
 
 @kernel
@@ -66,16 +76,14 @@ def exp2(x: np.float32) -> np.float32:
 def share(candidates: Candidates) -> np.float32:
     """Write the softmax of the scores into `share` [CANDIDATES], and return the logarithm of its denominator."""
     size = candidates.size[0]
-    highest = np.float32(-np.inf)
+    best = highest(candidates.score, size)
     for s in range(size):
-        highest = max(highest, candidates.score[s])
-    for s in range(size):
-        candidates.share[s] = exp2((candidates.score[s] - highest) * LOG2_E)
+        candidates.share[s] = exp2((candidates.score[s] - best) * LOG2_E)
     total = add_up(candidates.share, size)
     one = np.float32(1.0) / total
     for s in range(size):
         candidates.share[s] *= one
-    return highest + np.log(total)
+    return best + np.log(total)
 
 
 @kernel

@@ -20,7 +20,6 @@ from typing import Annotated, Final, NamedTuple
 
 import numpy as np
 
-from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels import ledger
 from recmodels.kernels.candidates import EXCLUDED, PLACES
 from recmodels.kernels.compile import int64, kernel
@@ -75,37 +74,61 @@ class CovisitationState(NamedTuple):
 @kernel
 def propose(covisitation: CovisitationState, shared: Shared, user: int) -> None:
     """Propose the followers of the user's recent items, and sum up their weights."""
-    table, candidates, recent = covisitation.items, shared.candidates, shared.users.recent
-    sums, places, base = covisitation.sums, candidates.slot, candidates.epoch[0] * PLACES
-    covisitation.summed[0] = 0
-    clear_new(covisitation, candidates.size[0])
+    covisitation.summed[0] = propose_rows(
+        covisitation.items, covisitation.sums, shared, shared.users.recent[user], int64(shared.users.recent.shape[1])
+    )
+
+
+@kernel
+def propose_rows(table: Followers, sums: Float32, shared: Shared, recent: Int32, most: int) -> int:
+    """Propose the entries of the rows of recent items, and sum up their weights in the same walk.
+
+    Args:
+        table: The rows.
+        sums: [CANDIDATES + 1, 2] out: sums of each candidate with `FAST_DECAY` and with `SLOW_DECAY`.
+        shared: The shared state.
+        recent: [recent] the user's recent items.
+        most: Number of recent items whose rows are walked.
+
+    Returns:
+        The number of candidates that have sums.
+    """
+    candidates, hidden = shared.candidates, shared.items.hidden
+    places, base, found = candidates.slot, candidates.epoch[0] * PLACES, candidates.item
+    size, room = candidates.size[0], candidates.size[1]
+    for s in range(size):
+        sums[s, 0] = 0.0
+        sums[s, 1] = 0.0
     fast, slow = np.float32(1.0), np.float32(1.0)
-    for p in range(recent.shape[1]):
-        row = recent[user, p]
+    for p in range(most):
+        row = recent[p]
         if row == 0:
             break
+        if p + 1 < most:
+            prefetch(table.item, recent[p + 1])
+            prefetch(table.weight, recent[p + 1])
         if table.total[row] > 0:
             share = np.float32(1.0) / table.total[row]
             fast_share, slow_share = fast * share, slow * share
-            follower, weight = table.item[row], table.weight[row]
-            candidate_set.add(candidates, shared.items, follower, int64(table.size[row]))
-            clear_new(covisitation, candidates.size[0])
+            entry, weight = table.item[row], table.weight[row]
             for k in range(table.size[row]):
-                s = places[follower[k]] - base
+                item = entry[k]
+                s = places[item] - base
+                if s < 0:
+                    s = EXCLUDED
+                    if hidden[item] == 0 and size < room:
+                        s = size
+                        found[s] = item
+                        sums[s, 0] = 0.0
+                        sums[s, 1] = 0.0
+                        size += 1
+                    places[item] = base + s
                 sums[s, 0] += fast_share * weight[k]
                 sums[s, 1] += slow_share * weight[k]
         fast *= FAST_DECAY
         slow *= SLOW_DECAY
-
-
-@kernel
-def clear_new(covisitation: CovisitationState, size: int) -> None:
-    """Clear the sums of the candidates, among the first `size`, that have none yet."""
-    sums = covisitation.sums
-    for s in range(covisitation.summed[0], size):
-        sums[s, 0] = 0.0
-        sums[s, 1] = 0.0
-    covisitation.summed[0] = size
+    candidates.size[0] = size
+    return size
 
 
 @kernel

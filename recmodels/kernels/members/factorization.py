@@ -23,7 +23,7 @@ from recmodels.kernels.layout import Argument, Column, Float32, Int64, Marks, Ro
 from recmodels.kernels.member import Member
 from recmodels.kernels.prefetch import PREFETCH_DISTANCE, prefetch
 from recmodels.kernels.reductions import dot, dot_row
-from recmodels.kernels.shared import Event, Shared
+from recmodels.kernels.shared import CANDIDATES, Event, Shared
 from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 
 FIRST_SQUARES: Final = np.float32(0.01)
@@ -85,6 +85,12 @@ class FactorizationState(NamedTuple):
     """[n_factors] the user's vector, which `score` leaves for `learn`."""
     gradient: Annotated[Float32, Scratch("n_factors")]
     """[n_factors]"""
+    error: Annotated[Float32, Scratch(CANDIDATES)]
+    """[CANDIDATES] gradient of the log-likelihood with respect to each score."""
+    along: Annotated[Float32, Scratch(CANDIDATES)]
+    """[CANDIDATES] step of each candidate's out-factors along the user's vector."""
+    bias_step: Annotated[Float32, Scratch(CANDIDATES)]
+    """[CANDIDATES] step of each candidate's bias."""
     rate: Annotated[float, Argument("factor_rate")]
     """Learning rate."""
     decay: Annotated[float, Argument("history_decay")]
@@ -152,25 +158,32 @@ def learn(factorization: FactorizationState, shared: Shared, event: Event) -> No
     gradient[:] = 0.0
     squares = dot(vector, vector, n_factors) / np.float32(n_factors)
     size = candidates.size[0]
+    errors, along, bias_step = factorization.error, factorization.along, factorization.bias_step
+    for s in range(size):
+        errors[s] = -candidates.share[s]
+    errors[event.target] += np.float32(1.0)
     for s in range(size):
         item = candidates.item[s]
         if s + PREFETCH_DISTANCE < size:
             prefetch(factors.out_squares, candidates.item[s + PREFETCH_DISTANCE])
             prefetch(factors.bias_squares, candidates.item[s + PREFETCH_DISTANCE])
             prefetch(factors.dirty, candidates.item[s + PREFETCH_DISTANCE])
-        error = -candidates.share[s]
-        if s == event.target:
-            error += np.float32(1.0)
+        error = errors[s]
         factors.dirty[item] = 1
         factors.bias_squares[item] += error * error
-        factors.bias[item] += step * error / np.sqrt(factors.bias_squares[item] + FIRST_BIAS_SQUARES)
         factors.out_squares[item] += error * error * squares
-        along = step * error / np.sqrt(factors.out_squares[item] + FIRST_SQUARES)
-        keep = np.float32(1.0) - shrink * abs(error)
-        for k in range(n_factors):
-            out = factors.out[item, k]
-            gradient[k] += error * out
-            factors.out[item, k] = keep * out + along * vector[k]
+        bias_step[s] = factors.bias_squares[item]
+        along[s] = factors.out_squares[item]
+    for s in range(size):  # apart, so that roots and quotients are taken in SIMD lanes
+        bias_step[s] = step * errors[s] / np.sqrt(bias_step[s] + FIRST_BIAS_SQUARES)
+    for s in range(size):
+        along[s] = step * errors[s] / np.sqrt(along[s] + FIRST_SQUARES)
+    for s in range(size):
+        item = candidates.item[s]
+        if s + PREFETCH_DISTANCE < size:
+            prefetch(factors.out, candidates.item[s + PREFETCH_DISTANCE])
+        factors.bias[item] += bias_step[s]
+        move_out(factors.out[item], vector, gradient, errors[s], along[s], np.float32(1.0) - shrink * abs(errors[s]))
     user, squares = event.user, dot(gradient, gradient, n_factors) / np.float32(n_factors)
     own.dirty[user] = 1
     own.own_squares[user] += squares
@@ -188,6 +201,25 @@ def learn(factorization: FactorizationState, shared: Shared, event: Event) -> No
         for k in range(n_factors):
             factors.history[row, k] = (np.float32(1.0) - shrink * fade) * factors.history[row, k] + along * gradient[k]
         fade *= np.float32(factorization.decay)
+
+
+@kernel
+def move_out(
+    factors: Float32, vector: Float32, gradient: Float32, error: np.float32, along: np.float32, keep: np.float32
+) -> None:
+    """Move a candidate's out-factors, and add its part to the gradient of the user's vector.
+
+    Args:
+        factors: [n_factors] out-factors of the candidate.
+        vector, gradient: [n_factors] the user's vector, and its gradient.
+        error: Gradient of the log-likelihood with respect to the candidate's score.
+        along: Step along the user's vector.
+        keep: What regularisation leaves.
+    """
+    for k in range(vector.shape[0]):
+        out = factors[k]
+        gradient[k] += error * out
+        factors[k] = keep * out + along * vector[k]
 
 
 MEMBER: Final = Member(

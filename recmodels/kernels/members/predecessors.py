@@ -17,11 +17,9 @@ from typing import Annotated, Final, NamedTuple
 
 import numpy as np
 
-from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels import ledger
-from recmodels.kernels.candidates import PLACES
 from recmodels.kernels.compile import int64, kernel
-from recmodels.kernels.layout import Argument, Float32, Int32, Rows, Scratch
+from recmodels.kernels.layout import Argument, Float32, Int32, Int64, Rows, Scratch
 from recmodels.kernels.member import Member
 from recmodels.kernels.members.covisitation import (
     FAST_DECAY,
@@ -31,11 +29,12 @@ from recmodels.kernels.members.covisitation import (
     add,
     check_rows,
     move,
+    propose_rows,
 )
 from recmodels.kernels.prefetch import prefetch
 from recmodels.kernels.shared import CANDIDATES, Event, Shared, Undone
 
-RECENT_ITEMS: Final = 10
+RECENT_ITEMS: Final = 20
 """Number of a user's recent items whose rows are used."""
 
 
@@ -46,6 +45,8 @@ class PredecessorsState(NamedTuple):
     """A row for each item, in the form of co-visitation's, with the items before it."""
     sums: Annotated[Float32, Scratch(CANDIDATES + 1, 2)]
     """[CANDIDATES + 1, 2] x of each candidate, before the division. The last row is for excluded items."""
+    summed: Annotated[Int64, Scratch(1)]
+    """[1] number of candidates that have sums."""
     decay: Annotated[float, Argument("learn_decay")]
     """Factor by which the row learns less of each older recent item."""
     column: Annotated[int, Argument("column")]
@@ -53,42 +54,20 @@ class PredecessorsState(NamedTuple):
 
 @kernel
 def propose(own: PredecessorsState, shared: Shared, user: int) -> None:
-    """Add the items that came before the user's recent items."""
+    """Propose the items that came before the user's recent items, and sum up their weights."""
     recent = shared.users.recent[user]
-    for p in range(min(recent.shape[0], RECENT_ITEMS)):
-        row = recent[p]
-        if row == 0:
-            break
-        if p + 1 < recent.shape[0]:
-            prefetch(own.rows.item, recent[p + 1])
-            prefetch(own.rows.weight, recent[p + 1])
-        candidate_set.add(shared.candidates, shared.items, own.rows.item[row], int64(own.rows.size[row]))
+    own.summed[0] = propose_rows(own.rows, own.sums, shared, recent, min(int64(recent.shape[0]), int64(RECENT_ITEMS)))
 
 
 @kernel
 def score(own: PredecessorsState, shared: Shared, user: int) -> None:
-    """Sum up the weights of the candidates in the rows of the user's recent items, and fill the columns."""
-    candidates, recent, sums = shared.candidates, shared.users.recent[user], own.sums
-    size = candidates.size[0]
-    for s in range(size):
-        sums[s, 0] = 0.0
-        sums[s, 1] = 0.0
-    places, base = candidates.slot, candidates.epoch[0] * PLACES
+    """Turn the sums into columns."""
+    candidates, recent, sums, summed = shared.candidates, shared.users.recent[user], own.sums, own.summed[0]
     fast, slow = np.float32(1.0), np.float32(1.0)
     fast_sum, slow_sum = np.float32(0.0), np.float32(0.0)
     for p in range(min(recent.shape[0], RECENT_ITEMS)):
-        row = recent[p]
-        if row == 0:
+        if recent[p] == 0:
             break
-        if own.rows.total[row] > 0:
-            share = np.float32(1.0) / own.rows.total[row]
-            fast_share, slow_share = fast * share, slow * share
-            entry, weight = own.rows.item[row], own.rows.weight[row]
-            for k in range(own.rows.size[row]):
-                s = places[entry[k]] - base
-                if s >= 0:
-                    sums[s, 0] += fast_share * weight[k]
-                    sums[s, 1] += slow_share * weight[k]
         fast_sum += fast
         slow_sum += slow
         fast *= FAST_DECAY
@@ -96,9 +75,11 @@ def score(own: PredecessorsState, shared: Shared, user: int) -> None:
     fast_part = np.float32(9.0) / max(fast_sum, np.float32(1.0))
     slow_part = np.float32(9.0) / max(slow_sum, np.float32(1.0))
     few, many = candidates.column[own.column], candidates.column[own.column + 1]
-    for s in range(size):
+    for s in range(summed):
         few[s] = np.sqrt(fast_part * sums[s, 0])
         many[s] = np.sqrt(slow_part * sums[s, 1])
+    few[summed : candidates.size[0]] = 0.0
+    many[summed : candidates.size[0]] = 0.0
 
 
 @kernel
@@ -155,7 +136,7 @@ MEMBER: Final = Member(
     name="predecessors",
     state=PredecessorsState,
     columns=("came before the last few", "came before the recent"),
-    says="how often the item came before the user's last few items and last ten",
+    says="how often the item came before the user's last few items and last twenty",
     offers="what came before any of these, 64 of each",
     turn=-1,
     propose=propose,
