@@ -33,6 +33,7 @@ MEASURES = (
     "kafka",
     "catch_up",
     "backfill",
+    "backfill_kafka",
     "serve",
     "plain_models",
     "aa_coverage",
