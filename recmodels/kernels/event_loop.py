@@ -125,7 +125,7 @@ def learn(
             kept = topn.choose(items, candidates, candidates.listed)
             calibration.learn(state.calibration, length, target, candidates.listed, kept, candidates)
         if target >= 0 and options.learn_weights:
-            if options.use_reranker and not options.keeps_journal:
+            if options.use_reranker:
                 newton.learn(
                     state.curvature,
                     state.weights.weight,
