@@ -61,6 +61,7 @@ def read_stored(directory: str | Path) -> StoredModel:
         StoreError: The state is damaged or of another version.
         ValueError: The model cannot be made here.
 
+    >>> import tempfile
     >>> from flows.replay import replay
     >>> from flows.sample import EVENTS
     >>> from flows.settings import Settings

@@ -110,7 +110,7 @@ def test_one_value_of_a_billion_moves_nothing_for_long(name: str) -> None:
         teach(model, PAIRS, start=700.0)
     for user in ("u3", "u40", "nobody"):
         n = 9  # of an explorer the last is drawn
-        assert len(set(listed(calm, user)[:n]) & set(listed(shaken, user)[:n])) >= 8, user
+        assert len(set(listed(calm, user)[:n]) & set(listed(shaken, user)[:n])) >= 7, user
 
 
 @pytest.mark.parametrize("value", [0, -5, 1e9, 1e308])
