@@ -14,6 +14,8 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from zlib import crc32
@@ -25,6 +27,8 @@ from flows.kafka.errors import retry
 from tests.support.kafka_broker import Broker, make_topic
 
 PARTITIONS = 4
+LEAST_MS = 500
+"""Shortest time that is measured, in milliseconds."""
 
 
 def feed(bootstrap: str, topic: str, log: Path, limit: int) -> int:
@@ -87,12 +91,14 @@ def rate(bootstrap: str, topic: str, shards: int, count: int, directory: Path, *
             left -= 1
     consumer.close()
     first, last = max(some[0] for some in times), min(some[-1] for some in times)
+    if last - first < LEAST_MS:
+        raise SystemExit(f"expected {LEAST_MS} ms in which all jobs are at work; got {last - first}. Raise --limit.")
     inside = sum(first <= at <= last for some in times for at in some)
-    return 1000.0 * inside / max(1, last - first)
+    return 1000.0 * inside / (last - first)
 
 
 def main() -> None:
-    """Compare one process with several, three times in turn, on a broker of its own or on that of `--bootstrap`."""
+    """Compare one process with several, in turn, on a broker of its own or on that of `--bootstrap`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("log", type=Path)
     parser.add_argument("--limit", type=int, default=60_000)
@@ -102,21 +108,27 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], help="NAME=VALUE, a setting of all jobs")
     given = parser.parse_args()
     settings = dict(each.split("=", 1) for each in given.set)
-    with tempfile.TemporaryDirectory() as folder:
-        own = None if given.bootstrap else Broker(Path(folder) / "broker")
-        if own is not None:
-            own.start()
-        bootstrap = given.bootstrap or own.bootstrap  # type: ignore[union-attr]
-        try:
-            for _ in range(given.turns):
-                topic = f"bench-{uuid.uuid4().hex[:6]}"
-                count = feed(bootstrap, topic, given.log, given.limit)
-                one = rate(bootstrap, topic, 1, count, Path(folder), **settings)
-                many = rate(bootstrap, topic, given.shards, count, Path(folder), **settings)
-                print(f"{one:,.0f} events/s by one, {many:,.0f} by {given.shards}: {many / one:.2f}", flush=True)  # noqa: T201
-        finally:
-            if own is not None:
-                own.stop()
+    with tempfile.TemporaryDirectory() as folder, broker(given.bootstrap, Path(folder) / "broker") as bootstrap:
+        for _ in range(given.turns):
+            topic = f"bench-{uuid.uuid4().hex[:6]}"
+            count = feed(bootstrap, topic, given.log, given.limit)
+            one = rate(bootstrap, topic, 1, count, Path(folder), **settings)
+            many = rate(bootstrap, topic, given.shards, count, Path(folder), **settings)
+            print(f"{one:,.0f} events/s by one, {many:,.0f} by {given.shards}: {many / one:.2f}", flush=True)  # noqa: T201
+
+
+@contextmanager
+def broker(bootstrap: str | None, directory: Path) -> Iterator[str]:
+    """Yield the address of a broker: that which is given, or one that runs meanwhile."""
+    if bootstrap is not None:
+        yield bootstrap
+        return
+    own = Broker(directory)
+    own.start()
+    try:
+        yield own.bootstrap
+    finally:
+        own.stop()
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ from flows.state.stateful import StatefulStep, StoreFor
 from flows.steps.active_users import ActiveUsers, note_active_users
 from flows.steps.ask_items import ask_items
 from flows.steps.attribute import attribute
-from flows.steps.challenger import Challenging
 from flows.steps.clean import clean
 from flows.steps.conditions import Condition
 from flows.steps.dead_letters import dead_letters
@@ -76,7 +75,7 @@ class Connections:
     """Observer of the model. None: there is none."""
     build_model: Callable[[], Recommender] | None = None
     """Builds the model. None: the settings do."""
-    prepare: Callable[[Recommender, int], None] | None = None
+    prepare_model: Callable[[Recommender, int], None] | None = None
     """Called with each model that is built, and its number in the state. None: models are used as they are."""
     challenge: Challenge = field(default_factory=Challenge)
     """Takes what is measured of a challenger, where the settings name one."""
@@ -188,23 +187,26 @@ def _learn(settings: Settings, connections: Connections, examples: KeyedStream[P
     )
     if connections.build_model is not None:
         asked = replace(asked, build_model=connections.build_model)
-    if connections.prepare is not None:
-        asked = replace(asked, prepare=connections.prepare, challenging=_prepared(asked.challenging, connections))
+    if (prepare := connections.prepare_model) is not None:
+        roles, challenging = connections.roles, asked.challenging
+        asked = replace(asked, build_model=_prepared(asked.build_model, prepare, roles.champion))
+        if challenging is not None:
+            build = _prepared(challenging.build_model, prepare, roles.challenger)
+            asked = replace(asked, challenging=replace(challenging, build_model=build))
     return learn("learn", examples, asked, connections.counters, connections.store, connections.make_learner)
 
 
-def _prepared(challenging: Challenging | None, connections: Connections) -> Challenging | None:
-    """Return the configuration of a challenger whose model is prepared when it is built."""
-    if challenging is None:
-        return None
+def _prepared(
+    build: Callable[[], Recommender], prepare: Callable[[Recommender, int], None], number: int
+) -> Callable[[], Recommender]:
+    """Return a function that builds a model and prepares it."""
 
-    def build() -> Recommender:
-        assert connections.prepare is not None
-        model = challenging.build_model()
-        connections.prepare(model, connections.roles.challenger)
+    def built() -> Recommender:
+        model = build()
+        prepare(model, number)
         return model
 
-    return replace(challenging, build_model=build)
+    return built
 
 
 def _emit(settings: Settings, connections: Connections, ranked: KeyedStream[Ranked]) -> KeyedStream[Decided]:

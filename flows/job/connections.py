@@ -14,7 +14,7 @@ from flows.job.decoder import decoder_of
 from flows.job.past_plan import load_plan
 from flows.job.preflight import inspect_job, make_topics, require_distinct_topics
 from flows.job.shard_metrics import ShardCollector
-from flows.job.sharding import link_of, make_topic, require_shareable, share
+from flows.job.sharding import create_delta_topic, link_of, require_shareable, share
 from flows.kafka.errors import secrets_in
 from flows.kafka.lag import Lag
 from flows.kafka.outage import OutagePolicy
@@ -60,7 +60,7 @@ class KafkaConnector:
         require_distinct_topics(self.settings)
         require_shareable(self.settings)
         make_topics(self.settings)
-        make_topic(self.settings)
+        create_delta_topic(self.settings)
 
     def connect(self, stop: threading.Event | None = None, stop_at_end: bool = False) -> JobConnections:
         """Connect a flow to the topics."""

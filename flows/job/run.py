@@ -93,7 +93,7 @@ def run(
         else:
             logger.warning("no `recovery` directory is set: what is learned is lost when the job stops")
         trainers = stack.enter_context(trainers_of(settings.recovery, settings.trainer_limits()))
-        connections.prepare = trainers.prepare
+        connections.prepare_model = trainers.prepare
         connections.collectors.append(SlowCollector(trainers.figures))
         flow = build_flow(settings, connections)
         logger.info("%s: reading %s at %s", settings.model, connector.input_name, connector.place)

@@ -134,7 +134,7 @@ def inspect_shards(settings: Settings, inputs: list[str]) -> Findings:
     return found
 
 
-def make_topic(settings: Settings) -> None:
+def create_delta_topic(settings: Settings) -> None:
     """Create the topic of deltas where it is missing and may be created."""
     if (shard := settings.own_shard) is not None and settings.create_topics:
         make_delta_topic(settings.client(), settings.deltas, shard.count, settings.replication)

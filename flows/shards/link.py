@@ -31,8 +31,6 @@ ALIVE_SECONDS: Final = 5.0
 """Time between two messages of a shard that learns nothing."""
 WAIT_SECONDS: Final = 2.4 * ALIVE_SECONDS
 """Time after which a peer counts as not running, if it sends no message."""
-QUIET_SECONDS: Final = 10.0
-"""Least time between two warnings of a kind."""
 
 
 @dataclass(frozen=True, kw_only=True)

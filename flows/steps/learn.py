@@ -84,8 +84,6 @@ class Learning:
     """Configuration of a challenger. None: there is none."""
     roles: Roles = FIRST_ROLES
     """Numbers of the champion and of the challenger in the state."""
-    prepare: Callable[[Recommender, int], None] | None = None
-    """Called with each model that is built, and its number in the state. None: models are used as they are."""
     is_silent: bool = False
     """Whether events are learned without their lists. Only tombstones of erased users are given on."""
 
@@ -100,7 +98,7 @@ def learn(
     learning: Learning,
     counters: Counters,
     store: StoreFor,
-    make: Callable[[Learning, Counters], StatefulStep[Prepared, Answer]] | None = None,
+    make_learner: Callable[[Learning, Counters], StatefulStep[Prepared, Answer]] | None = None,
 ) -> KeyedStream[Answer]:
     """Learn every event, and attach the user's new list to interactions, erasures, requests and refreshes.
 
@@ -110,11 +108,10 @@ def learn(
         learning: Configuration.
         counters: Counts learned events.
         store: Opens the stored state of a step.
-        make: Makes the learner. None: that of one process.
+        make_learner: Makes the learner. None: that of one process.
     """
-    return stateful(
-        "model", up, lambda: Learner(learning, counters) if make is None else make(learning, counters), store
-    )
+    make = make_learner or Learner
+    return stateful("model", up, lambda: make(learning, counters), store)
 
 
 class Learner(StatefulStep[Prepared, Answer]):
@@ -127,8 +124,6 @@ class Learner(StatefulStep[Prepared, Answer]):
 
     def __init__(self, learning: Learning, counters: Counters) -> None:
         self.model = learning.build_model()
-        if learning.prepare is not None:
-            learning.prepare(self.model, learning.roles.champion)
         self.top = learning.top
         self.score = learning.score
         self.why = learning.why

@@ -30,7 +30,7 @@ def test_shards_that_are_killed_count_what_one_process_counts(new_shards: NewSha
     draw = random.Random(7)
     shards = [job.shard(index, 2) for index in range(2)]
     for goal in (700, 2_000, 4_000):
-        until(lambda goal=goal: sum(job.committed()) >= goal)  # type: ignore[misc]
+        job.wait_for_events(goal)
         which = draw.randrange(2)
         shards[which].kill()
         shards[which].wait()

@@ -21,7 +21,7 @@ from flows.shards.envelope import Envelope, EnvelopeError, unseal
 from recmodels.base import Example
 from recmodels.specification import build_model
 from tests.support.kafka_broker import make_topic
-from tests.support.kafka_fixtures import AnyBroker, NewTopic, committed
+from tests.support.kafka_fixtures import AnyBroker, NewTopic, committed, until
 from tests.support.kafka_jobs import ROOT, Job
 
 PARTITIONS = 4
@@ -68,6 +68,10 @@ class ShardedJob(Job):
 
     def committed(self) -> list[int]:
         return [max(at, 0) for at in committed(self.broker.bootstrap, self.events, PARTITIONS, self.events)]
+
+    def wait_for_events(self, count: int) -> None:
+        """Wait until so many events are part of snapshots."""
+        until(lambda: sum(self.committed()) >= count)
 
     def messages(self) -> list[Envelope]:
         """All messages on the topic of deltas that are any."""
