@@ -34,6 +34,19 @@ def test_the_table_of_the_docs_is_what_the_members_say() -> None:
     assert member_table() in page, "paste what `python -m recmodels.kernels.member_table` prints into docs/models.md"
 
 
+def changed_state() -> str:
+    """Return `state.py` with the lines of the page."""
+    state = (ROOT / "recmodels" / "kernels" / "state.py").read_text()
+    for change in blocks("diff"):
+        state = apply(change, state)
+    return state
+
+
+def test_the_lines_of_the_page_fit_the_file_that_they_change() -> None:
+    compile(changed_state(), "state.py", "exec")
+    assert changed_state().count("hours") >= len(blocks("diff"))
+
+
 @pytest.mark.process
 @pytest.mark.slow
 def test_the_member_of_the_page_is_added_by_one_file_and_three_lines(tmp_path: Path) -> None:
@@ -41,10 +54,7 @@ def test_the_member_of_the_page_is_added_by_one_file_and_three_lines(tmp_path: P
     member, script = blocks("python")
     kernels = tmp_path / "recmodels" / "kernels"
     (kernels / "members" / "hours.py").write_text(member)
-    state = (kernels / "state.py").read_text()
-    for change in blocks("diff"):
-        state = apply(change, state)
-    (kernels / "state.py").write_text(state)
+    (kernels / "state.py").write_text(changed_state())
     old = tmp_path / "old.npz"
     save = "import sys, numpy; from recmodels import *\nm = Blend(max_items=100); m.learn_one('u1', 'bread 1')\n"
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
