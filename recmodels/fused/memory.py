@@ -16,7 +16,7 @@ from recmodels.kernels.state_pointer import Handle
 from recmodels.kernels.user_context import GAPS, LENGTHS
 from recmodels.storage.bounded_table import BoundedTable, oldest
 from recmodels.storage.id_table import RESERVED, IdTable
-from recmodels.storage.tables import Table, dump_changes, dump_part
+from recmodels.storage.tables import Table, aligned_zeros, dump_changes, dump_part
 
 JOURNAL: Final = 8_192
 """Number of events between two deltas (`recmodels.fused.sharing`)."""
@@ -95,7 +95,7 @@ class Memory:
             elif isinstance(marker, Stored):
                 made.append(self._add_small(field, known))
             elif isinstance(marker, Scratch):
-                made.append(np.zeros(lengths(marker.shape, known), field.dtype))
+                made.append(aligned_zeros(lengths(marker.shape, known), field.dtype))
             elif isinstance(marker, Argument):
                 made.append(
                     field.dtype(known[marker.name]) if field.dtype in (bool, int, float) else known[marker.name]
@@ -117,7 +117,7 @@ class Memory:
 
     def _add_small(self, field: Field, known: Mapping[str, Any]) -> NDArray[Any]:
         marker: Stored = field.marker
-        array = np.zeros(lengths(marker.shape, known), field.dtype)
+        array = aligned_zeros(lengths(marker.shape, known), field.dtype)
         array[...] = marker.first
         assert field.key not in self.small, f"two arrays have the key {field.key!r}"
         self.small[field.key], self.stored[field.key] = array, field

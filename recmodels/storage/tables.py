@@ -1,7 +1,9 @@
 """Tables of arrays: the form of the state for kernels and for the store."""
 
 import json
+import mmap
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -11,15 +13,28 @@ from recmodels.storage.id_table import IdTable
 
 LINE_BYTES: Final = 64
 """Bytes of a cache line. Rows of this size, or of a multiple of it, take as few lines as possible."""
+MAPPED_BYTES: Final = 128 * 1024
+"""Size from which an array is mapped by itself."""
+HUGE_BYTES: Final = 4 * 1024 * 1024
+"""Size from which huge pages are asked for, as NumPy does."""
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """Return an array of zeros that begins with a cache line. Like `numpy.zeros`, it takes no memory until touched.
+    """Return an array of zeros that begins with a cache line and takes no memory until touched.
+
+    A large one is mapped, and goes back to the system when it is dropped. Once a large array was freed, `numpy.zeros`
+    would take the next one from the heap, and write zeros to all of it.
 
     >>> aligned_zeros((3, 32), np.float32).ctypes.data % 64
     0
     """
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if size >= MAPPED_BYTES and hasattr(mmap, "MAP_ANONYMOUS"):
+        mapped = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        if size >= HUGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+            with suppress(OSError):  # a kernel without huge pages
+                mapped.madvise(mmap.MADV_HUGEPAGE)
+        return np.frombuffer(mapped, dtype).reshape(shape)
     room = np.zeros(size + LINE_BYTES, np.uint8)
     start = -room.ctypes.data % LINE_BYTES
     return room[start : start + size].view(dtype).reshape(shape)
@@ -56,7 +71,7 @@ class Table:
         self.arrays: dict[str, NDArray[Any]] = {
             column: aligned_zeros((capacity, *shape), dtype) for column, (dtype, shape) in columns.items()
         }
-        self.dirty: NDArray[np.uint8] = np.zeros(capacity, np.uint8)
+        self.dirty: NDArray[np.uint8] = aligned_zeros((capacity,), np.uint8)
         self.used = 0
 
     @property

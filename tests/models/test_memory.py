@@ -1,9 +1,12 @@
 """Bounded memory: tables stay consistent under evictions, and results do not depend on batches or restarts."""
 
 import copy
+import gc
+import os
 import pickle
 import random
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -314,3 +317,18 @@ def test_unavailable_items_without_a_row_are_bounded() -> None:
     assert len(model.memory.unavailable) <= TINY["max_items"]
     assert not model.is_available("hidden 199")
     assert not model.is_available("hidden 190")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc, which Linux has")
+def test_memory_of_models_that_are_dropped_goes_back_to_the_system() -> None:
+    def resident_mb() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    before = resident_mb()
+    for _ in range(6):
+        models = [Blend(seed=seed) for seed in range(3)]
+        for model in models:
+            model.learn_one("ann", "tea")
+        del model, models
+        gc.collect()
+    assert resident_mb() < before + 200.0
