@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flows.errors import FreshrankError, JobError
+from flows.errors import FreshrankError, JobError, UsageError
 from recmodels.base import Recommender
 from recmodels.own_code import library_line, own_line
+from recmodels.slow.trainer import UntrainableError
 
 
 class ModelError(JobError):
@@ -24,6 +25,8 @@ def errors_of(model: Recommender, learned: int) -> Iterator[None]:
         yield
     except FreshrankError:
         raise
+    except UntrainableError as error:
+        raise UsageError(f"model {model.version}: {error}") from None
     except Exception as error:
         if (line := own_line(error) or library_line(error)) is None:
             raise

@@ -16,8 +16,8 @@ from flows.trainer.files import WorkFiles
 from flows.trainer.limits import Limits
 from recmodels.base import Recommender
 from recmodels.fused.slow_member import SlowMember
-from recmodels.slow.options import SlowOptions
-from recmodels.slow.trainer import short
+from recmodels.slow.options import NO_JAX, SlowOptions
+from recmodels.slow.trainer import has_jax, short
 from recmodels.slow.work import Trained, Work
 
 logger = logging.getLogger(__name__)
@@ -52,6 +52,14 @@ class Beside:
     def pid(self) -> int | None:
         """Number of the process at work. None: there is none."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def can_begin(self) -> bool:
+        """Say whether JAX is installed. Without it the job serves the weights that it has."""
+        if has_jax():
+            return True
+        self.failures += 1
+        logger.warning("the weights in use stay: %s", NO_JAX)
+        return False
 
     def begin(self, work: Work, options: SlowOptions) -> None:
         """Write the work, and start a process for it unless its weights are there."""

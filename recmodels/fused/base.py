@@ -1,7 +1,6 @@
 """What every model of kernels has: its arguments, its tables, and how they are dumped and loaded."""
 
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any, ClassVar, Final
 from zlib import crc32
 
@@ -20,7 +19,7 @@ from recmodels.kernels.members.popularity import HALF_LIVES
 from recmodels.kernels.reranker import first_weights
 from recmodels.kernels.state import COLUMNS, MEMBERS, columns_of
 from recmodels.kernels.user_context import LENGTHS
-from recmodels.slow.options import INSTALL, SlowOptions
+from recmodels.slow.options import SlowOptions
 from recmodels.specification import SLOW, build_members, parse
 from recmodels.storage.place import joined, split
 from recmodels.validation import expect_choice, expect_counts, expect_numbers
@@ -350,6 +349,4 @@ def _slow_options(specification: str) -> SlowOptions | None:
     name, positional, named = parse(specification)
     if name != SLOW or positional:
         raise ValueError(f"expected slow with named arguments, such as slow(width=32); got {specification!r}")
-    if find_spec("jax") is None:
-        raise ValueError(f"the slow member is trained with JAX, which is not installed: {INSTALL}")
     return SlowOptions(**named)

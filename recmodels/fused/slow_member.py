@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from recmodels.fused.memory import Memory
 from recmodels.kernels.members import slow
 from recmodels.kernels.shared import EVENTS
-from recmodels.slow.options import SlowOptions
-from recmodels.slow.trainer import AtOnce, Trainer, short
+from recmodels.slow.options import NO_JAX, SlowOptions
+from recmodels.slow.trainer import AtOnce, Trainer, UntrainableError, has_jax, short
 from recmodels.slow.work import NET, Trained, Work, first_weights
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class SlowMember:
         self.trainer = trainer or AtOnce()
         self._memory = memory
         self._seed = seed
+        self._is_at_work = False
         self._first()
 
     @property
@@ -66,15 +67,23 @@ class SlowMember:
         return self._memory.state.slow.clock
 
     def step(self) -> None:
-        """Do what is due after the events so far: decide on weights in shadow, swap, and begin a training."""
+        """Do what is due after the events so far: decide on weights in shadow, swap, and begin a training.
+
+        Raises:
+            UntrainableError: There are no weights yet, and JAX is not installed to train some.
+        """
         clock, now = self._clock, self.events
+        if not self._is_at_work:
+            self._expect_weights()
         if clock[slow.IN_SHADOW] and now >= clock[slow.SHADOW_ENDS]:
             self._decide()
         if clock[slow.ASKED]:
             self._ask()
         if not clock[slow.ASKED] and not clock[slow.IN_SHADOW] and now >= clock[slow.NEXT]:
-            self._begin(now)
-            self._ask()
+            if self.trainer.can_begin():
+                self._begin(now)
+            else:
+                clock[slow.NEXT] = now + self.options.first
 
     def figures(self) -> dict[str, float]:
         """Return age in events, losses and counts, for metrics."""
@@ -98,6 +107,12 @@ class SlowMember:
         """Note that state was loaded."""
         self._first()
 
+    def _expect_weights(self) -> None:
+        """Say before the first event that there will be no weights. One that has weights serves without JAX."""
+        self._is_at_work = True
+        if not self._clock[slow.GENERATION] and not self._clock[slow.ASKED] and not has_jax():
+            raise UntrainableError(NO_JAX)
+
     def _first(self) -> None:
         if not self._clock[slow.NEXT]:
             self._clock[slow.NEXT] = self.options.swaps[0][0] if self.options.swaps else self.options.first
@@ -111,6 +126,7 @@ class SlowMember:
         if len(work.items) >= LEAST_WORK:
             clock[slow.ASKED], clock[slow.DIGEST] = now, short(work.digest())
             self.trainer.begin(work, self.options)
+            self._ask()
 
     def _ask(self) -> None:
         """Swap in the weights of the training at work, if they are there and it is time."""

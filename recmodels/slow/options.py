@@ -6,6 +6,7 @@ from typing import Final
 from recmodels.validation import expect_counts, expect_numbers
 
 INSTALL: Final = "make extra NAME=deep (in a clone), or pip install 'freshrank[deep]'"
+NO_JAX: Final = f"the slow member is trained with JAX, which is not installed: {INSTALL}"
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,20 @@
 """Trainers: who turns the work of the slow member into weights."""
 
 import importlib
+from importlib.util import find_spec
 from typing import Protocol
 
-from recmodels.slow.options import SlowOptions
+from recmodels.slow.options import NO_JAX, SlowOptions
 from recmodels.slow.work import Trained, Work
+
+
+class UntrainableError(RuntimeError):
+    """Weights are to be trained, and JAX is not installed."""
+
+
+def has_jax() -> bool:
+    """Say whether JAX is installed. Only trainings need it."""
+    return find_spec("jax") is not None
 
 
 class Trainer(Protocol):
@@ -15,6 +25,13 @@ class Trainer(Protocol):
     """
 
     failures: int
+
+    def can_begin(self) -> bool:
+        """Say whether a training can begin here. If not, it is put off, and the weights in use stay.
+
+        Raises:
+            UntrainableError: JAX is not installed, and the events wait for trainings.
+        """
 
     def begin(self, work: Work, options: SlowOptions) -> None:
         """Begin a training. One that is at work already with the same data goes on."""
@@ -37,6 +54,12 @@ class AtOnce:
     def __init__(self) -> None:
         self.failures = 0
         self._done: dict[int, Trained] = {}
+
+    def can_begin(self) -> bool:
+        """Return True, or raise: without the training the lists would be others."""
+        if not has_jax():
+            raise UntrainableError(NO_JAX)
+        return True
 
     def begin(self, work: Work, options: SlowOptions) -> None:
         """Train."""
