@@ -63,10 +63,10 @@ class Desk(NamedTuple):
     """[items] 1 + the slot of a candidate, by the model's row. All 0 between two calls."""
     value: Float64
     """[candidates]"""
+    ceiling: Float64
+    """[candidates] highest value of a candidate and of those behind it."""
     nearest: Float64
     """[candidates] similarity to the nearest item of the list."""
-    near: Float64
-    """[candidates] similarity to one item."""
     inverse: Float64
     """[candidates] 1 divided by the length of a candidate's tags as a vector. 0 without tags."""
     out: Marks
@@ -92,11 +92,11 @@ class Wish(NamedTuple):
 
 
 @kernel
-def note_slots(desk: Desk, own: Int32, is_there: int) -> None:
-    """Write the slots of the candidates, whose rows in the model are `own`, or clear them."""
-    for c in range(own.shape[0]):
-        if own[c] > 0:
-            desk.slot[own[c]] = is_there * (c + 1)
+def note_slots(desk: Desk, own: Int32, rows: Int32, is_there: int) -> None:
+    """Write the slots of the candidates by their rows in the model, or clear them."""
+    for c in range(rows.shape[0]):
+        if own[rows[c]] > 0:
+            desk.slot[own[rows[c]]] = is_there * (c + 1)
 
 
 @kernel
@@ -105,16 +105,22 @@ def note_lengths(traits: Traits, desk: Desk, rows: Int32) -> None:
     for c in range(rows.shape[0]):
         square = 0.0
         for t in range(traits.tag.shape[1]):
-            square += traits.weight[traits.tag[rows[c], t]]  # that of tag 0 is 0
+            tag = traits.tag[rows[c], t]
+            if tag == 0:
+                break
+            square += traits.weight[tag]
         desk.inverse[c] = 1.0 / np.sqrt(square) if square > 0.0 else 0.0
 
 
 @kernel
-def compare(traits: Traits, follows: Follows, desk: Desk, rows: Int32, own: Int32, p: int) -> None:
-    """Write the similarity of candidate `p` with each candidate to `desk.near`."""
+def note_tags(traits: Traits, desk: Desk, rows: Int32, p: int) -> None:
+    """Raise `desk.nearest` of the candidates that have tags in common with candidate `p`."""
     tags = traits.tag[rows[p]]
+    if tags[0] == 0:
+        return
     for t in range(tags.shape[0]):
-        desk.mark[tags[t]] = traits.weight[tags[t]]
+        desk.mark[tags[t]] = traits.weight[tags[t]]  # that of tag 0 is 0
+    length = desk.inverse[p]
     for c in range(rows.shape[0]):
         common = 0.0
         for t in range(tags.shape[0]):
@@ -122,28 +128,37 @@ def compare(traits: Traits, follows: Follows, desk: Desk, rows: Int32, own: Int3
             if tag == 0:
                 break
             common += desk.mark[tag]
-        desk.near[c] = common * desk.inverse[p] * desk.inverse[c]
+        desk.nearest[c] = max(desk.nearest[c], common * length * desk.inverse[c])
     for t in range(tags.shape[0]):
         desk.mark[tags[t]] = 0.0
-    row = own[p]
+
+
+@kernel
+def note_followers(follows: Follows, desk: Desk, row: int) -> None:
+    """Raise `desk.nearest` of the candidates that users went on to after the item in this row of the model."""
     if row > 0 and follows.total[row] > 0.0:
         for k in range(follows.size[row]):
             c = int64(desk.slot[follows.item[row, k]]) - 1
             if c >= 0:
                 share = float(follows.weight[row, k]) / float(follows.total[row])
-                desk.near[c] = max(desk.near[c], np.sqrt(min(share, 1.0)))
+                desk.nearest[c] = max(desk.nearest[c], np.sqrt(min(share, 1.0)))
+
+
+@kernel
+def first_bit(bits: int) -> int:
+    """Return the place of the lowest bit that is set."""
+    place = int64(0)
+    while not bits & 1:
+        bits >>= 1
+        place += 1
+    return place
 
 
 @kernel
 def broken_rule(wish: Wish, met: int) -> int:
     """Return the first rule that keeps an item out, by its bits, or -1."""
     broken = (met & wish.exclude) | (~met & wish.require)
-    if broken == 0:
-        return -1
-    for k in range(RULES):
-        if broken & (int64(1) << int64(k)):
-            return k
-    return -1
+    return -1 if broken == 0 else first_bit(broken)
 
 
 @kernel
@@ -158,16 +173,39 @@ def full_slot(traits: Traits, wish: Wish, desk: Desk, row: int) -> int:
 
 @kernel
 def take(
-    traits: Traits, follows: Follows, wish: Wish, desk: Desk, rows: Int32, own: Int32, c: int, is_last: bool
+    traits: Traits, follows: Follows, wish: Wish, desk: Desk, own: Int32, rows: Int32, c: int, is_last: bool
 ) -> None:
     """Take a candidate into the list. After the last one, nothing is compared any more."""
     desk.out[c] = 1
     for s in range(wish.limit.shape[0]):
         desk.taken[traits.group[rows[c], s]] += 1
     if wish.diversity > 0.0 and not is_last:
-        compare(traits, follows, desk, rows, own, int64(c))
-        for other in range(rows.shape[0]):
-            desk.nearest[other] = max(desk.nearest[other], desk.near[other])
+        note_followers(follows, desk, int64(own[rows[c]]))
+        note_tags(traits, desk, rows, c)
+
+
+@kernel
+def note_ceilings(desk: Desk, size: int) -> None:
+    """Write the highest value of each candidate and those behind it."""
+    highest = -np.inf
+    for c in range(size - 1, -1, -1):
+        highest = max(highest, desk.value[c])
+        desk.ceiling[c] = highest
+
+
+@kernel
+def next_best(traits: Traits, wish: Wish, desk: Desk, rows: Int32) -> int:
+    """Return the candidate with the highest value that no rule keeps out, or -1."""
+    best, best_value = int64(-1), -np.inf
+    for c in range(rows.shape[0]):
+        if desk.ceiling[c] <= best_value:  # similarity only lowers a value
+            break
+        if desk.out[c]:
+            continue
+        value = desk.value[c] - wish.diversity * desk.nearest[c]
+        if value > best_value and full_slot(traits, wish, desk, int64(rows[c])) < 0:
+            best, best_value = int64(c), value
+    return best
 
 
 @entry
@@ -190,8 +228,8 @@ def select(
     slot: Int32,
     values: Float64,
     out: Marks,
-    rows: Int32,
     own: Int32,
+    rows: Int32,
     scores: Float64,
     pinned: Int32,
     chosen: Int32,
@@ -205,8 +243,9 @@ def select(
         bits: [3] `exclude`, `require` and `boost` of `Wish`.
         factor, limit, limit_rule, diversity: As in `Wish`.
         mark, taken, slot, out: As in `Desk`.
-        values: [4, candidates] `value`, `nearest`, `near` and `inverse` of `Desk`.
-        rows, own: [candidates] rows of the candidates in `Traits`, and in `Follows` (0: none). The best comes first.
+        values: [4, candidates] `value`, `ceiling`, `nearest` and `inverse` of `Desk`.
+        own: [rows] the row in `Follows` of each row of `Traits`. 0: not looked up yet, -1: none.
+        rows: [candidates] rows of the candidates in `Traits`. The best comes first.
         scores: [candidates] their scores.
         pinned: [n] slot of the candidate that is pinned at each place, or -1.
         chosen: [2, n] out: slots of the list's items, and the number of candidates with a higher score that diversity
@@ -214,12 +253,17 @@ def select(
         removed: [RULES] in and out: number of items of the first n that each rule left out.
 
     Returns:
-        Number of items of the list: n, or fewer if the rules leave fewer.
+        Number of items of the list: n, or fewer if the rules leave fewer. -1, and nothing is done, if diversity needs
+        a row of `own` that was not looked up.
     """
     traits = Traits(met, group, tag, tag_weight)
     follows = Follows(follower, follower_weight, follower_size, follower_total)
     wish = Wish(bits[0], bits[1], bits[2], factor, limit, limit_rule, diversity)
     desk = Desk(mark, taken, slot, values[0], values[1], values[2], values[3], out)
+    if diversity > 0.0:
+        for c in range(rows.shape[0]):
+            if own[rows[c]] == 0:
+                return -1
     places, passed = chosen[0], chosen[1]
     size, n = rows.shape[0], places.shape[0]
     highest, lowest = -np.inf, 0.0
@@ -227,10 +271,11 @@ def select(
         met = traits.met[rows[c]]
         desk.nearest[c] = 0.0
         value = scores[c]
-        if met & wish.boost:
-            for k in range(RULES):
-                if met & wish.boost & (int64(1) << int64(k)):
-                    value = value * wish.factor[k] if value >= 0.0 else value / wish.factor[k]
+        boosts = int64(met) & wish.boost
+        while boosts:
+            k = first_bit(boosts)
+            value = value * wish.factor[k] if value >= 0.0 else value / wish.factor[k]
+            boosts &= boosts - 1
         desk.value[c] = value
         rule = broken_rule(wish, int64(met))
         desk.out[c] = 1 if rule >= 0 else 0
@@ -238,42 +283,37 @@ def select(
             highest, lowest = max(highest, value), min(lowest, value)
         elif c < n:
             removed[rule] += 1
-    note_slots(desk, own, int64(1))
     if diversity > 0.0:
+        note_slots(desk, own, rows, int64(1))
         note_lengths(traits, desk, rows)
         for c in range(size):
             relevance = (desk.value[c] - lowest) / (highest - lowest) if highest > lowest else 1.0
             desk.value[c] = (1.0 - diversity) * relevance
+    note_ceilings(desk, int64(size))
     for k in range(n):
         if pinned[k] >= 0:
-            take(traits, follows, wish, desk, rows, own, int64(pinned[k]), False)
+            take(traits, follows, wish, desk, own, rows, int64(pinned[k]), False)
     kept, next_pin = 0, 0
     for k in range(n):
         while next_pin < n and pinned[next_pin] < 0:
             next_pin += 1
-        best, best_value, is_pin = int64(-1), -np.inf, False
-        if next_pin < n and next_pin <= k:
-            best, is_pin = int64(pinned[next_pin]), True
-        else:
-            for c in range(size):
-                if desk.out[c]:
-                    continue
-                value = desk.value[c] - diversity * desk.nearest[c]
-                if value > best_value and full_slot(traits, wish, desk, int64(rows[c])) < 0:
-                    best, best_value = int64(c), value
-            if best < 0 and next_pin < n:  # nothing is left to come before it
-                best, is_pin = int64(pinned[next_pin]), True
-        if best < 0:
-            break
+        best = int64(-1)
+        if next_pin > k:
+            best = next_best(traits, wish, desk, rows)
         passed[k] = 0
-        if is_pin:
-            next_pin += 1
-        else:
+        if best >= 0:
             if wish.diversity > 0.0:
                 for c in range(size):
+                    if desk.ceiling[c] <= desk.value[best]:
+                        break
                     if not desk.out[c] and desk.value[c] > desk.value[best]:
                         passed[k] += full_slot(traits, wish, desk, int64(rows[c])) < 0
-            take(traits, follows, wish, desk, rows, own, best, k + 1 == n)
+            take(traits, follows, wish, desk, own, rows, best, k + 1 == n)
+        elif next_pin < n:  # its place is here, or nothing is left to come before it
+            best = int64(pinned[next_pin])
+            next_pin += 1
+        else:
+            break
         places[k] = best
         kept += 1
     for c in range(min(n, size)):
@@ -281,11 +321,11 @@ def select(
             full = full_slot(traits, wish, desk, int64(rows[c]))
             if full >= 0:
                 removed[wish.rule[full]] += 1
-    for c in range(size):
-        if desk.out[c]:
-            for s in range(wish.limit.shape[0]):
-                desk.taken[traits.group[rows[c], s]] = 0
-    note_slots(desk, own, int64(0))
+    for k in range(kept):
+        for s in range(wish.limit.shape[0]):
+            desk.taken[traits.group[rows[places[k]], s]] = 0
+    if diversity > 0.0:
+        note_slots(desk, own, rows, int64(0))
     return kept
 
 
@@ -304,23 +344,27 @@ def mean_similarity(
     slot: Int32,
     values: Float64,
     out: Marks,
-    rows: Int32,
     own: Int32,
+    rows: Int32,
 ) -> float:
     """Return the mean similarity of the pairs of a list, from 0 to 1, and 0 for a list of fewer than two items.
 
-    The arguments are those of `select`. `rows` and `own`, shape (n,), are those of the list's items.
+    The arguments are those of `select`. `rows`, shape (n,), are those of the list's items, and looked up in `own`.
     """
     traits = Traits(met, group, tag, tag_weight)
     follows = Follows(follower, follower_weight, follower_size, follower_total)
     desk = Desk(mark, taken, slot, values[0], values[1], values[2], values[3], out)
     n, total = rows.shape[0], 0.0
-    note_slots(desk, own, int64(1))
+    note_slots(desk, own, rows, int64(1))
     note_lengths(traits, desk, rows)
     for p in range(n):
-        compare(traits, follows, desk, rows, own, int64(p))
+        for c in range(n):
+            desk.nearest[c] = 0.0
+            desk.out[c] = c == p
+        note_followers(follows, desk, int64(own[rows[p]]))
+        note_tags(traits, desk, rows, int64(p))
         for c in range(n):
             if c != p:
-                total += desk.near[c]
-    note_slots(desk, own, int64(0))
+                total += desk.nearest[c]
+    note_slots(desk, own, rows, int64(0))
     return total / (n * (n - 1)) if n > 1 else 0.0

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from recmodels.fused.tags import tags_of
 from recmodels.kernels.members.content import ITEM_TAGS
 from recmodels.kernels.selection import Traits
+from recmodels.rules.packing import as_array
 from recmodels.rules.rule import Rule
 from recmodels.storage.records import Records
 
@@ -37,6 +39,7 @@ class Catalogue:
     Attributes:
         features: Features by item.
         traits: The rows as kernels take them.
+        changes: Number of times that the rows were made anew or grew. While it stays, an item keeps its row.
 
     >>> cheap = Rule(name="cheap", action="require", where=lambda item: item.get("price", 9.0) < 4.0)
     >>> catalogue = Catalogue([cheap], most=100)
@@ -51,6 +54,7 @@ class Catalogue:
         """Number of item events by feature."""
         self._conditions = [(1 << k, rule.where) for k, rule in enumerate(rules) if rule.where is not None]
         self._per = [rule.per for rule in rules if rule.action == "at_most"]
+        self.changes = 0
         self._rows: dict[str, int] = {}
         self._tags: dict[str, int] = {}
         self._groups: dict[tuple[int, Any], int] = {}
@@ -92,7 +96,7 @@ class Catalogue:
         self.features[item] = merged
         if len(self._carriers) > self._most_tags:
             self._is_counted = False
-            self._rows.clear()
+            self._drop_rows()
         for changed in (item, dropped):
             if changed in self._rows:
                 self._fill(self._rows[changed], changed)
@@ -103,7 +107,7 @@ class Catalogue:
         if row is None:
             self._count()
             if len(self._rows) >= MOST_ROWS:
-                self._rows.clear()
+                self._drop_rows()
                 self._groups.clear()
                 self._make_arrays(1_024)
             row = len(self._rows) + 1
@@ -116,10 +120,12 @@ class Catalogue:
     def rows(self, items: Sequence[str]) -> NDArray[np.int32]:
         """Return the rows of items, shape (items,)."""
         try:
-            return np.fromiter(map(self._rows.__getitem__, items), np.int32, len(items))
+            if len(items) > 1:
+                return as_array(itemgetter(*items)(self._rows), "i", np.int32)  # half the time of a comprehension
+            return np.array([self._rows[item] for item in items], np.int32)
         except KeyError:
             if len(self._rows) + len(items) > MOST_ROWS:
-                self._rows.clear()
+                self._drop_rows()
                 self._groups.clear()
                 self._make_arrays(1_024)
             return np.array([self.row(item) for item in items], np.int32)
@@ -128,7 +134,7 @@ class Catalogue:
         """Take over a dump of any kind of the features. All else is made anew when it is needed."""
         if self.features.name in record:
             self.features.load(record)
-            self._rows.clear()
+            self._drop_rows()
             self._is_counted = False
 
     def _count(self) -> None:
@@ -167,7 +173,12 @@ class Catalogue:
             for place, each in enumerate(values[:GROUPS]):
                 self._group[row, k * GROUPS + place] = self._groups.setdefault((k, each), len(self._groups) + 1)
 
+    def _drop_rows(self) -> None:
+        self._rows.clear()
+        self.changes += 1
+
     def _make_arrays(self, rows: int) -> None:
+        self.changes += 1
         self._met: NDArray[np.int64] = np.zeros(rows, np.int64)
         self._group: NDArray[np.int32] = np.zeros((rows, self.slots), np.int32)
         self._tag: NDArray[np.int32] = np.zeros((rows, ITEM_TAGS), np.int32)

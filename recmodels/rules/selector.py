@@ -1,6 +1,6 @@
 """Selection of a list from the candidates of a model, under the rules in force."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -13,9 +13,11 @@ from recmodels.kernels.selection import RULES, mean_similarity, select
 from recmodels.rules.catalogue import GROUPS, Catalogue
 from recmodels.rules.force import Force
 from recmodels.rules.judge import note_short
+from recmodels.rules.packing import as_array
 from recmodels.rules.rule import Rule
 from recmodels.rules.scratch import Scratch
 from recmodels.rules.tally import Tally
+from recmodels.storage.id_table import IdTable
 from recmodels.storage.records import Records
 
 Wish: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32], float]
@@ -54,19 +56,21 @@ class Selector:
         self._can_remove = any(rule.action in ("exclude", "require", "at_most") for rule in self.rules)
         self._wishes: dict[int, Wish] = {}
         self._follows: Follows | None = None
-        self._own_row: Callable[[str], int] | None = None
-        self._own: Mapping[str, int] = {}
+        self._ids: IdTable | None = None
+        self._own: NDArray[np.int32] = np.zeros(0, np.int32)
+        """Rows in the model's own tables by rows of the catalogue. 0: not looked up yet, -1: none."""
+        self._own_at = (-1, -1)
+        """Changes of the ids and of the catalogue's rows up to which they are true."""
         self._scratch = Scratch()
         self._removed: NDArray[np.int64] = np.zeros(RULES, np.int64)
         """Number of items that each rule has left out of lists since the tally was told."""
         self._uncounted: NDArray[np.int64] = np.zeros(RULES, np.int64)
         self._no_pins: NDArray[np.int32] = np.zeros(0, np.int32)
-        self._no_rows: NDArray[np.int32] = np.zeros(0, np.int32)
         self._places: NDArray[np.int32] = np.zeros((2, 0), np.int32)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy or a pickle needs: the tables of the model are found anew."""
-        return {**self.__dict__, "_follows": None, "_own_row": None, "_own": {}}
+        return {**self.__dict__, "_follows": None, "_ids": None}
 
     def forget_tables(self) -> None:
         """Find the tables of the model anew."""
@@ -107,30 +111,36 @@ class Selector:
             return []
         if not (in_force or self.diversity):
             return [(item, score, slot, 0) for slot, (item, score) in enumerate(zip(items[:n], scores, strict=False))]
-        if len(items) > len(self._no_rows):
-            self._no_rows = np.zeros(2 * len(items), np.int32)
         rows = self.catalogue.rows(items)
         arguments: list[Any] = [
             *self.catalogue.traits,
             *self._followers(),
             *self._wish(in_force),
             *self._fitting(len(items)),
+            self._own_rows(),
             rows,
-            self._own_rows(items) if self.diversity else self._no_rows[: len(items)],
-            np.fromiter(scores, np.float64, len(items)),
+            as_array(scores, "d", np.float64),
             pinned,
             places,
             self._removed if is_counted else self._uncounted,
         ]
         kept_count = select(*arguments)
-        slots, passed = places[:, :kept_count].tolist()
-        return [(items[slot], scores[slot], slot, over) for slot, over in zip(slots, passed, strict=True)]
+        if kept_count < 0:
+            self._look_up(items, rows)
+            kept_count = select(*arguments)
+            self._forget_missing(rows)
+        slots, passed = places.tolist()
+        return [(items[slot], scores[slot], slot, over) for slot, over in zip(slots[:kept_count], passed, strict=False)]
 
     def similarity(self, items: Sequence[str]) -> float:
         """Return the mean similarity of two items of a list, from 0 to 1, as `recmodels.kernels.selection` says."""
-        rows, own = self.catalogue.rows(items), self._own_rows(items)
-        arguments: list[Any] = [*self.catalogue.traits, *self._followers(), *self._fitting(len(rows)), rows, own]
-        return float(mean_similarity(*arguments))
+        rows = self.catalogue.rows(items)
+        own = self._own_rows()
+        self._look_up(items, rows)
+        arguments: list[Any] = [*self.catalogue.traits, *self._followers(), *self._fitting(len(rows)), own, rows]
+        similarity = float(mean_similarity(*arguments))
+        self._forget_missing(rows)
+        return similarity
 
     def breaks(self, item: str, in_force: int) -> bool:
         """Say whether one of the rules in force keeps an item out."""
@@ -224,22 +234,29 @@ class Selector:
             if isinstance(model, FusedModel) and "covisitation" in model.members:
                 table = model.memory.state.covisitation.items
                 self._follows = (table.item, table.weight, table.size, table.total)
-                self._own = model.memory.items.rows
-                self._own_row = self._own.__getitem__
+                self._ids, self._own_at = model.memory.items, (-1, -1)
             else:
                 none = np.zeros(1, np.float32)
                 self._follows = (np.zeros((1, 1), np.int32), none[None], np.zeros(1, np.int32), none)
         return self._follows
 
-    def _own_rows(self, items: Sequence[str]) -> NDArray[np.int32]:
-        """Return the rows of items in the model's own tables, shape (items,)."""
-        self._followers()
-        if self._own_row is None:
-            return np.zeros(len(items), np.int32)
-        try:
-            return np.fromiter(map(self._own_row, items), np.int32, len(items))
-        except KeyError:  # a pinned item that the model does not know
-            return np.array([self._own.get(item, 0) for item in items], np.int32)
+    def _own_rows(self) -> NDArray[np.int32]:
+        """Return the rows in the model's own tables by rows of the catalogue, as far as they were looked up."""
+        now = (self._ids.changes if self._ids else 0, self.catalogue.changes)
+        if now != self._own_at:
+            of_none = 0 if self._ids else -1
+            self._own, self._own_at = np.full(len(self.catalogue.traits.met), of_none, np.int32), now
+        return self._own
+
+    def _look_up(self, items: Sequence[str], rows: NDArray[np.int32]) -> None:
+        """Look up the rows of items in the model's own tables."""
+        row_of = self._ids.rows if self._ids else {}
+        self._own[rows] = [row_of.get(item, -1) for item in items]
+
+    def _forget_missing(self, rows: NDArray[np.int32]) -> None:
+        """Have items without a row, such as a pinned one, looked up again: the model may learn them at any time."""
+        if self._ids:
+            self._own[rows] = np.maximum(self._own[rows], 0)
 
     def _fitting(self, candidates: int) -> tuple[NDArray[Any], ...]:
         """Return scratch that is large enough."""

@@ -16,6 +16,7 @@ class IdTable:
     Attributes:
         rows: Id to row.
         names: Row to id; None for an unused row.
+        changes: Number of times that rows were taken from ids. While it stays, the row of an id stays, too.
 
     >>> users = IdTable(capacity=3)
     >>> users.add("ann"), users.add("bob"), users.row("ann"), users.row("eve"), users.is_full
@@ -29,6 +30,7 @@ class IdTable:
         self.capacity = capacity
         self.rows: dict[str, int] = {}
         self.names: list[str | None] = [None] * RESERVED
+        self.changes = 0
         self._free: list[int] = []
 
     def __len__(self) -> int:
@@ -68,6 +70,7 @@ class IdTable:
 
     def release(self, rows: Iterable[int]) -> None:
         """Take rows from their ids. The lowest of them is used again first."""
+        self.changes += 1
         for row in rows:
             name = self.names[row]
             if name is not None:
@@ -85,6 +88,7 @@ class IdTable:
         """
         if row >= self.capacity:
             raise OverflowError(f"expected a row below {self.capacity}, got {row}: the table was larger when saved")
+        self.changes += 1
         while len(self.names) <= row:
             heapq.heappush(self._free, len(self.names))
             self.names.append(None)

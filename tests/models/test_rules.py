@@ -294,6 +294,20 @@ def test_scored_positions_are_those_of_the_list_just_before() -> None:
     assert model.tally.hits_without > 0
 
 
+def test_lists_do_not_depend_on_the_rows_that_were_looked_up_before() -> None:
+    late = Rule(name="late", action="pin", item="i79", place=2)  # the model learns it long after its features
+    model = Ruled(Blend(max_items=24), [late, *SOME], diversity=0.5)
+    for n in range(80):
+        model.learn_item(f"i{n}", {"brand": f"b{n % 9}", "tags": [f"t{n % 5}"]})
+    events = [example for example in many() if example.item != "i79"]
+    for place, example in enumerate(events):
+        item = "i79" if place > 200 and place % 5 == 0 else example.item
+        model.learn_one(example.user, item, 1.0, {"timestamp": example.timestamp})
+        if place % 7 == 0:
+            assert model.top(example.user) == copy.deepcopy(model).top(example.user)  # a copy looks every row up
+    assert model.unwrapped.memory.items.changes > 1  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("parts", [False, True])
 def test_a_restored_model_goes_on_as_if_it_had_not_stopped(parts: bool) -> None:
     events = list(many())
