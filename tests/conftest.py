@@ -36,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(MARK_OF_FIXTURE[fixture])
         if "in_every_process" in item.name:
             item.add_marker("process")  # a check of the contract
+        if item.path.name == "notebook.md":
+            item.add_marker("slow")
         marks = {mark.name for mark in item.iter_markers()}
         if marks & {"kafka", "process", "browser"}:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))

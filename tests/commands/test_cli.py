@@ -126,6 +126,7 @@ def test_wrong_use_gives_one_message(arguments: list[object], told: str) -> None
     assert "panicked" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_truncated_log_delivers_what_was_whole_and_fails(tmp_path: Path) -> None:
     log, out = tmp_path / "cut.csv.gz", tmp_path / "lists.jsonl"
     log.write_bytes(EVENTS.read_bytes()[:50_000])
@@ -135,6 +136,7 @@ def test_a_truncated_log_delivers_what_was_whole_and_fails(tmp_path: Path) -> No
     assert out.read_bytes().count(b"\n") > 4_000
 
 
+@pytest.mark.slow
 def test_an_unreachable_broker_is_named_with_the_setting_to_change() -> None:
     for command in ("check", "run"):
         done = freshrank(command, FRESHRANK_BOOTSTRAP="127.0.0.1:1")

@@ -37,6 +37,7 @@ def test_estimates_are_those_of_obp() -> None:
     assert [each.mean for each in together] == pytest.approx([0.362722, 0.429554, 0.482759], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_of_a_planted_policy() -> None:
     """The policy shows items with rates .3, .1, .05 in shares .6, .3, .1: it earns .215. The log shows them evenly."""
     rates, shares = np.array([0.3, 0.1, 0.05]), np.array([0.6, 0.3, 0.1])

@@ -23,6 +23,7 @@ def test_intervals_hold_the_true_mean_as_often_as_they_say() -> None:
     assert coverage(None) >= 0.9
 
 
+@pytest.mark.slow
 def test_drawing_single_events_would_not() -> None:
     assert coverage(1) < 0.5
 

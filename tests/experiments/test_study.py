@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from flows.experiments.search_space import Choice, Range, Space
 from flows.experiments.trials import Study
@@ -22,6 +23,7 @@ def make_trials(study: Study, count: int) -> None:
         study.end(asked[0], "finished", value_of(asked[1]))
 
 
+@pytest.mark.slow
 def test_a_study_comes_near_the_best_and_its_seed_decides_the_way(tmp_path: Path) -> None:
     study, same, other = (Study(tmp_path / name, {}, seed) for name, seed in (("a", 1), ("b", 1), ("c", 2)))
     for one in (study, same, other):

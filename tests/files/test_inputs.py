@@ -75,6 +75,7 @@ class TestMerging:
         reading = part._reading  # type: ignore[attr-defined]
         assert reading.consumed <= 3 * 65_536 < reading.size / 5
 
+    @pytest.mark.slow
     def test_the_lists_are_those_of_the_whole(self, tmp_path: Path) -> None:
         lines = gzip.decompress(EVENTS.read_bytes()).decode().splitlines()[: 3_000 + 1]
         random.Random(1).shuffle(shares := [n % 3 for n in range(3_000)])

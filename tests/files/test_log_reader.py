@@ -152,6 +152,7 @@ class TestStreaming:
         found = events(open_log(write(tmp_path / "e.csv.gz", gzip.compress(data))))
         assert [getattr(f, "reason", "good") for f in found] == ["good", Reason.RECORD_TOO_LONG, "good"]
 
+    @pytest.mark.slow
     def test_a_bomb_is_read_in_pieces(self, tmp_path: Path) -> None:
         for name, data in (("b.gz", gzip.compress(bytes(2**27))), ("b.zst", zstd(bytes(2**27)))):
             assert max(map(len, Pieces(write(tmp_path / name, data)))) <= 2**25

@@ -26,6 +26,7 @@ class TestParquet:
         pq.write_table(pa.table(columns), path, row_group_size=row_group)
         return path
 
+    @pytest.mark.slow
     def test_parquet_gives_the_lists_of_the_csv(self, tmp_path: Path) -> None:
         import pyarrow.csv as csv
         import pyarrow.parquet as pq

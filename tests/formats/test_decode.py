@@ -186,6 +186,7 @@ def test_json_and_csv_of_one_event_decode_alike(timestamp: float, value: float |
 
 
 @given(garbage=st.lists(any_bytes, max_size=6), at=st.integers(0, 6), batch_size=st.integers(1, 3))
+@pytest.mark.slow
 def test_a_good_event_beside_garbage_is_never_lost(garbage: list[bytes], at: int, batch_size: int) -> None:
     values = [*garbage[:at], record(), *garbage[at:]]
     records = [Raw("events", 0, n, value) for n, value in enumerate(values)]

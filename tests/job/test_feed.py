@@ -165,6 +165,7 @@ def test_a_log_that_breaks_off_is_an_error_after_what_was_whole_has_gone(mock_br
         feed(log, Settings(bootstrap=mock_broker, create_topics=False), "broken")
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_not_there_is_an_error() -> None:
     settings = Settings(bootstrap="127.0.0.1:1", kafka={"message.timeout.ms": "300"}, create_topics=False)
     with pytest.raises(UsageError, match="Is a broker running at `bootstrap`"):

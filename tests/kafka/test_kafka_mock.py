@@ -176,6 +176,7 @@ def test_sink_is_loud_about_a_message_that_is_too_large(mock_broker: str) -> Non
         write(sink, [Outgoing(b"u1", bytes(3000))])
 
 
+@pytest.mark.slow
 def test_sink_is_loud_about_a_dead_broker_before_the_epoch_is_durable() -> None:
     sink = KafkaSink({"bootstrap.servers": closed_port()}, "lists", patience=OutagePolicy(0.3))
     part = sink.build_part("out", "0", None)

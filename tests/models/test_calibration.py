@@ -3,6 +3,7 @@
 from itertools import islice
 
 import numpy as np
+import pytest
 
 from flows.sample import EVENTS
 from recmodels import Blend, Example
@@ -22,6 +23,7 @@ def reliability(model: Blend, log: list[Example], groups: int) -> list[tuple[flo
     return [(float(np.mean(np.take(said, p))), float(np.mean(np.take(was, p))), len(p)) for p in parts]
 
 
+@pytest.mark.slow
 def test_scores_are_calibrated_on_a_real_log() -> None:
     log = list(islice(examples(EVENTS), 12_000))
     model = Blend(repeats="exclude")

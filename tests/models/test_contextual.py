@@ -74,6 +74,7 @@ def test_tags_and_prices_tell_a_users_taste() -> None:
     assert price > nothing + 0.15, f"right with prices {price}, without {nothing}"
 
 
+@pytest.mark.slow
 def test_a_probability_is_how_often_it_comes() -> None:
     """Users choose at random, each of ten items with a chance that is known."""
     chances = np.array([0.3, 0.2, 0.15, 0.1, 0.08, 0.06, 0.05, 0.03, 0.02, 0.01])

@@ -44,6 +44,7 @@ def test_a_log_of_the_wheel_is_read_in_order_of_time(tmp_path: Path) -> None:
     assert (log.items.tolist(), log.taken.tolist(), log.propensities.tolist()) == ([0, 1], [0.0, 1.0], [0.25, 0.5])
 
 
+@pytest.mark.slow
 def test_a_shop_is_the_same_each_time_and_exploring_finds_new_items() -> None:
     def run(share: float) -> tuple[float, float]:
         model = Explorer(Popularity(), share, window=3600.0)

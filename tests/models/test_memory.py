@@ -320,6 +320,7 @@ def test_unavailable_items_without_a_row_are_bounded() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc, which Linux has")
+@pytest.mark.slow
 def test_memory_of_models_that_are_dropped_goes_back_to_the_system() -> None:
     def resident_mb() -> float:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

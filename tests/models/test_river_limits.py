@@ -89,6 +89,7 @@ UNSEEDED = [
 
 
 @pytest.mark.parametrize("specification", UNSEEDED)
+@pytest.mark.slow
 def test_models_named_without_a_seed_are_seeded(specification: str) -> None:
     check_lists_are_the_same_in_every_process(lambda repeats: build_model(specification, repeats))
 

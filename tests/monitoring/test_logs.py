@@ -100,6 +100,7 @@ def test_every_secret_of_the_settings_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("command", "log_format"), [("check", "text"), ("run", "text"), ("run", "json")])
+@pytest.mark.slow
 def test_the_command_says_no_secret_where_kafka_is_not(command: str, log_format: str) -> None:
     done = freshrank(
         command,

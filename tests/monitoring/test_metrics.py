@@ -43,6 +43,7 @@ def test_scraped_metrics_equal_the_counters() -> None:
     assert ("freshrank_epoch_pause_seconds_count", "") in told
 
 
+@pytest.mark.slow
 def test_hits_are_the_hit_rate_that_a_replay_measures(write_log: Callable[..., Path]) -> None:
     from flows.replay import replay
 

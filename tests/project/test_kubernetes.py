@@ -141,6 +141,7 @@ def test_chart_has_no_complaints() -> None:
     run("helm", "lint", "--strict", str(CHART))
 
 
+@pytest.mark.slow
 def test_alerts_fire_when_they_should_and_not_otherwise() -> None:
     run("promtool", "test", "rules", "alerts_test.yml", directory=DEPLOY / "prometheus")
     tested = (DEPLOY / "prometheus" / "alerts_test.yml").read_text()

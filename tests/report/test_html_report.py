@@ -260,6 +260,7 @@ def test_missing_figure_says_why(page: Page, tmp_path: Path) -> None:
         assert title in empty
 
 
+@pytest.mark.slow
 def test_stored_results_give_the_same_page(tmp_path: Path) -> None:
     blend = planted("blend", 0.2, 4.0, weighs=True)
     kept = Measured.kept("blend", blend.numbers, blend.outcomes, orjson.loads(orjson.dumps(blend.extras())))
@@ -274,6 +275,7 @@ def test_the_same_results_give_the_same_page(tmp_path: Path) -> None:
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
+@pytest.mark.slow
 def test_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ReportError, match="expected a file to write"):
         write_html(tmp_path / "no" / "such" / "place", [planted("blend", 0.2, 4.0)], "")

@@ -65,6 +65,7 @@ acts = st.lists(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(acts=acts)
+@pytest.mark.slow
 def test_shards_that_are_killed_anywhere_count_what_one_process_counts(acts: list[tuple[int, str, int]]) -> None:
     events, topic = events_of(6, 9), Topic(3)
     shards = [Process(Shard(index, 3), topic, events, blend) for index in range(3)]

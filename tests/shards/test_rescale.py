@@ -84,6 +84,7 @@ def read(folder: Path) -> list[StoredShard]:
 
 
 @pytest.mark.parametrize(("before", "between"), [(2, 3), (3, 1), (1, 4), (3, 2)])
+@pytest.mark.slow
 def test_there_and_back_is_as_if_nothing_had_happened(tmp_path: Path, before: int, between: int) -> None:
     directories, _ = write(tmp_path / "old", before)
     old = read(tmp_path / "old")

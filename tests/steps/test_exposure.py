@@ -184,6 +184,7 @@ def test_chosen_users_get_the_lists_of_the_challenger_and_others_those_of_the_ch
     assert 0 < chosen < 400
 
 
+@pytest.mark.slow
 def test_interleaved_lists_depend_on_the_order_of_events_alone() -> None:
     records = [
         *sample_records(200),

@@ -157,6 +157,7 @@ def both(records: list[bytes], **settings: Any) -> Iterator[Flow]:
     yield Flow(records, refresh=3_600.0, **settings)
 
 
+@pytest.mark.slow
 def test_refreshes_do_not_change_lists_of_events_and_have_keys_and_positions() -> None:
     records = sample_records(3_000)
     plain, refreshed = both(records, repeats="exclude")

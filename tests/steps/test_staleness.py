@@ -131,6 +131,7 @@ def emitter(**settings: bool) -> Emitter:
 
 
 @pytest.mark.parametrize("withdraws", [False, True])
+@pytest.mark.slow
 def test_neither_batches_nor_restarts_show(tmp_path: Path, withdraws: bool) -> None:
     given = history(3_000)
     whole = emitter(withdraw_stale=withdraws).process(given)
