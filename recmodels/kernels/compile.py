@@ -49,11 +49,6 @@ def sum_kernel(function: Callable[P, R]) -> Callable[P, R]:
     return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
 
 
-def multiply_add_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function that may use fused multiply-add, which rounds once instead of twice."""
-    return _compiled(function, fastmath={"contract"})
-
-
 def entry(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function that Python calls, with the options of `kernel`, and cache it."""
     compiled = _compiled(function, fastmath=False, is_internal=False)

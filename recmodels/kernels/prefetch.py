@@ -13,28 +13,35 @@ from recmodels.storage.tables import LINE_BYTES
 PREFETCH_DISTANCE: Final = 12
 """Number of candidates between a prefetch and its use: processing 12 takes about as long as a memory access."""
 LINES: Final = 2
-"""Number of cache lines of a row that are loaded. 32 factors take two aligned lines (`recmodels.storage.tables`)."""
+"""Number of cache lines that `prefetch` loads: those of 32 factors in aligned rows (`recmodels.storage.tables`)."""
+LONG_LINES: Final = 4
+"""Number of cache lines that `prefetch_long` loads: those of a co-visitation row of 64."""
 READ, KEEP, DATA = 0, 3, 1
 
 
-@intrinsic
-def _prefetch(typing_context: Any, array: types.Type, row: types.Type) -> tuple[Any, Callable[..., Any]]:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        parts = context.make_array(signature.args[0])(context, builder, arguments[0])
-        start = builder.bitcast(parts.data, ir.IntType(8).as_pointer())
-        stride = builder.extract_value(parts.strides, 0)
-        number = context.cast(builder, arguments[1], signature.args[1], types.intp)
-        place = builder.gep(start, [builder.mul(number, stride)])
-        flags = [ir.Constant(ir.IntType(32), flag) for flag in (READ, KEEP, DATA)]
-        kinds = [place.type, *(flag.type for flag in flags)]
-        ask = builder.module.declare_intrinsic("llvm.prefetch", [place.type], ir.FunctionType(ir.VoidType(), kinds))
-        lines = 1 if signature.args[0].ndim == 1 else LINES
-        for line in range(lines):
-            builder.call(ask, [builder.gep(place, [ir.Constant(ir.IntType(64), line * LINE_BYTES)]), *flags])
-        return context.get_dummy_value()
+def _prefetching(lines: int) -> Callable[[NDArray[Any], int], None]:
+    """Return an intrinsic that loads the first cache lines of a row, or the line of a number."""
 
-    return types.void(array, row), generate
+    def prefetching(typing_context: Any, array: types.Type, row: types.Type) -> tuple[Any, Callable[..., Any]]:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            parts = context.make_array(signature.args[0])(context, builder, arguments[0])
+            start = builder.bitcast(parts.data, ir.IntType(8).as_pointer())
+            stride = builder.extract_value(parts.strides, 0)
+            number = context.cast(builder, arguments[1], signature.args[1], types.intp)
+            place = builder.gep(start, [builder.mul(number, stride)])
+            flags = [ir.Constant(ir.IntType(32), flag) for flag in (READ, KEEP, DATA)]
+            kinds = [place.type, *(flag.type for flag in flags)]
+            ask = builder.module.declare_intrinsic("llvm.prefetch", [place.type], ir.FunctionType(ir.VoidType(), kinds))
+            for line in range(1 if signature.args[0].ndim == 1 else lines):
+                builder.call(ask, [builder.gep(place, [ir.Constant(ir.IntType(64), line * LINE_BYTES)]), *flags])
+            return context.get_dummy_value()
+
+        return types.void(array, row), generate
+
+    return cast(Callable[[NDArray[Any], int], None], intrinsic(prefetching))
 
 
-prefetch = cast(Callable[[NDArray[Any], int], None], _prefetch)
+prefetch = _prefetching(LINES)
 """In a kernel: start to load a row of an array. It changes no result."""
+prefetch_long = _prefetching(LONG_LINES)
+"""In a kernel: start to load a long row of an array. It changes no result."""

@@ -28,29 +28,6 @@ def dot(a: Float32, b: Float32, size: int) -> np.float32:
     return total
 
 
-@sum_kernel
-def dot_four(a: Float32, rows: Float32, first: int, size: int) -> tuple[np.float32, np.float32, np.float32, np.float32]:
-    """Return the products of a vector with four rows of a matrix, from the row `first` on, over `size` values."""
-    b0, b1, b2, b3 = rows[first], rows[first + 1], rows[first + 2], rows[first + 3]
-    t0, t1, t2, t3 = np.float32(0.0), np.float32(0.0), np.float32(0.0), np.float32(0.0)
-    for k in range(size):
-        value = a[k]
-        t0 += value * b0[k]
-        t1 += value * b1[k]
-        t2 += value * b2[k]
-        t3 += value * b3[k]
-    return t0, t1, t2, t3
-
-
-@sum_kernel
-def dot_row(vector: Float32, matrix: Float32, row: int) -> np.float32:
-    """Return the product of a vector and a row of a matrix."""
-    total = np.float32(0.0)
-    for k in range(vector.shape[0]):
-        total += vector[k] * matrix[row, k]
-    return total
-
-
 @kernel
 def highest(a: Float32, size: int) -> np.float32:
     """Return the highest of the first `size` values, or minus infinity.

@@ -17,10 +17,11 @@ from typing import Annotated, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.kernels.compile import int64, kernel, multiply_add_kernel
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.lanes import LANES, Lanes, if_positive, load, multiply_add, spread, store, total
 from recmodels.kernels.layout import Float32, Int32, Int64, Scratch, Stored
 from recmodels.kernels.members.popularity import HALF_LIVES
-from recmodels.kernels.reductions import add_up, dot, dot_four, highest
+from recmodels.kernels.reductions import add_up, dot, highest
 from recmodels.kernels.shared import CANDIDATES, Candidates
 from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 
@@ -34,8 +35,8 @@ BINS: Final = 64
 """Number of parts of `TOP_RANGE` in which candidates are counted."""
 TOP_PARTS: Final = BINS + 1
 """Index of the number of parts in the top."""
-LANES: Final = 8
-"""Number of SIMD lanes. Loops run over a multiple of it, so that no candidate is left for a slower loop."""
+STRIDE: Final = 2 * LANES
+"""Loops run over a multiple of this number of candidates, so that none is left for a slower loop."""
 FIRST_SQUARES: Final = np.float32(0.01)
 """Squared gradient that every weight starts with."""
 LARGEST_WEIGHT: Final = np.float32(20.0)
@@ -56,7 +57,7 @@ class Block(NamedTuple):
     place: Annotated[Int32, Scratch(TOP_SIZE)]
     """[TOP_SIZE] their slots in the candidate set."""
     size: Annotated[Int64, Scratch(2)]
-    """[2] the number of candidates, and the same rounded up to a multiple of `LANES`."""
+    """[2] the number of candidates, and the same rounded up to a multiple of `STRIDE`."""
     x: Annotated[Float32, Scratch("padded_columns", TOP_SIZE)]
     """[padded_columns, TOP_SIZE] their active columns, scaled."""
     hidden: Annotated[Float32, Scratch(UNITS, TOP_SIZE)]
@@ -90,9 +91,11 @@ class Reranker(NamedTuple):
     active: Annotated[Int32, Scratch("padded_columns")]
     """[padded_columns] the active columns."""
     n_active: Annotated[Int64, Scratch(2)]
-    """[2] the number of active columns, and the same rounded up to a multiple of 4."""
+    """[2] the number of active columns, and the same rounded up to a multiple of 2."""
     error: Annotated[Float32, Scratch(TOP_SIZE)]
-    back: Annotated[Float32, Scratch(TOP_SIZE)]
+    out_slope: Annotated[Float32, Scratch(UNITS)]
+    slopes: Annotated[Float32, Scratch(UNITS, "padded_columns")]
+    """[UNITS, padded_columns] sums over the candidates of error times column."""
     slope: Annotated[Float32, Scratch("columns")]
     top: Block
     """The top of the candidates that are learned from."""
@@ -155,11 +158,7 @@ def pack(net: Reranker, candidates: Candidates) -> None:
                 net.packed[k, a] = net.weight[k, c]
             a += 1
     net.n_active[0] = a
-    while a % 4:
-        for k in range(UNITS):
-            net.packed[k, a] = 0.0
-        a += 1
-    net.n_active[1] = a
+    net.n_active[1] = (a + 1) // 2 * 2
 
 
 @kernel
@@ -203,43 +202,29 @@ def fill_block(net: Reranker, block: Block, candidates: Candidates, start: int, 
         block.place[count] = s
         count += int64(net.part[s] < parts)
         s += 1
-    width = (count + LANES - 1) // LANES * LANES
+    width = (count + STRIDE - 1) // STRIDE * STRIDE
     block.size[0], block.size[1] = count, width
-    for a in range(net.n_active[1]):
-        x = block.x[a]
-        if a < net.n_active[0]:
-            c = net.active[a]
-            column = candidates.column[c]
-            scale = POPULAR_SCALE if c < HALF_LIVES else SCALE
-            for j in range(count):
-                x[j] = scale * column[block.place[j]]
-            for j in range(count, width):
-                x[j] = 0.0
-        else:
-            for j in range(width):
-                x[j] = 0.0
+    for a in range(0, net.n_active[1], 2):
+        copy_two(net, block, candidates, int64(a))
     return s
 
 
-@multiply_add_kernel
-def add_products(hidden: Float32, x: Float32, weight: Float32, k: int, a: int, width: int) -> None:
-    """Add the products of four columns with their weights to the sums of two hidden units.
-
-    Args:
-        hidden: [UNITS, n] out: each unit's sum for each candidate.
-        x: [padded_columns, n] scaled columns.
-        weight: [UNITS, padded_columns] the weights.
-        k: First of the two units.
-        a: First of the four columns.
-        width: Number of candidates, a multiple of `LANES`.
-    """
-    x0, x1, x2, x3 = x[a], x[a + 1], x[a + 2], x[a + 3]
-    v0, v1, v2, v3 = weight[k, a], weight[k, a + 1], weight[k, a + 2], weight[k, a + 3]
-    w0, w1, w2, w3 = weight[k + 1, a], weight[k + 1, a + 1], weight[k + 1, a + 2], weight[k + 1, a + 3]
-    first, second = hidden[k], hidden[k + 1]
-    for j in range(width):
-        first[j] += (v0 * x0[j] + v1 * x1[j]) + (v2 * x2[j] + v3 * x3[j])
-        second[j] += (w0 * x0[j] + w1 * x1[j]) + (w2 * x2[j] + w3 * x3[j])
+@kernel
+def copy_two(net: Reranker, block: Block, candidates: Candidates, a: int) -> None:
+    """Copy and scale the active columns `a` and `a` + 1 of a block's candidates. Two at once share each slot."""
+    second = a + 1 if a + 1 < net.n_active[0] else a
+    of_x, of_y = net.active[a], net.active[second]
+    x_scale = POPULAR_SCALE if of_x < HALF_LIVES else SCALE
+    y_scale = POPULAR_SCALE if of_y < HALF_LIVES else SCALE
+    x, y, place, count = block.x[a], block.x[a + 1], block.place, block.size[0]
+    x_column, y_column = candidates.column[of_x], candidates.column[of_y]
+    for j in range(count):
+        s = place[j]
+        x[j] = x_scale * x_column[s]
+        y[j] = y_scale * y_column[s]
+    for j in range(count, block.size[1]):
+        x[j] = 0.0
+        y[j] = 0.0
 
 
 @kernel
@@ -252,24 +237,54 @@ def add_to_scores(net: Reranker, block: Block, length: int, gap: int, candidates
         length, gap: Contexts of the user, as rows of the biases.
         candidates: The user's set, whose scores are changed.
     """
-    added, width = block.added, block.size[1]
-    for j in range(width):
-        added[j] = 0.0
-    for k in range(UNITS):
-        hidden = block.hidden[k]
-        bias = net.bias[length, k] + net.bias[gap, k]
-        for j in range(width):
-            hidden[j] = bias
-    for k in range(0, UNITS, 2):
-        for a in range(0, net.n_active[1], 4):
-            add_products(block.hidden, block.x, net.packed, int64(k), int64(a), width)
-    for k in range(UNITS):
-        hidden, out = block.hidden[k], net.out[k]
-        for j in range(width):
-            hidden[j] = max(hidden[j], np.float32(0.0))
-            added[j] += out * hidden[j]
+    for j in range(0, block.size[1], STRIDE):
+        first, second = spread(np.float32(0.0)), spread(np.float32(0.0))
+        for k in range(0, UNITS, 4):
+            first, second = add_units(net, block, length, gap, int64(k), int64(j), first, second)
+        store(block.added, j, first)
+        store(block.added, j + LANES, second)
     for j in range(block.size[0]):
-        candidates.score[block.place[j]] += added[j]
+        candidates.score[block.place[j]] += block.added[j]
+
+
+@kernel
+def add_units(
+    net: Reranker, block: Block, length: int, gap: int, k: int, j: int, first: Lanes, second: Lanes
+) -> tuple[Lanes, Lanes]:
+    """Compute four units from `k` on for the `STRIDE` candidates from `j` on, and add their part to two sums.
+
+    The eight sums of the units stay in registers, which is as many as the processor can work on at once.
+    """
+    weight, bias, out = net.packed, net.bias, net.out
+    w0, w1, w2, w3 = weight[k], weight[k + 1], weight[k + 2], weight[k + 3]
+    a0 = b0 = spread(bias[length, k] + bias[gap, k])
+    a1 = b1 = spread(bias[length, k + 1] + bias[gap, k + 1])
+    a2 = b2 = spread(bias[length, k + 2] + bias[gap, k + 2])
+    a3 = b3 = spread(bias[length, k + 3] + bias[gap, k + 3])
+    for a in range(net.n_active[0]):
+        x = block.x[a]
+        xa, xb = load(x, j), load(x, j + LANES)
+        v0, v1, v2, v3 = spread(w0[a]), spread(w1[a]), spread(w2[a]), spread(w3[a])
+        a0, b0 = multiply_add(v0, xa, a0), multiply_add(v0, xb, b0)
+        a1, b1 = multiply_add(v1, xa, a1), multiply_add(v1, xb, b1)
+        a2, b2 = multiply_add(v2, xa, a2), multiply_add(v2, xb, b2)
+        a3, b3 = multiply_add(v3, xa, a3), multiply_add(v3, xb, b3)
+    first, second = unit_part(block.hidden[k], j, a0, b0, out[k], first, second)
+    first, second = unit_part(block.hidden[k + 1], j, a1, b1, out[k + 1], first, second)
+    first, second = unit_part(block.hidden[k + 2], j, a2, b2, out[k + 2], first, second)
+    return unit_part(block.hidden[k + 3], j, a3, b3, out[k + 3], first, second)
+
+
+@kernel
+def unit_part(
+    hidden: Float32, j: int, a: Lanes, b: Lanes, out: np.float32, first: Lanes, second: Lanes
+) -> tuple[Lanes, Lanes]:
+    """Write the output of a unit for two registers of candidates, and add it to their sums, times `out`."""
+    a, b = if_positive(a, a), if_positive(b, b)
+    store(hidden, j, a)
+    store(hidden, j + LANES, b)
+    part = spread(out)
+    return multiply_add(part, a, first), multiply_add(part, b, second)
 
 
 @kernel
@@ -283,7 +298,7 @@ def learn(net: Reranker, length: int, gap: int, target: int, candidates: Candida
         candidates: The user's set, with its shares.
     """
     block = net.top
-    count, width, error, back, slope = block.size[0], block.size[1], net.error, net.back, net.slope
+    count, width, error, slope = block.size[0], block.size[1], net.error, net.slope
     if count == 0:
         return
     for j in range(count):
@@ -293,21 +308,51 @@ def learn(net: Reranker, length: int, gap: int, target: int, candidates: Candida
     for j in range(count, width):
         error[j] = 0.0
     for k in range(UNITS):
-        hidden, out = block.hidden[k], net.out[k]
-        out_slope = dot(error, hidden, width)
-        for j in range(width):
-            back[j] = error[j] if hidden[j] > 0 else np.float32(0.0)
+        net.out_slope[k] = dot(error, block.hidden[k], width)
+        keep_active(error, block.hidden[k], width)
+    for k in range(0, UNITS, 4):
+        for a in range(0, net.n_active[0], 2):
+            slopes_of(net, block, int64(k), int64(a))
+    for k in range(UNITS):
+        out, slopes = net.out[k], net.slopes[k]
         slope[:] = 0.0
-        for a in range(0, net.n_active[1], 4):
-            slopes = dot_four(back, block.x, int64(a), width)
-            for b in range(4):
-                if a + b < net.n_active[0]:
-                    slope[net.active[a + b]] = out * slopes[b]
-        bias_slope = out * add_up(back, width)
+        for a in range(net.n_active[0]):
+            slope[net.active[a]] = out * slopes[a]
+        bias_slope = out * add_up(block.hidden[k], width)
         move(net.weight[k], net.squares[k], slope)
         move_one(net.bias[length], net.bias_squares[length], k, bias_slope)
         move_one(net.bias[gap], net.bias_squares[gap], k, bias_slope)
-        move_one(net.out, net.out_squares, k, out_slope)
+        move_one(net.out, net.out_squares, k, net.out_slope[k])
+
+
+@kernel
+def keep_active(error: Float32, hidden: Float32, width: int) -> None:
+    """Replace a unit's outputs [n] by the errors of the candidates for which the unit is active, and else by 0."""
+    for j in range(0, width, LANES):
+        store(hidden, j, if_positive(load(hidden, j), load(error, j)))
+
+
+@kernel
+def slopes_of(net: Reranker, block: Block, k: int, a: int) -> None:
+    """Write the sum of error times column, of four units from `k` on and two columns from `a` on, into `net.slopes`.
+
+    `block.hidden` has the errors, as of `keep_active`.
+    """
+    e0, e1, e2, e3 = block.hidden[k], block.hidden[k + 1], block.hidden[k + 2], block.hidden[k + 3]
+    x, y = block.x[a], block.x[a + 1]
+    a0 = a1 = a2 = a3 = b0 = b1 = b2 = b3 = spread(np.float32(0.0))
+    for j in range(0, block.size[1], LANES):
+        xa, xb = load(x, j), load(y, j)
+        v0, v1, v2, v3 = load(e0, j), load(e1, j), load(e2, j), load(e3, j)
+        a0, b0 = multiply_add(v0, xa, a0), multiply_add(v0, xb, b0)
+        a1, b1 = multiply_add(v1, xa, a1), multiply_add(v1, xb, b1)
+        a2, b2 = multiply_add(v2, xa, a2), multiply_add(v2, xb, b2)
+        a3, b3 = multiply_add(v3, xa, a3), multiply_add(v3, xb, b3)
+    slopes = net.slopes
+    slopes[k, a], slopes[k, a + 1] = total(a0), total(b0)
+    slopes[k + 1, a], slopes[k + 1, a + 1] = total(a1), total(b1)
+    slopes[k + 2, a], slopes[k + 2, a + 1] = total(a2), total(b2)
+    slopes[k + 3, a], slopes[k + 3, a + 1] = total(a3), total(b3)
 
 
 @kernel

@@ -25,7 +25,7 @@ from recmodels.kernels.candidates import EXCLUDED, PLACES
 from recmodels.kernels.compile import int64, kernel
 from recmodels.kernels.layout import Argument, Column, Float32, Int32, Int64, Marks, Rows, Scratch
 from recmodels.kernels.member import Member
-from recmodels.kernels.prefetch import prefetch
+from recmodels.kernels.prefetch import prefetch_long
 from recmodels.kernels.shared import CANDIDATES, Event, Shared, Undone
 
 FAST_DECAY: Final = np.float32(0.5)
@@ -105,8 +105,8 @@ def propose_rows(table: Followers, sums: Float32, shared: Shared, recent: Int32,
         if row == 0:
             break
         if p + 1 < most:
-            prefetch(table.item, recent[p + 1])
-            prefetch(table.weight, recent[p + 1])
+            prefetch_long(table.item, recent[p + 1])
+            prefetch_long(table.weight, recent[p + 1])
         if table.total[row] > 0:
             share = np.float32(1.0) / table.total[row]
             fast_share, slow_share = fast * share, slow * share
@@ -195,8 +195,8 @@ def count(covisitation: CovisitationState, shared: Shared, event: Event, recent:
 def load(table: Followers, recent: Int32) -> None:
     """Start to load the rows of recent items."""
     for p in range(recent.shape[0]):
-        prefetch(table.item, recent[p])
-        prefetch(table.weight, recent[p])
+        prefetch_long(table.item, recent[p])
+        prefetch_long(table.weight, recent[p])
 
 
 @kernel

@@ -18,14 +18,17 @@ from typing import Annotated, Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from recmodels.kernels.compile import kernel
+from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.lanes import LANES, load, multiply, multiply_add, spread, store, sum_of, total
 from recmodels.kernels.layout import Argument, Column, Float32, Int64, Marks, Rows, Scratch
 from recmodels.kernels.member import Member
 from recmodels.kernels.prefetch import PREFETCH_DISTANCE, prefetch
-from recmodels.kernels.reductions import dot, dot_row
-from recmodels.kernels.shared import CANDIDATES, Event, Shared
+from recmodels.kernels.reductions import dot
+from recmodels.kernels.shared import CANDIDATES, Candidates, Event, Shared
 from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 
+BLOCK: Final = 4 * LANES
+"""Number of factors in four registers."""
 FIRST_SQUARES: Final = np.float32(0.01)
 """Initial sum of squared gradients of every row. It keeps the first steps small."""
 FIRST_BIAS_SQUARES: Final = np.float32(1.0)
@@ -140,7 +143,28 @@ def score(factorization: FactorizationState, shared: Shared, user: int) -> None:
         if s + PREFETCH_DISTANCE < size:
             prefetch(factors.out, candidates.item[s + PREFETCH_DISTANCE])
             prefetch(factors.bias, candidates.item[s + PREFETCH_DISTANCE])
-        column[s] = dot_row(vector, factors.out, item) + factors.bias[item]
+        column[s] = product(vector, factors.out[item]) + factors.bias[item]
+
+
+@kernel
+def product(vector: Float32, factors: Float32) -> np.float32:
+    """Return the product of two vectors of the same length."""
+    a = b = c = d = spread(np.float32(0.0))
+    k, size = int64(0), vector.shape[0]
+    while k + BLOCK <= size:
+        a = multiply_add(load(vector, k), load(factors, k), a)
+        b = multiply_add(load(vector, k + LANES), load(factors, k + LANES), b)
+        c = multiply_add(load(vector, k + 2 * LANES), load(factors, k + 2 * LANES), c)
+        d = multiply_add(load(vector, k + 3 * LANES), load(factors, k + 3 * LANES), d)
+        k += BLOCK
+    while k + LANES <= size:
+        a = multiply_add(load(vector, k), load(factors, k), a)
+        k += LANES
+    whole = total(sum_of(sum_of(a, b), sum_of(c, d)))
+    while k < size:
+        whole += vector[k] * factors[k]
+        k += 1
+    return whole
 
 
 @kernel
@@ -155,7 +179,6 @@ def learn(factorization: FactorizationState, shared: Shared, event: Event) -> No
     vector, gradient = factorization.user_vector, factorization.gradient
     n_factors = vector.shape[0]
     step, shrink = np.float32(factorization.rate), np.float32(factorization.rate * factorization.regularization)
-    gradient[:] = 0.0
     squares = dot(vector, vector, n_factors) / np.float32(n_factors)
     size = candidates.size[0]
     errors, along, bias_step = factorization.error, factorization.along, factorization.bias_step
@@ -179,11 +202,8 @@ def learn(factorization: FactorizationState, shared: Shared, event: Event) -> No
     for s in range(size):
         along[s] = step * errors[s] / np.sqrt(along[s] + FIRST_SQUARES)
     for s in range(size):
-        item = candidates.item[s]
-        if s + PREFETCH_DISTANCE < size:
-            prefetch(factors.out, candidates.item[s + PREFETCH_DISTANCE])
-        factors.bias[item] += bias_step[s]
-        move_out(factors.out[item], vector, gradient, errors[s], along[s], np.float32(1.0) - shrink * abs(errors[s]))
+        factors.bias[candidates.item[s]] += bias_step[s]
+    move_all(factorization, candidates, shrink)
     user, squares = event.user, dot(gradient, gradient, n_factors) / np.float32(n_factors)
     own.dirty[user] = 1
     own.own_squares[user] += squares
@@ -204,22 +224,77 @@ def learn(factorization: FactorizationState, shared: Shared, event: Event) -> No
 
 
 @kernel
-def move_out(
-    factors: Float32, vector: Float32, gradient: Float32, error: np.float32, along: np.float32, keep: np.float32
-) -> None:
-    """Move a candidate's out-factors, and add its part to the gradient of the user's vector.
+def move_all(factorization: FactorizationState, candidates: Candidates, shrink: np.float32) -> None:
+    """Move the out-factors of all candidates, and write the gradient of the user's vector.
 
     Args:
-        factors: [n_factors] out-factors of the candidate.
-        vector, gradient: [n_factors] the user's vector, and its gradient.
-        error: Gradient of the log-likelihood with respect to the candidate's score.
-        along: Step along the user's vector.
-        keep: What regularisation leaves.
+        factorization: The factors, with the errors and steps of the candidates.
+        candidates: The user's set.
+        shrink: Regularisation: factors lose this part of themselves, times the error.
     """
-    for k in range(vector.shape[0]):
-        out = factors[k]
-        gradient[k] += error * out
-        factors[k] = keep * out + along * vector[k]
+    k, n_factors = int64(0), factorization.user_vector.shape[0]
+    while k + BLOCK <= n_factors:
+        move_block(factorization, candidates, shrink, k)
+        k += BLOCK
+    while k + LANES <= n_factors:
+        move_lanes(factorization, candidates, shrink, k)
+        k += LANES
+    while k < n_factors:
+        move_one(factorization, candidates, shrink, k)
+        k += 1
+
+
+@kernel
+def move_block(factorization: FactorizationState, candidates: Candidates, shrink: np.float32, k: int) -> None:
+    """Move `BLOCK` out-factors, from `k` on, as `move_all` does. Their gradient stays in registers."""
+    out, vector, gradient = factorization.items.out, factorization.user_vector, factorization.gradient
+    errors, along, size = factorization.error, factorization.along, candidates.size[0]
+    v0, v1 = load(vector, k), load(vector, k + LANES)
+    v2, v3 = load(vector, k + 2 * LANES), load(vector, k + 3 * LANES)
+    g0 = g1 = g2 = g3 = spread(np.float32(0.0))
+    for s in range(size):
+        if s + PREFETCH_DISTANCE < size:
+            prefetch(out, candidates.item[s + PREFETCH_DISTANCE])
+        row = out[candidates.item[s]]
+        error, step = spread(errors[s]), spread(along[s])
+        keep = spread(np.float32(1.0) - shrink * abs(errors[s]))
+        r0, r1 = load(row, k), load(row, k + LANES)
+        r2, r3 = load(row, k + 2 * LANES), load(row, k + 3 * LANES)
+        g0, g1 = multiply_add(error, r0, g0), multiply_add(error, r1, g1)
+        g2, g3 = multiply_add(error, r2, g2), multiply_add(error, r3, g3)
+        store(row, k, multiply_add(keep, r0, multiply(step, v0)))
+        store(row, k + LANES, multiply_add(keep, r1, multiply(step, v1)))
+        store(row, k + 2 * LANES, multiply_add(keep, r2, multiply(step, v2)))
+        store(row, k + 3 * LANES, multiply_add(keep, r3, multiply(step, v3)))
+    store(gradient, k, g0)
+    store(gradient, k + LANES, g1)
+    store(gradient, k + 2 * LANES, g2)
+    store(gradient, k + 3 * LANES, g3)
+
+
+@kernel
+def move_lanes(factorization: FactorizationState, candidates: Candidates, shrink: np.float32, k: int) -> None:
+    """Move `LANES` out-factors, from `k` on, as `move_all` does."""
+    out, part, moved = factorization.items.out, load(factorization.user_vector, k), spread(np.float32(0.0))
+    errors, along = factorization.error, factorization.along
+    for s in range(candidates.size[0]):
+        row = out[candidates.item[s]]
+        keep, old = spread(np.float32(1.0) - shrink * abs(errors[s])), load(row, k)
+        moved = multiply_add(spread(errors[s]), old, moved)
+        store(row, k, multiply_add(keep, old, multiply(spread(along[s]), part)))
+    store(factorization.gradient, k, moved)
+
+
+@kernel
+def move_one(factorization: FactorizationState, candidates: Candidates, shrink: np.float32, k: int) -> None:
+    """Move the out-factor `k`, as `move_all` does."""
+    out, part, gradient = factorization.items.out, factorization.user_vector[k], np.float32(0.0)
+    errors, along = factorization.error, factorization.along
+    for s in range(candidates.size[0]):
+        item = candidates.item[s]
+        gradient += errors[s] * out[item, k]
+        out[item, k] = (np.float32(1.0) - shrink * abs(errors[s])) * out[item, k] + along[s] * part
+    factorization.gradient[k] = gradient
 
 
 MEMBER: Final = Member(

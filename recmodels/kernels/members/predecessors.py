@@ -31,7 +31,7 @@ from recmodels.kernels.members.covisitation import (
     move,
     propose_rows,
 )
-from recmodels.kernels.prefetch import prefetch
+from recmodels.kernels.prefetch import prefetch_long
 from recmodels.kernels.shared import CANDIDATES, Event, Shared, Undone
 
 RECENT_ITEMS: Final = 20
@@ -109,8 +109,8 @@ def count(own: PredecessorsState, shared: Shared, event: Event, recent: Int32) -
 @kernel
 def load(own: PredecessorsState, item: int) -> None:
     """Start to load the row of an item."""
-    prefetch(own.rows.item, item)
-    prefetch(own.rows.weight, item)
+    prefetch_long(own.rows.item, item)
+    prefetch_long(own.rows.weight, item)
 
 
 @kernel
