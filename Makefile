@@ -63,7 +63,7 @@ test-slow: $(VENV)/installed-dev
 
 # Four at a time on two cores: these tests mostly wait for a broker or for processes of their own.
 test-rest: $(VENV)/installed-dev
-	timeout --signal=INT --kill-after=60 1000 $(BIN)/pytest -n 4 --dist loadgroup -m "kafka or process or browser or deep"
+	timeout --signal=INT --kill-after=60 850 $(BIN)/pytest -n 4 --dist loadgroup -m "kafka or process or browser or deep"
 
 test-all: test test-slow test-rest
 

@@ -32,7 +32,7 @@ def measure(quick: bool) -> Section:
     assert quick or child("bench.catalogue", "child", sizes[0], *events)["digest"] == results[0]["digest"]
     growth = results[-1]["us"] / results[0]["us"]
     from_to = f"{sizes[0]:,} to {sizes[-1]:,} items"
-    section.numbers = [Number(f"cost of an event grows, {from_to}", growth, "×", None, 3, 1.2, is_cost=True)]
+    section.numbers = [Number(f"cost of an event grows, {from_to}", growth, "×", None, 2, 1.2, is_cost=True)]
     rows = [
         (f"{size:,}", *(shown(found[name]) for name in ("us", "candidates", "ns_a_candidate", "wall_us")))
         for size, found in zip(sizes, results, strict=True)

@@ -23,7 +23,7 @@ def measure(quick: bool) -> Section:
     assert plain["items"] == items, plain
     size = f"{users:,} users, {items:,} items"
     section.numbers = [
-        Number(f"peak RSS, {size}", plain["peak"] / GIGABYTE, "GB", None, 3.0, 1.5, is_cost=True),
+        Number(f"peak RSS, {size}", plain["peak"] / GIGABYTE, "GB", None, 1.5, 1.2, is_cost=True),
         Number("… of it before the first event", plain["start"] / GIGABYTE, "GB"),
         Number("peak RSS with a snapshot of everything at the end", plain["peak_dumped"] / GIGABYTE, "GB"),
     ]

@@ -52,7 +52,7 @@ def measure(quick: bool) -> Section:
         median("events a second", blend, "events/s", 8_000, 20_000),
         median("… with start and end of the process", whole, "events/s"),
         median("share of its core that the process got", shares, "%"),
-        median("… to River's `reco.BiasedMF(n_factors=32)`", ratios(blend, river), "×", 12, 30),
+        median("… to River's `reco.BiasedMF(n_factors=32)`", ratios(blend, river), "×", 20, 30),
         median("River itself", river, "events/s"),
         median("slower than the floor", ratios(floor, blend), "×", 8, 4, is_cost=True),
         median("the floor itself", floor, "events/s"),
