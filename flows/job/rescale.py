@@ -23,7 +23,7 @@ from flows.kafka.position import Position
 from flows.messages import FALLBACK_USER
 from flows.settings import Settings
 from flows.shards.identity import Shard
-from flows.shards.link import StoredLink
+from flows.shards.stored_link import StoredLink
 from flows.state.atomic_files import sync_directory
 from flows.state.stateful import Snapshot
 from flows.steps.hashing import digest

@@ -37,6 +37,17 @@ class ShardCollector(Collector):
         yield _by("deltas_applied_events", "Events learned from another shard.", "peer", figures.applied, peers)
         yield _by("deltas_lost", "Messages of another shard that were gone.", "peer", figures.lost, peers)
         yield _by("deltas_refused", "Messages that were not learned.", "reason", figures.refused, REASONS)
+        yield _by(
+            "peer_snapshots_taken_over",
+            "Snapshots of another shard that were taken over.",
+            "peer",
+            figures.taken_over,
+            peers,
+        )
+        yield CounterMetricFamily("freshrank_peer_snapshots_written", "Snapshots for peers.", figures.snapshots_written)
+        yield CounterMetricFamily(
+            "freshrank_peer_snapshots_failed", "Snapshots for peers that were not written.", figures.snapshots_failed
+        )
         behind = GaugeMetricFamily("freshrank_peer_lag_deltas", "Messages not learned yet.", labels=["peer"])
         for peer, count in link.behind().items():
             behind.add_metric([str(peer)], count)

@@ -19,6 +19,7 @@ from flows.settings import Settings
 from flows.shards.delta_log import DeltaLog
 from flows.shards.identity import Shard
 from flows.shards.link import Rounds, ShardLink
+from flows.shards.peer_snapshots import PeerSnapshots
 from flows.steps.peers import PeerSource
 from flows.steps.shard_learner import ShardLearner
 
@@ -30,7 +31,10 @@ def link_of(settings: Settings, shard: Shard, patience: OutagePolicy) -> ShardLi
     """Return the link of a shard to its peers, over the topic of deltas."""
     topic = DeltaTopic(settings.client(), settings.deltas, shard.index, patience)
     rounds = Rounds(events=settings.delta_events, seconds=settings.delta_seconds)
-    return ShardLink(shard, cast("DeltaLog", topic), rounds, settings.lost_offsets, number_of_settings(settings))
+    folder = settings.delta_snapshots
+    snapshots = None if folder is None else PeerSnapshots(folder, shard, settings.delta_snapshot_seconds)
+    log, lost, number = cast("DeltaLog", topic), settings.lost_offsets, number_of_settings(settings)
+    return ShardLink(shard, log, rounds, lost, number, snapshots=snapshots)
 
 
 def number_of_settings(settings: Settings) -> int:

@@ -57,6 +57,20 @@ class JobSettings(BaseModel):
     delta_seconds: Annotated[
         float, setting("job", "Time after which it does so at the latest.", unit="s", gt=0.0, le=10.0)
     ] = 0.1
+    delta_snapshots: Annotated[
+        Path | None,
+        setting(
+            "job",
+            "Directory that all shards see. Each writes there what it knows of items. A shard that was away for longer "
+            "than `delta_topic` keeps its messages goes on from there. Without one, nothing is written.",
+            example='"/mnt/shared/freshrank"',
+            see="docs/scale-out.md",
+        ),
+    ] = None
+    delta_snapshot_seconds: Annotated[
+        float,
+        setting("job", "Least time between two such files of a shard.", unit="s", gt=0.0, le=86_400.0),
+    ] = 300.0
     epoch_seconds: Annotated[float, setting("job", "Time between two snapshots.", unit="s", gt=0.0)] = 5.0
     max_reject_rate: Annotated[
         float,

@@ -25,5 +25,11 @@ class ShardFigures:
     """Messages that were not learned, by reason."""
     lost: Counter[int] = field(default_factory=Counter)
     """Messages of each peer that were gone before they were read."""
+    snapshots_written: int = 0
+    """Snapshots for peers."""
+    snapshots_failed: int = 0
+    """Snapshots for peers that could not be written."""
+    taken_over: Counter[int] = field(default_factory=Counter)
+    """Snapshots of each peer that were taken over."""
     heard: dict[int, float] = field(default_factory=dict)
     """`time.monotonic()` of the last message of each peer."""

@@ -6,31 +6,31 @@ How a shard resumes exactly. Its snapshot has the number of its last message, an
 peer that it has learned. After a kill it reads its own messages behind the snapshot. The last of them names the
 positions in the input topics up to which the peers know its events. It learns these events again, and tells nobody. It
 reads its peers behind the snapshot, and learns each of their messages once.
+
+If messages of a peer are gone, the link waits for a snapshot of a peer (`flows.shards.peer_snapshots`) and drops what
+the peers tell meanwhile. The learner takes the snapshot over once it has learned again what the peers knew of it. Then
+all peers are read on behind the snapshot.
 """
 
 import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple
+from typing import Literal
 
-import msgspec
-
+from flows.shards.catch_up import CatchUp
 from flows.shards.chain import Chain
 from flows.shards.delta_log import DeltaLog
-from flows.shards.envelope import Envelope, EnvelopeError, seal, unseal
+from flows.shards.envelope import Envelope, seal
 from flows.shards.figures import ShardFigures
 from flows.shards.identity import Shard
 from flows.shards.judge import About, Judge, ShardError
+from flows.shards.peer_snapshots import PeerSnapshots
+from flows.shards.start_check import ALIVE_SECONDS, expect_fit, newest_generation
+from flows.shards.stored_link import PeerDelta, StoredLink
 
 logger = logging.getLogger(__name__)
-
-ALIVE_SECONDS: Final = 5.0
-"""Time between two messages of a shard that learns nothing."""
-WAIT_SECONDS: Final = 2.4 * ALIVE_SECONDS
-"""Time after which a peer counts as not running, if it sends no message."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,29 +39,6 @@ class Rounds:
 
     events: int = 200
     seconds: float = 0.1
-
-
-class PeerDelta(NamedTuple):
-    """What a peer has learned, in its place."""
-
-    shard: int
-    seq: int
-    id: int
-    offset: int
-    events: int
-    delta: bytes
-
-
-class StoredLink(msgspec.Struct):
-    """What a snapshot holds of a link."""
-
-    generation: int = 0
-    topic_id: str = ""
-    own: tuple[int, int, int] = (0, 0, -1)
-    """Number, id and offset of the last own message."""
-    positions: dict[str, int] = {}
-    """Offset of the next event of each input partition."""
-    peers: dict[int, tuple[int, int, int]] = {}
 
 
 class ShardLink:
@@ -73,10 +50,15 @@ class ShardLink:
         rounds: When to tell.
         lost: What to do if messages of a peer are gone: "stop", or "continue" without them.
         clock: Returns monotonic seconds.
+        snapshots: Snapshots of peers, to catch up beyond the retention of the messages. None: there are none.
 
     Attributes:
         figures: What metrics say.
+        catch_up: What the shard does if messages of its peers are gone.
         told: Offset, by partition of the input, below which the peers know all events.
+        last: Number and id of the last message that was sent.
+        seen: The messages of each peer that were read.
+        learned: The last message of each peer that is learned (`Told`).
 
     Raises:
         ShardError: From `poll`: shards do not fit together.
@@ -90,6 +72,7 @@ class ShardLink:
         lost: Literal["stop", "continue"] = "stop",
         settings: int = 0,
         clock: Callable[[], float] = time.monotonic,
+        snapshots: PeerSnapshots | None = None,
     ) -> None:
         self.shard = shard
         self.log = log
@@ -109,10 +92,13 @@ class ShardLink:
         self.run = secrets.randbits(62) | 1
         self._own = Chain()
         """The own messages as the topic holds them."""
-        self._last = (0, 0)
+        self.last = (0, 0)
         """Number and id of the last message that was sent."""
-        self._seen: dict[int, Chain] = {}
-        self._learned: dict[int, tuple[int, int, int]] = {}
+        self.seen: dict[int, Chain] = {}
+        self.learned: dict[int, tuple[int, int, int]] = {}
+        self.told_by: dict[int, dict[str, int]] = {}
+        """Where each peer was in the input with the last of its messages that is learned."""
+        self.catch_up = CatchUp(self, snapshots)
         self._at: dict[int, int] = {}
         """Offset of the next message to read, by partition."""
         self._ends: dict[int, int] | None = None
@@ -143,18 +129,19 @@ class ShardLink:
         self.judge.about = about
         self.log.open()
         if stored is None:
-            self.judge.about = about = replace(about, generation=self._newest_generation())
+            self.judge.about = about = replace(about, generation=newest_generation(self.log, self.shard.count))
         self.positions = {_place(name): at for name, at in kept.positions.items()}
-        self._learned = dict(kept.peers)
         is_same_topic = kept.topic_id in ("", self.log.topic_id) or not self.log.topic_id
+        self.learned = {peer: (seq, id_, at if is_same_topic else -1) for peer, (seq, id_, at) in kept.peers.items()}
+        self.told_by, self.catch_up.is_whole = dict(kept.told), kept.is_whole
         known_to_peers = self._read_own(kept, is_same_topic)
         starts = {self.shard.index: self.log.bounds(self.shard.index)[1]}
         for peer in self.shard.peers:
             low, high = self.log.bounds(peer)
             seq, number, offset = kept.peers.get(peer, (0, 0, -1))
-            self._seen[peer] = Chain(seq, number, offset)
+            self.seen[peer] = Chain(seq, number, offset)
             starts[peer] = offset + 1 if is_same_topic and low <= offset + 1 <= high else low
-            self._check_peer(peer, low, high)
+            expect_fit(self.judge, self.log, peer, (low, high), self.clock)
             self.figures.heard[peer] = self.clock()
         self.log.begin(starts)
         self._at = starts
@@ -163,8 +150,8 @@ class ShardLink:
         logger.info(
             "shard %s: goes on behind message %d of its own; peers: %s",
             self.shard,
-            self._last[0],
-            ", ".join(f"{peer} behind {self._seen[peer].seq}" for peer in self.shard.peers) or "none",
+            self.last[0],
+            ", ".join(f"{peer} behind {self.seen[peer].seq}" for peer in self.shard.peers) or "none",
         )
         return known_to_peers
 
@@ -196,7 +183,7 @@ class ShardLink:
 
     def tell(self, delta: bytes) -> None:
         """Tell the peers what was learned since the last message."""
-        seq, after = self._last
+        seq, after = self.last
         about, number = self.about, secrets.randbits(62) | 1
         # What the peers knew before counts, too, while it is learned again.
         positions = {**self.positions, **{p: max(at, self.positions.get(p, 0)) for p, at in self.told.items()}}
@@ -217,7 +204,7 @@ class ShardLink:
         )
         data = seal(message)
         self.log.send(data)
-        self._last = (seq + 1, number)
+        self.last = (seq + 1, number)
         self.figures.sent += 1
         self.figures.sent_bytes += len(data)
         self.figures.told += self.pending
@@ -226,8 +213,14 @@ class ShardLink:
 
     def note_learned(self, delta: PeerDelta) -> None:
         """Note that a delta of a peer is part of the model now."""
-        self._learned[delta.shard] = (delta.seq, delta.id, delta.offset)
+        self.learned[delta.shard] = (delta.seq, delta.id, delta.offset)
+        self.told_by[delta.shard] = dict(delta.positions)
         self.figures.applied[delta.shard] += delta.events
+
+    def refuse_damaged(self, peer: int, error: ValueError) -> None:
+        """Count a delta that cannot be learned."""
+        self.catch_up.is_whole = False
+        self.judge.refuse(peer, "damaged", f"{error}.")
 
     def stored(self) -> StoredLink:
         """Return what a snapshot must hold, once all messages are delivered."""
@@ -235,13 +228,18 @@ class ShardLink:
         return StoredLink(
             self.about.generation,
             self.log.topic_id,
-            (*self._last, max(offset, self._own.offset)),
+            (*self.last, max(offset, self._own.offset)),
             {f"{topic}/{partition}": at for (topic, partition), at in self.positions.items()},
-            dict(self._learned),
+            dict(self.learned),
+            {f"{topic}/{partition}": at for (topic, partition), at in self.told.items()},
+            dict(self.told_by),
+            self.catch_up.is_whole,
         )
 
     def close(self) -> None:
         """Close the connection."""
+        if self.catch_up.snapshots is not None:
+            self.catch_up.snapshots.join()
         if self.is_begun:
             self.log.close()
 
@@ -256,17 +254,28 @@ class ShardLink:
                 continue
             if partition == self.shard.index:
                 self._check_own(message, offset)
+            elif self.catch_up.missed:
+                continue  # it is read again behind the snapshot
             elif (why := self.judge.misfit(message)) is not None:
                 self.judge.refuse(partition, "misfit", why)
-                self._seen[partition].jump(message, offset)
+                self.seen[partition].jump(message, offset)
+                self.catch_up.is_whole = False
             elif (delta := self._next(message, offset)) is not None:
                 found.append(delta)
         return found
+
+    def read_on(self, behind: Mapping[int, int]) -> None:
+        """Read the peers on behind these offsets."""
+        self._at = {self.shard.index: self._at[self.shard.index], **{peer: at + 1 for peer, at in behind.items()}}
+        self._ends = None
+        self.log.begin(self._at)
 
     def is_even(self) -> bool:
         """Whether everything has been read that the peers had told when this was first asked."""
         if not self.is_begun:
             return True
+        if self.catch_up.missed:
+            return False
         if self._ends is None:
             self._ends = {peer: self.log.bounds(peer)[1] for peer in self.shard.peers}
         return all(self._at[peer] >= end for peer, end in self._ends.items())
@@ -275,13 +284,13 @@ class ShardLink:
         """Return how many messages of each peer are not learned yet, as of the last look at the topic."""
         ends: Mapping[int, int] = getattr(self.log, "ends", {})
         return {
-            peer: max(0, ends[peer] - 1 - self._learned.get(peer, (0, 0, -1))[2])
+            peer: max(0, ends[peer] - 1 - self.learned.get(peer, (0, 0, -1))[2])
             for peer in self.shard.peers
             if peer in ends
         }
 
     def _next(self, message: Envelope, offset: int) -> PeerDelta | None:
-        peer, chain = message.shard, self._seen[message.shard]
+        peer, chain = message.shard, self.seen[message.shard]
         self.figures.heard[peer] = self.clock()
         if message.settings != self.about.settings:
             self.judge.warn(
@@ -296,8 +305,19 @@ class ShardLink:
             return None
         if verdict == "gap":
             self._miss(peer, message, before)
+            if self.catch_up.missed:
+                return None
             chain.jump(message, offset)
-        return PeerDelta(peer, message.seq, message.id, offset, message.events, message.delta)
+        return PeerDelta(
+            peer,
+            message.seq,
+            message.id,
+            offset,
+            message.events,
+            message.delta,
+            message.positions,
+            self.catch_up.reading,
+        )
 
     def _miss(self, peer: int, message: Envelope, before: int) -> None:
         gone = message.seq - before - 1
@@ -306,11 +326,15 @@ class ShardLink:
             f"first one left is {message.seq:,}: {gone:,} are gone, as the topic's retention removed them or the topic "
             "was made anew."
         )
+        if self.catch_up.begin_to_wait(said):
+            return
         if self.lost == "stop":
             raise ShardError(
                 f"{said} To go on without what they say of items, start once with `lost_offsets` set to continue. To "
-                "take it over from a peer, stop the shards and run freshrank rescale with as many shards as before."
+                "take it over from a peer, name a directory of snapshots in `delta_snapshots` of all shards; or stop "
+                "the shards and run freshrank rescale with as many shards as before."
             )
+        self.catch_up.is_whole = False
         self.figures.lost[peer] += gone
         logger.warning("%s This shard goes on without them (`lost_offsets` is continue).", said)
 
@@ -332,23 +356,15 @@ class ShardLink:
             )
         self.judge.warn("twin", f"shard {self.shard}: {said}. Its messages do not count; it will end.")
 
-    def _newest_generation(self) -> int:
-        """Return the generation of the newest messages on the topic."""
-        found = 0
-        for partition in range(self.shard.count):
-            low, high = self.log.bounds(partition)
-            for _, _, value in self.log.read(partition, max(low, high - 1), high):
-                with suppress(EnvelopeError):
-                    found = max(found, unseal(value).generation)
-        return found
-
     def _read_own(self, kept: StoredLink, is_same_topic: bool) -> bool:
         """Find out what the peers know of this shard. Return whether that is more than at the snapshot."""
         seq, number, offset = kept.own
-        own = self._own = Chain(seq, number, offset)
+        own = self._own = Chain(seq, number, offset if is_same_topic else -1)
         low, high = self.log.bounds(self.shard.index)
         start = offset + 1 if is_same_topic and low <= offset + 1 <= high else low
-        told: Mapping[str, int] = {}
+        told: Mapping[str, int] = kept.known
+        if is_same_topic and offset + 1 < low == high:
+            told = self.catch_up.told_before(own, high)
         for _, at, value in self.log.read(self.shard.index, start, high):
             if (message := self.judge.opened(self.shard.index, value)) is None:
                 continue
@@ -357,38 +373,10 @@ class ShardLink:
                 own.jump(message, at)
             if verdict != "off":  # what the same shard told with another model is not known to these peers
                 told = message.positions if self.judge.misfit(message) is None else {}
-        self._last = (own.seq, own.id)
+        self.last = (own.seq, own.id)
         self.told = {_place(name): at for name, at in told.items()}
         self.told = {place: at for place, at in self.told.items() if at > self.positions.get(place, 0)}
         return own.id != number
-
-    def _check_peer(self, peer: int, low: int, high: int) -> None:
-        """Refuse to start beside a running peer that does not fit."""
-        if high <= low:
-            return
-        last = [value for _, _, value in self.log.read(peer, max(low, high - 1), high)]
-        try:
-            message = unseal(last[-1]) if last else None
-        except EnvelopeError:
-            return
-        why = None if message is None else self.judge.unfit(message)
-        if why is None:
-            return
-        logger.warning(
-            "shard %s: shard %d does not fit: %s Waiting %g s to see whether it runs.",
-            self.shard,
-            peer,
-            why,
-            WAIT_SECONDS,
-        )
-        deadline = self.clock() + WAIT_SECONDS
-        while self.clock() < deadline:
-            now = self.log.bounds(peer)[1]
-            if now > high and any(self.judge.is_unfit(value) for _, _, value in self.log.read(peer, high, now)):
-                raise ShardError(
-                    f"shard {self.shard}: shard {peer} runs on topic {self.log.topic!r}, and does not fit: {why}"
-                )
-            time.sleep(0.1)
 
 
 def _place(name: str) -> tuple[str, int]:

@@ -8,7 +8,8 @@ from bytewax.inputs import DynamicSource, StatelessSourcePartition
 from typing_extensions import override
 
 from flows.messages import Prepared
-from flows.shards.link import PeerDelta, ShardLink
+from flows.shards.link import ShardLink
+from flows.shards.stored_link import PeerDelta
 
 POLL_SECONDS: Final = 0.001
 """Least time between two looks at the topic of deltas."""

@@ -16,8 +16,9 @@ from typing_extensions import override
 
 from flows.messages import Forget, Interaction, ItemEvent, Prepared
 from flows.monitoring.counters import Counters
-from flows.shards.judge import About
-from flows.shards.link import ShardLink, StoredLink
+from flows.shards.judge import About, ShardError
+from flows.shards.link import ShardLink
+from flows.shards.stored_link import StoredLink
 from flows.state.stateful import Snapshot
 from flows.steps.learn import HELD_PLACE, Answer, Learner, Learning
 from flows.steps.peers import News
@@ -58,6 +59,7 @@ class ShardLearner(Learner):
         if not self.link.is_begun:
             self._resume()
         answers: list[Answer] = []
+        self._catch_up()
         for kind, run in groupby(batch, key=self._kind):
             events = list(run)
             if kind == "news":
@@ -137,11 +139,13 @@ class ShardLearner(Learner):
     def _learn_from_peers(self, news: News) -> None:
         link = self.link
         for told in news:
+            if not link.catch_up.is_current(told):
+                continue
             if told.delta:
                 try:
                     self.model.apply_delta(told.delta)
                 except ValueError as error:
-                    link.judge.refuse(told.shard, "damaged", f"{error}.")
+                    link.refuse_damaged(told.shard, error)
             link.note_learned(told)
         if self.refresh_removed:
             for item in self._model.sharing.take_withdrawn():
@@ -149,6 +153,31 @@ class ShardLearner(Learner):
                 self.held.remove(item)
         if link.is_due:
             self._tell()
+
+    def _catch_up(self) -> None:
+        """Take over a snapshot of a peer, if messages are gone. First, the own events that it has are learned again."""
+        link, catch_up = self.link, self.link.catch_up
+        if not catch_up.missed or link.told or (found := catch_up.find()) is None:
+            return
+        assert catch_up.snapshots is not None
+        if (items := catch_up.snapshots.read(found)) is None:
+            return
+        self._tell()
+        try:
+            self._model.load_items(items, catch_up.own_behind(found))
+        except ValueError as error:
+            raise ShardError(
+                f"shard {link.shard}: the snapshot of shard {found.shard} in {catch_up.snapshots.directory} does not "
+                f"fit: {error}. Remove it, and start again."
+            ) from None
+        catch_up.go_on_behind(found)
+
+    def _offer(self) -> None:
+        """Write what is known of items for peers that will have missed it, if it is time to."""
+        if self.link.catch_up.can_offer():
+            if self.link.pending or self._model.sharing.noted:
+                self._tell()
+            self.link.catch_up.offer(self._model.dump_items())
 
     @property
     def _model(self) -> FusedBase:
@@ -163,6 +192,8 @@ class ShardLearner(Learner):
         )
         if self.link.resume(self.stored, about):
             self.model.take_delta()  # what the snapshot had noted was sent after it
+        else:
+            self.link.pending = self._model.sharing.noted
 
     @override
     def dump(self) -> Snapshot:
@@ -171,6 +202,7 @@ class ShardLearner(Learner):
 
     @override
     def dump_changes(self) -> Snapshot:
+        self._offer()
         return {**super().dump_changes(), **dump_changes([self.homes]), **self._link()}
 
     def dump_lists(self) -> Snapshot:

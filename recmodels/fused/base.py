@@ -1,6 +1,6 @@
 """What every model of kernels has: its arguments, its tables, and how they are dumped and loaded."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 from zlib import crc32
 
@@ -11,6 +11,7 @@ from recmodels.base import Recommender
 from recmodels.fused.drift import DriftDetector
 from recmodels.fused.external_members import ExternalMembers
 from recmodels.fused.memory import Memory
+from recmodels.fused.shared_items import dump_items, load_items, load_twin
 from recmodels.fused.sharing import Sharing
 from recmodels.fused.slow_member import SlowMember
 from recmodels.kernels.ledger import KEPT
@@ -155,8 +156,7 @@ class FusedBase(Recommender):
     def memory(self) -> Memory:
         """The model's tables. They come to be when they are first asked for."""
         if self._memory is None:
-            n_external = len(self.external_members) + (self._slow_options is not None)
-            self._memory = Memory(self._arguments(), self._used_members(), n_external)
+            self._memory = self._empty_memory()
             hidden = self._memory.small["hidden_weight"]
             # A column that no kernel fills may be noise. So the net begins as if it were not there.
             hidden[:, :COLUMNS] = first_weights(self.seed, (len(hidden), COLUMNS))
@@ -166,6 +166,10 @@ class FusedBase(Recommender):
                     columns = columns_of(member.name)[: len(first)]
                     self._memory.small["weight"][:LENGTHS, columns] = first
         return self._memory
+
+    def _empty_memory(self) -> Memory:
+        n_external = len(self.external_members) + (self._slow_options is not None)
+        return Memory(self._arguments(), self._used_members(), n_external)
 
     def _used_members(self) -> frozenset[str]:
         """Return the names of the members that the model has."""
@@ -258,6 +262,49 @@ class FusedBase(Recommender):
         (1, 'tea')
         """
         return self.sharing.apply(data)
+
+    def dump_items(self) -> dict[str, NDArray[Any]]:
+        """Return what all shards know of items: the sum of the deltas that were taken and applied so far.
+
+        Raises:
+            ValueError: Events were learned since the last delta. Take it first.
+        """
+        self._expect_taken("dump_items")
+        self.sharing.settle()
+        return dump_items(self.memory)
+
+    def load_items(self, record: Mapping[str, NDArray[Any]], deltas: Sequence[bytes] = ()) -> None:
+        """Take over what another shard knows of items, in place of what this one knows. Users stay.
+
+        Args:
+            record: From `dump_items` of the same model in another process.
+            deltas: Those of this model that the other one had not applied then.
+
+        Raises:
+            ValueError: The record is of another model, or events were learned since the last delta. Then nothing is
+                changed.
+
+        >>> from recmodels import Popularity
+        >>> ours, theirs = Popularity(), Popularity()
+        >>> ours.enable_deltas(), theirs.enable_deltas()
+        (None, None)
+        >>> theirs.learn_one("ann", "tea"), theirs.take_delta() == b""
+        (None, False)
+        >>> ours.learn_one("bob", "jam")
+        >>> ours.load_items(theirs.dump_items(), [ours.take_delta()])
+        >>> [item for item, _ in ours.top("eve")]
+        ['tea', 'jam']
+        """
+        self._expect_taken("load_items")
+        twin = self._empty_memory()
+        load_twin(twin, record)
+        for delta in deltas:
+            self.sharing.expect_delta(delta)
+        load_items(self.memory, self.sharing, twin, deltas)
+
+    def _expect_taken(self, asked: str) -> None:
+        if noted := self.sharing.noted:
+            raise ValueError(f"{asked}: expected a model right after take_delta; {noted} events were learned since")
 
     def _number(self) -> int:
         """Return a number for the model and all of its arguments that decide what is counted, and how."""

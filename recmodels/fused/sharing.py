@@ -15,7 +15,7 @@ Deltas of different shards can be applied in any order. Each is applied once: th
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import repeat
 from typing import Any, Final
 
@@ -25,13 +25,12 @@ from numpy.typing import NDArray
 from recmodels.fused.delta_format import ROW_KINDS, Delta, DeltaError, RowChanges, cut, decode, encode
 from recmodels.fused.item_events import set_item
 from recmodels.fused.memory import JOURNAL, Memory, number_of
+from recmodels.fused.weight_bounds import bounds_of, is_sum_of_squares
 from recmodels.kernels import deltas
-from recmodels.kernels.calibration import LARGEST_PARAMETER, LEAST_SLOPE
 from recmodels.kernels.journal import INTERACTIONS, MOVED, OWN_EVENTS
 from recmodels.kernels.layout import Stored, fields
 from recmodels.kernels.shared import EVENTS
 from recmodels.kernels.state import LEARNED_TOGETHER
-from recmodels.kernels.weights import LARGEST_WEIGHT
 from recmodels.storage.id_table import RESERVED
 
 ROWS_PER_EVENT: Final = 12
@@ -48,7 +47,6 @@ WEIGHTS: Final = tuple(
     field.key for layout in LEARNED_TOGETHER for field in fields(layout) if isinstance(field.marker, Stored)
 )
 """Names in the store of the arrays that all shards learn together."""
-SUMS_OF_SQUARES: Final = frozenset(name for name in WEIGHTS if name.endswith("step"))
 
 
 class Sharing:
@@ -75,7 +73,7 @@ class Sharing:
         """[items] scratch: the place of an item among the ids of a delta."""
         arrays = [memory.small[name] for name in WEIGHTS]
         self._bounds = np.cumsum([0, *(array.size for array in arrays)])
-        kept = [1.0 if name in SUMS_OF_SQUARES else WEIGHT_SHARE for name in WEIGHTS]
+        kept = [1.0 if is_sum_of_squares(name) else WEIGHT_SHARE for name in WEIGHTS]
         self._share = np.repeat(kept, np.diff(self._bounds))
         bounds = [bounds_of(name, array.shape) for name, array in zip(WEIGHTS, arrays, strict=True)]
         self._least, self._most = (np.concatenate([pair[k] for pair in bounds]) for k in range(2))
@@ -85,6 +83,11 @@ class Sharing:
         """Number of events that can still be noted."""
         noted = int(self.memory.state.shared.journal.size[OWN_EVENTS])
         return JOURNAL - self._queued_events - noted - len(self._item_events) - len(self._erased)
+
+    @property
+    def noted(self) -> int:
+        """Number of events since the last delta."""
+        return JOURNAL - self.room
 
     def expect_room(self, events: int) -> None:
         """Raise ValueError unless so many events can still be noted."""
@@ -104,6 +107,10 @@ class Sharing:
         withdrawn, self._withdrawn = self._withdrawn, []
         return withdrawn
 
+    def note_withdrawn(self, items: Collection[str]) -> None:
+        """Note items that other shards have made unavailable."""
+        self._withdrawn += sorted(items)
+
     def note_erased(self, user: str) -> None:
         """Note the erasure of a user."""
         self._erased.append(user)
@@ -113,18 +120,31 @@ class Sharing:
         if self.is_settled:
             return
         state, memory = self.memory.state, self.memory
-        origin, sent = state.factorization.origin, state.factorization.sent
+        origin = state.factorization.origin
         for name, row in memory.items.rows.items():
             origin[row] = number_of(name)
         if np.isnan(state.shared.journal.sent[0]):
-            used = slice(RESERVED, len(memory.items.names))
-            factors = state.factorization.items
-            sent.out[used], sent.history[used] = factors.out[used], factors.history[used]
-            for place, (_, beside) in enumerate(self._beside()):
-                sent.numbers[used, place] = beside[used]
-            sent.dirty[used] = 1
-            state.shared.journal.sent[:] = self._weights()
+            self.begin_with(self._weights())
         self.is_settled = True
+
+    def begin_with(self, weights: NDArray[np.float64]) -> None:
+        """Note that the others know the factors of this model as they are, and these weights. The model takes them."""
+        factors, sent = self.memory.state.factorization.items, self.memory.state.factorization.sent
+        used = slice(RESERVED, len(self.memory.items.names))
+        sent.out[used], sent.history[used] = factors.out[used], factors.history[used]
+        for place, (_, beside) in enumerate(self.beside()):
+            sent.numbers[used, place] = beside[used]
+        sent.dirty[used] = 1
+        self.memory.state.shared.journal.sent[:] = weights
+        self._set_weights(weights)
+
+    def unsent_weights(self) -> NDArray[np.float64]:
+        """Return by how much the weights differ from those that the others know."""
+        return self._weights() - self.memory.state.shared.journal.sent
+
+    def add_to_weights(self, changes: NDArray[np.float64]) -> None:
+        """Add changes that the others do not know."""
+        self._set_weights(np.clip(self._weights() + changes, self._least, self._most))
 
     def scale_sent(self, name: str, factor: float) -> None:
         """Note that a sum of squares was scaled here. That is no news for the others."""
@@ -203,7 +223,7 @@ class Sharing:
         self._place[used] = order[: len(used)]
         return [self._place[some].astype(np.int64) for some in items], used
 
-    def _beside(self) -> list[tuple[str, NDArray[np.float32]]]:
+    def beside(self) -> list[tuple[str, NDArray[np.float32]]]:
         """Return the numbers beside the factors, each with the kind of row that it goes with."""
         items = self.memory.state.factorization.items
         return [
@@ -218,7 +238,7 @@ class Sharing:
         scales = np.zeros(len(rows), np.float32)
         steps = np.zeros((len(rows), factors.out.shape[1]), np.int8)
         deltas.take(getattr(factors, kind), getattr(sent, kind), rows, scales, steps)
-        columns = [(k, array) for k, (of, array) in enumerate(self._beside()) if of == kind]
+        columns = [(k, array) for k, (of, array) in enumerate(self.beside()) if of == kind]
         numbers = np.zeros((len(rows), len(columns)), np.float16)
         for place, (k, array) in enumerate(columns):
             numbers[:, place] = np.clip(array[rows] - sent.numbers[rows, k], -LARGEST_NUMBER, LARGEST_NUMBER)
@@ -253,14 +273,23 @@ class Sharing:
             DeltaError: The bytes are no delta of this model. Then nothing is changed.
         """
         self.settle()
+        found = self.expect_delta(data)
+        for delta in found:
+            self._apply(delta)
+        return sum(len(delta.item) for delta in found)
+
+    def expect_delta(self, data: bytes) -> list[Delta]:
+        """Return the deltas in bytes.
+
+        Raises:
+            DeltaError: The bytes are no delta of this model.
+        """
         n_factors = self.memory.state.factorization.items.out.shape[1]
         found = [decode(part, self.model, n_factors) for part in cut(data)]
         for delta in found:
             if len(delta.weights) != self._bounds[-1] or len(delta.scales) != len(WEIGHTS):
                 raise DeltaError(f"expected a delta with {self._bounds[-1]} weights; got {len(delta.weights)}")
-        for delta in found:
-            self._apply(delta)
-        return sum(len(delta.item) for delta in found)
+        return found
 
     def _apply(self, delta: Delta) -> None:
         memory, state = self.memory, self.memory.state
@@ -323,7 +352,7 @@ class Sharing:
         deltas.add(getattr(factors, kind), getattr(sent, kind), rows, changes.scale, changes.step)
         is_known = rows > 0
         known, numbers = rows[is_known], changes.numbers[is_known].astype(np.float32)
-        for place, (k, array) in enumerate((k, a) for k, (of, a) in enumerate(self._beside()) if of == kind):
+        for place, (k, array) in enumerate((k, a) for k, (of, a) in enumerate(self.beside()) if of == kind):
             array[known] += numbers[:, place]
             sent.numbers[known, k] += numbers[:, place]
         factors.dirty[known] = 1
@@ -367,13 +396,3 @@ class Sharing:
 
 NOTED: Final = ("item", "number", "reward", "time", "recent")
 """Arrays of the journal with a place for each interaction."""
-
-
-def bounds_of(name: str, shape: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the lowest and the highest value of each number of an array of weights."""
-    least, most = np.full(shape, -LARGEST_WEIGHT, np.float64), np.full(shape, LARGEST_WEIGHT, np.float64)
-    if name in SUMS_OF_SQUARES:
-        least[:], most[:] = 0.0, np.inf
-    elif name == "line":
-        least[:], most[:] = (LEAST_SLOPE, -LARGEST_PARAMETER), LARGEST_PARAMETER
-    return least.ravel(), most.ravel()

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import orjson
 import pytest
@@ -9,6 +10,8 @@ from confluent_kafka import Producer
 
 from flows.kafka.admin import partitions
 from flows.kafka.probe import cleanup_policies
+from flows.shards.identity import Shard
+from flows.shards.peer_snapshots import PeerSnapshots
 from tests.support.kafka_broker import make_topic
 from tests.support.kafka_fixtures import AnyBroker, until
 from tests.support.kafka_jobs import consume
@@ -71,6 +74,39 @@ def test_a_shard_goes_on_while_its_peer_is_away_and_is_caught_up_with(new_shards
     alone.wait()
     job.finish(2)
     assert answered(job) == 1_500
+    assert job.counted(0) == job.counted(1) == job.counted_by_one()
+
+
+def test_a_shard_catches_up_beyond_the_retention_of_the_topic_from_a_peers_snapshot(
+    new_shards: NewShards, tmp_path: Path
+) -> None:
+    job = new_shards(DELTA_SNAPSHOTS=tmp_path / "peers", DELTA_SNAPSHOT_SECONDS=0.2, EPOCH_SECONDS=0.2)
+    job.feed(2_000)
+    ours, theirs = (job.shard(index, 2) for index in range(2))
+    job.wait_for_events(700)
+    ours.kill()  # with events told since its last snapshot
+    ours.wait()
+    until(lambda: [at for place, at in enumerate(job.committed()) if place % 2 == 1] == job.ends[1::2])
+    before = job.bounds_of_deltas()
+    snapshots = PeerSnapshots(tmp_path / "peers", Shard(0, 2))
+
+    def has_all() -> bool:
+        return any(
+            all(found.behind(shard).offset + 1 >= high for shard, (_, high) in before.items())
+            for found in snapshots.found(job.deltas)
+        )
+
+    until(has_all)
+    job.remove_deltas({shard: high for shard, (_, high) in before.items()})
+    job.feed(1_000)
+    ours = job.shard(0, 2)
+    wait_for(ours, "takes over what shard 1 knew of items")
+    until(lambda: job.committed() == job.ends)
+    for process in (ours, theirs):
+        process.kill()
+        process.wait()
+    job.finish(2)
+    assert answered(job) == 3_000
     assert job.counted(0) == job.counted(1) == job.counted_by_one()
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from zlib import crc32
 import orjson
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from flows.inspection.stored_model import read_stored
 from flows.sample import EVENTS
@@ -90,6 +91,21 @@ class ShardedJob(Job):
                     left.pop(message.partition() or 0)
         consumer.close()
         return found
+
+    def bounds_of_deltas(self) -> dict[int, tuple[int, int]]:
+        """The first offset and the next one of each partition of the topic of deltas."""
+        consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "reader"})
+        numbers = consumer.list_topics(self.deltas, timeout=10).topics[self.deltas].partitions
+        found = {n: consumer.get_watermark_offsets(TopicPartition(self.deltas, n), timeout=10) for n in numbers}
+        consumer.close()
+        return found
+
+    def remove_deltas(self, until: Mapping[int, int]) -> None:
+        """Remove the messages of each partition below an offset, as retention does."""
+        admin = AdminClient({"bootstrap.servers": self.broker.bootstrap})
+        places = [TopicPartition(self.deltas, number, offset) for number, offset in until.items()]
+        for done in admin.delete_records(places).values():
+            done.result(30)
 
     def is_told(self) -> bool:
         """Whether all events are known to all shards."""

@@ -1,11 +1,13 @@
 """A topic of deltas in memory, and shards without an engine that can be killed."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from flows.messages import Interaction, Prepared
 from flows.monitoring.counters import Counters
 from flows.shards.identity import Shard
 from flows.shards.link import Rounds, ShardLink
+from flows.shards.peer_snapshots import PeerSnapshots
 from flows.state.stateful import Snapshot
 from flows.steps.learn import Learning
 from flows.steps.peers import News, as_event
@@ -81,6 +83,9 @@ class Process:
         topic: The topic of deltas.
         events: Events by partition of the input.
         build: Builds the model.
+        rounds: When it tells its peers.
+        settings: Number for the settings of what is learned.
+        snapshots: Directory of the snapshots for peers. None: there are none.
     """
 
     def __init__(
@@ -91,6 +96,7 @@ class Process:
         build: Callable[[], Recommender],
         rounds: Rounds | None = None,
         settings: int = 0,
+        snapshots: Path | None = None,
     ) -> None:
         self.shard = shard
         self.topic = topic
@@ -98,6 +104,7 @@ class Process:
         self.build = build
         self.rounds = rounds or Rounds(events=3)
         self.settings = settings
+        self.snapshots = snapshots
         self.snapshot: Snapshot | None = None
         self.durable = dict.fromkeys(self.events, 0)
         self.start()
@@ -105,7 +112,10 @@ class Process:
     def start(self) -> None:
         """Begin at the last snapshot."""
         self.log = TopicLog(self.topic, self.shard.index)
-        self.link = ShardLink(self.shard, self.log, self.rounds, settings=self.settings, clock=lambda: 0.0)
+        snapshots = self.snapshots and PeerSnapshots(self.snapshots, self.shard)
+        self.link = ShardLink(
+            self.shard, self.log, self.rounds, settings=self.settings, clock=lambda: 0.0, snapshots=snapshots
+        )
         learning = Learning(build_model=self.build, top=2, max_users=100, refresh_removed=0)
         self.learner = ShardLearner(learning, Counters(), self.link)
         if self.snapshot is not None:
@@ -132,6 +142,13 @@ class Process:
     def save(self) -> None:
         """Take a snapshot."""
         self.snapshot, self.durable = self.learner.dump(), dict(self.at)
+
+    def offer(self) -> None:
+        """Write a snapshot for the peers, if this shard can, as a snapshot of the engine does."""
+        if self.link.catch_up.snapshots is not None:
+            self.link.catch_up.snapshots.make_due()
+            self.learner.dump_changes()
+            self.link.catch_up.snapshots.join()
 
     def finish(self) -> None:
         """Learn all events, and tell all of it."""
