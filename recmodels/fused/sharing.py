@@ -16,7 +16,7 @@ Deltas of different shards can be applied in any order. Each is applied once: th
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from itertools import repeat
+from itertools import pairwise, repeat
 from typing import Any, Final
 
 import numpy as np
@@ -72,7 +72,10 @@ class Sharing:
         self._place = np.zeros(len(memory.state.shared.items.hidden), np.int32)
         """[items] scratch: the place of an item among the ids of a delta."""
         arrays = [memory.small[name] for name in WEIGHTS]
-        self._bounds = np.cumsum([0, *(array.size for array in arrays)])
+        self._weight_arrays = [array.reshape(-1) for array in arrays]
+        self._sizes = np.array([array.size for array in arrays])
+        self._bounds = np.cumsum([0, *self._sizes])
+        self._slices = [slice(*pair) for pair in pairwise(self._bounds.tolist())]
         kept = [1.0 if is_sum_of_squares(name) else WEIGHT_SHARE for name in WEIGHTS]
         self._share = np.repeat(kept, np.diff(self._bounds))
         bounds = [bounds_of(name, array.shape) for name, array in zip(WEIGHTS, arrays, strict=True)]
@@ -248,7 +251,7 @@ class Sharing:
 
     def _weights(self) -> NDArray[np.float64]:
         """Return all numbers that the shards learn together, one array behind the other."""
-        return np.concatenate([self.memory.small[name].ravel() for name in WEIGHTS], dtype=np.float64)
+        return np.concatenate(self._weight_arrays, dtype=np.float64)
 
     def _take_weights(self) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         """Return the changes of the weights. This model keeps the share of its changes that the others get, too."""
@@ -262,9 +265,8 @@ class Sharing:
         return steps, scales
 
     def _set_weights(self, values: NDArray[np.float64]) -> None:
-        for k, name in enumerate(WEIGHTS):
-            array = self.memory.small[name]
-            array[...] = values[self._bounds[k] : self._bounds[k + 1]].reshape(array.shape)
+        for array, place in zip(self._weight_arrays, self._slices, strict=True):
+            array[:] = values[place]
 
     def apply(self, data: bytes) -> int:
         """Add what another shard has learned, and return the number of its interactions.
@@ -333,7 +335,8 @@ class Sharing:
                     break
                 if rows[place] == 0:
                     rows[place] = memory.item_row(delta.ids[place])
-            memory.mark_used()
+            if len(of_new):
+                memory.mark_used()
             first = int(ends[start] - delta.size[start])
             deltas.count(
                 memory.handle.address,
@@ -349,18 +352,15 @@ class Sharing:
 
     def _add_rows(self, kind: str, rows: NDArray[np.int32], changes: RowChanges) -> None:
         factors, sent = self.memory.state.factorization.items, self.memory.state.factorization.sent
-        deltas.add(getattr(factors, kind), getattr(sent, kind), rows, changes.scale, changes.step)
-        is_known = rows > 0
-        known, numbers = rows[is_known], changes.numbers[is_known].astype(np.float32)
+        now, known = getattr(factors, kind), getattr(sent, kind)
+        deltas.add(now, known, rows, changes.scale, changes.step, factors.dirty, sent.dirty)
+        numbers = changes.numbers.astype(np.float32)
         for place, (k, array) in enumerate((k, a) for k, (of, a) in enumerate(self.beside()) if of == kind):
-            array[known] += numbers[:, place]
-            sent.numbers[known, k] += numbers[:, place]
-        factors.dirty[known] = 1
-        sent.dirty[known] = 1
+            deltas.add_beside(array, sent.numbers, k, rows, numbers, place)
 
     def _add_weights(self, steps: NDArray[np.int8], scales: NDArray[np.float32]) -> None:
         before = self._weights()
-        each = np.repeat(scales, np.diff(self._bounds)).astype(np.float64)
+        each = np.repeat(scales.astype(np.float64), self._sizes)
         after = np.minimum(np.maximum(before + each * steps, self._least), self._most)
         self.memory.state.shared.journal.sent[:] += after - before
         self._set_weights(after)

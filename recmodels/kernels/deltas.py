@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from recmodels.kernels import dispatch
 from recmodels.kernels.compile import entry, int64
 from recmodels.kernels.event_loop import take_up
-from recmodels.kernels.layout import Float32, Float64, Int32, Int64
+from recmodels.kernels.layout import Float32, Float64, Int32, Int64, Marks
 from recmodels.kernels.members import covisitation, predecessors
 from recmodels.kernels.shared import EVENTS, Event
 from recmodels.kernels.state_pointer import opened
@@ -40,7 +40,7 @@ def count(
         item_rows: [n] the items. None of them is 0.
         numbers: [n] the number of each interaction among the events of the delta, from 1.
         rewards: [n] above 0.
-        times: [n] the newest time of the other shard, in Unix seconds.
+        times: [n] the times at which they are counted, in Unix seconds.
         ends: [n] the end of the recent items of each interaction.
         recent: [ends[n - 1]] the recent items that each found, the newest first; 0 where one is unknown here.
     """
@@ -104,7 +104,9 @@ def take(now: Float32, sent: Float32, rows: Int32, scales: Float32, steps: Int8)
 
 
 @entry
-def add(now: Float32, sent: Float32, rows: Int32, scales: Float32, steps: Int8) -> None:
+def add(
+    now: Float32, sent: Float32, rows: Int32, scales: Float32, steps: Int8, dirty: Marks, sent_dirty: Marks
+) -> None:
     """Add the differences of another shard to rows, and note that it knows them. A row of 0 is left out."""
     for k in range(rows.shape[0]):
         if rows[k] > 0:
@@ -112,3 +114,23 @@ def add(now: Float32, sent: Float32, rows: Int32, scales: Float32, steps: Int8) 
                 change = scales[k] * np.float32(steps[k, f])
                 now[rows[k], f] += change
                 sent[rows[k], f] += change
+            dirty[rows[k]] = 1
+            sent_dirty[rows[k]] = 1
+
+
+@entry
+def add_beside(now: Float32, sent: Float32, column: int, rows: Int32, changes: Float32, place: int) -> None:
+    """Add the differences of a number beside each row, likewise.
+
+    Args:
+        now: [items] the numbers as they are.
+        sent: [items, columns] the numbers beside the factors, as the other shards know them.
+        column: That of this number.
+        rows: [n] rows of items.
+        changes: [n, k] the differences.
+        place: That of this number among them.
+    """
+    for k in range(rows.shape[0]):
+        if rows[k] > 0:
+            now[rows[k]] += changes[k, place]
+            sent[rows[k], column] += changes[k, place]

@@ -23,6 +23,7 @@ from recmodels.kernels import (
 from recmodels.kernels import candidates as candidate_set
 from recmodels.kernels.compile import entry, int64, kernel
 from recmodels.kernels.layout import Float64, Int32, Int64
+from recmodels.kernels.members import popularity
 from recmodels.kernels.shared import ANNOUNCED, EVENTS, ITEM_ROWS, Candidates, Event
 from recmodels.kernels.state import State
 from recmodels.kernels.state_pointer import opened
@@ -143,7 +144,7 @@ def learn(
         is_new = take_up(state, item, now)
         dispatch.learn(state, Event(user, item, reward, time, now, target, is_new))
         if options.keeps_journal:
-            journal.note(shared, user, item, reward, state.popularity.clock[0])
+            journal.note(shared, user, item, reward, popularity.counted_at(state.popularity, time))
             if target >= 0 and options.needs_shares:
                 journal.note_moved(shared, user)
         user_context.learn(shared.users, user, item, time)

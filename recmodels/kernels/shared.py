@@ -125,7 +125,7 @@ class Journal(NamedTuple):
     reward: Annotated[Float64, Scratch("journal")]
     """[journal] its reward, above 0."""
     time: Annotated[Float64, Scratch("journal")]
-    """[journal] the newest time so far, in Unix seconds."""
+    """[journal] the time at which it is counted, in Unix seconds."""
     recent: Annotated[Int32, Scratch("journal", "recent")]
     """[journal, recent] the recent items that it found."""
     moved: Annotated[Int32, Scratch("journal_items")]

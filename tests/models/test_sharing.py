@@ -147,6 +147,20 @@ def test_item_events_and_erasures_reach_the_others() -> None:
     assert "sky" not in {item for item, _ in ours.top("new", 5)}
 
 
+def test_an_event_that_comes_late_counts_at_its_own_time_in_all_shards() -> None:
+    events = [Example("ann", "tea", 1.0, 1e9), Example("bob", "tea", 1.0, 1e9 + 40.0), Example("ann", "jam", 1.0, 1e9)]
+    whole, ours, theirs = Blend(**SMALL, decay_by="time"), sharing(decay_by="time"), sharing(decay_by="time")
+    whole.step_many([events[0], events[2], events[1]], 3)
+    theirs.step_many([events[1]], 3)
+    ours.apply_delta(theirs.take_delta())  # it was away, and its peer is ahead
+    ours.step_many([events[0], events[2], Example("ann", "pie", 1.0, 0.0)], 3)
+    whole.step_many([Example("ann", "pie", 1.0, 0.0)], 3)  # of an unknown time: the newest is taken
+    theirs.apply_delta(ours.take_delta())
+    for model in (ours, theirs):
+        levels = {name: count for name, count in counts(model).items() if name.startswith("level")}
+        assert levels == pytest.approx({name: counts(whole)[name] for name in levels})
+
+
 def test_an_item_that_was_announced_before_its_interactions_is_new_to_the_others_too() -> None:
     ours, theirs = sharing(Content), sharing(Content)
     theirs.learn_one("ann", "old")

@@ -93,7 +93,19 @@ def learn(popularity: PopularityState, shared: Shared, event: Event) -> None:
     """Count an interaction with the weight of its reward."""
     if event.time <= LATEST_TIME:
         popularity.clock[0] = max(popularity.clock[0], event.time)
-    add(popularity, shared, event, moment(popularity, event.number))
+    if popularity.by_time and shared.options.keeps_journal:
+        add(popularity, shared, event, counted_at(popularity, event.time))
+    else:
+        add(popularity, shared, event, moment(popularity, event.number))
+
+
+@kernel
+def counted_at(popularity: PopularityState, time: float) -> float:
+    """Return the time at which all shards count an interaction: its own, or the newest so far if that is unknown.
+
+    Another shard may be ahead, and have moved the clock. One process counts at the newest time so far.
+    """
+    return time if 0.0 < time < popularity.clock[0] else popularity.clock[0]
 
 
 @kernel
