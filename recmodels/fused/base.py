@@ -93,7 +93,7 @@ class FusedBase(Recommender):
         recent: int = 20,
         row_length: int = 64,
         learn_decay: float = 0.8,
-        n_factors: int = 32,
+        n_factors: int = 64,
         history_decay: float = 0.8,
         factor_rate: float = 0.05,
         l2: float = 1e-4,

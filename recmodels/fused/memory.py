@@ -7,6 +7,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from recmodels.fused.widening import widened
 from recmodels.kernels import forgetting
 from recmodels.kernels.layout import DIRTY, Argument, Column, Field, Rows, Scratch, Stored, fields, lengths, stored_size
 from recmodels.kernels.members.slow import widths as slow_widths
@@ -295,6 +296,7 @@ class Memory:
         Raises:
             ValueError: The dump is of a model with other arguments, and does not fit.
         """
+        record = widened(record, self.state.factorization.user_vector.shape[0], self.state.shared.options.seed)
         for table in self.tables.values():
             table.expect_fit(record)
         saved = {name: self._fit(name, record[f"small.{name}"]) for name in self.small if f"small.{name}" in record}

@@ -13,9 +13,9 @@ from recmodels.storage.tables import LINE_BYTES
 PREFETCH_DISTANCE: Final = 12
 """Number of candidates between a prefetch and its use: processing 12 takes about as long as a memory access."""
 LINES: Final = 2
-"""Number of cache lines that `prefetch` loads: those of 32 factors in aligned rows (`recmodels.storage.tables`)."""
+"""Number of cache lines of a row that `prefetch` loads."""
 LONG_LINES: Final = 4
-"""Number of cache lines that `prefetch_long` loads: those of a co-visitation row of 64."""
+"""Number of cache lines that `prefetch_long` loads. 64 numbers take four aligned lines (`recmodels.storage.tables`)."""
 READ, KEEP, DATA = 0, 3, 1
 
 

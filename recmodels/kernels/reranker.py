@@ -17,11 +17,11 @@ from typing import Annotated, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.kernels.compile import int64, kernel
-from recmodels.kernels.lanes import LANES, Lanes, if_positive, load, multiply_add, spread, store, total
+from recmodels.kernels.compile import index, int64, kernel
+from recmodels.kernels.lanes import LANES, Lanes, if_positive, load, multiply_add, spread, store, sum_of, total
 from recmodels.kernels.layout import Float32, Int32, Int64, Scratch, Stored
 from recmodels.kernels.members.popularity import HALF_LIVES
-from recmodels.kernels.reductions import add_up, dot, highest
+from recmodels.kernels.reductions import highest
 from recmodels.kernels.shared import CANDIDATES, Candidates
 from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
 
@@ -84,6 +84,8 @@ class Reranker(NamedTuple):
     bins: Annotated[Int64, Scratch(BINS + 2)]
     """[BINS + 2] number of candidates in each part of `TOP_RANGE`, then of those below it, then the number `TOP_PARTS`
     of parts in the top."""
+    other_bins: Annotated[Int64, Scratch(BINS + 1)]
+    """[BINS + 1] the counts of every second candidate."""
     part: Annotated[Int32, Scratch(CANDIDATES)]
     """[CANDIDATES] the part of `TOP_RANGE` that each candidate lies in; `BINS` if it is below all of them."""
     packed: Annotated[Float32, Scratch(UNITS, "padded_columns")]
@@ -94,6 +96,7 @@ class Reranker(NamedTuple):
     """[2] the number of active columns, and the same rounded up to a multiple of 2."""
     error: Annotated[Float32, Scratch(TOP_SIZE)]
     out_slope: Annotated[Float32, Scratch(UNITS)]
+    bias_slope: Annotated[Float32, Scratch(UNITS)]
     slopes: Annotated[Float32, Scratch(UNITS, "padded_columns")]
     """[UNITS, padded_columns] sums over the candidates of error times column."""
     slope: Annotated[Float32, Scratch("columns")]
@@ -168,8 +171,15 @@ def find_top(net: Reranker, candidates: Candidates) -> None:
     net.cut[0] = highest(candidates.score, size)
     note_parts(net, candidates, int64(0), size)
     bins[:] = 0
-    for s in range(size):
+    other, even = net.other_bins, size // 2 * 2
+    other[:] = 0
+    for s in range(0, even, 2):  # two counts, as most candidates lie in one part, and each would wait for the last
         bins[net.part[s]] += 1
+        other[net.part[s + 1]] += 1
+    if even < size:
+        bins[net.part[even]] += 1
+    for part in range(BINS):
+        bins[part] += other[part]
     total, parts = int64(0), int64(0)
     while parts < BINS and total + bins[parts] <= TOP_SIZE:
         total += bins[parts]
@@ -219,7 +229,7 @@ def copy_two(net: Reranker, block: Block, candidates: Candidates, a: int) -> Non
     x, y, place, count = block.x[a], block.x[a + 1], block.place, block.size[0]
     x_column, y_column = candidates.column[of_x], candidates.column[of_y]
     for j in range(count):
-        s = place[j]
+        s = index(place[j])
         x[j] = x_scale * x_column[s]
         y[j] = y_scale * y_column[s]
     for j in range(count, block.size[1]):
@@ -308,8 +318,7 @@ def learn(net: Reranker, length: int, gap: int, target: int, candidates: Candida
     for j in range(count, width):
         error[j] = 0.0
     for k in range(UNITS):
-        net.out_slope[k] = dot(error, block.hidden[k], width)
-        keep_active(error, block.hidden[k], width)
+        keep_active(net, block.hidden[k], int64(k), width)
     for k in range(0, UNITS, 4):
         for a in range(0, net.n_active[0], 2):
             slopes_of(net, block, int64(k), int64(a))
@@ -318,18 +327,26 @@ def learn(net: Reranker, length: int, gap: int, target: int, candidates: Candida
         slope[:] = 0.0
         for a in range(net.n_active[0]):
             slope[net.active[a]] = out * slopes[a]
-        bias_slope = out * add_up(block.hidden[k], width)
+        net.bias_slope[k] *= out
         move(net.weight[k], net.squares[k], slope)
-        move_one(net.bias[length], net.bias_squares[length], k, bias_slope)
-        move_one(net.bias[gap], net.bias_squares[gap], k, bias_slope)
-        move_one(net.out, net.out_squares, k, net.out_slope[k])
+    move(net.bias[length], net.bias_squares[length], net.bias_slope)
+    move(net.bias[gap], net.bias_squares[gap], net.bias_slope)
+    move(net.out, net.out_squares, net.out_slope)
 
 
 @kernel
-def keep_active(error: Float32, hidden: Float32, width: int) -> None:
-    """Replace a unit's outputs [n] by the errors of the candidates for which the unit is active, and else by 0."""
+def keep_active(net: Reranker, hidden: Float32, k: int, width: int) -> None:
+    """Replace the outputs [n] of unit `k` by the errors of the candidates for which the unit is active, and else by 0.
+
+    The slopes of the unit's weight in `out` and, but for that weight, of its bias are summed up on the way.
+    """
+    of_out = of_bias = spread(np.float32(0.0))
     for j in range(0, width, LANES):
-        store(hidden, j, if_positive(load(hidden, j), load(error, j)))
+        output, error = load(hidden, j), load(net.error, j)
+        kept = if_positive(output, error)
+        of_out, of_bias = multiply_add(error, output, of_out), sum_of(kept, of_bias)
+        store(hidden, j, kept)
+    net.out_slope[k], net.bias_slope[k] = total(of_out), total(of_bias)
 
 
 @kernel
@@ -362,11 +379,3 @@ def move(weight: Float32, squares: Float32, slope: Float32) -> None:
         squares[c] += slope[c] * slope[c]
         moved = weight[c] + LEARNING_RATE * slope[c] / np.sqrt(squares[c] + FIRST_SQUARES)
         weight[c] = min(max(moved, -LARGEST_WEIGHT), LARGEST_WEIGHT)
-
-
-@kernel
-def move_one(weight: Float32, squares: Float32, k: int, slope: np.float32) -> None:
-    """Move one weight along its gradient."""
-    squares[k] += slope * slope
-    moved = weight[k] + LEARNING_RATE * slope / np.sqrt(squares[k] + FIRST_SQUARES)
-    weight[k] = min(max(moved, -LARGEST_WEIGHT), LARGEST_WEIGHT)

@@ -50,17 +50,16 @@ def test_product_of_vectors_of_any_length_is_right(size: int) -> None:
 def test_factors_of_any_length_learn_a_step_against_the_gradient(n_factors: int) -> None:
     model, draw = Blend(max_users=10, max_items=200, n_factors=n_factors), np.random.default_rng(2)
     state = model.memory.state
-    own, candidates, size = state.factorization, state.shared.candidates, 50
-    candidates.size[:] = size, size, size
-    candidates.item[:size] = draw.permutation(np.arange(1, size + 1))
+    own, size = state.factorization, 50
+    own.moved[:size] = draw.permutation(np.arange(1, size + 1))
     own.items.out[: size + 1] = draw.normal(size=(size + 1, n_factors))
     own.user_vector[:] = draw.normal(size=n_factors)
     own.error[:size], own.along[:size] = draw.normal(size=size), draw.normal(size=size)
-    rows, errors, shrink = candidates.item[:size], own.error[:size].astype(float), 0.01
+    rows, errors, shrink = own.moved[:size], own.error[:size].astype(float), 0.01
     before = own.items.out[rows].astype(float)
     keep = (1.0 - shrink * np.abs(errors))[:, None]
     expected = keep * before + own.along[:size, None] * own.user_vector[None].astype(float)
-    callable_from_python(factorization.move_all)(own, candidates, np.float32(shrink))
+    callable_from_python(factorization.move_all)(own, size, np.float32(shrink))
     np.testing.assert_allclose(own.items.out[rows], expected, atol=1e-5)
     np.testing.assert_allclose(own.gradient, errors @ before, atol=1e-4)
 

@@ -13,7 +13,7 @@ from typing import Annotated, Final, NamedTuple
 
 import numpy as np
 
-from recmodels.kernels.compile import kernel
+from recmodels.kernels.compile import index, kernel
 from recmodels.kernels.layout import Argument, Column, Float32, Int32, Int64, Marks, Rows
 from recmodels.kernels.member import Member
 from recmodels.kernels.members.popularity import HALF_LIVES
@@ -80,7 +80,7 @@ def score(own: AgeState, shared: Shared, user: int) -> None:
     now = shared.counters[EVENTS] + 2
     begun = now + shared.counters[ANNOUNCED] + 1
     for s in range(size):
-        item = candidates.item[s]
+        item = index(candidates.item[s])
         if s + PREFETCH_DISTANCE < size:
             prefetch(own.items.last, candidates.item[s + PREFETCH_DISTANCE])
             prefetch(items.first_seen, candidates.item[s + PREFETCH_DISTANCE])

@@ -22,7 +22,7 @@ import numpy as np
 
 from recmodels.kernels import ledger
 from recmodels.kernels.candidates import EXCLUDED, PLACES
-from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.compile import index, int64, kernel
 from recmodels.kernels.layout import Argument, Column, Float32, Int32, Int64, Marks, Rows, Scratch
 from recmodels.kernels.member import Member
 from recmodels.kernels.prefetch import prefetch_long
@@ -112,17 +112,18 @@ def propose_rows(table: Followers, sums: Float32, shared: Shared, recent: Int32,
             fast_share, slow_share = fast * share, slow * share
             entry, weight = table.item[row], table.weight[row]
             for k in range(table.size[row]):
-                item = entry[k]
-                s = places[item] - base
-                if s < 0:
-                    s = EXCLUDED
+                item = index(entry[k])
+                place = places[item] - base
+                if place < 0:
+                    place = EXCLUDED
                     if hidden[item] == 0 and size < room:
-                        s = size
-                        found[s] = item
-                        sums[s, 0] = 0.0
-                        sums[s, 1] = 0.0
+                        place = size
+                        found[place] = item
+                        sums[place, 0] = 0.0
+                        sums[place, 1] = 0.0
                         size += 1
-                    places[item] = base + s
+                    places[item] = base + place
+                s = index(place)
                 sums[s, 0] += fast_share * weight[k]
                 sums[s, 1] += slow_share * weight[k]
         fast *= FAST_DECAY

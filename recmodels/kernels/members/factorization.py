@@ -18,11 +18,11 @@ from typing import Annotated, Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.compile import index, int64, kernel
 from recmodels.kernels.lanes import LANES, load, multiply, multiply_add, spread, store, sum_of, total
-from recmodels.kernels.layout import Argument, Column, Float32, Int64, Marks, Rows, Scratch
+from recmodels.kernels.layout import Argument, Column, Float32, Int32, Int64, Marks, Rows, Scratch
 from recmodels.kernels.member import Member
-from recmodels.kernels.prefetch import PREFETCH_DISTANCE, prefetch
+from recmodels.kernels.prefetch import PREFETCH_DISTANCE, prefetch, prefetch_long
 from recmodels.kernels.reductions import dot
 from recmodels.kernels.shared import CANDIDATES, Candidates, Event, Shared
 from recmodels.kernels.splitmix import GOLDEN_GAMMA, mix
@@ -31,9 +31,13 @@ BLOCK: Final = 4 * LANES
 """Number of factors in four registers."""
 FIRST_SQUARES: Final = np.float32(0.01)
 """Initial sum of squared gradients of every row. It keeps the first steps small."""
+LEAST_SHARE: Final = np.float32(0.0005)
+"""Share from which a candidate's out-factors learn that it was not chosen."""
 FIRST_BIAS_SQUARES: Final = np.float32(1.0)
 SPREAD: Final = np.float32(0.1)
 """Bound on the initial out-factors, which are uniform between minus this and this."""
+ITEM_MULTIPLIER: Final = np.uint64(0xD1B54A32D192ED03)
+"""What an item's number is multiplied by for its first factors."""
 
 mixed = cast(Callable[[Any], Any], kernel(mix))
 
@@ -88,12 +92,14 @@ class FactorizationState(NamedTuple):
     """[n_factors] the user's vector, which `score` leaves for `learn`."""
     gradient: Annotated[Float32, Scratch("n_factors")]
     """[n_factors]"""
+    moved: Annotated[Int32, Scratch(CANDIDATES)]
+    """[CANDIDATES] the candidates that an event moves."""
     error: Annotated[Float32, Scratch(CANDIDATES)]
-    """[CANDIDATES] gradient of the log-likelihood with respect to each score."""
+    """[CANDIDATES] gradient of the log-likelihood with respect to the score of each of them."""
     along: Annotated[Float32, Scratch(CANDIDATES)]
-    """[CANDIDATES] step of each candidate's out-factors along the user's vector."""
+    """[CANDIDATES] step of the out-factors of each along the user's vector."""
     bias_step: Annotated[Float32, Scratch(CANDIDATES)]
-    """[CANDIDATES] step of each candidate's bias."""
+    """[CANDIDATES] step of the bias of each."""
     rate: Annotated[float, Argument("factor_rate")]
     """Learning rate."""
     decay: Annotated[float, Argument("history_decay")]
@@ -111,7 +117,7 @@ def begin(factorization: FactorizationState, shared: Shared, item: int) -> None:
     if sent.out.shape[1] > 0:
         number = np.uint64(factorization.origin[item])
         sent.dirty[item] = 1
-    word = np.uint64(shared.options.seed) * GOLDEN_GAMMA + number * np.uint64(0xD1B54A32D192ED03)
+    word = np.uint64(shared.options.seed) * GOLDEN_GAMMA + number * ITEM_MULTIPLIER
     for k in range(factors.out.shape[1]):
         word += GOLDEN_GAMMA
         z = mixed(word)
@@ -139,9 +145,9 @@ def score(factorization: FactorizationState, shared: Shared, user: int) -> None:
         fade *= np.float32(factorization.decay)
     column, size = candidates.column[factorization.column], candidates.size[0]
     for s in range(size):
-        item = candidates.item[s]
+        item = index(candidates.item[s])
         if s + PREFETCH_DISTANCE < size:
-            prefetch(factors.out, candidates.item[s + PREFETCH_DISTANCE])
+            prefetch_long(factors.out, candidates.item[s + PREFETCH_DISTANCE])
             prefetch(factors.bias, candidates.item[s + PREFETCH_DISTANCE])
         column[s] = product(vector, factors.out[item]) + factors.bias[item]
 
@@ -180,17 +186,15 @@ def learn(factorization: FactorizationState, shared: Shared, event: Event) -> No
     n_factors = vector.shape[0]
     step, shrink = np.float32(factorization.rate), np.float32(factorization.rate * factorization.regularization)
     squares = dot(vector, vector, n_factors) / np.float32(n_factors)
-    size = candidates.size[0]
-    errors, along, bias_step = factorization.error, factorization.along, factorization.bias_step
+    size = choose_moved(factorization, candidates, event.target)
+    moved, errors = factorization.moved, factorization.error
+    along, bias_step = factorization.along, factorization.bias_step
     for s in range(size):
-        errors[s] = -candidates.share[s]
-    errors[event.target] += np.float32(1.0)
-    for s in range(size):
-        item = candidates.item[s]
+        item = index(moved[s])
         if s + PREFETCH_DISTANCE < size:
-            prefetch(factors.out_squares, candidates.item[s + PREFETCH_DISTANCE])
-            prefetch(factors.bias_squares, candidates.item[s + PREFETCH_DISTANCE])
-            prefetch(factors.dirty, candidates.item[s + PREFETCH_DISTANCE])
+            prefetch(factors.out_squares, moved[s + PREFETCH_DISTANCE])
+            prefetch(factors.bias_squares, moved[s + PREFETCH_DISTANCE])
+            prefetch(factors.dirty, moved[s + PREFETCH_DISTANCE])
         error = errors[s]
         factors.dirty[item] = 1
         factors.bias_squares[item] += error * error
@@ -202,8 +206,8 @@ def learn(factorization: FactorizationState, shared: Shared, event: Event) -> No
     for s in range(size):
         along[s] = step * errors[s] / np.sqrt(along[s] + FIRST_SQUARES)
     for s in range(size):
-        factors.bias[candidates.item[s]] += bias_step[s]
-    move_all(factorization, candidates, shrink)
+        factors.bias[index(moved[s])] += bias_step[s]
+    move_all(factorization, size, shrink)
     user, squares = event.user, dot(gradient, gradient, n_factors) / np.float32(n_factors)
     own.dirty[user] = 1
     own.own_squares[user] += squares
@@ -224,38 +228,54 @@ def learn(factorization: FactorizationState, shared: Shared, event: Event) -> No
 
 
 @kernel
-def move_all(factorization: FactorizationState, candidates: Candidates, shrink: np.float32) -> None:
-    """Move the out-factors of all candidates, and write the gradient of the user's vector.
+def choose_moved(factorization: FactorizationState, candidates: Candidates, target: int) -> int:
+    """Write the candidates that an event moves, with their errors, and return their number.
+
+    They are the event's item and those with a share of `LEAST_SHARE` or more. The others would hardly move.
+    """
+    moved, errors, size, place = factorization.moved, factorization.error, int64(0), int64(0)
+    for s in range(candidates.size[0]):
+        moved[size] = candidates.item[s]
+        errors[size] = -candidates.share[s]
+        place = size if s == target else place
+        size += int64((candidates.share[s] >= LEAST_SHARE) | (s == target))
+    errors[place] += np.float32(1.0)
+    return size
+
+
+@kernel
+def move_all(factorization: FactorizationState, size: int, shrink: np.float32) -> None:
+    """Move the out-factors of candidates, and write the gradient of the user's vector.
 
     Args:
-        factorization: The factors, with the errors and steps of the candidates.
-        candidates: The user's set.
+        factorization: The factors, with the candidates that move, their errors and steps.
+        size: Number of these candidates.
         shrink: Regularisation: factors lose this part of themselves, times the error.
     """
     k, n_factors = int64(0), factorization.user_vector.shape[0]
     while k + BLOCK <= n_factors:
-        move_block(factorization, candidates, shrink, k)
+        move_block(factorization, size, shrink, k)
         k += BLOCK
     while k + LANES <= n_factors:
-        move_lanes(factorization, candidates, shrink, k)
+        move_lanes(factorization, size, shrink, k)
         k += LANES
     while k < n_factors:
-        move_one(factorization, candidates, shrink, k)
+        move_one(factorization, size, shrink, k)
         k += 1
 
 
 @kernel
-def move_block(factorization: FactorizationState, candidates: Candidates, shrink: np.float32, k: int) -> None:
+def move_block(factorization: FactorizationState, size: int, shrink: np.float32, k: int) -> None:
     """Move `BLOCK` out-factors, from `k` on, as `move_all` does. Their gradient stays in registers."""
     out, vector, gradient = factorization.items.out, factorization.user_vector, factorization.gradient
-    errors, along, size = factorization.error, factorization.along, candidates.size[0]
+    errors, along, moved = factorization.error, factorization.along, factorization.moved
     v0, v1 = load(vector, k), load(vector, k + LANES)
     v2, v3 = load(vector, k + 2 * LANES), load(vector, k + 3 * LANES)
     g0 = g1 = g2 = g3 = spread(np.float32(0.0))
     for s in range(size):
         if s + PREFETCH_DISTANCE < size:
-            prefetch(out, candidates.item[s + PREFETCH_DISTANCE])
-        row = out[candidates.item[s]]
+            prefetch_long(out, moved[s + PREFETCH_DISTANCE])
+        row = out[index(moved[s])]
         error, step = spread(errors[s]), spread(along[s])
         keep = spread(np.float32(1.0) - shrink * abs(errors[s]))
         r0, r1 = load(row, k), load(row, k + LANES)
@@ -273,25 +293,25 @@ def move_block(factorization: FactorizationState, candidates: Candidates, shrink
 
 
 @kernel
-def move_lanes(factorization: FactorizationState, candidates: Candidates, shrink: np.float32, k: int) -> None:
+def move_lanes(factorization: FactorizationState, size: int, shrink: np.float32, k: int) -> None:
     """Move `LANES` out-factors, from `k` on, as `move_all` does."""
-    out, part, moved = factorization.items.out, load(factorization.user_vector, k), spread(np.float32(0.0))
-    errors, along = factorization.error, factorization.along
-    for s in range(candidates.size[0]):
-        row = out[candidates.item[s]]
+    out, part, gradient = factorization.items.out, load(factorization.user_vector, k), spread(np.float32(0.0))
+    errors, along, moved = factorization.error, factorization.along, factorization.moved
+    for s in range(size):
+        row = out[index(moved[s])]
         keep, old = spread(np.float32(1.0) - shrink * abs(errors[s])), load(row, k)
-        moved = multiply_add(spread(errors[s]), old, moved)
+        gradient = multiply_add(spread(errors[s]), old, gradient)
         store(row, k, multiply_add(keep, old, multiply(spread(along[s]), part)))
-    store(factorization.gradient, k, moved)
+    store(factorization.gradient, k, gradient)
 
 
 @kernel
-def move_one(factorization: FactorizationState, candidates: Candidates, shrink: np.float32, k: int) -> None:
+def move_one(factorization: FactorizationState, size: int, shrink: np.float32, k: int) -> None:
     """Move the out-factor `k`, as `move_all` does."""
     out, part, gradient = factorization.items.out, factorization.user_vector[k], np.float32(0.0)
-    errors, along = factorization.error, factorization.along
-    for s in range(candidates.size[0]):
-        item = candidates.item[s]
+    errors, along, moved = factorization.error, factorization.along, factorization.moved
+    for s in range(size):
+        item = index(moved[s])
         gradient += errors[s] * out[item, k]
         out[item, k] = (np.float32(1.0) - shrink * abs(errors[s])) * out[item, k] + along[s] * part
     factorization.gradient[k] = gradient
@@ -301,7 +321,7 @@ MEMBER: Final = Member(
     name="factorization",
     state=FactorizationState,
     columns=("factors",),
-    says="how near the item's vector is to the user's recent items, 32 numbers each",
+    says="how near the item's vector is to the user's recent items, 64 numbers each",
     weights=(1.0,),
     needs_shares=True,
     begin=begin,

@@ -14,7 +14,7 @@ from typing import Annotated, Final, NamedTuple
 import numpy as np
 
 from recmodels.kernels import candidates as candidate_set
-from recmodels.kernels.compile import int64, kernel
+from recmodels.kernels.compile import index, int64, kernel
 from recmodels.kernels.layout import Argument, Column, Float64, Int32, Marks, Rows, Stored
 from recmodels.kernels.levels import less
 from recmodels.kernels.member import Member
@@ -76,7 +76,7 @@ def score(popularity: PopularityState, shared: Shared, user: int) -> None:
     size, column, top = candidates.size[0], candidates.column, popularity.top
     best = (level[top[0, 0], 0], level[top[1, 0], 1], level[top[2, 0], 2], level[top[3, 0], 3], level[top[4, 0], 4])
     for s in range(size):
-        item = candidates.item[s]
+        item = index(candidates.item[s])
         if s + PREFETCH_DISTANCE < size:
             prefetch(level, candidates.item[s + PREFETCH_DISTANCE])
             prefetch(items.first_seen, candidates.item[s + PREFETCH_DISTANCE])
