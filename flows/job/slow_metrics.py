@@ -30,6 +30,8 @@ class SlowCollector(Collector):
         for of, name in (("live", "loss"), ("training", "training_loss")):
             loss.add_metric([of], figures[name])
         yield loss
+        trusted = "Whether the blend has taken the slow member's column. 0: it is on probation."
+        yield GaugeMetricFamily("freshrank_slow_trusted", trusted, figures["trusted"])
         swaps = CounterMetricFamily("freshrank_slow_swaps", "New weights of the slow member.", labels=["outcome"])
         for outcome, name in (("swapped", "swaps"), ("promoted", "promoted"), ("rolled_back", "rolled_back")):
             swaps.add_metric([outcome], figures[name])

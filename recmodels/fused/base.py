@@ -187,6 +187,7 @@ class FusedBase(Recommender):
             "use_reranker": self.learns_weights and self.reranker,
             "by_time": self.decay_by == "time",
             "slow_width": 0 if self._slow_options is None else self._slow_options.width,
+            "slow_least_gain": 0.0 if self._slow_options is None else self._slow_options.least_gain,
             "decay": 1.0 / np.array(self.half_lives, np.float64),
         }
 

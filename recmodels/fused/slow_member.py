@@ -93,8 +93,9 @@ class SlowMember:
         losses = {"loss": float(loss[slow.SMOOTHED]), "training_loss": float(loss[slow.OF_TRAINING])}
         counts = {"swaps": slow.SWAPPED, "promoted": slow.PROMOTED, "rolled_back": slow.ROLLED_BACK}
         is_at_work = {"training": float(clock[slow.ASKED] > 0), "in_shadow": float(clock[slow.IN_SHADOW])}
+        trust = {"trusted": float(clock[slow.TRUSTED]), "gain": float(loss[slow.GAIN])}
         counted = {name: float(clock[place]) for name, place in counts.items()}
-        return {**age, **losses, **is_at_work, **counted, "failures": float(self.trainer.failures)}
+        return {**age, **losses, **trust, **is_at_work, **counted, "failures": float(self.trainer.failures)}
 
     def swaps(self) -> list[tuple[int, int]]:
         """Return the swaps so far, at most the newest `slow.SWAPS`, as the argument `swaps` takes them."""
@@ -142,7 +143,7 @@ class SlowMember:
             clock[slow.ASKED], clock[slow.NEXT] = 0, now + self.options.first
 
     def _swap(self, trained: Trained, now: int) -> None:
-        """Put new weights in shadow. The first ones come into use at once: the blend's trust in them starts at 0."""
+        """Put new weights in shadow. The first ones come into use at once: their column is on probation."""
         state, clock = self._memory.state.slow, self._clock
         is_first = clock[slow.GENERATION] == 0
         slot = int(clock[slow.ACTIVE]) if is_first else 1 - int(clock[slow.ACTIVE])
@@ -165,6 +166,7 @@ class SlowMember:
         data, clock[slow.ASKED], clock[slow.DIGEST] = clock[slow.ASKED], 0, 0
         if is_first:
             clock[slow.GENERATION] = 1
+            clock[slow.TRUSTED] = self.options.least_gain == 0.0
             clock[slow.DATA_OF_ACTIVE] = data
         else:
             clock[slow.DATA_OF_SHADOW] = data

@@ -28,6 +28,8 @@ class SlowOptions:
         batch_size: Number of sequences of that length in a step. Of shorter ones it has more.
         negatives: Number of other items in the softmax of a step, if there are more.
         shadow: Number of events during which new weights are compared with those in use, and change no list.
+        least_gain: Gain of the column on probation, in nats an event, from which the blend takes it. 0: it takes the
+            first weights.
         swaps: Swaps to repeat, as (event of the data, event of the swap). After the last of them a training is swapped
             in at once. A live job records its swaps, so that a replay with them gives the same lists.
 
@@ -50,8 +52,9 @@ class SlowOptions:
     dropout: float = 0.2
     learning_rate: float = 2e-3
     batch_size: int = 32
-    negatives: int = 2_048
+    negatives: int = 512
     shadow: int = 300
+    least_gain: float = 0.01
     swaps: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
@@ -61,6 +64,7 @@ class SlowOptions:
         expect_counts(0, least_steps=self.least_steps, reservoir=self.reservoir)
         expect_numbers(1.01, 100.0, growth=self.growth)
         expect_numbers(0.0, 0.99, dropout=self.dropout)
+        expect_numbers(0.0, 10.0, least_gain=self.least_gain)
         expect_numbers(0.0, 1.0, learning_rate=self.learning_rate)
         numbers = [number for swap in self.swaps for number in swap]
         if any(len(swap) != 2 for swap in self.swaps) or numbers != sorted(numbers) or numbers[:1] == [0]:

@@ -12,7 +12,7 @@ gives the same weights on all machines of a kind, in whatever process.
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,10 @@ def _use_one_core() -> None:
 
 _use_one_core()
 jnp = jax.numpy
-FIRST_ROWS: Final = 1_024
-"""Least number of rows of items for which a step is compiled. It doubles, so that few are compiled."""
+OF_ITEMS: Final = ("vector", "bias")
+"""Names of the weights that have a row for each item."""
+POPULAR: Final = 0.5
+"""Share of the negatives that are drawn by how often they were taken. The others are drawn from all alike."""
 CLASSES: Final = (0.15, 0.4, 1.0)
 """Lengths of sequences in a batch, as shares of the longest. A batch of short ones has more of them."""
 LAST_STEPS: Final = 20
@@ -62,36 +64,57 @@ def train(work: Work, options: SlowOptions, after_step: Callable[[], None] = lam
         options: The arguments of the member.
         after_step: Called after each step, so that the caller can sleep.
     """
-    draw, count = np.random.default_rng([work.seed, work.number]), len(work.names)
-    rows = FIRST_ROWS
-    while rows < count + 1:
-        rows *= 2
-    start: dict[str, Any] = dict(work.weights)
-    start["vector"] = _filled(work.weights["vector"], rows)
-    start["bias"] = _filled(work.weights["bias"], rows)
-    trained: Any = {name: jnp.array(array) for name, array in start.items()}
-    mean = {name: jnp.zeros_like(array) for name, array in trained.items()}
-    squares = {name: jnp.zeros_like(array) for name, array in trained.items()}
+    draw = np.random.default_rng([work.seed, work.number])
+    of_items = {name: work.weights[name].copy() for name in OF_ITEMS}
+    table = _Adam(of_items, *({name: np.zeros_like(array) for name, array in of_items.items()} for _ in range(2)))
+    net: Any = {name: jnp.array(array) for name, array in work.weights.items() if name not in OF_ITEMS}
+    of_net = _Adam(net, *({name: jnp.zeros_like(array) for name, array in net.items()} for _ in range(2)))
     key, losses = jax.random.key(work.seed), []
-    for number, batch in enumerate(_batches(work, options, rows, draw), 1):
+    for number, batch in enumerate(_batches(work, options, draw), 1):
+        rows = batch.rows
+        taken = _Adam(*({name: array[rows] for name, array in part.items()} for part in table))
         at = jax.random.fold_in(key, number)
-        trained, mean, squares, loss = _step(
-            trained, mean, squares, float(number), at, *batch, options.dropout, options.learning_rate
-        )
+        taken, of_net, loss = _step(taken, of_net, float(number), at, batch[1:], options.dropout, options.learning_rate)
+        for part, new in zip(table, taken, strict=True):
+            for name, array in part.items():
+                array[rows[: batch.used]] = np.asarray(new[name])[: batch.used]
         losses.append(loss)
         after_step()
-    weights = {name: np.array(array) for name, array in trained.items()}
-    weights["vector"], weights["bias"] = weights["vector"][: count + 1], weights["bias"][: count + 1]
+    weights = {**table.weights, **{name: np.array(array) for name, array in of_net.weights.items()}}
     last = float(np.mean([float(loss) for loss in losses[-LAST_STEPS:]])) if losses else 0.0
     return Trained(work.names, weights, last, len(losses))
 
 
-def _batches(work: Work, options: SlowOptions, rows: int, draw: np.random.Generator) -> Iterator[tuple[Any, Any, Any]]:
-    count = len(work.names)
+class _Adam(NamedTuple):
+    """Weights by name, and the moments of their slopes."""
+
+    weights: Any
+    mean: Any
+    squares: Any
+
+
+class _Batch(NamedTuple):
+    """What a step gets: a part of the items, and sequences of their places in this part."""
+
+    rows: NDArray[np.int32]
+    """[R] rows of the items, each once; then row 0 again and again."""
+    used: int
+    """Number of rows before those."""
+    target: NDArray[np.int32]
+    """[B, L] places of the items of sequences."""
+    weight: NDArray[np.float32]
+    """[B, L] weight of each as a target."""
+    drawn: NDArray[np.int32]
+    """[C] places of negatives. 0: none."""
+    chance: NDArray[np.float32]
+    """[C] logarithm of the expected number of times that each is drawn."""
+
+
+def _batches(work: Work, options: SlowOptions, draw: np.random.Generator) -> Iterator[_Batch]:
+    """Yield batches. Neither their sizes nor the cost of a step depends on the number of items."""
     widths = sorted({max(round(share * options.length), 2) for share in CLASSES} | {options.length})
     sizes = [options.batch_size * options.length // width for width in widths]
-    room = min(options.negatives, rows)
-    catalogue = np.arange(1, count + 1, dtype=np.int32)
+    negatives = _negatives(work, options.negatives, draw)
     epoch = steps = 0
     while epoch < options.epochs or steps < options.least_steps:
         target, weight = cut(work.items, work.lengths, work.begins, options.length, draw)
@@ -102,40 +125,75 @@ def _batches(work: Work, options: SlowOptions, rows: int, draw: np.random.Genera
             batches += [(kind, alike[first : first + size]) for first in range(0, len(alike), size)]
         for place in draw.permutation(len(batches)).tolist():
             kind, chosen = batches[place]
-            drawn = catalogue if count <= room else draw.choice(catalogue, room, replace=False)
             width, size = widths[kind], sizes[kind]
-            yield _filled(target[chosen, :width], size), _filled(weight[chosen, :width], size), _filled(drawn, room)
+            drawn, chance = next(negatives)
+            items = _filled(target[chosen, :width], size)
+            rows, places = np.unique(np.concatenate([[0], items.ravel(), drawn]), return_inverse=True)
+            local = places[1 : 1 + items.size].reshape(items.shape).astype(np.int32)
+            yield _Batch(
+                _filled(rows.astype(np.int32), 1 + items.size + len(drawn)),
+                len(rows),
+                local,
+                _filled(weight[chosen, :width], size),
+                places[1 + items.size :].astype(np.int32),
+                chance,
+            )
             steps += 1
         epoch += 1
 
 
+def _negatives(
+    work: Work, room: int, draw: np.random.Generator
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+    """Yield rows of negatives and the logarithms of their chances: all items, or a sample if there are more than fit.
+
+    Half of a sample is drawn by how often items were taken, as those are the negatives that matter.
+    """
+    count = len(work.names)
+    if count <= room:
+        every = np.arange(1, count + 1, dtype=np.int32)
+        while True:
+            yield _filled(every, room), np.zeros(room, np.float32)
+    share = POPULAR * np.bincount(work.items, minlength=count + 1) / len(work.items) + (1.0 - POPULAR) / count
+    logarithm = np.log(room * share).astype(np.float32)
+    popular = round(POPULAR * room)
+    while True:
+        taken = work.items[draw.integers(len(work.items), size=popular)]
+        alike = draw.integers(1, count + 1, size=room - popular, dtype=np.int32)
+        drawn = np.concatenate([taken, alike])
+        yield drawn, logarithm[drawn]
+
+
 @partial(jax.jit, static_argnames=("dropout",))
 def _step(
-    trained: Any,
-    mean: Any,
-    squares: Any,
-    number: Any,
-    key: Any,
-    target: Any,
-    weight: Any,
-    drawn: Any,
-    dropout: float,
-    rate: Any,
-) -> tuple[Any, Any, Any, Any]:
-    """Take a step of Adam (Kingma and Ba, ICLR 2015)."""
-    loss, slope = jax.value_and_grad(_loss)(trained, key, target, weight, drawn, dropout)
-    mean = {name: 0.9 * mean[name] + 0.1 * slope[name] for name in trained}
-    squares = {name: 0.999 * squares[name] + 0.001 * slope[name] ** 2 for name in trained}
+    taken: _Adam, of_net: _Adam, number: Any, key: Any, batch: Any, dropout: float, rate: Any
+) -> tuple[_Adam, _Adam, Any]:
+    """Take a step of Adam (Kingma and Ba, ICLR 2015), on the net and on the rows of items in the batch."""
+    _, target, weight, drawn, chance = batch
+    both = _Adam(*(of_items | of_rest for of_items, of_rest in zip(taken, of_net, strict=True)))
+    loss, slope = jax.value_and_grad(_loss)(both.weights, key, target, weight, drawn, chance, dropout)
     by_mean, by_squares = 1.0 - 0.9**number, 1.0 - 0.999**number
-    trained = {
-        name: weights - rate * (mean[name] / by_mean) / (jnp.sqrt(squares[name] / by_squares) + 1e-8)
-        for name, weights in trained.items()
+    mean = {name: 0.9 * both.mean[name] + 0.1 * slope[name] for name in slope}
+    squares = {name: 0.999 * both.squares[name] + 0.001 * slope[name] ** 2 for name in slope}
+    weights = {
+        name: old - rate * (mean[name] / by_mean) / (jnp.sqrt(squares[name] / by_squares) + 1e-8)
+        for name, old in both.weights.items()
     }
-    return trained, mean, squares, loss
+    parts = [
+        _Adam(*({name: part[name] for name in names} for part in (weights, mean, squares)))
+        for names in (taken.weights, of_net.weights)
+    ]
+    return parts[0], parts[1], loss
 
 
-def _loss(trained: Any, key: Any, target: Any, weight: Any, drawn: Any, dropout: float) -> Any:
-    """Return the mean cross-entropy of the targets [B, L] among the drawn items [C]."""
+def _loss(trained: Any, key: Any, target: Any, weight: Any, drawn: Any, chance: Any, dropout: float) -> Any:
+    """Return the mean cross-entropy of the targets [B, L] among the drawn items [C].
+
+    The logit of a drawn item is lowered by the logarithm of its chance. So the sum over a sample stands for that over
+    all items.
+
+    Source: Bengio and Senecal, Adaptive Importance Sampling, IEEE Transactions on Neural Networks, 2008.
+    """
     of_items, of_states = jax.random.split(key)
     width = trained["start"].shape[0]
     vectors = _dropped(trained["vector"][target[:, :-1]], of_items, dropout)
@@ -153,10 +211,12 @@ def _loss(trained: Any, key: Any, target: Any, weight: Any, drawn: Any, dropout:
     states = jnp.swapaxes(jnp.concatenate([start[None], states]), 0, 1)
     query = _dropped(states, of_states, dropout) @ trained["out"] + trained["out_bias"]
     right = jnp.sum(query * trained["vector"][target], axis=-1) + trained["bias"][target]
-    others = query @ trained["vector"][drawn].T + trained["bias"][drawn]
-    is_other = (drawn > 0) & (drawn != target[..., None])
-    logits = jnp.concatenate([right[..., None], jnp.where(is_other, others, -jnp.inf)], axis=-1)
-    return jnp.sum((jax.nn.logsumexp(logits, axis=-1) - right) * weight) / jnp.maximum(jnp.sum(weight), 1.0)
+    others = query @ trained["vector"][drawn].T + (trained["bias"][drawn] - chance)
+    others = jnp.where((drawn > 0) & (drawn != target[..., None]), others, -jnp.inf)
+    # The sum goes over the drawn items as they are: joining the right one to them would copy them all.
+    highest = jax.lax.stop_gradient(jnp.maximum(jnp.max(others, axis=-1), right))
+    total = jnp.sum(jnp.exp(others - highest[..., None]), axis=-1) + jnp.exp(right - highest)
+    return jnp.sum((jnp.log(total) + highest - right) * weight) / jnp.maximum(jnp.sum(weight), 1.0)
 
 
 def _dropped(values: Any, key: Any, share: float) -> Any:

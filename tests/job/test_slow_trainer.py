@@ -35,7 +35,7 @@ pytestmark = [
 
 ROOT = Path(__file__).parent.parent.parent
 OPTIONS = SlowOptions(width=8, epochs=1, least_steps=5, length=8)
-SLOW = "width=8, first=300, growth=100.0, epochs=1, least_steps=5, length=8"
+SLOW = "width=8, first=300, growth=100.0, epochs=1, least_steps=5, length=8, least_gain=0"
 EVENTS = 900
 GATE = 600
 

@@ -13,7 +13,7 @@ from recmodels.checks.equality import expect_same_record
 from recmodels.fused.slow_member import swaps_of
 from recmodels.kernels.members import slow
 from recmodels.slow.options import SlowOptions
-from recmodels.slow.trainer import AtOnce
+from recmodels.slow.trainer import AtOnce, short
 from recmodels.slow.work import Trained, Work
 from recmodels.specification import SpecificationError
 
@@ -92,6 +92,7 @@ def test_net_learns_the_direction_of_a_walk_and_the_blend_trusts_it(walked: Blen
     figures = member_of(walked).figures()
     assert figures["training_loss"] < 0.6 * np.log(CIRCLE), "a guess among all items has a loss of log(24)"
     assert figures["loss"] < 0.6 * np.log(CIRCLE)
+    assert figures["trusted"] == 1.0
     weights = walked.member_weights()
     assert weights["slow"] > 0.1
     assert walked.version == "blend+slow/1"
@@ -208,6 +209,45 @@ def test_lost_training_is_begun_anew() -> None:
     member_of(model).trainer = Dead()
     model.step_many(walk(500))
     assert member_of(model).swaps()[0] == (400, 400)
+
+
+class Noise(AtOnce):
+    """Gives vectors that say nothing."""
+
+    def can_begin(self) -> bool:
+        return True
+
+    def begin(self, work: Work, options: SlowOptions) -> None:
+        self._done = {short(work.digest()): Trained(work.names, work.weights, 1.0, 1)}
+
+
+def noisy(monkeypatch: pytest.MonkeyPatch, least_gain: float) -> Blend:
+    monkeypatch.setattr("recmodels.slow.trainer.find_spec", lambda name: name)
+    model = model_of(QUICK.replace("slow(", f"slow(least_gain={least_gain}, "), repeats="exclude")
+    member_of(model).trainer = Noise()
+    return model
+
+
+def users_who_take_what_is_popular(count: int) -> list[Example]:
+    draw = np.random.default_rng(5)
+    users, items = draw.integers(40, size=count), np.minimum(draw.zipf(1.3, size=count), 50)
+    return [
+        Example(f"u{user}", f"i{item}", timestamp=float(k))
+        for k, (user, item) in enumerate(zip(users, items, strict=True))
+    ]
+
+
+def test_column_that_says_nothing_changes_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    events, model = users_who_take_what_is_popular(2_500), noisy(monkeypatch, 0.01)
+    without = Blend(max_users=50, max_items=60, max_pairs=2_000, repeats="exclude")
+    assert model.step_many(events, n=5) == without.step_many(events, n=5)
+    figures = member_of(model).figures()
+    assert figures["swaps"] > 2
+    assert (figures["trusted"], model.member_weights()["slow"]) == (0.0, 0.0)
+    assert figures["gain"] < 0.01
+    assert noisy(monkeypatch, 0.0).step_many(events, n=5) != without.step_many(events, n=5), (
+        "it would, without probation"
+    )
 
 
 def test_a_work_survives_its_arrays() -> None:

@@ -17,7 +17,7 @@ from recmodels.slow.options import SlowOptions
 from recmodels.slow.trainer import AtOnce, UntrainableError, has_jax, short
 from recmodels.slow.work import Trained, Work
 
-SLOW = "blend+slow(width=8, first=100, growth=4.0, epochs=1, least_steps=1, shadow=50)"
+SLOW = "blend+slow(width=8, first=100, growth=4.0, epochs=1, least_steps=1, shadow=50, least_gain=0)"
 
 
 class Given(AtOnce):

@@ -32,7 +32,17 @@ def exported() -> dict[str, str]:
     """Names as they are scraped, and types."""
     names = {}
     link = ShardLink(Shard(0, 2), TopicLog(Topic(2), 0))
-    named = ("age_events", "loss", "training_loss", "swaps", "promoted", "rolled_back", "training", "failures")
+    named = (
+        "age_events",
+        "loss",
+        "training_loss",
+        "trusted",
+        "swaps",
+        "promoted",
+        "rolled_back",
+        "training",
+        "failures",
+    )
     figures = dict.fromkeys(named, 1.0)
     gathered = watching([], weights=WeightsObserver(), challenge=Challenge(), attribution=Attribution()).gathered
     for family in registry_of(

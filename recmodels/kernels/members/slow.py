@@ -10,6 +10,15 @@ logit from the mean over the candidates, in standard deviations:
 
     logit(j) = (h · out + out bias) · vector(j) + bias(j)
 
+At first the column is on *probation*. No list and no other weight sees it, so lists are those of a blend without the
+member. The shares p(j) of the candidates are compared with those that the column would have made of them. Its weight w
+is learned here, on the same events:
+
+    q(j) = p(j) * exp(w * column(j)) / sum over i of p(i) * exp(w * column(i))
+    gain = log q(item) - log p(item)
+
+Once the decayed mean of the gain is large enough, the blend takes the column, and learns its weights for it.
+
 Nothing here trains: weights come from `recmodels.slow`. An item that came later has the mean of the vectors of the
 items that its users had just before. There are two slots of weights: one in use, and one in *shadow*. Weights in shadow
 are compared by their loss with those in use, and change no list.
@@ -28,6 +37,7 @@ from recmodels.kernels.member import Member
 from recmodels.kernels.prefetch import PREFETCH_DISTANCE, prefetch
 from recmodels.kernels.reductions import dot
 from recmodels.kernels.shared import CANDIDATES, Candidates, Event, Shared, Undone
+from recmodels.kernels.vectors import copy, exp, multiply
 
 SLOTS: Final = 2
 """Number of sets of weights: the one in use, and the one in shadow."""
@@ -66,6 +76,10 @@ PROMOTED: Final = 10
 """Number of weights that came through shadow."""
 ROLLED_BACK: Final = 11
 """Number of weights that did not."""
+TRUSTED: Final = 12
+"""1 once the blend has taken the column. 0: it is on probation."""
+TRIED: Final = 13
+"""Number of events that have been compared on probation."""
 CLOCK: Final = 16
 
 # Indices of `SlowState.loss`.
@@ -78,9 +92,21 @@ OF_TRAINING: Final = 3
 """Loss at the end of the last training."""
 SMOOTHED: Final = 4
 """Decayed mean of the loss of the weights in use. 0: not known yet."""
+TRIED_WEIGHT: Final = 5
+"""Weight of the column on probation, at least 0."""
+TRIED_CURVATURE: Final = 6
+"""Decayed sum of the squared slopes of this weight."""
+GAIN: Final = 7
+"""Decayed mean of the gain on probation, in nats an event."""
 LOSSES: Final = 8
 SMOOTHING: Final = 0.002
 """Weight of the newest event in `SMOOTHED`."""
+
+LEAST_TRIED: Final = 300
+"""Least number of events that are compared on probation."""
+FIRST_CURVATURE: Final = 10.0
+KEEP: Final = 0.9999
+"""Start and decay of the curvature, as those of the blend's own weights (`recmodels.kernels.newton`)."""
 
 SWAPS: Final = 64
 """Number of swaps that are kept, the newest."""
@@ -139,6 +165,8 @@ class SlowState(NamedTuple):
     logit: Annotated[Float32, Scratch("slow_slots", CANDIDATES)]
     """[SLOTS, CANDIDATES] the logits of both slots."""
     column: Annotated[int, Argument("column")]
+    least_gain: Annotated[float, Argument("slow_least_gain")]
+    """Gain at which the probation ends. Below it the column says little that others do not say, and costs hits."""
 
 
 def widths(width: int) -> dict[str, int]:
@@ -150,34 +178,6 @@ def widths(width: int) -> dict[str, int]:
     lengths = {"slow_slots": SLOTS, "slow_gates": 3 * width, "slow_one": 1, "slow_clock": CLOCK}
     lengths |= {"slow_losses": LOSSES, "slow_swaps": SWAPS}
     return {"slow_width": width} | (lengths if width else dict.fromkeys(lengths, 0))
-
-
-@kernel
-def exp(x: np.float32) -> np.float32:
-    """Return e^x for |x| up to 30, with an error below 0.00001 of it. Unlike the library's it runs in SIMD lanes."""
-    x = min(max(x, np.float32(-30.0)), np.float32(30.0)) * np.float32(1.44269504)
-    whole = np.floor(x)
-    r = (x - whole) * np.float32(0.69314718)
-    power = np.float32(1.0)
-    for n in (6, 5, 4, 3, 2, 1):
-        power = np.float32(1.0) + power * r * np.float32(1.0 / n)
-    return power * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
-
-
-@kernel
-def copy(source: Float32, target: Float32) -> None:
-    """Copy a vector. A slice would want memory, as its arrays might overlap."""
-    for k in range(target.shape[0]):
-        target[k] = source[k]
-
-
-@kernel
-def multiply(vector: Float32, matrix: Float32, result: Float32) -> None:
-    """Add a vector [n] times a matrix [n, m] to a result [m]."""
-    for i in range(vector.shape[0]):
-        value, row = vector[i], matrix[i]
-        for j in range(result.shape[0]):
-            result[j] += value * row[j]
 
 
 @kernel
@@ -252,6 +252,7 @@ def score(slow: SlowState, shared: Shared, user: int) -> None:
     """Fill the column, and the logits of the weights in shadow."""
     candidates, clock = shared.candidates, slow.clock
     column, size = candidates.column[slow.column], candidates.size[0]
+    candidates.inactive[slow.column] = clock[TRUSTED] == 0
     if clock[GENERATION] == 0:
         column[:size] = 0.0
         return
@@ -290,6 +291,26 @@ def loss_of(logit: Float32, target: int, size: int) -> float:
 
 
 @kernel
+def compare(slow: SlowState, candidates: Candidates, target: int) -> None:
+    """Compare the shares of the candidates with those that the column would make of them, and take a Newton step."""
+    clock, loss, column, size = slow.clock, slow.loss, candidates.column[slow.column], candidates.size[0]
+    weight = np.float32(loss[TRIED_WEIGHT])
+    total, mean = np.float64(0.0), np.float64(0.0)
+    for s in range(size):
+        part = candidates.share[s] * exp(weight * column[s])
+        total += part
+        mean += part * column[s]
+    gain = weight * column[target] - np.log(max(total, 1e-9))
+    slope = column[target] - mean / max(total, 1e-9)
+    clock[TRIED] += 1
+    loss[GAIN] += (gain - loss[GAIN]) * max(SMOOTHING, 1.0 / clock[TRIED])
+    loss[TRIED_CURVATURE] = KEEP * max(loss[TRIED_CURVATURE], FIRST_CURVATURE) + slope * slope
+    loss[TRIED_WEIGHT] = min(max(loss[TRIED_WEIGHT] + slope / loss[TRIED_CURVATURE], 0.0), LARGEST)
+    if clock[TRIED] >= LEAST_TRIED and loss[GAIN] >= slow.least_gain:
+        clock[TRUSTED] = 1
+
+
+@kernel
 def learn(slow: SlowState, shared: Shared, event: Event) -> None:
     """Move the user's state by the item, note the losses, and move the vector of an item that is new."""
     clock, loss = slow.clock, slow.loss
@@ -298,6 +319,8 @@ def learn(slow: SlowState, shared: Shared, event: Event) -> None:
     slot, in_shadow = int64(clock[ACTIVE]), clock[IN_SHADOW] > 0
     if event.target >= 0:
         size = int64(shared.candidates.size[2])
+        if clock[TRUSTED] == 0:
+            compare(slow, shared.candidates, event.target)
         active = loss_of(slow.logit[slot], event.target, size)
         loss[SMOOTHED] = active if loss[SMOOTHED] == 0.0 else loss[SMOOTHED] + SMOOTHING * (active - loss[SMOOTHED])
         if in_shadow:
