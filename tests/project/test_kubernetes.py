@@ -1,8 +1,10 @@
 """The chart and the manifests for Kubernetes, and the alerts."""
 
 import itertools
+import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,16 +12,25 @@ from typing import Any
 
 import pytest
 
+from flows.job.stored_shard import read_shard
 from flows.serve.settings import load_serve_settings
 from flows.settings import Settings, load_settings
+from recmodels.fused.model import FusedModel
+from tests.shards.test_rescale import MODEL, SETTINGS, model_of, write
+from tests.support.shard_topic import Process
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"
 CHART = DEPLOY / "kubernetes" / "chart"
 MANIFESTS = DEPLOY / "kubernetes" / "manifests.yaml"
+RESCALE = DEPLOY / "kubernetes" / "rescale.yaml"
+"""The job that deals users out, from two shards to three."""
 VARIANTS = {
     "defaults": (),
     "one": ("shards=1", "serve.replicas=0", "networkPolicy.enabled=false", "topicsJob.enabled=false"),
+    "rescale": ("shards=3", "stateDirectory=three", "rescale.from=2"),
+    "rescale of one": ("shards=2", "stateDirectory=two", "rescale.from=1", "storage.className=fast"),
+    "rescale to fewer": ("shards=2", "stateDirectory=two", "rescale.from=4", "rescale.fromDirectory=four"),
     "all": (
         "serviceMonitor.enabled=true",
         "prometheusRule.enabled=true",
@@ -35,6 +46,7 @@ VARIANTS = {
     ),
 }
 """Values that differ from those of the chart."""
+PLAIN = ("--show-only", "templates/rescale.yaml")
 CUSTOM = {"ServiceMonitor", "PrometheusRule"}
 """Kinds that Kubernetes does not have by itself."""
 
@@ -48,9 +60,9 @@ def run(*command: str, directory: Path = ROOT) -> str:
     return done.stdout
 
 
-def render(variant: str) -> str:
+def render(variant: str, *more: str) -> str:
     changed = itertools.chain.from_iterable(("--set", value) for value in VARIANTS[variant])
-    return run("helm", "template", "freshrank", "deploy/kubernetes/chart", "--kube-version", "1.31", *changed)
+    return run("helm", "template", "freshrank", "deploy/kubernetes/chart", "--kube-version", "1.31", *changed, *more)
 
 
 def objects(text: str) -> list[dict[str, Any]]:
@@ -77,8 +89,9 @@ def of_kind(found: list[dict[str, Any]], kind: str, name: str = "freshrank") -> 
     return one
 
 
-def test_manifests_are_valid_and_confined() -> None:
-    found = objects(MANIFESTS.read_text())
+@pytest.mark.parametrize("file", [MANIFESTS, RESCALE], ids=lambda file: file.stem)
+def test_manifests_are_valid_and_confined(file: Path) -> None:
+    found = objects(file.read_text())
     expect_valid(found)
     for pod in pods(found):
         assert pod["securityContext"]["runAsNonRoot"]
@@ -135,6 +148,80 @@ def test_chart_is_valid_with_other_values(variant: str) -> None:
 
 def test_manifests_are_the_chart_with_its_values() -> None:
     assert MANIFESTS.read_text().splitlines()[2:] == render("defaults").splitlines()
+
+
+def test_manifest_of_the_rescale_is_the_chart_with_three_shards_instead_of_two() -> None:
+    assert RESCALE.read_text().splitlines()[4:] == render("rescale", *PLAIN).splitlines()
+
+
+def test_a_rescale_brings_the_disks_that_are_missing_and_mounts_all() -> None:
+    for variant, new, disks in (("rescale", 1, 3), ("rescale of one", 1, 2), ("rescale to fewer", 0, 4)):
+        found = objects(render(variant))
+        claims = [each["metadata"]["name"] for each in found if each["kind"] == "PersistentVolumeClaim"]
+        assert claims == [f"state-freshrank-{index}" for index in range(disks - new, disks)]
+        [pod] = [pod for pod in pods(found) if pod["containers"][0]["name"] == "rescale"]
+        named = [
+            each["persistentVolumeClaim"]["claimName"] for each in pod["volumes"] if "persistentVolumeClaim" in each
+        ]
+        assert named == [f"state-freshrank-{index}" for index in range(disks)]
+        settings = tomllib.loads(of_kind(found, "ConfigMap")["data"]["freshrank.toml"])
+        variables = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+        assert settings["recovery"] == f"/var/lib/freshrank/{variables['TO_DIRECTORY']}"
+    assert "rescale" not in render("defaults")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ("shards=1", "expected shards of 2 or more"),
+        ("stateDirectory=", "one name"),
+        ("stateDirectory=../x", "one name"),
+        ("rescale.fromDirectory=three", "expected a new stateDirectory"),
+    ],
+)
+def test_a_rescale_that_cannot_be_is_refused(changed: str, said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        render("rescale", "--set", changed)
+
+
+@pytest.mark.process
+def test_the_job_deals_users_out_starts_over_when_killed_and_is_done_once(tmp_path: Path) -> None:
+    _, processes = write(tmp_path / "state", 2)
+    (tmp_path / "disks").mkdir()
+    for index in range(3):
+        (tmp_path / "disks" / str(index)).mkdir()
+    for index in range(2):
+        (tmp_path / "state" / f"shard-{index}").rename(tmp_path / "disks" / str(index) / f"shard-{index}")
+    [pod] = pods(objects(RESCALE.read_text()))
+    [container] = pod["containers"]
+    variables = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+    variables |= {"DISKS": str(tmp_path / "disks"), "SCRATCH": str(tmp_path / "scratch")}
+    variables |= {"FRESHRANK_MODEL": MODEL, "FRESHRANK_REPEATS": "exclude", "FRESHRANK_MAX_USERS": "100"}
+    variables["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    variables.pop("NUMBA_CACHE_DIR")
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "disks" / "1" / "three" / "shard-1").mkdir(parents=True)  # of a job that was killed
+    environment = {**os.environ, **variables}
+
+    def deal() -> str:
+        done = subprocess.run(container["command"], check=False, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    assert "in 3 shards" in deal()
+    new = [tmp_path / "disks" / str(index) / "three" / f"shard-{index}" for index in range(3)]
+    users = [set(model_of(read_shard(each, SETTINGS)).memory.users.rows) for each in new]
+    assert set.union(*users) == {user for each in processes for user in model_of_process(each).memory.users.rows}
+    assert sum(map(len, users)) == len(set.union(*users))
+    for index, each in enumerate(users):
+        assert {int(user.removeprefix("u").partition(".")[0]) % 3 for user in each} == {index}
+    assert deal() == ""
+
+
+def model_of_process(process: Process) -> FusedModel:
+    model = process.learner.model
+    assert isinstance(model, FusedModel)
+    return model
 
 
 def test_chart_has_no_complaints() -> None:

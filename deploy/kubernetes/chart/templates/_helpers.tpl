@@ -90,7 +90,7 @@ bootstrap = {{ .Values.kafka.bootstrap | toJson }}
 {{- range $name, $value := .Values.settings }}
 {{ $name }} = {{ $value | toJson }}
 {{- end }}
-recovery = "/var/lib/freshrank"
+recovery = "/var/lib/freshrank{{ with .Values.stateDirectory }}/{{ . }}{{ end }}"
 metrics_host = "0.0.0.0"
 metrics_port = 9464
 {{- if gt (int .Values.shards) 1 }}
