@@ -77,12 +77,12 @@ class ShardedJob(Job):
     def messages(self) -> list[Envelope]:
         """All messages on the topic of deltas that are any."""
         consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "reader"})
-        found, left = [], {}
+        found, left, first = [], {}, {}
         for number in consumer.list_topics(self.deltas, timeout=10).topics[self.deltas].partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(self.deltas, number), timeout=10)
             if high > low:
-                left[number] = high
-        consumer.assign([TopicPartition(self.deltas, number, 0) for number in left])
+                left[number], first[number] = high, low
+        consumer.assign([TopicPartition(self.deltas, number, at) for number, at in first.items()])
         while left:
             for message in consumer.consume(1_000, 1.0):
                 with suppress(EnvelopeError):
