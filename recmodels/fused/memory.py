@@ -77,6 +77,9 @@ class Memory:
         for member in MEMBERS:
             if member.name not in members:
                 self.state.shared.candidates.inactive[columns_of(member.name)] = 1
+        self._growing = [
+            (table, rows.of, rows.once) for key, rows in self._rows.items() if not (table := self.tables[key]).is_void
+        ]
         self.mark_used()
 
     def _build(self, layout: type, known: Mapping[str, Any], table: Table | None = None) -> tuple[Any, ...]:
@@ -136,13 +139,12 @@ class Memory:
     def mark_used(self) -> None:
         """Set the number of rows in use, for the tables and the kernels."""
         counters = self.state.shared.counters
-        used = {kind: len(self.ids(kind).names) for kind in ("users", "items", "tags")}
+        used = {"users": len(self.users.names), "items": len(self.items.names), "tags": len(self.tags.names)}
         used["pairs"] = int(counters[CELLS]) + RESERVED
         counters[ITEM_ROWS], counters[TAG_ROWS] = used["items"], used["tags"]
-        for key, rows in self._rows.items():
-            table, is_needed = self.tables[key], not rows.once or used[rows.once] > RESERVED
-            if is_needed and not table.is_void:  # otherwise it is empty, and nothing is saved
-                table.used = used[rows.of]
+        for table, of, once in self._growing:  # each step comes here twice
+            if not once or used[once] > RESERVED:  # otherwise it is empty, and nothing is saved
+                table.used = used[of]
 
     def tables_of(self, kind: str) -> list[Table]:
         """Return the tables with a row for each of a kind: "users", "items", "tags" or "pairs"."""

@@ -55,6 +55,7 @@ class Table:
     Attributes:
         arrays: The arrays, by name.
         dirty: One mark per row: 1 if it has changed since the last snapshot.
+        is_void: Whether its rows have no length, so that they can hold nothing.
         used: How many rows, from the first, may hold something.
 
     >>> table = Table("users", 1_000_000, recent=(np.int32, (20,)), last_time=(np.float64, ()))
@@ -72,17 +73,13 @@ class Table:
             column: aligned_zeros((capacity, *shape), dtype) for column, (dtype, shape) in columns.items()
         }
         self.dirty: NDArray[np.uint8] = aligned_zeros((capacity,), np.uint8)
+        self.is_void = not any(array.size for array in self.arrays.values())
         self.used = 0
 
     @property
     def row_bytes(self) -> int:
         """Size of a row, without its id."""
         return sum(array.itemsize * (array[:1].size or 1) for array in self.arrays.values())
-
-    @property
-    def is_void(self) -> bool:
-        """Whether its rows have no length, so that they can hold nothing."""
-        return not any(array.size for array in self.arrays.values())
 
     def changed_rows(self) -> NDArray[np.int64]:
         """Return the numbers of the rows that have changed since `dirty` was cleared, in order."""
