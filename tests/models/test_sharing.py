@@ -18,7 +18,7 @@ from recmodels.fused.memory import JOURNAL
 from recmodels.fused.model import FusedModel
 from tests.support.item_counts import counts
 
-FACTORS = 32
+FACTORS = Blend().n_factors
 SMALL = {"max_users": 100, "max_items": 100, "max_pairs": 2_000, "max_tags": 100}
 """Bounds that keep the tables small, as the check of consistency reads all of them."""
 SLOW = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
