@@ -1,6 +1,6 @@
 """SASRec, a transformer, as a recommender: retrained at intervals, with live inputs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from recmodels.deep.network import Weights, capacity
 from recmodels.deep.retrained import RetrainedModel
 from recmodels.deep.sequences import cut
-from recmodels.deep.transformer import BIAS, ITEMS, Batch, Shape, Transformer, transformer
+from recmodels.deep.transformer import BIAS, GATE, ITEMS, OPEN, Batch, Shape, Transformer, transformer
 from recmodels.storage.id_table import RESERVED
 from recmodels.validation import expect_counts, expect_numbers
 
@@ -28,6 +28,7 @@ class SASRec(RetrainedModel):
         batch_size: Number of sequences in a step.
         least_steps: Minimum number of steps of a training.
         negatives: Number of sampled negatives for a batch.
+        gated: Whether each part of a block has a gate (`recmodels.deep.transformer`).
         max_users, max_items, max_history, seed: As of `RetrainedModel`.
 
     >>> model = SASRec(retrain_every=20, width=8, length=4, learning_rate=0.02)
@@ -59,6 +60,7 @@ class SASRec(RetrainedModel):
         max_users: int = 100_000,
         max_items: int = 20_000,
         max_history: int = 2_000,
+        gated: bool = True,
         seed: int = 0,
     ) -> None:
         super().__init__(repeats, retrain_every, epochs, window, max_users, max_items, max_history, seed)
@@ -77,6 +79,7 @@ class SASRec(RetrainedModel):
         self.batch_size = batch_size
         self.least_steps = least_steps
         self.negatives = negatives
+        self.gated = gated
         # No state: vectors that were asked for, by the user's row, with the history and the weights that they are of.
         self._vectors: dict[int, tuple[list[int], NDArray[np.float32]]] = {}
         self._vectors_weights: Weights | None = None
@@ -87,12 +90,24 @@ class SASRec(RetrainedModel):
         yield {"retrain_every": 30, "least_steps": 30, "learning_rate": 0.02, **small}
 
     def _network(self, rows: int) -> Transformer:
-        return transformer(
-            Shape(rows, self.length, self.width, self.blocks, self.heads, self.dropout, self.learning_rate, self.seed)
-        )
+        sizes = rows, self.length, self.width, self.blocks, self.heads
+        return transformer(Shape(*sizes, self.dropout, self.learning_rate, self.seed, self.gated))
 
     def _network_of(self, weights: Weights) -> Transformer:
         return self._network(len(weights[BIAS]))
+
+    def load(self, record: Mapping[str, NDArray[Any]]) -> None:
+        """Load a dump of any kind. The transformer of 0.1.0 had no gates: there they let everything through."""
+        prefix = "weights."
+        if self.gated and f"{prefix}{BIAS}" in record and not any(GATE in name for name in record):
+            first = self._network(len(record[f"{prefix}{BIAS}"])).first
+            gates = {
+                name: np.full_like(array, OPEN if name.endswith("bias") else 0.0)
+                for name, array in first.items()
+                if GATE in name
+            }
+            record = {**record, **{f"{prefix}{name}": array for name, array in gates.items()}}
+        super().load(record)
 
     def _predicted(self, user: int) -> NDArray[np.float32]:
         return self._weights[ITEMS] @ self._vector(user) + self._weights[BIAS]

@@ -195,7 +195,7 @@ def test_examples_are_what_was_asked_at_the_time() -> None:
     asked = []
     for _ in range(max(SPANS) + 300):
         event = Example(f"u{draw.integers(40)}", f"i{draw.integers(60)}", float(draw.choice([1.0, 1.0, -1.0])))
-        asked.append(model._asked(model._live.users.row(event.user), 61))
+        asked.append(model._query(model._live.users.row(event.user), 61))
         learn(model, [event])
     examples = Examples(model._live.histories.entries(), recent=4)
     candidates = np.arange(61, dtype=np.int32)[None]
@@ -264,3 +264,14 @@ def test_another_backend_is_refused() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "imported before with the backend 'torch'" in done.stderr.splitlines()[-1]
+
+
+def test_transformer_of_0_1_0_loads_with_open_gates() -> None:
+    events = circle(users=24, steps=10)
+    old = SASRec(retrain_every=len(events), gated=False, **SMALL[SASRec])
+    learn(old, events)
+    new = SASRec(retrain_every=len(events), **SMALL[SASRec])
+    new.load(old.dump())
+    for user in ("u1", "u5", "a stranger"):
+        assert [item for item, _ in new.top(user)] == [item for item, _ in old.top(user)]
+        assert np.allclose([score for _, score in new.top(user)], [score for _, score in old.top(user)], atol=1e-4)
