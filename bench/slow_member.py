@@ -18,8 +18,8 @@ from recmodels.kernels.members import slow
 FIRST, MEASURED = 20_000, 5_000
 """Numbers of events that are learned before, and that are timed."""
 ROUNDS = 5
-SLOW = "slow(first=1000, growth=1000.0, epochs=1)"
-ENDLESS = "slow(growth=1000.0, least_steps=1000000)"
+SLOW = "slow(first=1000, growth=100.0, epochs=1, least_gain=0)"
+ENDLESS = "slow(growth=100.0, least_steps=1000000, least_gain=0)"
 
 
 def measure(quick: bool) -> Section:
