@@ -16,8 +16,8 @@ from flows.job.stored_shard import read_shard
 from flows.serve.settings import load_serve_settings
 from flows.settings import Settings, load_settings
 from recmodels.fused.model import FusedModel
-from tests.shards.test_rescale import MODEL, SETTINGS, model_of, write
 from tests.support.shard_topic import Process
+from tests.support.stored_shards import MODEL, SETTINGS, model_of, write
 
 ROOT = Path(__file__).parent.parent.parent
 DEPLOY = ROOT / "deploy"

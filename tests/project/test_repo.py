@@ -170,7 +170,6 @@ def test_the_front_door_of_flows_is_small() -> None:
     assert len([path for path in ROOT.glob("flows/*.py") if path.name != "__init__.py"]) <= 12
 
 
-@pytest.mark.slow
 def test_no_test_imports_another_test() -> None:
     tests = [path for path in TESTS if path.name.startswith("test_") or path.parent.name == "support"]
     found = {(path.name, name) for path in tests for name in imports(path) if re.search(r"^tests\.(\w+\.)*test_", name)}

@@ -1,7 +1,5 @@
 """Shards tell each other what they learn, each thing once, whatever is killed, repeated or lost."""
 
-from typing import Any
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,50 +8,8 @@ from flows.shards.envelope import seal, unseal
 from flows.shards.identity import Shard
 from flows.shards.judge import ShardError
 from flows.shards.link import Rounds
-from recmodels import Blend, CoVisitation, Popularity
-from recmodels.fused.model import FusedModel
-from tests.support.item_counts import counts
 from tests.support.shard_topic import Process, Topic
-
-SMALL = {"max_users": 100, "max_items": 100, "max_pairs": 2_000, "max_tags": 100}
-ITEMS = ["tea", "jam", "pie", "ham", "fig"]
-
-
-def blend() -> Blend:
-    return Blend(**SMALL, decay_by="time")
-
-
-def popularity() -> Popularity:
-    return Popularity(max_users=100, max_items=100)
-
-
-def covisitation() -> CoVisitation:
-    return CoVisitation(max_users=100, max_items=100)
-
-
-def events_of(partitions: int, each: int) -> dict[int, list[tuple[str, str]]]:
-    """Events by partition. A user is in one partition alone."""
-    return {
-        place: [(f"u{place}.{k % 3}", ITEMS[(place + k * k) % len(ITEMS)]) for k in range(each)]
-        for place in range(partitions)
-    }
-
-
-def counted(process: Process) -> dict[str, Any]:
-    model = process.learner.model
-    assert isinstance(model, FusedModel)
-    return counts(model)
-
-
-def in_one(process: Process, events: dict[int, list[tuple[str, str]]]) -> dict[str, Any]:
-    """What one process counts of all events."""
-    model = process.build()
-    assert isinstance(model, FusedModel)
-    for some in events.values():
-        for user, item in some:
-            model.learn_one(user, item, 1.0, {"timestamp": 1e9})
-    return counts(model)
-
+from tests.support.small_shards import blend, counted, covisitation, events_of, in_one, popularity
 
 acts = st.lists(
     st.tuples(

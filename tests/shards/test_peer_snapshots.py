@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from flows.shards.identity import Shard
 from flows.shards.judge import ShardError
-from tests.shards.test_link import blend, counted, events_of, in_one, popularity
 from tests.support.shard_topic import Process, Topic
+from tests.support.small_shards import blend, counted, events_of, in_one, popularity
 
 Events = dict[int, list[tuple[str, str]]]
 
