@@ -303,7 +303,7 @@ def main() -> None:
         directory.mkdir()
         found = measure(bootstrap, directory, given.log, given.limit, given.shards, given.kills, given.seconds)
         for line in found.lines():
-            print(line)  # noqa: T201
+            sys.stdout.write(f"{line}\n")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "in_every_process" in item.name:
             item.add_marker("process")  # a check of the contract
         if item.path.name == "notebook.md":
-            item.add_marker("slow")
+            item.add_marker("slow")  # the examples of a page cannot mark themselves
         marks = {mark.name for mark in item.iter_markers()}
         if marks & {"kafka", "process", "browser"}:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))

@@ -30,7 +30,7 @@ OLD_DAYS: Final = 30
 int64: Final = cast(Callable[[Any], int], np.int64)
 """In a kernel: the number as 64 bits, the type of Python's numbers. For each other type, including that of a literal,
 the compiler would compile a kernel once more."""
-index = cast(Callable[[Any], int], np.uintp)
+index: Final = cast(Callable[[Any], int], np.uintp)
 """In a kernel: an index that is known to be 0 or more. For others the compiler adds code that counts from the end."""
 _entries: list[Any] = []
 _cache: list[Path | None] = []

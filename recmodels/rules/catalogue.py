@@ -121,7 +121,7 @@ class Catalogue:
         """Return the rows of items, shape (items,)."""
         try:
             if len(items) > 1:
-                return as_array(itemgetter(*items)(self._rows), "i", np.int32)  # half the time of a comprehension
+                return as_array(itemgetter(*items)(self._rows), "i")  # half the time of a comprehension
             return np.array([self._rows[item] for item in items], np.int32)
         except KeyError:
             if len(self._rows) + len(items) > MOST_ROWS:

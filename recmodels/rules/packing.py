@@ -6,21 +6,20 @@ from struct import Struct
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 
-def as_array(values: Sequence[float], code: str, dtype: DTypeLike) -> NDArray[Any]:
+def as_array(values: Sequence[float], code: str) -> NDArray[Any]:
     """Return numbers as a new array, shape (values,).
 
     Args:
         values: The numbers.
-        code: The type as the module `struct` names it, such as "d".
-        dtype: The same type as NumPy names it.
+        code: The type: "d" for float64 or "i" for int32, as NumPy and the module `struct` both call it.
 
-    >>> as_array([0.5, 0.25], "d", np.float64)
+    >>> as_array([0.5, 0.25], "d")
     array([0.5 , 0.25])
     """
-    array = np.empty(len(values), dtype)
+    array = np.empty(len(values), code)
     _packer(code, len(values)).pack_into(array.data, 0, *values)
     return array
 

@@ -119,7 +119,7 @@ class Selector:
             *self._fitting(len(items)),
             self._own_rows(),
             rows,
-            as_array(scores, "d", np.float64),
+            as_array(scores, "d"),
             pinned,
             places,
             self._removed if is_counted else self._uncounted,

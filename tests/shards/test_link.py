@@ -9,7 +9,7 @@ from flows.shards.identity import Shard
 from flows.shards.judge import ShardError
 from flows.shards.link import Rounds
 from tests.support.shard_topic import Process, Topic
-from tests.support.small_shards import blend, counted, covisitation, events_of, in_one, popularity
+from tests.support.small_shards import blend, counted, covisitation, do, events_of, finish, in_one, popularity
 
 acts = st.lists(
     st.tuples(
@@ -26,19 +26,9 @@ def test_shards_that_are_killed_anywhere_count_what_one_process_counts(acts: lis
     events, topic = events_of(6, 9), Topic(3)
     shards = [Process(Shard(index, 3), topic, events, blend) for index in range(3)]
     for index, act, number in acts:
-        shard = shards[index]
-        if act == "learn":
-            shard.learn(list(shard.events)[number % 2], 1 + number)
-        elif act == "deliver":
-            shard.log.deliver()
-        elif act == "kill":
-            shard.start()
-        else:
-            getattr(shard, act)()
+        do(shards[index], act, number)
+    finish(shards)
     for shard in shards:
-        shard.finish()
-    for shard in shards:
-        shard.hear()
         assert counted(shard) == pytest.approx(in_one(shard, events))
 
 

@@ -1,5 +1,6 @@
 """Small models for shards in one process, their events, and what they count."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from recmodels import Blend, CoVisitation, Popularity
@@ -45,3 +46,23 @@ def in_one(process: Process, events: dict[int, list[tuple[str, str]]]) -> dict[s
         for user, item in some:
             model.learn_one(user, item, 1.0, {"timestamp": 1e9})
     return counts(model)
+
+
+def do(shard: Process, act: str, number: int) -> None:
+    """Let a shard do one of the acts that a test has drawn."""
+    if act == "learn":
+        shard.learn(list(shard.events)[number % 2], 1 + number)
+    elif act == "deliver":
+        shard.log.deliver()
+    elif act == "kill":
+        shard.start()
+    else:
+        getattr(shard, act)()
+
+
+def finish(shards: Sequence[Process]) -> None:
+    """Let all shards learn the rest of their events, and hear of those of the others."""
+    for shard in shards:
+        shard.finish()
+    for shard in shards:
+        shard.hear()
