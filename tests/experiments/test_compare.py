@@ -46,13 +46,14 @@ def test_a_planted_difference_is_found_and_kept(compare: Compare, faithful_log: 
     assert other["log"]["events"] == 1_201
 
 
-@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_the_page_shows_all_models_and_says_which_is_better(
     compare: Compare, faithful_log: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("altair", reason="the report's libraries are not here; pip install 'freshrank[report]'")
     page = tmp_path / "page.html"
-    asked = (faithful_log, "--model", "popularity", "--model", "history", "--processes", 2)
+    asked = (faithful_log, "--model", "popularity", "--model", "history")
     assert compare(*asked, "--html", page).returncode == 0
     first = page.read_text()
     assert "history is better than popularity by 0." in first

@@ -47,7 +47,8 @@ def measured_by(compare: Compare, said: Path, *arguments: object) -> dict[str, A
     }
 
 
-@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("switches", SWITCHES)
 def test_compare_equals_a_replay_with_the_same_options(compare: Compare, tmp_path: Path, switches: str) -> None:
     said, asked = tmp_path / "said.json", (EVENTS, "--limit", 2_000, *shlex.split(switches))
@@ -61,7 +62,8 @@ def test_compare_equals_a_replay_with_the_same_options(compare: Compare, tmp_pat
     assert len(found["differences"]) == 7 * len(report["protocol"]["ks"])
 
 
-@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_cached_results_are_used_for_the_same_protocol_only(compare: Compare, tmp_path: Path) -> None:
     asked = (tmp_path / "said.json", EVENTS, *TWO, "--limit", 500)
     all_of_it = measured_by(compare, *asked)
@@ -103,7 +105,8 @@ def test_the_key_of_a_result_knows_all_that_changes_it(tmp_path: Path) -> None:
         assert cache.path(msgspec.structs.replace(job, **alike)) == cache.path(job)
 
 
-@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_a_log_in_any_order_and_several_logs_are_the_one_log_in_order(
     compare: Compare, faithful_log: Path, tmp_path: Path
 ) -> None:
@@ -134,7 +137,8 @@ def test_a_log_in_any_order_and_several_logs_are_the_one_log_in_order(
         assert other["differences"] == plain["differences"]
 
 
-@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_parquet_is_a_log_too(compare: Compare, faithful_log: Path, tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow", reason="Parquet's reader is not here; pip install 'freshrank[parquet]'")
     pq = pytest.importorskip("pyarrow.parquet")
@@ -147,7 +151,7 @@ def test_parquet_is_a_log_too(compare: Compare, faithful_log: Path, tmp_path: Pa
     assert found["values"] == measured_by(compare, *asked, faithful_log)["values"]
 
 
-@pytest.mark.process
+@pytest.mark.usefixtures("in_this_process")
 def test_the_page_of_a_protocol_has_its_measures(compare: Compare, faithful_log: Path, tmp_path: Path) -> None:
     pytest.importorskip("altair", reason="the report's libraries are not here; pip install 'freshrank[report]'")
     page = tmp_path / "page.html"
@@ -159,7 +163,7 @@ def test_the_page_of_a_protocol_has_its_measures(compare: Compare, faithful_log:
         assert f">{name}<" in text, "a row of the table"
 
 
-@pytest.mark.process
+@pytest.mark.usefixtures("in_this_process")
 def test_a_topic_is_recorded_before_anything_is_compared(
     compare: Compare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

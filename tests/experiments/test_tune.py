@@ -35,7 +35,8 @@ def turning_log(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_the_best_of_the_first_part_is_found_and_the_rest_tells_the_truth(turning_log: Path, tmp_path: Path) -> None:
     config, space, out = tmp_path / "base.toml", tmp_path / "space.toml", tmp_path / "tuned.toml"
     config.write_text('model = "popularity(half_life=30.0)"\ntop = 1\n')
@@ -68,7 +69,7 @@ def test_the_best_of_the_first_part_is_found_and_the_rest_tells_the_truth(turnin
     assert "expected a study of the same metric" in done.stderr
 
 
-@pytest.mark.process
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize(
     ("switches", "protocol", "first_scored"),
     [
@@ -157,7 +158,8 @@ def test_early_looks_begin_where_the_warmup_ends() -> None:
         assert value == mean_value("mrr@10", head) > 0.0
 
 
-@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
 def test_several_logs_in_any_order_are_tuned_on_as_one(turning_log: Path, tmp_path: Path) -> None:
     header, *rows = turning_log.read_text().splitlines()
     for name, some in (("part-1", rows[::2]), ("part-2", rows[1::2])):

@@ -80,7 +80,7 @@ def test_equal_models_have_no_best() -> None:
     assert found.sentences()[-1] == "Best in hit_rate@10: none, as all have 0.1000."
 
 
-@pytest.mark.process
+@pytest.mark.usefixtures("in_this_process")
 def test_settings_are_compared_as_models_are(compare: Compare, faithful_log: Path, tmp_path: Path) -> None:
     said = tmp_path / "said.json"
     done = compare(faithful_log, "--model", "history", "--vary", "refresh=0,600", "--json", said)
@@ -94,7 +94,7 @@ def test_settings_are_compared_as_models_are(compare: Compare, faithful_log: Pat
     assert done.stderr.splitlines()[-1].startswith("Best in served_hit_rate@10: ")
 
 
-@pytest.mark.process
+@pytest.mark.usefixtures("in_this_process")
 def test_the_best_is_marked_in_the_table(compare: Compare, faithful_log: Path) -> None:
     done = compare(faithful_log, *TWO, "--model", "covisitation")
     [row] = [line for line in done.stderr.splitlines() if line.startswith("│ hit_rate@10 ")]
@@ -195,7 +195,7 @@ def test_a_model_without_numbers_needs_a_space(model: str) -> None:
 @pytest.mark.process
 def test_tune_says_what_its_space_is_and_what_cannot_matter(faithful_log: Path, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    common = ("--results", tmp_path / "kept", "--trials", 2, "--processes", 1)
+    common = ("--results", tmp_path / "kept", "--trials", 2, "--processes", 2)
     done = freshrank(
         *("tune", faithful_log, "--out", tmp_path / "a.toml", *common), FRESHRANK_MODEL="popularity(decay_by='events')"
     )
