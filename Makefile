@@ -54,16 +54,17 @@ QUICK = not (kafka or process or browser or slow or real_log or deep)
 TESTS ?=
 
 test: $(VENV)/installed-dev
-	$(BIN)/pytest -n auto --dist loadgroup -m "$(QUICK)" $(TESTS)
+	$(BIN)/pytest -n auto -m "$(QUICK)" $(TESTS)
 
 SLOW = (slow or real_log) and not (kafka or process or browser or deep)
 
 test-slow: $(VENV)/installed-dev
-	$(BIN)/pytest -n auto --dist loadgroup -m "$(SLOW)"
+	$(BIN)/pytest -n auto -m "$(SLOW)"
 
-# Four at a time on two cores: these tests mostly wait for a broker or for processes of their own.
+# Four files at a time on two cores: these tests mostly wait for a broker or for processes of their own. The tests of a
+# file share what is slow, so one worker runs them all.
 test-rest: $(VENV)/installed-dev
-	timeout --signal=INT --kill-after=60 850 $(BIN)/pytest -n 4 --dist loadgroup -m "kafka or process or browser or deep"
+	timeout --signal=INT --kill-after=60 850 $(BIN)/pytest -n 4 --dist loadfile -m "kafka or process or browser or deep"
 
 test-all: test test-slow test-rest
 

@@ -30,7 +30,7 @@ MARK_OF_FIXTURE = {"broker": "kafka", "real_log": "real_log"}
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the fixtures that it uses, and keep together on one worker what shares something slow."""
+    """Mark each test by the fixtures that it uses."""
     for item in items:
         for fixture in MARK_OF_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARK_OF_FIXTURE[fixture])
@@ -38,9 +38,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("process")  # a check of the contract
         if item.path.name == "notebook.md":
             item.add_marker("slow")  # the examples of a page cannot mark themselves
-        marks = {mark.name for mark in item.iter_markers()}
-        if marks & {"kafka", "process", "browser"}:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(autouse=True)

@@ -37,7 +37,7 @@ def test_a_job_reads_topics_of_several_formats_and_counts_tombstones(broker: Any
         producer.produce(items, orjson.dumps(change), b"7")
         producer.produce(items, None, b"7")
         producer.produce(items, b"{}")
-        assert producer.flush(20) == 0
+        assert producer.flush(120) == 0
         settings = Settings.model_validate(
             {
                 "bootstrap": broker.bootstrap,
@@ -92,7 +92,7 @@ def test_rows_that_debezium_inserts_updates_and_deletes_are_learned_and_taken_ba
     change(items, "u", "ham", {"id": "ham", "tags": ["food", "meat"]})
     change(items, "d", "jam", {"id": "jam", "tags": ["food"]})
     order("d", 10, "ann", "tea")
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
     settings = Settings.model_validate(
         {
             "bootstrap": broker.bootstrap,

@@ -30,7 +30,7 @@ def fill_at(bootstrap: str, topic: str, *records: tuple[int, int, bytes | None])
     producer = Producer({"bootstrap.servers": bootstrap})
     for partition, second, value in records:
         producer.produce(topic, value, partition=partition, timestamp=second * 1_000)
-        assert producer.flush(20) == 0
+        assert producer.flush(120) == 0
 
 
 def read(broker: AnyBroker, topic: str, **wanted: float) -> list[Raw]:
@@ -140,7 +140,7 @@ def test_offsets_without_a_record_are_skipped(broker: AnyBroker, new_topic: NewT
         producer.begin_transaction()
         for value in (b"a", b"b"):
             producer.produce(topic, value, partition=0)
-        producer.flush(20)  # else an abort finds nothing on the topic
+        producer.flush(120)  # else an abort finds nothing on the topic
         producer.commit_transaction(20) if is_kept else producer.abort_transaction(20)
     until(lambda: readable_end(broker, topic) == 6, 60.0)  # the broker marks the end of a transaction a moment later
     assert offsets(read(broker, topic)) == [(0, 0), (0, 1)]

@@ -38,7 +38,7 @@ def produce(settings: Settings, *records: tuple[int, object, bytes | None]) -> N
         text = value if isinstance(value, bytes) else orjson.dumps(value)
         headers: list[tuple[str, str | bytes | None]] = [("trace", b"t1"), ("reason", b"theirs")]
         producer.produce(settings.input_topic, text, key, partition, headers=headers, timestamp=1_382_021_321_500)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
 
 
 def consume(settings: Settings, topic: str, partition: int, first: int = 0) -> list[Message]:

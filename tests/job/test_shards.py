@@ -174,7 +174,7 @@ def test_one_of_two_processes_of_a_shard_ends(new_shards: NewShards) -> None:
     job.feed(400)
     until(lambda: first.poll() is not None or twin.poll() is not None)
     ended = first if first.poll() is not None else twin
-    assert "another process runs as shard 0/2" in ended.communicate(timeout=60)[1]
+    assert "another process runs as shard 0/2" in ended.communicate(timeout=600)[1]
     assert ended.returncode == 1
 
 
@@ -198,7 +198,7 @@ def test_garbage_on_the_topic_of_deltas_is_survived(new_shards: NewShards) -> No
     producer = Producer({"bootstrap.servers": job.broker.bootstrap})
     for number in range(200):
         producer.produce(job.deltas, random.Random(number).randbytes(number), partition=number % 2)
-    assert producer.flush(60) == 0
+    assert producer.flush(120) == 0
     job.feed(500)
     assert any("Nothing but shards may write to topic" in said for said in job.finish(2))
     assert job.counted(0) == job.counted(1) == job.counted_by_one()
@@ -210,7 +210,7 @@ def test_an_input_that_is_not_keyed_by_user_is_found(new_shards: NewShards) -> N
     for number in range(40):
         value = {"user": f"u{number % 3}", "item": f"i{number}", "timestamp": float(number)}
         producer.produce(job.events, orjson.dumps(value), partition=number % PARTITIONS)
-    assert producer.flush(60) == 0
+    assert producer.flush(120) == 0
     job.variables["SHARD"] = "0/2"
     said = job.command("check").stderr
     assert "of its latest 40 interactions 40 have no key, and 3 of 3 users are in several partitions" in said

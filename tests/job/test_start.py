@@ -16,7 +16,7 @@ pytestmark = pytest.mark.kafka
 
 def end_of(job: Job, *arguments: str) -> tuple[int, str]:
     process = job.start("--stop-at-end", *arguments)
-    said = process.communicate(timeout=180)[1]
+    said = process.communicate(timeout=600)[1]
     return process.returncode, said
 
 
@@ -50,7 +50,7 @@ def test_a_job_reads_interactions_and_item_events_from_topics_of_their_own(new_j
     make = Producer({"bootstrap.servers": job.broker.bootstrap})
     make_topic(job.broker.bootstrap, items, 2)
     make.produce(items, orjson.dumps({"kind": "item", "item": hidden, "timestamp": 2e9, "available": False}))
-    assert make.flush(20) == 0
+    assert make.flush(120) == 0
     produce(job.broker, clicks, sample_records(150)[100:])
     said = job.run_to_the_end()
     assert "50 events learned" in said, "the state of the first topic goes on"

@@ -106,7 +106,7 @@ def test_job_loses_and_repeats_no_record_of_added_partitions(
         producer = Producer({"bootstrap.servers": job.broker.bootstrap})
         for number in numbers:
             producer.produce(job.events, to_json(f"u{number % 7},i{number},{number},click,1"), partition=number % parts)
-        assert producer.flush(20) == 0
+        assert producer.flush(120) == 0
 
     produce(range(100), 1)
     process = job.start()

@@ -21,7 +21,7 @@ def reading(mock_broker: str, seconds: float) -> tuple[Any, Any]:
     producer = Producer({"bootstrap.servers": mock_broker})
     for number in range(4):
         producer.produce("t", b"x", partition=number)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
     source = KafkaSource({**config(mock_broker), "statistics.interval.ms": 0}, "t", patience=OutagePolicy(seconds))
     parts = [source.build_part("in", str(number), None) for number in range(4)]
     return source._readers.popitem()[1], parts

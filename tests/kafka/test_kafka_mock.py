@@ -33,7 +33,7 @@ def bootstrap(mock_broker: str) -> str:
     for number in range(PER_PART):
         for part in PARTS:
             producer.produce(TOPIC, value_at(part, number), partition=part)
-    assert producer.flush(10) == 0
+    assert producer.flush(120) == 0
     return mock_broker
 
 
@@ -279,5 +279,5 @@ def commit(bootstrap: str, offset: int, parts: list[int] | range = PARTS) -> Non
 def test_flow_ends_although_most_partitions_are_empty(mock_broker: str, part: int) -> None:
     producer = Producer({"bootstrap.servers": mock_broker})
     producer.produce(TOPIC, b"one", partition=part)
-    assert producer.flush(10) == 0
+    assert producer.flush(120) == 0
     assert [raw.value for raw in run(KafkaSource(config(mock_broker), TOPIC, stop_at_end=True))] == [b"one"]

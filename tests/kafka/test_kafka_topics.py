@@ -186,7 +186,7 @@ def transact(broker: AnyBroker, topic: str, values: Iterable[bytes], *, is_commi
     producer.begin_transaction()
     for value in values:
         producer.produce(topic, value)
-    producer.flush(20)
+    producer.flush(120)
     if is_committed is not None:
         (producer.commit_transaction if is_committed else producer.abort_transaction)(20)
     return producer
@@ -221,7 +221,7 @@ def test_catch_up_of_several_partitions_is_in_order_of_time(broker: AnyBroker, n
     topic, producer = new_topic(4), Producer({"bootstrap.servers": broker.bootstrap})
     for number in range(4_000):
         producer.produce(topic, b"%d" % number, partition=number * 7 % 4, timestamp=1_000_000 + number)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
     got = [int(raw.value or b"") for raw in run(source_of(broker, topic, group))]
     assert got == list(range(4_000))
 

@@ -24,7 +24,7 @@ CLICK = {"user": "u1", "item": "i1", "timestamp": 12.5}
 
 def recreate(bootstrap: str, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    admin.delete_topics([topic])[topic].result(30)
+    admin.delete_topics([topic])[topic].result(120)
     until(lambda: topic not in admin.list_topics(timeout=5).topics)
     make_topic(bootstrap, topic, cleanup_policy="compact")
 
@@ -166,12 +166,12 @@ def test_killed_server_loses_no_event_that_it_has_answered(broker: AnyBroker, to
         until(lambda: "startup complete" in (tmp_path / "log").read_text())
         url = (tmp_path / "log").read_text().partition(" at http://")[2].split()[0]
         accepted = 0
-        with httpx.Client(base_url=f"http://{url}", trust_env=False, timeout=30) as client:
+        with httpx.Client(base_url=f"http://{url}", trust_env=False, timeout=120) as client:
             for batch in range(20):
                 events = [{**CLICK, "id": f"{batch}-{number}"} for number in range(50)]
                 accepted += client.post("/v1/events", content=orjson.dumps(events)).json()["accepted"]
         process.kill()
-        process.wait(30)
+        process.wait()
     finally:
         process.kill()
         log.close()

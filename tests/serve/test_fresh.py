@@ -15,7 +15,7 @@ pytestmark = pytest.mark.kafka
 def next_request(topics: Topics) -> dict[str, str]:
     consumer = Consumer({"bootstrap.servers": topics.bootstrap, "group.id": "reader"})
     consumer.assign([TopicPartition(topics.events, 0, 0)])
-    message = consumer.poll(30)
+    message = consumer.poll(120)
     consumer.close()
     assert message is not None
     return dict(orjson.loads(message.value() or b""))

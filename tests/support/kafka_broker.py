@@ -1,7 +1,8 @@
 """A real Apache Kafka broker for tests: one Java process on 127.0.0.1 that a test can end and start again.
 
 It has a listener of every kind: open, with a password, with TLS, with both, and with certificates on both sides. The
-jars come from Maven once (`tests/broker/pom.xml`) and are kept in the project's `.cache`.
+jars come from Maven once (`tests/broker/pom.xml`) and are kept in the project's `.cache`. So are the keys and an empty
+log that each broker begins with: to make them takes five Java processes.
 """
 
 import fcntl
@@ -10,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -85,7 +87,6 @@ class Broker:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.output = directory / "broker.out"
-        self._classpath = f"{kafka_jars()}/*"
         self._properties = directory / "server.properties"
         self._process: subprocess.Popen[bytes] | None = None
         plain, sasl, tls, sasl_tls, mutual, controller = _free_ports(6)
@@ -100,35 +101,19 @@ class Broker:
         """Address of the listener with both (SASL_SSL, PLAIN)."""
         self.mutual_tls_bootstrap = f"127.0.0.1:{mutual}"
         """Address of the listener with TLS that asks the client for `client_key`, too (SSL)."""
-        directory.mkdir(parents=True, exist_ok=True)
-        self.client_key, client_certificate = make_certificate(directory, "client")
+        shutil.copytree(_first_files(), directory, dirs_exist_ok=True)
+        self.client_key = directory / "client.p12"
         """The key by which the broker knows a client, a PKCS#12 file with `PASSWORD`."""
-        keystore, self.certificate = make_certificate(directory)
+        self.certificate = directory / "broker.pem"
         """The certificate by which a client knows the broker, a PEM file."""
-        self._properties.write_text(
-            PROPERTIES.format(
-                plain=plain,
-                sasl=sasl,
-                tls=tls,
-                sasl_tls=sasl_tls,
-                mutual=mutual,
-                truststore=client_certificate,
-                controller=controller,
-                user=USER,
-                password=PASSWORD,
-                plain_login=f"org.apache.kafka.common.security.plain.PlainLoginModule required"
-                f' user_{USER}="{PASSWORD}" user_{GUEST}="{PASSWORD}";',
-                keystore=keystore,
-                logs=directory / "segments",
-            )
-        )
-        self._run("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._properties))
+        ports = {"plain": plain, "sasl": sasl, "tls": tls, "sasl_tls": sasl_tls, "mutual": mutual}
+        self._properties.write_text(_properties(directory, **ports, controller=controller))
 
     def start(self, timeout: float = 180.0) -> None:
         """Start it, or start it again on the same data and ports, and wait until it answers."""
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [*self._java(), "kafka.Kafka", str(self._properties)], stdout=output, stderr=output
+                [*_java(), "kafka.Kafka", str(self._properties)], stdout=output, stderr=output
             )
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         deadline = time.monotonic() + timeout
@@ -181,21 +166,60 @@ class Broker:
         text = self.output.read_text(errors="replace") if self.output.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
 
-    def _java(self) -> list[str]:
-        memory = ["-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]  # a broker lives for seconds
-        return ["java", *memory, "-Dlog4j2.level=WARN", "-cp", self._classpath]
 
-    def _run(self, *command: str) -> None:
-        done = subprocess.run([*self._java(), *command], capture_output=True, text=True, check=False)
+def _properties(directory: Path, **ports: int) -> str:
+    """Return the settings of a broker with its files in a directory."""
+    login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
+    return PROPERTIES.format(
+        **ports,
+        user=USER,
+        password=PASSWORD,
+        plain_login=f'{login} user_{USER}="{PASSWORD}" user_{GUEST}="{PASSWORD}";',
+        keystore=directory / "broker.p12",
+        truststore=directory / "client.pem",
+        logs=directory / "segments",
+    )
+
+
+def _java() -> list[str]:
+    memory = ["-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]  # a broker lives for seconds
+    return ["java", *memory, "-Dlog4j2.level=WARN", "-cp", f"{kafka_jars()}/*"]
+
+
+def _first_files() -> Path:
+    """Return a directory with the keys of a broker and of a client, their certificates and a formatted log."""
+
+    def make(directory: Path) -> None:
+        directory.mkdir()
+        for name in ("broker", "client"):
+            make_certificate(directory, name)
+        names = ("plain", "sasl", "tls", "sasl_tls", "mutual", "controller")
+        properties = directory / "server.properties"
+        properties.write_text(_properties(directory, **dict(zip(names, _free_ports(6), strict=True))))
+        command = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)]
+        done = subprocess.run([*_java(), *command], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise NoBrokerError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
+
+    return _made_once("kafka-first-files", POM.read_bytes() + Path(__file__).read_bytes(), make)
 
 
 def make_certificate(directory: Path, name: str = "broker") -> tuple[Path, Path]:
     """Make a key for 127.0.0.1 and a certificate that it has signed itself. Return the key store and the PEM file."""
     store, pem = directory / f"{name}.p12", directory / f"{name}.pem"
     shared = ["-keystore", str(store), "-storetype", "PKCS12", "-storepass", PASSWORD, "-alias", name]
-    key = ["-keyalg", "EC", "-groupname", "secp256r1", "-dname", f"CN={name}", "-ext", "san=ip:127.0.0.1"]
+    key = [
+        "-validity",
+        "36500",
+        "-keyalg",
+        "EC",
+        "-groupname",
+        "secp256r1",
+        "-dname",
+        f"CN={name}",
+        "-ext",
+        "san=ip:127.0.0.1",
+    ]
     for command in (["-genkeypair", *key], ["-exportcert", "-rfc", "-file", str(pem)]):
         done = subprocess.run(["keytool", *command, *shared], capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -212,34 +236,48 @@ def kafka_jars() -> Path:
     for program in ("java", "mvn"):
         if shutil.which(program) is None:
             raise NoBrokerError(f"`{program}` is not on the PATH; a test broker needs Java 17 and Maven")
-    # The name carries the pom's digest, so that another version in the pom means another directory.
-    jars = PROJECT / ".cache" / f"kafka-jars-{sha256(POM.read_bytes()).hexdigest()[:12]}"
-    jars.parent.mkdir(exist_ok=True)
-    with jars.with_name("kafka-jars.lock").open("w") as lock:
+
+    def fetch(directory: Path) -> None:
+        goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={directory}"]
+        command = ["mvn", "-q", "-B", "-f", str(POM), *goal]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+        if done.returncode != 0:
+            raise NoBrokerError(f"Maven could not fetch the broker's jars:\n{done.stdout}{done.stderr}")
+
+    return _made_once("kafka-jars", POM.read_bytes(), fetch)
+
+
+def _made_once(name: str, of: bytes, make: Callable[[Path], object]) -> Path:
+    """Return a directory in `.cache`, and make it where it is missing: whole or not at all.
+
+    Args:
+        name: How its name begins. A digest follows, so that other content means another directory.
+        of: What the content depends on.
+        make: Creates the directory at a path and fills it.
+    """
+    made = PROJECT / ".cache" / f"{name}-{sha256(of).hexdigest()[:12]}"
+    made.parent.mkdir(exist_ok=True)
+    with made.with_name(f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several test processes may ask at once
-        if not jars.exists():
-            partial = jars.with_name(f"{jars.name}.partial")
-            goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={partial}"]
-            command = ["mvn", "-q", "-B", "-f", str(POM), *goal]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-            if done.returncode != 0:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise NoBrokerError(f"Maven could not fetch the broker's jars:\n{done.stdout}{done.stderr}")
-            partial.rename(jars)
-    return jars
+        if not made.exists():
+            partial = made.with_name(f"{made.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            make(partial)
+            partial.rename(made)
+    return made
 
 
 def make_topic(bootstrap: str, topic: str, partitions: int = 1, **config: str) -> None:
     """Create a topic and wait until it can be written to; `retention_ms="1"` sets `retention.ms`."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     settings = {name.replace("_", "."): value for name, value in config.items()}
-    admin.create_topics([NewTopic(topic, partitions, 1, config=settings)])[topic].result(timeout=30)
-    deadline = time.monotonic() + 30
+    admin.create_topics([NewTopic(topic, partitions, 1, config=settings)])[topic].result(timeout=120)
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         found = admin.list_topics(topic, timeout=5).topics[topic].partitions
         if len(found) == partitions and all(p.leader >= 0 for p in found.values()):
             return
-    raise TimeoutError(f"topic {topic} did not appear within 30 s")
+    raise TimeoutError(f"topic {topic} did not appear within 120 s")
 
 
 def _free_ports(count: int) -> list[int]:

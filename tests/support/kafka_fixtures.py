@@ -76,7 +76,7 @@ def mock_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr("flows.kafka.sink.max_message_bytes", lambda *asked: None)  # questions it never answers
     monkeypatch.setattr("flows.kafka.topic_ids.TopicIds.fetch", lambda *asked: {})
     owner = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "none", "log_level": 2})
-    brokers = owner.list_topics(timeout=10).brokers
+    brokers = owner.list_topics(timeout=60).brokers
     yield ",".join(f"{each.host}:{each.port}" for each in brokers.values())
     owner.flush()  # the cluster lives as long as its owner: until here
 
@@ -115,21 +115,21 @@ def fill(bootstrap: str, topic: str, count: int, parts: int = 1, size: int = 0) 
     producer = Producer({"bootstrap.servers": bootstrap})
     for number in range(count):
         producer.produce(topic, b"%d" % number + bytes(size), partition=number % parts)
-    assert producer.flush(20) == 0
+    assert producer.flush(120) == 0
 
 
 def delete_before(bootstrap: str, topic: str, offset: int) -> None:
     """What retention does, at once."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for done in admin.delete_records([TopicPartition(topic, 0, offset)]).values():
-        done.result(20)
+        done.result(120)
 
 
 def committed(bootstrap: str, topic: str, parts: int = 1, group: str = "freshrank") -> list[int]:
     """The group's offsets, a negative number where there is none."""
     consumer = Consumer(dict(config(bootstrap, group_id=group)))
     every = [TopicPartition(topic, part) for part in range(parts)]
-    offsets = retry(config(bootstrap), "asking", lambda: consumer.committed(every, timeout=10))
+    offsets = retry(config(bootstrap), "asking", lambda: consumer.committed(every, timeout=60))
     consumer.close()
     return [each.offset for each in offsets]
 

@@ -25,13 +25,13 @@ def produce(broker: AnyBroker, topic: str, values: Iterable[bytes]) -> None:
     producer = Producer({"bootstrap.servers": broker.bootstrap, "queue.buffering.max.messages": 1_000_000})
     for value in values:
         producer.produce(topic, value, partition=0)
-    assert producer.flush(60) == 0
+    assert producer.flush(120) == 0
 
 
 def consume(broker: AnyBroker, topic: str) -> list[Message]:
     """Read all that is on a topic of one partition."""
     consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "reader"})
-    end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)[1]
+    end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=60)[1]
     consumer.assign([TopicPartition(topic, 0, 0)])
     messages: list[Message] = []
     while len(messages) < end:
@@ -103,11 +103,11 @@ class Job:
 
     def emitted(self) -> int:
         consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "looker"})
-        topics = consumer.list_topics(timeout=10).topics
+        topics = consumer.list_topics(timeout=60).topics
         end = 0
         if self.lists in topics and topics[self.lists].partitions:
             where = TopicPartition(self.lists, 0)  # made a moment ago, it may have no leader yet
-            end = retry({}, "asking", lambda: consumer.get_watermark_offsets(where, timeout=10))[1]
+            end = retry({}, "asking", lambda: consumer.get_watermark_offsets(where, timeout=60))[1]
         consumer.close()
         return end
 

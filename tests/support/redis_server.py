@@ -34,13 +34,13 @@ class RedisServer:
         """Start it, or start it again on the same data, and wait until it answers."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         client = redis.Redis.from_url(self.url)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 client.ping()
                 break
             except redis.ConnectionError:
-                assert time.monotonic() < deadline, "Redis did not answer within 30 s"
+                assert time.monotonic() < deadline, "Redis did not answer within 120 s"
                 time.sleep(0.02)
         client.close()
 
@@ -48,5 +48,5 @@ class RedisServer:
         """End it."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(120)
             self._process = None

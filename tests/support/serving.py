@@ -63,11 +63,11 @@ def running_server(job: Settings, **settings: Any) -> Iterator[RunningServer]:
     assert application.service is not None
     url = f"http://127.0.0.1:{port}"
     try:
-        with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as http:
+        with httpx.Client(base_url=url, timeout=120.0, trust_env=False) as http:
             yield RunningServer(url, http, application.service, server)
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(120)
         assert not thread.is_alive(), "the server did not end"
 
 
@@ -90,7 +90,7 @@ class Topics:
     def write(self, topic: str, key: str, value: bytes | None, headers: Mapping[str, str] | None = None) -> None:
         said = [(name, each.encode()) for name, each in (headers or {}).items()]
         self._producer.produce(topic, value, key.encode(), headers=said or None)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(120) == 0
 
     def write_list(
         self, user: str, items: Sequence[str], event_time: float = 100.0, request: str | None = None, **more: Any

@@ -51,7 +51,7 @@ class ShardedJob(Job):
             partition = crc32(user.encode()) % PARTITIONS
             producer.produce(self.events, orjson.dumps(value), user.encode(), partition=partition)
             self.ends[partition] += 1
-        assert producer.flush(60) == 0
+        assert producer.flush(120) == 0
 
     def shard(self, index: int | str, count: int, *arguments: str, **settings: Any) -> subprocess.Popen[str]:
         """Start a shard."""
@@ -78,8 +78,8 @@ class ShardedJob(Job):
         """All messages on the topic of deltas that are any."""
         consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "reader"})
         found, left, first = [], {}, {}
-        for number in consumer.list_topics(self.deltas, timeout=10).topics[self.deltas].partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(self.deltas, number), timeout=10)
+        for number in consumer.list_topics(self.deltas, timeout=60).topics[self.deltas].partitions:
+            low, high = consumer.get_watermark_offsets(TopicPartition(self.deltas, number), timeout=60)
             if high > low:
                 left[number], first[number] = high, low
         consumer.assign([TopicPartition(self.deltas, number, at) for number, at in first.items()])
@@ -95,8 +95,8 @@ class ShardedJob(Job):
     def bounds_of_deltas(self) -> dict[int, tuple[int, int]]:
         """The first offset and the next one of each partition of the topic of deltas."""
         consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "reader"})
-        numbers = consumer.list_topics(self.deltas, timeout=10).topics[self.deltas].partitions
-        found = {n: consumer.get_watermark_offsets(TopicPartition(self.deltas, n), timeout=10) for n in numbers}
+        numbers = consumer.list_topics(self.deltas, timeout=60).topics[self.deltas].partitions
+        found = {n: consumer.get_watermark_offsets(TopicPartition(self.deltas, n), timeout=60) for n in numbers}
         consumer.close()
         return found
 
@@ -170,7 +170,7 @@ def end_all(processes: Sequence[subprocess.Popen[str]]) -> None:
             process.stderr.close()
 
 
-def wait_for(process: subprocess.Popen[str], text: str, seconds: float = 120.0) -> None:
+def wait_for(process: subprocess.Popen[str], text: str, seconds: float = 600.0) -> None:
     """Read what a process says until a text comes."""
     deadline = time.monotonic() + seconds
     assert process.stderr is not None
