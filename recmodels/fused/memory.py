@@ -68,8 +68,10 @@ class Memory:
         if arguments["keeps_journal"]:
             widths |= {"journal": JOURNAL, "journal_items": rows["items"], "sent_factors": int(arguments["n_factors"])}
             widths |= {"sent_row_numbers": ROW_NUMBERS, "sent_numbers": stored_size(LEARNED_TOGETHER, widths)}
+            widths["heard"] = 2
         else:
-            widths |= dict.fromkeys(("journal", "journal_items", "sent_factors", "sent_row_numbers", "sent_numbers"), 0)
+            unused = ("journal", "journal_items", "heard", "sent_factors", "sent_row_numbers", "sent_numbers")
+            widths |= dict.fromkeys(unused, 0)
         self.handle = Handle(cast(State, self._build(State, {**arguments, **rows, **widths, **flags})))
         self.before_items_go: Callable[[], None] = lambda: None
         self.unavailable = BoundedTable("unavailable", int(arguments["max_items"]), age="number", number=(np.int64, ()))

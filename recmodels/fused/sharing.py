@@ -16,17 +16,19 @@ Deltas of different shards can be applied in any order. Each is applied once: th
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from itertools import pairwise, repeat
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.fused.delta_format import ROW_KINDS, Delta, DeltaError, RowChanges, cut, decode, encode
+from recmodels.fused.delta_format import FIRST, Delta, Received, RowChanges, cut, encode, receive, refuse
 from recmodels.fused.item_events import set_item
+from recmodels.fused.known_ids import KnownIds
 from recmodels.fused.memory import JOURNAL, Memory, number_of
 from recmodels.fused.weight_bounds import bounds_of, is_sum_of_squares
-from recmodels.kernels import deltas
+from recmodels.kernels import delta_learning, delta_reading, delta_taking
+from recmodels.kernels.delta_bytes import FEW, ITEM
 from recmodels.kernels.journal import INTERACTIONS, MOVED, OWN_EVENTS
 from recmodels.kernels.layout import Stored, fields
 from recmodels.kernels.shared import EVENTS
@@ -37,8 +39,6 @@ ROWS_PER_EVENT: Final = 12
 """Number of rows of factors that a delta has for each of its events."""
 SMALLEST_CHANGE: Final = 1e-6
 """Sum of squared differences below which a row is not sent."""
-LARGEST_NUMBER: Final = 6e4
-"""Bound on a number beside a row, which has 16 bits."""
 WEIGHT_SHARE: Final = 0.25
 """Share of each change of the weights that all shards take over. They are few and move fast, so whole changes of all
 shards together would overshoot. Factors are many and slow: their changes are taken over whole."""
@@ -69,17 +69,20 @@ class Sharing:
         self._queued_events = 0
         self._withdrawn: list[str] = []
         memory.before_items_go = self._queue
+        self._known_ids = KnownIds(memory.items)
+        factors, recent = memory.state.factorization.items.out, memory.state.shared.journal.recent
+        self._lengths = factors.shape[1], len(memory.state.shared.journal.sent), len(WEIGHTS), recent.shape[1]
         self._place = np.zeros(len(memory.state.shared.items.hidden), np.int32)
         """[items] scratch: the place of an item among the ids of a delta."""
         arrays = [memory.small[name] for name in WEIGHTS]
         self._weight_arrays = [array.reshape(-1) for array in arrays]
-        self._sizes = np.array([array.size for array in arrays])
-        self._bounds = np.cumsum([0, *self._sizes])
+        self._bounds = np.cumsum([0, *(array.size for array in arrays)])
         self._slices = [slice(*pair) for pair in pairwise(self._bounds.tolist())]
         kept = [1.0 if is_sum_of_squares(name) else WEIGHT_SHARE for name in WEIGHTS]
-        self._share = np.repeat(kept, np.diff(self._bounds))
+        journal = memory.state.shared.journal
+        journal.share[:] = np.repeat(kept, np.diff(self._bounds))
         bounds = [bounds_of(name, array.shape) for name, array in zip(WEIGHTS, arrays, strict=True)]
-        self._least, self._most = (np.concatenate([pair[k] for pair in bounds]) for k in range(2))
+        journal.least[:], journal.most[:] = (np.concatenate([pair[k] for pair in bounds]) for k in range(2))
 
     @property
     def room(self) -> int:
@@ -147,7 +150,8 @@ class Sharing:
 
     def add_to_weights(self, changes: NDArray[np.float64]) -> None:
         """Add changes that the others do not know."""
-        self._set_weights(np.clip(self._weights() + changes, self._least, self._most))
+        journal = self.memory.state.shared.journal
+        self._set_weights(np.clip(self._weights() + changes, journal.least, journal.most))
 
     def scale_sent(self, name: str, factor: float) -> None:
         """Note that a sum of squares was scaled here. That is no news for the others."""
@@ -175,7 +179,7 @@ class Sharing:
             return b""
         recent = journal.recent[:n]
         is_there = recent > 0
-        rows = dict(zip(ROW_KINDS, self._chosen(events), strict=True))
+        rows = dict(zip(KINDS, self._chosen(events), strict=True))
         items = [journal.item[:n], recent[is_there], *rows.values()]
         places, used = self._places(items)
         known = self.memory.items.names
@@ -210,21 +214,21 @@ class Sharing:
         moved = journal.moved[: journal.size[MOVED]]
         moved = moved[state.shared.items.first_seen[moved] > 0]
         squares = np.zeros((2, len(moved)), np.float32)
-        deltas.distances(factors.out, sent.out, moved, squares[0])
-        deltas.distances(factors.history, sent.history, moved, squares[1])
+        delta_taking.distances(factors.out, sent.out, moved, squares[0])
+        delta_taking.distances(factors.history, sent.history, moved, squares[1])
         most, least = ROWS_PER_EVENT * events, SMALLEST_CHANGE
         if squares.size > most:
             least = max(least, float(np.partition(squares.ravel(), -most)[-most]))
         return [np.sort(moved[squares[kind] >= least]) for kind in range(2)]
 
-    def _places(self, items: Sequence[NDArray[np.int32]]) -> tuple[list[NDArray[np.int64]], NDArray[np.int32]]:
+    def _places(self, items: Sequence[NDArray[np.int32]]) -> tuple[list[NDArray[np.int32]], NDArray[np.int32]]:
         """Return the places of items among all that are named, and these: each once, in no order."""
         every = np.concatenate(items)
         order = np.arange(len(every), dtype=np.int32)
         self._place[every] = order
         used = every[self._place[every] == order]
         self._place[used] = order[: len(used)]
-        return [self._place[some].astype(np.int64) for some in items], used
+        return [self._place[some] for some in items], used
 
     def beside(self) -> list[tuple[str, NDArray[np.float32]]]:
         """Return the numbers beside the factors, each with the kind of row that it goes with."""
@@ -236,16 +240,15 @@ class Sharing:
             ("history", items.history_squares),
         ]
 
-    def _take_rows(self, kind: str, rows: NDArray[np.int32], places: NDArray[np.int64]) -> RowChanges:
+    def _take_rows(self, kind: str, rows: NDArray[np.int32], places: NDArray[np.int32]) -> RowChanges:
         factors, sent = self.memory.state.factorization.items, self.memory.state.factorization.sent
         scales = np.zeros(len(rows), np.float32)
         steps = np.zeros((len(rows), factors.out.shape[1]), np.int8)
-        deltas.take(getattr(factors, kind), getattr(sent, kind), rows, scales, steps)
+        delta_taking.take(getattr(factors, kind), getattr(sent, kind), rows, scales, steps)
         columns = [(k, array) for k, (of, array) in enumerate(self.beside()) if of == kind]
-        numbers = np.zeros((len(rows), len(columns)), np.float16)
+        numbers = np.zeros((len(rows), len(columns)), np.uint16)
         for place, (k, array) in enumerate(columns):
-            numbers[:, place] = np.clip(array[rows] - sent.numbers[rows, k], -LARGEST_NUMBER, LARGEST_NUMBER)
-            sent.numbers[rows, k] += numbers[:, place]
+            delta_taking.take_beside(array, sent.numbers, k, rows, place, numbers)
         sent.dirty[rows] = 1
         return RowChanges(places, scales, steps, numbers)
 
@@ -254,14 +257,8 @@ class Sharing:
         return np.concatenate(self._weight_arrays, dtype=np.float64)
 
     def _take_weights(self) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-        """Return the changes of the weights. This model keeps the share of its changes that the others get, too."""
-        sent = self.memory.state.shared.journal.sent
-        changes = self._share * (self._weights() - sent)
-        scales = (np.maximum.reduceat(np.abs(changes), self._bounds[:-1]) / 127.0).astype(np.float32)
-        each = np.repeat(scales, np.diff(self._bounds)).astype(np.float64)
-        steps = np.rint(np.divide(changes, each, out=np.zeros_like(changes), where=each > 0)).astype(np.int8)
-        self._set_weights(sent + changes)
-        sent += each * steps
+        steps, scales = np.zeros(self._bounds[-1], np.int8), np.zeros(len(WEIGHTS), np.float32)
+        delta_taking.take_weights(self.memory.handle.address, scales, steps)
         return steps, scales
 
     def _set_weights(self, values: NDArray[np.float64]) -> None:
@@ -278,92 +275,89 @@ class Sharing:
         found = self.expect_delta(data)
         for delta in found:
             self._apply(delta)
-        return sum(len(delta.item) for delta in found)
+        return sum(delta.n for delta in found)
 
-    def expect_delta(self, data: bytes) -> list[Delta]:
+    def expect_delta(self, data: bytes) -> list[Received]:
         """Return the deltas in bytes.
 
         Raises:
             DeltaError: The bytes are no delta of this model.
         """
-        n_factors = self.memory.state.factorization.items.out.shape[1]
-        found = [decode(part, self.model, n_factors) for part in cut(data)]
+        found = [receive(part, self.model) for part in cut(data)]
         for delta in found:
-            if len(delta.weights) != self._bounds[-1] or len(delta.scales) != len(WEIGHTS):
-                raise DeltaError(f"expected a delta with {self._bounds[-1]} weights; got {len(delta.weights)}")
+            self._find(delta)
+            delta.read_others()
         return found
 
-    def _apply(self, delta: Delta) -> None:
+    def _find(self, delta: Received) -> None:
+        """Find the rows of a delta's items, and check the delta.
+
+        Raises:
+            DeltaError: It is no delta of this model.
+        """
+        items, known = self.memory.items, self._known_ids
+        known.follow()
+        missing = delta_reading.read(
+            delta.data, FIRST, delta.starts, *self._lengths, known.hashes, known.rows, delta.hashes, delta.rows
+        )
+        if missing < 0:
+            refuse(f"its content does not fit together: expected {delta_reading.FAULTS[-missing - 1]}")
+        if missing:
+            names, lacking = delta.expect_names(), np.flatnonzero(delta.rows == 0)
+            delta.rows[lacking] = [items.row(names[k]) for k in lacking.tolist()]
+            if delta.is_plain:
+                known.add(delta.hashes[lacking], delta.rows[lacking])
+            missing = int(np.count_nonzero(delta.rows[lacking] == 0))
+        delta.missing, delta.found_at = missing, (items.changes, len(items))
+
+    def _apply(self, delta: Received) -> None:
         memory, state = self.memory, self.memory.state
         state.shared.candidates.epoch[1] = 0
         base = int(state.shared.counters[EVENTS])
         done = 0
         for before, item, tags, available in delta.item_events:
-            self._count(delta, base, done, before)
+            self._learn(delta, base, done, before)
             done = max(done, before)
             set_item(memory, item, tags, available)
             if available is False:
                 self._withdrawn.append(item)
-        self._count(delta, base, done, len(delta.item))
-        state.shared.counters[EVENTS] = base + delta.events
-        rows = self._rows(delta.ids)
-        for kind, changes in delta.rows.items():
-            self._add_rows(kind, rows[changes.item], changes)
-        self._add_weights(delta.weights, delta.scales)
+        self._learn(delta, base, done, delta.n, is_last=True)
         for user in delta.erased:
             if row := memory.users.row(user):
                 memory.forget_users([row])
 
-    def _rows(self, ids: Sequence[str]) -> NDArray[np.int32]:
-        """Return the row of each item, 0 where it has none."""
-        known = self.memory.items.rows
-        return np.fromiter(map(known.get, ids, repeat(0)), np.int32, len(ids))
-
-    def _count(self, delta: Delta, base: int, start: int, stop: int) -> None:
+    def _learn(self, delta: Received, base: int, start: int, stop: int, is_last: bool = False) -> None:
         """Count the interactions from `start` to `stop` - 1, as many at once as have room for their items."""
-        memory, ends = self.memory, np.cumsum(delta.size)
-        while start < stop:
-            rows, upto = self._rows(delta.ids), stop
-            of_new = start + np.flatnonzero(rows[delta.item[start:stop]] == 0)
-            for event in of_new.tolist():
-                place = int(delta.item[event])
-                if rows[place] == 0 and memory.items.is_full:
-                    upto = event  # room is made after the interactions before are counted
-                    if event == start:  # other items may lose their rows
-                        memory.item_row(delta.ids[place])
-                        rows, upto = self._rows(delta.ids), event + 1
-                    break
-                if rows[place] == 0:
-                    rows[place] = memory.item_row(delta.ids[place])
-            if len(of_new):
-                memory.mark_used()
-            first = int(ends[start] - delta.size[start])
-            deltas.count(
-                memory.handle.address,
-                base,
-                rows[delta.item[start:upto]],
-                delta.number[start:upto],
-                delta.reward[start:upto],
-                delta.time[start:upto],
-                ends[start:upto] - first,
-                rows[delta.recent[first : int(ends[upto - 1])]],
+        address, items = self.memory.handle.address, self.memory.items
+        while True:
+            if delta.found_at != (items.changes, len(items)):
+                self._find(delta)
+            upto = self._make_rows(delta, start, stop) if delta.missing and start < stop else stop
+            delta_learning.learn(
+                address, base, delta.data, delta.starts, delta.rows, start, upto, is_last and upto == stop
             )
+            if upto >= stop:
+                return
             start = upto
 
-    def _add_rows(self, kind: str, rows: NDArray[np.int32], changes: RowChanges) -> None:
-        factors, sent = self.memory.state.factorization.items, self.memory.state.factorization.sent
-        now, known = getattr(factors, kind), getattr(sent, kind)
-        deltas.add(now, known, rows, changes.scale, changes.step, factors.dirty, sent.dirty)
-        numbers = changes.numbers.astype(np.float32)
-        for place, (k, array) in enumerate((k, a) for k, (of, a) in enumerate(self.beside()) if of == kind):
-            deltas.add_beside(array, sent.numbers, k, rows, numbers, place)
-
-    def _add_weights(self, steps: NDArray[np.int8], scales: NDArray[np.float32]) -> None:
-        before = self._weights()
-        each = np.repeat(scales.astype(np.float64), self._sizes)
-        after = np.minimum(np.maximum(before + each * steps, self._least), self._most)
-        self.memory.state.shared.journal.sent[:] += after - before
-        self._set_weights(after)
+    def _make_rows(self, delta: Received, start: int, stop: int) -> int:
+        """Give rows to new items of interactions from `start` on. Return the first one that must wait for room."""
+        memory, names = self.memory, delta.expect_names()
+        places = np.frombuffer(delta.section(ITEM), "<u2" if len(names) < FEW else "<u4")
+        of_new = start + np.flatnonzero(delta.rows[places[start:stop]] == 0)
+        for event in of_new.tolist():
+            place = int(places[event])
+            if delta.rows[place] == 0 and memory.items.is_full:
+                if event > start:
+                    return event  # room is made after the interactions before are counted
+                memory.item_row(names[place])  # other items may lose their rows
+                self._find(delta)
+                return event + 1
+            if delta.rows[place] == 0:
+                delta.rows[place] = memory.item_row(names[place])
+        if len(of_new):
+            memory.mark_used()
+        return stop
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Return what is noted and not taken yet."""
@@ -394,5 +388,7 @@ class Sharing:
         self._queued = [queued] if queued else []
 
 
+KINDS: Final = ("out", "history")
+"""Kinds of factors, in the order in which a delta has them."""
 NOTED: Final = ("item", "number", "reward", "time", "recent")
 """Arrays of the journal with a place for each interaction."""

@@ -134,6 +134,14 @@ class Journal(NamedTuple):
     """[items] 1: the item is among them."""
     sent: Annotated[Float64, Stored("sent_numbers", key="sent", first=float("nan"))]
     """[sent_numbers] what the other shards know of the weights. NaN before the first event."""
+    share: Annotated[Float64, Scratch("sent_numbers")]
+    """[sent_numbers] share of each change of the weights that all shards take over."""
+    least: Annotated[Float64, Scratch("sent_numbers")]
+    """[sent_numbers] lowest value of each weight."""
+    most: Annotated[Float64, Scratch("sent_numbers")]
+    """[sent_numbers] highest value of each weight."""
+    heard: Annotated[Int32, Scratch("heard", "recent")]
+    """[2, recent] the recent items of an interaction in another shard, and those of the next one."""
 
 
 class Candidates(NamedTuple):

@@ -13,12 +13,12 @@ from river import reco
 from recmodels import Blend, Content, CoVisitation, Example, Popularity, RiverModel
 from recmodels.checks.consistency import expect_whole
 from recmodels.checks.events import some_events
-from recmodels.fused.delta_format import DeltaError, cut, decode
+from recmodels.fused.delta_format import DeltaError, Received, cut
 from recmodels.fused.memory import JOURNAL
 from recmodels.fused.model import FusedModel
+from recmodels.kernels import delta_bytes
 from tests.support.item_counts import counts
 
-FACTORS = Blend().n_factors
 SMALL = {"max_users": 100, "max_items": 100, "max_pairs": 2_000, "max_tags": 100}
 """Bounds that keep the tables small, as the check of consistency reads all of them."""
 SLOW = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
@@ -198,18 +198,23 @@ def test_deltas_fit_into_a_model_with_few_rows() -> None:
     assert len(ours.memory.items) <= 7
 
 
+def items_of(delta: Received, section: int) -> list[str]:
+    """Return the items that a section of a delta names."""
+    return [delta.expect_names()[place] for place in np.frombuffer(delta.section(section), "<u2")]
+
+
 def test_what_is_noted_survives_dump_and_load_and_copies() -> None:
     model = learned(50)
     model.learn_item("rose", {"tags": ["red"]})
     model.forget_one("nobody")
     twin, loaded = copy.deepcopy(model), sharing()
     loaded.load(copy.deepcopy(model).dump())
-    expected = decode(model.take_delta(), model.sharing.model, FACTORS)
+    [expected] = model.sharing.expect_delta(model.take_delta())
     for other in (twin, loaded):
-        found = decode(other.take_delta(), other.sharing.model, FACTORS)
+        [found] = other.sharing.expect_delta(other.take_delta())
         assert found.events == expected.events == 50
-        assert [found.ids[k] for k in found.item] == [expected.ids[k] for k in expected.item]
-        assert found.item_events == expected.item_events == [(len(expected.item), "rose", ["red"], None)]
+        assert items_of(found, delta_bytes.ITEM) == items_of(expected, delta_bytes.ITEM)
+        assert found.item_events == expected.item_events == [(expected.n, "rose", ["red"], None)]
         assert found.erased == expected.erased == ["nobody"]
 
 
@@ -219,9 +224,9 @@ def test_a_model_that_begins_to_share_keeps_what_it_knows_for_itself() -> None:
     model.enable_deltas()
     model.step_many(some_events(1, seed=9), 5)
     [event] = some_events(1, seed=9)
-    found = decode(model.take_delta(), model.sharing.model, FACTORS)
+    [found] = model.sharing.expect_delta(model.take_delta())
     assert found.events == 1
-    assert len(found.rows["out"].item) <= 12
+    assert len(items_of(found, delta_bytes.ROWS)) <= 12
     fresh = sharing()
     fresh.step_many([event], 5)
     assert counts(fresh)[f"standing {event.item}"] < counts(model)[f"standing {event.item}"]

@@ -188,7 +188,7 @@ def test_only_the_rooms_kafka_and_job_import_the_kafka_client() -> None:
 
 def test_kernels_are_compiled_in_one_way() -> None:
     users = {name for name in importers("numba") if name.startswith("recmodels/")}
-    files = ("compile", "disk_cache", "kernel_compiler", "lanes", "prefetch", "state_pointer")
+    files = ("compile", "delta_bytes", "disk_cache", "kernel_compiler", "lanes", "prefetch", "state_pointer")
     assert users == {f"recmodels/kernels/{name}.py" for name in files}
 
 
