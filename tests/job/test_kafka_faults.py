@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,6 +14,7 @@ from flows.kafka.errors import KafkaJobError
 from flows.kafka.lag import Lag
 from flows.sample import EVENTS
 from tests.support.flow import records_of
+from tests.support.forks import Process
 from tests.support.gate import let_go
 from tests.support.kafka_broker import Broker, make_topic
 from tests.support.kafka_fixtures import NewTopic, committed, fill, start_broker, until
@@ -49,13 +49,13 @@ AT_WORK = 2_000
 """The event at which a job is interrupted."""
 
 
-def at_work(job: Job) -> subprocess.Popen[str]:
+def at_work(job: Job) -> Process:
     """Return a job in the midst of its events, that waits to be let go on: lists of more events are to be sent."""
     produce(job.broker, job.events, RECORDS)
     return job.start_gated(AT_WORK)
 
 
-def finishing(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def finishing(process: Process, number: signal.Signals) -> None:
     """Send a job a signal, and wait until it says that it finishes."""
     process.send_signal(number)
     assert process.stderr is not None
@@ -63,7 +63,7 @@ def finishing(process: subprocess.Popen[str], number: signal.Signals) -> None:
         assert line, "it has ended"
 
 
-def ended(process: subprocess.Popen[str]) -> str:
+def ended(process: Process) -> str:
     """Let a job go on to its end, and return what it said."""
     return process.communicate(timeout=600)[1]
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +14,7 @@ from flows.sample import EVENTS
 from flows.settings import Settings
 from recmodels import Blend
 from tests.support.flow import records_of
+from tests.support.forks import Process
 from tests.support.kafka_fixtures import until
 from tests.support.kafka_jobs import Job, produce
 
@@ -28,7 +28,7 @@ SLOW = "width=8, first=300, growth=100.0, epochs=1, least_steps=5, length=8, lea
 FIRST, MORE, COUNT = 400, 500, 1_200
 
 
-def trainers_of(process: subprocess.Popen[str]) -> set[int]:
+def trainers_of(process: Process) -> set[int]:
     """Return the processes that a job has started to train."""
     children: set[int] = set()
     for path in Path(f"/proc/{process.pid}/task").glob("*/children"):

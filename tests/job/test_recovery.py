@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -13,12 +12,11 @@ import zstandard
 
 from flows.cli import FAILED, WRONG
 from flows.sample import EVENTS
+from tests.support import forks
+from tests.support.forks import ROOT, Process
 from tests.support.gate import kill, start_gated
 
 pytestmark = pytest.mark.process
-
-ROOT = Path(__file__).parent.parent.parent
-
 
 EPOCH = {"FRESHRANK_EPOCH_SECONDS": "0.1"}
 
@@ -42,20 +40,12 @@ def replay_of(out: Path, recovery: Path, *more: str) -> list[str]:
     ]
 
 
-def start(out: Path, recovery: Path, *more: str, file_bytes: int = -1) -> subprocess.Popen[str]:
+def start(out: Path, recovery: Path, *more: str, file_bytes: int = -1) -> Process:
     """Start a replay. Of files longer than `file_bytes` the kernel takes no more, as of a full disk."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *replay_of(out, recovery, *more)],
-        cwd=ROOT,
-        env={**os.environ, **EPOCH},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-    return process
+    return forks.start(*replay_of(out, recovery, *more), env={**os.environ, **EPOCH}, file_bytes=file_bytes)
 
 
-def finish(process: subprocess.Popen[str]) -> str:
+def finish(process: Process) -> str:
     said = process.communicate(timeout=600)[1]
     assert process.returncode == 0, said
     return said
@@ -77,12 +67,25 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (directory / "lists.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("event", [600, 6_000])
-def test_killed_and_resumed_equals_never_stopped(tmp_path: Path, unbroken: bytes, event: int) -> None:
+def test_killed_and_resumed_equals_never_stopped(tmp_path: Path, unbroken: bytes) -> None:
     out, state = tmp_path / "lists.jsonl", tmp_path / "state"
-    kill_at(event, out, state)
+    kill_at(6_000, out, state)
     assert size_of(out) < len(unbroken)
     finish(start(out, state))
+    assert out.read_bytes() == unbroken
+
+
+def test_another_interpreter_goes_on_as_the_killed_one_would_have(tmp_path: Path, unbroken: bytes) -> None:
+    """Each has another seed of Python's hashes."""
+    out, asked = tmp_path / "lists.jsonl", replay_of(tmp_path / "lists.jsonl", tmp_path / "state")
+    environment, pipe = {**os.environ, **EPOCH}, subprocess.PIPE
+    gated = [sys.executable, "-m", "tests.support.gate", "600", *asked]
+    with subprocess.Popen(gated, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=pipe) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"at event 600\n"
+        first.kill()
+    assert size_of(out) < len(unbroken)
+    subprocess.run([sys.executable, "-m", "flows.cli", *asked], cwd=ROOT, check=True)
     assert out.read_bytes() == unbroken
 
 
@@ -116,7 +119,7 @@ def test_damaged_state_is_refused_in_one_line(tmp_path: Path) -> None:
     assert f"{path.name}: the record at byte 0 is damaged. Restore the recovery directory" in said
 
 
-def refused(process: subprocess.Popen[str], status: int) -> str:
+def refused(process: Process, status: int) -> str:
     said = process.communicate(timeout=600)[1]
     assert process.returncode == status, said
     assert "Traceback" not in said

@@ -2,23 +2,20 @@
 
     python -m tests.support.gate 1500 replay LOG --out lists.jsonl
 
+is such a process in an interpreter of its own. `start_gated` starts it as a fork: see `tests.support.forks`.
+
 A test that needs a job in the midst of its work waits for the job, and need not be quicker than it. The gate is before
 the batch that holds the event is learned. There the process writes a line to its standard output and reads one from
 its standard input. Its other threads go on: signals are handled, and Kafka's clients deliver.
 """
 
 import os
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from flows import cli
 from flows.steps.learn import Learner
-
-ROOT = Path(__file__).parent.parent.parent
-
-Process = subprocess.Popen[str]
+from tests.support.forks import Process, start
 
 
 def start_gated(event: int, *arguments: object, **variables: object) -> Process:
@@ -26,15 +23,8 @@ def start_gated(event: int, *arguments: object, **variables: object) -> Process:
 
     `process.communicate()` or `let_go` opens the gate, and `process.kill()` ends the process at it.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.gate", str(event), *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, **{name: str(value) for name, value in variables.items()}},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    env = {**os.environ, **{name: str(value) for name, value in variables.items()}}
+    process = start(*arguments, env=env, gate=event)
     assert process.stdout is not None
     assert process.stdout.readline() == f"at event {event}\n", process.communicate()[1]
     return process

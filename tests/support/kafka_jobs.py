@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from flows.kafka.errors import retry
 from flows.replay import replay
 from flows.settings import Settings
+from tests.support.forks import Process, start
 from tests.support.gate import start_gated
 from tests.support.kafka_fixtures import AnyBroker, NewTopic
 
@@ -41,14 +42,14 @@ def consume(broker: AnyBroker, topic: str) -> list[Message]:
 
 
 class Job:
-    """Topics, and the job between them as a process of its own."""
+    """Topics, and the job between them as a process of its own. See `tests.support.forks`."""
 
     def __init__(self, broker: AnyBroker, new_topic: NewTopic, tmp_path: Path, **settings: Any) -> None:
         self.broker = broker
         self.events = new_topic()
         self.lists = f"{self.events}-lists"
         self.rejects = f"{self.events}-rejects"
-        self.processes: list[subprocess.Popen[str]] = []
+        self.processes: list[Process | subprocess.Popen[str]] = []
         self.state = tmp_path / self.events
         self.variables = {
             "BOOTSTRAP": broker.bootstrap,
@@ -66,10 +67,12 @@ class Job:
     def environment(self) -> dict[str, str]:
         return {f"FRESHRANK_{name}": str(value) for name, value in self.variables.items()}
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return self._start([sys.executable, "-m", "flows.cli", "run", *arguments])
+    def start(self, *arguments: str) -> Process:
+        process = start("run", *arguments, env={**os.environ, **self.environment})
+        self.processes.append(process)
+        return process
 
-    def start_gated(self, event: int) -> subprocess.Popen[str]:
+    def start_gated(self, event: int) -> Process:
         """Start it, and wait until it is at an event. See `tests.support.gate`."""
         process = start_gated(event, "run", **self.environment)
         self.processes.append(process)
@@ -82,10 +85,7 @@ class Job:
         if not list(engine.iterdir()):
             init_db_dir(engine, 1)
         flow = ["bytewax.run", "flows.recommend:flow()", "-r", str(engine), "-s", "1", "-b", "0"]
-        return self._start([sys.executable, "-m", *flow])
-
-    def _start(self, command: list[str]) -> subprocess.Popen[str]:
-        environment = {**os.environ, **self.environment}
+        command, environment = [sys.executable, "-m", *flow], {**os.environ, **self.environment}
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
         self.processes.append(process)
         return process

@@ -3,7 +3,6 @@
 import gzip
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,9 +20,10 @@ from flows.sample import EVENTS
 from flows.shards.envelope import Envelope, EnvelopeError, unseal
 from recmodels.base import Example
 from recmodels.specification import build_model
+from tests.support.forks import Process, start
 from tests.support.kafka_broker import make_topic
 from tests.support.kafka_fixtures import AnyBroker, NewTopic, committed, until
-from tests.support.kafka_jobs import ROOT, Job
+from tests.support.kafka_jobs import Job
 
 PARTITIONS = 4
 
@@ -53,7 +53,7 @@ class ShardedJob(Job):
             self.ends[partition] += 1
         assert producer.flush(120) == 0
 
-    def shard(self, index: int | str, count: int, *arguments: str, **settings: Any) -> subprocess.Popen[str]:
+    def shard(self, index: int | str, count: int, *arguments: str, **settings: Any) -> Process:
         """Start a shard."""
         kept = dict(self.variables)
         self.variables |= {"SHARD": f"{index}/{count}", **settings}
@@ -61,11 +61,12 @@ class ShardedJob(Job):
         self.variables = kept
         return process
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command with the settings of the job."""
-        command = [sys.executable, "-m", "flows.cli", *arguments]
-        environment = {**os.environ, **self.environment, "COLUMNS": "300"}
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    def command(self, *arguments: str) -> str:
+        """Run a command with the settings of the job to its end, and return what it said."""
+        process = start(*arguments, env={**os.environ, **self.environment, "COLUMNS": "300"})
+        said = process.communicate()[1]
+        assert process.returncode == 0, said
+        return said
 
     def committed(self) -> list[int]:
         return [max(at, 0) for at in committed(self.broker.bootstrap, self.events, PARTITIONS, self.events)]
@@ -160,7 +161,7 @@ def new_shards(broker: AnyBroker, new_topic: NewTopic, tmp_path: Path) -> Iterat
     end_all([process for job in jobs for process in job.processes])
 
 
-def end_all(processes: Sequence[subprocess.Popen[str]]) -> None:
+def end_all(processes: Sequence[Process | subprocess.Popen[str]]) -> None:
     """End processes, and close their pipes."""
     for process in processes:
         if process.poll() is None:
@@ -170,7 +171,7 @@ def end_all(processes: Sequence[subprocess.Popen[str]]) -> None:
             process.stderr.close()
 
 
-def wait_for(process: subprocess.Popen[str], text: str, seconds: float = 600.0) -> None:
+def wait_for(process: Process, text: str, seconds: float = 600.0) -> None:
     """Read what a process says until a text comes."""
     deadline = time.monotonic() + seconds
     assert process.stderr is not None
