@@ -1,7 +1,6 @@
 """The HTML report in a browser: content, places and colours, and no network requests."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations
@@ -16,19 +15,13 @@ pytest.importorskip("altair", reason="the report's libraries are not here; pip i
 pytest.importorskip("vl_convert", reason="the report's libraries are not here; pip install 'freshrank[report]'")
 from flows.report.data import Measured
 from flows.report.page import ReportError, write_html
-from tests.support.browser import Page, browse, needed_browser
+from tests.support.browser import Page
 from tests.support.page_scripts import CONTRASTS, MARKS
 from tests.support.planted_report import HOSTILE, planted
 
 WIDTHS, SCHEMES = (1280, 390), ("light", "dark")
 
 FIGURES = ["time", "served", "cpu", "weights", "ranks", "latency", "users", "items", "popularity"]
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with browse(needed_browser()) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

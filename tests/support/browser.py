@@ -43,10 +43,18 @@ class Page:
 
     def __init__(self, to_browser: BinaryIO, from_browser: BinaryIO) -> None:
         self._out, self._in = to_browser, from_browser
-        self._buffer, self._number, self._session = b"", 0, ""
+        self._buffer, self._number, self._session, self._context = b"", 0, "", ""
+        self.renew()
+
+    def renew(self) -> None:
+        """Go on with a new tab that shares nothing with the one before: no storage, no size, nothing noted."""
+        self._session = ""
+        if self._context:
+            self.call("Target.disposeBrowserContext", browserContextId=self._context)
         self.complaints: list[str] = []
         self.requests: list[str] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._context = self.call("Target.createBrowserContext")["browserContextId"]
+        target = self.call("Target.createTarget", url="about:blank", browserContextId=self._context)["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")

@@ -15,8 +15,15 @@ def topics(broker: AnyBroker, new_topic: NewTopic) -> Topics:
     return Topics(broker, new_topic)
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A page of a browser of its own."""
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Page]:
+    """The page of one browser for the whole session."""
     with browse(needed_browser()) as opened:
         yield opened
+
+
+@pytest.fixture
+def page(browser: Page) -> Page:
+    """A page that no test has used."""
+    browser.renew()
+    return browser
