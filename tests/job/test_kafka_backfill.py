@@ -91,7 +91,8 @@ def test_files_then_topic_are_learned_as_one(job: Job, tmp_path: Path) -> None:
     assert Counter(sources[:7]) == {"past/0/59": 7}, "one list for each of the seven users"
     assert sources[7:] == live_sources(job, 0, 40)
     lists = expected(tmp_path, clicks(0, 100))
-    assert {user: job.final_lists()[user] for user in lists} == lists
+    found = job.final_lists()
+    assert {user: found[user] for user in lists} == lists
     produce(job.broker, job.events, clicks(100, 110))
     assert job.run(paths=(str(tmp_path / "past.jsonl"),)).learned == 10, "the past is not learned again"
 
@@ -122,7 +123,8 @@ def test_overlap_is_refused_and_can_be_cut_by_time(job: Job, tmp_path: Path) -> 
     assert counters.learned == 50
     assert job.sources()[7:] == live_sources(job, 0, 50)
     lists = expected(tmp_path, clicks(0, 80))
-    assert {user: job.final_lists()[user] for user in lists} == lists
+    found = job.final_lists()
+    assert {user: found[user] for user in lists} == lists
 
 
 def test_group_that_has_read_before_asks_for_a_choice(job: Job, tmp_path: Path) -> None:
@@ -151,7 +153,8 @@ def test_another_topic_is_learned_first(job: Job, new_topic: NewTopic, tmp_path:
     assert Counter(job.sources()[:7]) == {f"{history}/0/59": 7}
     assert job.sources()[7:] == live_sources(job, 0, 40)
     lists = expected(tmp_path, clicks(0, 100))
-    assert {user: job.final_lists()[user] for user in lists} == lists
+    found = job.final_lists()
+    assert {user: found[user] for user in lists} == lists
 
 
 def test_topic_that_ends_after_the_other_begins_is_refused(job: Job, new_topic: NewTopic) -> None:
@@ -185,7 +188,8 @@ def test_state_of_a_replayed_recording_goes_on_in_the_topic(job: Job, tmp_path: 
     assert job.run(state=tmp_path / "replayed").learned == 30
     assert job.sources()[7:] == live_sources(job, 50, 80)
     lists = expected(tmp_path, clicks(0, 80))
-    assert {user: job.final_lists()[user] for user in lists} == lists
+    found = job.final_lists()
+    assert {user: found[user] for user in lists} == lists
 
 
 def test_state_that_ends_after_the_topic_begins_is_refused(job: Job, tmp_path: Path) -> None:

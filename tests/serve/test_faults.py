@@ -51,7 +51,7 @@ def offsets_on(bootstrap: str, topic: str) -> list[int]:
     consumer.assign([TopicPartition(topic, 0, 0)])
     found: list[int] = []
     while True:
-        for message in consumer.consume(10_000, timeout=5):
+        for message in consumer.consume(10_000, timeout=0.5):
             if message.error() is not None:
                 consumer.close()
                 return found

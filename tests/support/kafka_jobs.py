@@ -36,7 +36,7 @@ def consume(broker: AnyBroker, topic: str) -> list[Message]:
     consumer.assign([TopicPartition(topic, 0, 0)])
     messages: list[Message] = []
     while len(messages) < end:
-        messages += consumer.consume(10_000, timeout=5)
+        messages += consumer.consume(min(end - len(messages), 10_000), timeout=5)  # it waits for no more
     consumer.close()
     return messages
 
