@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from recmodels.import_alone import import_alone
 from recmodels.rewards import bounded
-from recmodels.river_import import import_alone
 from recmodels.validation import expect_choice, expect_counts
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from flows.commands.file_options import OptionsByPattern, with_file_options
 from flows.commands.log_options import moment, record_topic
 from flows.commands.options import (
     Config,
+    begin_to_load_kernels,
     console,
     say,
     settings_of,
@@ -104,12 +105,14 @@ def run(
     settings = settings_of(config, **given)
     set_up_logging(settings.log_format, secrets_in(settings.client()))
     connector = connector_of(settings, begin_from)
+    is_loading = begin_to_load_kernels(settings)
     found = connector.inspect()
     if found.faults:
         raise UsageError("\n".join(found.faults))
     for warning in found.warnings:
         logger.warning("%s", warning)
-    warm_up_kernels(settings)
+    if not is_loading:
+        warm_up_kernels(settings)
     run_job(settings, stop_at_end, begin_from, connector, asked)
 
 

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,6 +54,23 @@ def warm_up_kernels(settings: Settings) -> None:
     else:
         with waiting(said, console):
             warm_up(settings.takes_back)
+
+
+def begin_to_load_kernels(settings: Settings) -> bool:
+    """Start a thread that loads the kernels, so that they load while brokers answer.
+
+    Returns:
+        Whether it did. False: the model has none, or they must be compiled first (`warm_up_kernels`).
+    """
+    if not settings.uses_kernels or not are_kernels_compiled():
+        return False
+
+    def load() -> None:
+        with suppress(Exception):  # the first event raises it again, where it is handled
+            warm_up(settings.takes_back)
+
+    threading.Thread(target=load, name="kernels").start()
+    return True
 
 
 def config_file(config: Path | None) -> Path:

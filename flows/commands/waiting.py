@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from flows.monitoring.periodic import called_every
 
@@ -22,6 +21,8 @@ def waiting(sentence: str, console: Console) -> Iterator[None]:
         console: Where to print.
     """
     if console.is_terminal:
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # hardly ever needed
+
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         with Progress(*columns, console=console) as bar:
             bar.add_task(sentence, total=None)

@@ -6,7 +6,6 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from flows.job.decoder import decoder_of
-from flows.kafka.admin import partitions
 from flows.kafka.errors import SILENCE_STDERR
 from flows.messages import Interaction, Raw
 from flows.settings import Settings
@@ -39,17 +38,24 @@ class Keys(NamedTuple):
 
 def look_at_keys(settings: Settings, topic: str) -> Keys:
     """Read the end of a topic. A topic that cannot be read in time counts as empty."""
-    config: dict[str, Any] = {**SILENCE_STDERR, **settings.client(), "group.id": "freshrank-looks"}
-    consumer, decode = Consumer({**config, "enable.auto.commit": False}), decoder_of(settings)
+    config: dict[str, Any] = {
+        **SILENCE_STDERR,
+        "fetch.wait.max.ms": 20,
+        **settings.client(),
+        "group.id": "freshrank-looks",
+        "enable.auto.commit": False,
+    }
+    consumer, decode = Consumer(config), decoder_of(settings)
     events, unkeyed, homes, left = 0, 0, dict[str, set[int]](), dict[int, int]()
     try:
-        for number in partitions(settings.client(), topic):
+        wanted = 0
+        for number in consumer.list_topics(topic, timeout=_SECONDS).topics[topic].partitions:
             low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_SECONDS)
             if high > low:
                 left[number] = max(low, high - TAIL)
+                wanted += high - left[number]
         consumer.assign([TopicPartition(topic, number, start) for number, start in left.items()])
         deadline = time.monotonic() + _SECONDS
-        wanted = len(left) * TAIL
         while wanted > 0 and time.monotonic() < deadline:
             found = consumer.consume(TAIL, 0.2)
             if not found and events:

@@ -146,7 +146,8 @@ def make_topics(settings: Settings) -> None:
     """Create the output topics where they are missing and may be created."""
     if settings.create_topics:
         client, size = settings.client(), {"partitions": settings.partitions, "replication": settings.replication}
+        present = connect(client, 10.0)[1].topics
         for name, topic in output_topics(settings).items():
-            if name == "delta_topic":
-                continue  # it has as many partitions as there are shards
+            if topic in present or name == "delta_topic":  # that one has as many partitions as there are shards
+                continue
             create_topic(client, topic, compacted=name != "dead_letter_topic", **size)

@@ -225,12 +225,13 @@ def make_delta_topic(config: Config, topic: str, shards: int, replication: int) 
     Raises:
         KafkaJobError: That is not possible.
     """
-    create_topic(config, topic, RETENTION, compacted=False, partitions=shards, replication=replication)
-    have = len(partitions(config, topic))
-    if have >= shards:
+    admin, cluster = connect(config, _SECONDS)
+    if topic not in cluster.topics:
+        create_topic(config, topic, RETENTION, compacted=False, partitions=shards, replication=replication)
+        admin, cluster = connect(config, _SECONDS)
+    if len(cluster.topics[topic].partitions) >= shards:
         return
     doing = f"adding partitions to topic {topic!r}"
-    admin, _ = connect(config, _SECONDS)
     try:
         admin.create_partitions([NewPartitions(topic, shards)])[topic].result(_SECONDS)
     except KafkaException as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from recmodels.river_import import import_alone
+from recmodels.import_alone import import_alone
 
 if TYPE_CHECKING:
     from river.drift import ADWIN

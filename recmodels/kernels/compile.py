@@ -27,6 +27,8 @@ R = TypeVar("R")
 
 OLD_DAYS: Final = 30
 """Compiled kernels of other versions are deleted once they have not been used for this number of days."""
+DIGEST: Final = "[0-9a-f]{16}"
+"""Names of the cache's directories."""
 int64: Final = cast(Callable[[Any], int], np.int64)
 """In a kernel: the number as 64 bits, the type of Python's numbers. For each other type, including that of a literal,
 the compiler would compile a kernel once more."""
@@ -108,12 +110,10 @@ def _cache_directory(layout: str) -> Path | None:
     Returns:
         The directory, or None if no directory is writable.
     """
-    digest = hashlib.blake2b(layout.encode(), digest_size=8)
-    kernels = Path(__file__).parent
-    for source in sorted([*kernels.rglob("*.py"), kernels.parent / "storage" / "tables.py"]):
-        digest.update(_code_of(source.read_text(encoding="utf-8")).encode())
     base = Path(config.CACHE_DIR) if config.CACHE_DIR else Path.home() / ".cache" / "freshrank"
-    directory = base / digest.hexdigest()
+    kernels = Path(__file__).parent
+    sources = sorted([*kernels.rglob("*.py"), kernels.parent / "storage" / "tables.py"])
+    directory = base / _digest_of(layout, [source.read_text(encoding="utf-8") for source in sources], base)
     with suppress(OSError):
         directory.mkdir(parents=True, exist_ok=True)
         os.utime(directory)
@@ -123,13 +123,39 @@ def _cache_directory(layout: str) -> Path | None:
     return directory
 
 
+def _digest_of(layout: str, sources: list[str], base: Path) -> str:
+    """Return the digest of a layout and of the code in some sources.
+
+    Parsing the sources takes as long as loading all kernels. So a file in `base` holds the digest of sources that are
+    the same to the last character.
+    """
+    as_written = hashlib.blake2b(repr([layout, sources]).encode(), digest_size=8).hexdigest()
+    known = base / f"{as_written}.digest"
+    with suppress(OSError):
+        if re.fullmatch(DIGEST, found := known.read_text(encoding="ascii")):
+            os.utime(known)
+            return found
+    digest = hashlib.blake2b(layout.encode(), digest_size=8)
+    for source in sources:
+        digest.update(_code_of(source).encode())
+    with suppress(OSError):
+        base.mkdir(parents=True, exist_ok=True)
+        written = known.with_suffix(f".{os.getpid()}")
+        written.write_text(digest.hexdigest(), encoding="ascii")
+        written.replace(known)
+    return digest.hexdigest()
+
+
 def _delete_old(base: Path) -> None:
     """Delete the kernels of other versions that were not used for `OLD_DAYS`."""
-    for directory in base.iterdir():
+    for each in base.iterdir():
         with suppress(OSError):
-            is_ours = re.fullmatch("[0-9a-f]{16}", directory.name) and directory.is_dir()
-            if is_ours and time.time() - directory.stat().st_mtime > OLD_DAYS * 86_400:
-                shutil.rmtree(directory)
+            is_ours = re.fullmatch(rf"{DIGEST}(\.\w+)?", each.name)
+            if is_ours and time.time() - each.stat().st_mtime > OLD_DAYS * 86_400:
+                if each.is_dir():
+                    shutil.rmtree(each)
+                else:
+                    each.unlink()
 
 
 def _code_of(source: str) -> str:

@@ -40,7 +40,7 @@ FLOORS = {
         ["cli"],
     ],
     "recmodels": [
-        ["storage", "validation", "rewards", "platt", "evaluation", "river_import", "own_code"],
+        ["storage", "validation", "rewards", "platt", "evaluation", "import_alone", "own_code"],
         ["base", "kernels"],
         ["river_seeds", "river_expression", "word_encoder", "wrapper"],
         ["encoder_choice"],
