@@ -25,12 +25,16 @@ CHART = DEPLOY / "kubernetes" / "chart"
 MANIFESTS = DEPLOY / "kubernetes" / "manifests.yaml"
 RESCALE = DEPLOY / "kubernetes" / "rescale.yaml"
 """The job that deals users out, from two shards to three."""
+SNAPSHOTS = DEPLOY / "kubernetes" / "delta-snapshots.yaml"
+"""The claim of the volume that all shards mount."""
 VARIANTS = {
     "defaults": (),
     "one": ("shards=1", "serve.replicas=0", "networkPolicy.enabled=false", "topicsJob.enabled=false"),
     "rescale": ("shards=3", "stateDirectory=three", "rescale.from=2"),
     "rescale of one": ("shards=2", "stateDirectory=two", "rescale.from=1", "storage.className=fast"),
     "rescale to fewer": ("shards=2", "stateDirectory=two", "rescale.from=4", "rescale.fromDirectory=four"),
+    "snapshots": ("deltaSnapshots.enabled=true", "deltaSnapshots.className=nfs", "deltaSnapshots.size=5Gi"),
+    "snapshots on a claim": ("deltaSnapshots.enabled=true", "deltaSnapshots.existingClaim=shared"),
     "all": (
         "serviceMonitor.enabled=true",
         "prometheusRule.enabled=true",
@@ -89,7 +93,7 @@ def of_kind(found: list[dict[str, Any]], kind: str, name: str = "freshrank") -> 
     return one
 
 
-@pytest.mark.parametrize("file", [MANIFESTS, RESCALE], ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [MANIFESTS, RESCALE, SNAPSHOTS], ids=lambda file: file.stem)
 def test_manifests_are_valid_and_confined(file: Path) -> None:
     found = objects(file.read_text())
     expect_valid(found)
@@ -168,6 +172,44 @@ def test_a_rescale_brings_the_disks_that_are_missing_and_mounts_all() -> None:
         variables = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
         assert settings["recovery"] == f"/var/lib/freshrank/{variables['TO_DIRECTORY']}"
     assert "rescale" not in render("defaults")
+
+
+def test_manifest_of_the_shared_volume_is_that_of_the_chart() -> None:
+    shown = render("defaults", "--set", "deltaSnapshots.enabled=true", "--show-only", "templates/snapshots.yaml")
+    text = SNAPSHOTS.read_text()
+    assert text[text.index("---") :].splitlines() == shown.splitlines()
+
+
+def test_all_shards_mount_one_volume_for_their_snapshots_where_it_is_wanted(tmp_path: Path) -> None:
+    assert "delta-snapshots" not in render("defaults")
+    assert "delta_snapshots" not in render("defaults")
+    for variant, claim in (("snapshots", "freshrank-delta-snapshots"), ("snapshots on a claim", "shared")):
+        found = objects(render(variant))
+        claims = [each for each in found if each["kind"] == "PersistentVolumeClaim"]
+        assert [each["metadata"]["name"] for each in claims] == ([claim] if variant == "snapshots" else [])
+        for each in claims:
+            assert each["spec"]["accessModes"] == ["ReadWriteMany"]
+            assert each["spec"]["storageClassName"] == "nfs"
+            assert each["spec"]["resources"]["requests"]["storage"] == "5Gi"
+        pod = of_kind(found, "StatefulSet")["spec"]["template"]["spec"]
+        [volume] = [each for each in pod["volumes"] if "persistentVolumeClaim" in each]
+        assert volume["persistentVolumeClaim"]["claimName"] == claim
+        [mount] = [each for each in pod["containers"][0]["volumeMounts"] if each["name"] == volume["name"]]
+        file = tmp_path / "freshrank.toml"
+        file.write_text(of_kind(found, "ConfigMap")["data"]["freshrank.toml"])
+        assert load_settings(file).delta_snapshots == Path(mount["mountPath"])
+        state = load_settings(file).recovery
+        assert state is not None
+        assert not Path(mount["mountPath"]).is_relative_to(state)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [("shards=1", "expected shards of 2 or more"), ("settings.delta_snapshots=/x", "expected settings without")],
+)
+def test_a_shared_volume_that_cannot_be_is_refused(changed: str, said: str) -> None:
+    with pytest.raises(AssertionError, match=said):
+        render("snapshots", "--set", changed)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,9 @@ metrics_port = 9464
 {{- if gt (int .Values.shards) 1 }}
 shard = "auto/{{ .Values.shards }}"
 {{- end }}
+{{- if .Values.deltaSnapshots.enabled }}
+delta_snapshots = "/var/lib/freshrank-deltas"
+{{- end }}
 {{- with .Values.settingsToml }}
 {{ . }}
 {{- end }}
