@@ -318,8 +318,12 @@ class Recommender(Ranker):
         """The reason why other processes cannot learn what this model learns of items. Empty if they can."""
         return f"{self.version.rpartition('/')[0]} keeps no account of what it learns of items"
 
-    def enable_deltas(self) -> None:
+    def enable_deltas(self, shards: int = 4) -> None:
         """Have the model note what it learns of items, for `take_delta`. Call it before the first event.
+
+        Args:
+            shards: Number of processes that learn together. The more there are, the less each moves what all of them
+                learn at once.
 
         Raises:
             ValueError: The model cannot do so. The message says why.

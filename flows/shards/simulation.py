@@ -112,7 +112,7 @@ class SimulatedShards(Recommender):
         self._room = round_events
         try:
             for model in self.models:
-                model.enable_deltas()
+                model.enable_deltas(shards)
         except ValueError as error:
             raise UsageError(f"--shards: {error}. Leave it out, or choose another model.") from error
 

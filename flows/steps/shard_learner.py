@@ -49,7 +49,7 @@ class ShardLearner(Learner):
     def __init__(self, learning: Learning, counters: Counters, link: ShardLink) -> None:
         super().__init__(learning, counters)
         self.link = link
-        self.model.enable_deltas()
+        self.model.enable_deltas(link.shard.count)
         self.stored: StoredLink | None = None
         self.homes = BoundedTable(HOMES, learning.max_users, "seen", partition=(np.int32, ()), seen=(np.int64, ()))
         self._events = 0

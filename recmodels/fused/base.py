@@ -125,7 +125,7 @@ class FusedBase(Recommender):
         self._memory: Memory | None = None
         self._outside: ExternalMembers | None = None
         self._ledger = 0
-        self._shares = False
+        self._shares = 0
         self._sharing: Sharing | None = None
         self._drift = DriftDetector()
         self._slow_options = _slow_options(slow)
@@ -181,7 +181,7 @@ class FusedBase(Recommender):
         return {
             **vars(self),
             "ledger": self._ledger,
-            "keeps_journal": self._shares,
+            "keeps_journal": self._shares > 0,
             "exclude_seen": self.repeats == "exclude",
             "learn_weights": self.learns_weights,
             "use_reranker": self.learns_weights and self.reranker,
@@ -225,13 +225,13 @@ class FusedBase(Recommender):
         others = " + ".join(filter(None, [self.slow, self.outside]))
         return f"its members {others} keep no account of what they learn of items" if others else ""
 
-    def enable_deltas(self) -> None:
-        """Note what is learned of items, for `take_delta`."""
+    def enable_deltas(self, shards: int = 4) -> None:
+        """Note what is learned of items, for `take_delta`, as one of a number of shards."""
         if self.unshared:
-            super().enable_deltas()
+            super().enable_deltas(shards)
         if self._ledger:
             raise ValueError(NO_UNDO)
-        self._shares = True
+        self._shares = shards
         self._make_anew()
 
     @property
@@ -244,7 +244,7 @@ class FusedBase(Recommender):
         if not self._shares:
             raise ValueError("expected a model after enable_deltas; this one notes nothing for others")
         if self._sharing is None:
-            self._sharing = Sharing(self.memory, self._number())
+            self._sharing = Sharing(self.memory, self._number(), self._shares)
         return self._sharing
 
     def take_delta(self) -> bytes:

@@ -17,6 +17,7 @@ Deltas of different shards can be applied in any order. Each is applied once: th
 import json
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
+from math import sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -39,9 +40,13 @@ ROWS_PER_EVENT: Final = 12
 """Number of rows of factors that a delta has for each of its events."""
 SMALLEST_CHANGE: Final = 1e-6
 """Sum of squared differences below which a row is not sent."""
-WEIGHT_SHARE: Final = 0.25
-"""Share of each change of the weights that all shards take over. They are few and move fast, so whole changes of all
-shards together would overshoot. Factors are many and slow: their changes are taken over whole."""
+NET_SHARE: Final = 0.25
+"""Share of each change of the reranker and the calibration that all shards take over. They are few and move fast, so
+whole changes of all shards together would overshoot. Factors are many and slow: their changes are taken over whole."""
+WEIGHT_SHARE: Final = 0.5
+"""Share of each change of the weights that all shards take over, times the root of the number of shards. The more
+shards, the fewer events each has, and the longer are its Newton steps. With whole changes, lists for new users are the
+first to become bad."""
 
 WEIGHTS: Final = tuple(
     field.key for layout in LEARNED_TOGETHER for field in fields(layout) if isinstance(field.marker, Stored)
@@ -55,9 +60,10 @@ class Sharing:
     Args:
         memory: The model's memory, made for sharing.
         model: A number for the model and its arguments.
+        shards: Number of shards.
     """
 
-    def __init__(self, memory: Memory, model: int) -> None:
+    def __init__(self, memory: Memory, model: int, shards: int) -> None:
         self.memory = memory
         self.model = model
         self.is_settled = False
@@ -78,7 +84,8 @@ class Sharing:
         self._weight_arrays = [array.reshape(-1) for array in arrays]
         self._bounds = np.cumsum([0, *(array.size for array in arrays)])
         self._slices = [slice(*pair) for pair in pairwise(self._bounds.tolist())]
-        kept = [1.0 if is_sum_of_squares(name) else WEIGHT_SHARE for name in WEIGHTS]
+        kept = [1.0 if is_sum_of_squares(name) else NET_SHARE for name in WEIGHTS]
+        kept[WEIGHTS.index("weight")] = WEIGHT_SHARE / sqrt(shards)
         journal = memory.state.shared.journal
         journal.share[:] = np.repeat(kept, np.diff(self._bounds))
         bounds = [bounds_of(name, array.shape) for name, array in zip(WEIGHTS, arrays, strict=True)]

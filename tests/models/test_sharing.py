@@ -118,6 +118,18 @@ def test_factors_and_weights_of_a_peer_come_close_to_ours() -> None:
         assert np.abs(a.small[name] - b.small[name]).max() <= 0.01 * max(np.abs(a.small[name]).max(), 1e-9)
 
 
+@pytest.mark.parametrize(("shards", "share"), [(4, 0.25), (16, 0.125)])
+def test_more_shards_take_over_less_of_each_change_of_the_weights(shards: int, share: float) -> None:
+    model = Blend(**SMALL)
+    model.enable_deltas(shards)
+    first = model.memory.small["weight"].copy()
+    model.step_many(some_events(100), 5)
+    changed = model.memory.small["weight"] - first
+    assert np.abs(changed).max() > 0.1
+    model.take_delta()
+    assert model.memory.small["weight"] - first == pytest.approx(share * changed, abs=1e-12)
+
+
 def test_what_a_delta_rounds_off_is_sent_later() -> None:
     theirs, ours = sharing(), sharing()
     for event in some_events(400):

@@ -128,7 +128,7 @@ class WrongRow(Popularity):
 
 
 class SharesInSilence(Sound):
-    def enable_deltas(self) -> None:
+    def enable_deltas(self, shards: int = 4) -> None:
         pass
 
 
