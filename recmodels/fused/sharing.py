@@ -36,7 +36,7 @@ from recmodels.kernels.shared import EVENTS
 from recmodels.kernels.state import LEARNED_TOGETHER
 from recmodels.storage.id_table import RESERVED
 
-ROWS_PER_EVENT: Final = 12
+ROWS_PER_EVENT: Final = 10
 """Number of rows of factors that a delta has for each of its events."""
 SMALLEST_CHANGE: Final = 1e-6
 """Sum of squared differences below which a row is not sent."""
@@ -45,8 +45,7 @@ NET_SHARE: Final = 0.25
 whole changes of all shards together would overshoot. Factors are many and slow: their changes are taken over whole."""
 WEIGHT_SHARE: Final = 0.5
 """Share of each change of the weights that all shards take over, times the root of the number of shards. The more
-shards, the fewer events each has, and the longer are its Newton steps. With whole changes, lists for new users are the
-first to become bad."""
+shards, the fewer events each has, and the longer are its Newton steps."""
 
 WEIGHTS: Final = tuple(
     field.key for layout in LEARNED_TOGETHER for field in fields(layout) if isinstance(field.marker, Stored)

@@ -11,7 +11,7 @@ The rate is 1 at the default `learning_rate`, and in proportion to it.
 `A` starts as `FIRST_CURVATURE` on the diagonal. State of a version without it starts with the sums of squared
 gradients that AdaGrad left. The inverse is updated by the formula of Sherman and Morrison, in time columns^2.
 
-Each shard keeps a sum of its own. It has fewer events, so its steps are longer, and all shards take over a quarter of
+Each shard keeps a sum of its own. It has fewer events, so its steps are longer, and all shards take over a share of
 each step (`recmodels.fused.sharing`).
 
 Source: Hazan, Agarwal and Kale, "Logarithmic regret algorithms for online convex optimization", Machine Learning 69,

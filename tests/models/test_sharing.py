@@ -16,6 +16,7 @@ from recmodels.checks.events import some_events
 from recmodels.fused.delta_format import DeltaError, Received, cut
 from recmodels.fused.memory import JOURNAL
 from recmodels.fused.model import FusedModel
+from recmodels.fused.sharing import ROWS_PER_EVENT
 from recmodels.kernels import delta_bytes
 from tests.support.item_counts import counts
 
@@ -238,7 +239,7 @@ def test_a_model_that_begins_to_share_keeps_what_it_knows_for_itself() -> None:
     [event] = some_events(1, seed=9)
     [found] = model.sharing.expect_delta(model.take_delta())
     assert found.events == 1
-    assert len(items_of(found, delta_bytes.ROWS)) <= 12
+    assert len(items_of(found, delta_bytes.ROWS)) <= ROWS_PER_EVENT
     fresh = sharing()
     fresh.step_many([event], 5)
     assert counts(fresh)[f"standing {event.item}"] < counts(model)[f"standing {event.item}"]
