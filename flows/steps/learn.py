@@ -4,10 +4,8 @@ The output depends on the order of the events alone.
 """
 
 import logging
-import pickle
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final, TypeAlias
@@ -33,7 +31,8 @@ from flows.monitoring.counters import Counters
 from flows.state.roles import FIRST_ROLES, ROLES, Roles, arrays_of_slot, named_by_slot
 from flows.state.stateful import Snapshot, StatefulStep, StoreFor, stateful
 from flows.steps.challenger import Challenger, Challenging
-from flows.steps.model_errors import ModelError, errors_of
+from flows.steps.learner_state import CHALLENGER_PLACE, HELD_PLACE, IDLE_PLACE, MODEL_PLACE, Part, Parts, StoredModel
+from flows.steps.model_errors import errors_of
 from flows.steps.refresh_budget import RefreshBudget
 from flows.steps.removal import HeldItems
 from flows.steps.scoring import Evaluator, Observer
@@ -46,13 +45,6 @@ logger = logging.getLogger(__name__)
 MAX_REASONS: Final = 3
 """Number of reasons for an item of a list."""
 
-HELD_PLACE: Final = 1 << 62
-"""Where the lists that are held begin in the state: behind the model, whatever its size."""
-IDLE_PLACE: Final = HELD_PLACE + (1 << 60)
-"""Where the idle users of the refresh budget begin: behind the lists that are held."""
-CHALLENGER_PLACE: Final = HELD_PLACE + (1 << 61)
-"""Where the challenger begins in the state: behind the lists."""
-NOTHING: Final[Snapshot] = {}
 DIGITS: Final = 6
 """Decimal places of a refreshed list's scores. More would only make the message longer."""
 
@@ -139,6 +131,13 @@ class Learner(StatefulStep[Prepared, Answer]):
         self.roles = learning.roles
         challenging = learning.challenging
         self.challenger = None if challenging is None else Challenger(challenging, learning.roles)
+        parts = [Part(MODEL_PLACE, StoredModel(self.model, counters), self._of_champion)]
+        parts.append(Part(HELD_PLACE, self.held, self._of_lists))
+        if self.budget is not None:
+            parts.append(Part(IDLE_PLACE, self.budget, self._of_lists))
+        if self.challenger is not None:
+            parts.append(Part(CHALLENGER_PLACE, self.challenger))
+        self._parts = Parts(parts)
         self._loaded_champion = learning.roles.champion
         self._has_begun_parts = False  # in this process, so that all parts are of the models with the present roles
         self._now = 0.0
@@ -367,44 +366,19 @@ class Learner(StatefulStep[Prepared, Answer]):
 
     @override
     def dump(self) -> Snapshot:
-        with self._storable():
-            arrays = self.model.dump()
-        lists = {**self.held.dump(), **(NOTHING if self.budget is None else self.budget.dump())}
-        return self._named(arrays, lists, NOTHING if self.challenger is None else self.challenger.dump())
+        return self._with_roles(self._parts.dump())
 
     @override
     def dump_changes(self) -> Snapshot:
-        with self._storable():
-            arrays = self.model.dump_changes()
-        challenger = NOTHING if self.challenger is None else self.challenger.dump_changes()
-        lists = {**self.held.dump_changes(), **(NOTHING if self.budget is None else self.budget.dump_changes())}
-        return self._named(arrays, lists, challenger)
+        return self._with_roles(self._parts.dump_changes())
 
     @override
     def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:
         if place and not self._has_begun_parts and self._has_other_roles(place):
             return self.dump(), 0  # the parts before belong to models with other roles
         self._has_begun_parts |= not place
-        if place < HELD_PLACE:
-            with self._storable():
-                part, place = self.model.dump_part(place, size)
-            return self._named(part), place or (HELD_PLACE if self.held.is_on else self._behind_the_held())
-        if place < IDLE_PLACE:
-            held, place = self.held.dump_part(place - HELD_PLACE, size)
-            return self._named(NOTHING, held), HELD_PLACE + place if place else self._behind_the_held()
-        if place < CHALLENGER_PLACE and self.budget is not None:
-            idle, place = self.budget.dump_part(place - IDLE_PLACE, size)
-            return self._named(NOTHING, idle), IDLE_PLACE + place if place else self._behind_the_lists()
-        if self.challenger is None:
-            return NOTHING, 0
-        challenger, place = self.challenger.dump_part(place - CHALLENGER_PLACE, size)
-        return self._named(NOTHING, NOTHING, challenger), place and CHALLENGER_PLACE + place
-
-    def _behind_the_held(self) -> int:
-        return self._behind_the_lists() if self.budget is None else IDLE_PLACE
-
-    def _behind_the_lists(self) -> int:
-        return 0 if self.challenger is None else CHALLENGER_PLACE
+        part, behind = self._parts.dump_part(place, size)
+        return self._with_roles(part), behind
 
     def _has_other_roles(self, place: int) -> bool:
         """Say whether the parts of the state before a place are not those of the present models."""
@@ -412,27 +386,19 @@ class Learner(StatefulStep[Prepared, Answer]):
             return True
         return place > CHALLENGER_PLACE and self.challenger is not None and not self.challenger.is_resumed
 
-    def _named(self, model: Snapshot, held: Snapshot = NOTHING, challenger: Snapshot = NOTHING) -> Snapshot:
-        """Return the arrays of the models and the lists by their names in the state."""
-        slot = self.roles.champion
-        arrays = {**named_by_slot(model, slot), **self._own(held), **challenger}
-        return {**arrays, ROLES: np.array([slot])} if slot else arrays
+    def _with_roles(self, snapshot: Snapshot) -> Snapshot:
+        """Add the number of the champion, unless it is the first."""
+        champion = self.roles.champion
+        return {**snapshot, ROLES: np.array([champion])} if champion else snapshot
 
-    def _own(self, snapshot: Snapshot) -> Snapshot:
-        """Prefix the arrays of the held lists, apart from those of the model."""
+    def _of_champion(self, snapshot: Snapshot) -> Snapshot:
+        """Name the arrays of the model by its number."""
+        return named_by_slot(snapshot, self.roles.champion)
+
+    def _of_lists(self, snapshot: Snapshot) -> Snapshot:
+        """Name the arrays of lists and of idle users, apart from those of the model."""
         known = {f"lists.{name}": array for name, array in snapshot.items()}
         return {**known, "lists.now": np.array([self._now])} if known else {}
-
-    @contextmanager
-    def _storable(self) -> Iterator[None]:
-        try:
-            with errors_of(self.model, self.counters.learned):
-                yield
-        except (pickle.PicklingError, TypeError, AttributeError) as error:  # what pickle raises at a lambda or a file
-            raise ModelError(
-                f"expected attributes of the model {self.model.version} that can be pickled, for the recovery "
-                f"directory; {error}. Keep lambdas and open files out of it, or override dump and load."
-            ) from error
 
     @override
     def load(self, snapshot: Snapshot) -> None:

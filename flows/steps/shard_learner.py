@@ -20,7 +20,8 @@ from flows.shards.judge import About, ShardError
 from flows.shards.link import ShardLink
 from flows.shards.stored_link import StoredLink
 from flows.state.stateful import Snapshot
-from flows.steps.learn import HELD_PLACE, Answer, Learner, Learning
+from flows.steps.learn import Answer, Learner, Learning
+from flows.steps.learner_state import HOMES_PLACE
 from flows.steps.peers import News
 from recmodels.fused.base import FusedBase
 from recmodels.storage.bounded_table import BoundedTable
@@ -28,8 +29,6 @@ from recmodels.storage.tables import dump_changes, dump_part
 
 logger = logging.getLogger(__name__)
 
-HOMES_PLACE: Final = HELD_PLACE + (3 << 60)
-"""Where the partitions of users begin in the state: behind all else."""
 LINK: Final = "shard.link"
 HOMES: Final = "shard.homes"
 
@@ -207,7 +206,7 @@ class ShardLearner(Learner):
 
     def dump_lists(self) -> Snapshot:
         """Return what is known of lists that are out, in the form of `dump`."""
-        return self._own({**self.held.dump(), **({} if self.budget is None else self.budget.dump())})
+        return self._of_lists({**self.held.dump(), **({} if self.budget is None else self.budget.dump())})
 
     @override
     def dump_part(self, place: int, size: int) -> tuple[Snapshot, int]:

@@ -56,7 +56,7 @@ FLOORS = {
 
 LONGEST = 400
 LONG_FILES: dict[str, str] = {
-    "flows/steps/learn.py": "the one step that holds the model: each kind of record, and all state beside the model",
+    "flows/steps/learn.py": "the one step that holds the model: each kind of record, and how lists follow from it",
     "recmodels/base.py": "the contract of every model is one class",
     "recmodels/kernels/members/content.py": "one member: what it proposes, scores, learns and takes back",
 }
