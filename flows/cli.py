@@ -121,6 +121,8 @@ def load_command(name: str) -> Any:
     alone = typer.Typer(add_completion=False)
     with _no_collections():
         alone.command(name)(getattr(import_module(module), function))
+    if not gc.get_freeze_count():
+        gc.freeze()  # a million objects that stay: no collection looks at them from now on
     return typer.main.get_command(alone)
 
 

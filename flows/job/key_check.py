@@ -57,7 +57,7 @@ def look_at_keys(settings: Settings, topic: str) -> Keys:
         consumer.assign([TopicPartition(topic, number, start) for number, start in left.items()])
         deadline = time.monotonic() + _SECONDS
         while wanted > 0 and time.monotonic() < deadline:
-            found = consumer.consume(TAIL, 0.2)
+            found = consumer.consume(min(TAIL, wanted), 0.2)
             if not found and events:
                 break
             wanted -= len(found)

@@ -115,7 +115,8 @@ class DeltaTopic:
         deadline = time.monotonic() + self.patience.seconds
         at = start
         while at < end:
-            for each in self._taken(self._consumer.consume(_FETCHED, 0.1)):
+            # With a larger number it would wait for messages that do not come.
+            for each in self._taken(self._consumer.consume(min(_FETCHED, end - at), 0.1)):
                 found += [each] if each.offset < end else []
                 at = each.offset + 1
             at = max(at, self._position(partition))

@@ -43,19 +43,24 @@ def latest_source_positions(config: Config, topic: str) -> dict[Place, int]:
 def _read(consumer: Consumer, topic: str) -> dict[Place, int]:
     missing: dict[int, int] = {}
     """Offset up to which each partition must still be read."""
+    wanted = 0
+    """Number of messages left to read, if no offset is without one."""
     starts: list[TopicPartition] = []
     for number in consumer.list_topics(topic, timeout=_SECONDS).topics[topic].partitions:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=_SECONDS)
         if high > low:
             missing[number] = high
             starts.append(TopicPartition(topic, number, max(low, high - TAIL)))
+            wanted += high - starts[-1].offset
     found: dict[Place, int] = {}
     deadline = time.monotonic() + _SECONDS
     consumer.assign(starts)
     while missing:
         if time.monotonic() > deadline:
             raise TimeoutError(f"no answer within {_SECONDS:.0f} s")
-        for message in consumer.consume(TAIL, 0.2):
+        messages = consumer.consume(max(1, min(TAIL, wanted)), 0.2)  # with a larger number it would wait in vain
+        wanted -= len(messages)
+        for message in messages:
             if (fault := message.error()) is not None:
                 raise KafkaException(fault)
             number, offset = message.partition(), message.offset()

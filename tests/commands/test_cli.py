@@ -1,5 +1,6 @@
 """The command line: output, files, and exit statuses."""
 
+import gc
 import re
 import subprocess
 import sys
@@ -83,6 +84,14 @@ def test_the_list_of_commands_and_the_version_import_nothing_heavy() -> None:
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith("[]\n")
         assert all(name in done.stdout for name in COMMANDS) or asked == "--version"
+
+
+def test_the_garbage_collector_leaves_out_what_was_imported() -> None:
+    load_command("run")
+    assert gc.get_freeze_count() > 100_000
+    before = gc.get_freeze_count()
+    load_command("serve")
+    assert gc.get_freeze_count() <= before, "once: a process of tests would keep all garbage"
 
 
 def test_version_is_that_of_the_package() -> None:
