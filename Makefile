@@ -13,8 +13,9 @@ help:
 	@echo "make install  leave the command at $(BIN)/freshrank"
 	@echo "make extra NAME=tune   install an extra: avro, deep, pandas, parquet, report, serve or tune"
 	@echo "make test     install what the tests need, and run the quick ones: 3 minutes on 2 cores"
-	@echo "make check    lint, types, docs, the quick and the slow tests: what must pass in CI"
-	@echo "make test-all every test, those with a broker, processes of their own and a browser too"
+	@echo "make check    lint, types, docs, the quick and the slow tests"
+	@echo "make test-rest the tests with a broker, processes of their own or a browser: 10 minutes on 2 cores"
+	@echo "make test-all all of these tests. CI runs them, and make check"
 	@echo "make docs     build the documentation into .cache/site"
 	@echo "make bench    measure speed; writes bench/results.md"
 	@echo "make format   format the code"
@@ -61,10 +62,10 @@ SLOW = (slow or real_log) and not (kafka or process or browser or deep)
 test-slow: $(VENV)/installed-dev
 	$(BIN)/pytest -n auto -m "$(SLOW)"
 
-# Four files at a time on two cores: these tests mostly wait for a broker or for processes of their own. The tests of a
+# Three files at a time on two cores: these tests mostly wait for a broker or for processes of their own. The tests of a
 # file share what is slow, so one worker runs them all.
 test-rest: $(VENV)/installed-dev
-	timeout --signal=INT --kill-after=60 850 $(BIN)/pytest -n 4 --dist loadfile -m "kafka or process or browser or deep"
+	timeout --signal=INT --kill-after=60 1000 $(BIN)/pytest tests -n 3 --dist loadfile -m "kafka or process or browser or deep"
 
 test-all: test test-slow test-rest
 
