@@ -26,8 +26,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from math import sqrt
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import orjson
@@ -47,6 +48,14 @@ ROUND: Final = 200
 """Events of the whole stream between two rounds."""
 DECAYED: Final = 4
 """Number of half-lives that are finite."""
+
+
+class Difference(NamedTuple):
+    """Difference of two hit rates over the same events."""
+
+    mean: float
+    error: float
+    """Standard error of the mean, with users drawn: events of one user are alike."""
 
 
 @dataclass
@@ -70,6 +79,8 @@ class Killed:
     hit_rate: float = 0.0
     hit_rate_simulated: float = 0.0
     hit_rate_of_one: float = 0.0
+    from_simulated: Difference = field(default_factory=lambda: Difference(0.0, 0.0))
+    """Hit rate less the simulated one."""
 
     def lines(self) -> list[str]:
         """Say it."""
@@ -218,17 +229,19 @@ def measure(bootstrap: str, directory: Path, log: Path, limit: int, shards: int,
     lists = run.read_lists()
     held = dict(lists)
     found.answered, found.lists = len(held), len(lists)
-    found.hit_rate = hit_rate(rows, [held.get(source, []) for source in sources])
+    real = [held.get(source, []) for source in sources]
+    found.hit_rate = hit_rate(rows, real)
     _compare(found, rows, [directory / "state" / f"shard-{index}" for index in range(shards)])
     settings = Settings.model_validate({"model": MODEL, "repeats": "exclude", "fallback": False})
     for count in (1, shards):
         out = directory / f"lists-{count}.jsonl"
         replay(log, settings, limit=limit, out=out, shards=count, round_events=ROUND)
-        rate = hit_rate(rows, _in_order(rows, out))
+        simulated = in_order(rows, out)
         if count == 1:
-            found.hit_rate_of_one = rate
+            found.hit_rate_of_one = hit_rate(rows, simulated)
         else:
-            found.hit_rate_simulated = rate
+            found.hit_rate_simulated = hit_rate(rows, simulated)
+            found.from_simulated = difference(rows, real, simulated)
     return found
 
 
@@ -238,15 +251,35 @@ def hit_rate(rows: Sequence[Row], lists: Sequence[Sequence[str]]) -> float:
     >>> hit_rate([("ann", "tea", 0.0), ("ann", "jam", 1.0)], [["jam"], []])
     0.5
     """
+    found = hits(rows, lists)
+    return sum(found) / max(len(found), 1)
+
+
+def hits(rows: Sequence[Row], lists: Sequence[Sequence[str]]) -> list[bool]:
+    """Say of each event whether its item was in the list that the user had from the event before."""
     had: dict[str, Sequence[str]] = {}
-    hits = 0
+    found = []
     for (user, item, _), items in zip(rows, lists, strict=True):
-        hits += item in had.get(user, ())
+        found.append(item in had.get(user, ()))
         had[user] = items
-    return hits / max(len(rows), 1)
+    return found
 
 
-def _in_order(rows: Sequence[Row], out: Path) -> list[list[str]]:
+def difference(rows: Sequence[Row], lists: Sequence[Sequence[str]], others: Sequence[Sequence[str]]) -> Difference:
+    """Return the hit rate of some lists less that of others, over the same events.
+
+    >>> rows = [("ann", "tea", 0.0), ("ann", "jam", 1.0), ("bob", "tea", 2.0), ("bob", "jam", 3.0)]
+    >>> difference(rows, [["jam"], [], ["jam"], []], [["jam"], [], ["tea"], []])
+    Difference(mean=0.25, error=0.25)
+    """
+    by_user: Counter[str] = Counter()
+    for (user, _, _), ours, theirs in zip(rows, hits(rows, lists), hits(rows, others), strict=True):
+        by_user[user] += ours - theirs
+    count = max(len(rows), 1)
+    return Difference(sum(by_user.values()) / count, sqrt(sum(each**2 for each in by_user.values())) / count)
+
+
+def in_order(rows: Sequence[Row], out: Path) -> list[list[str]]:
     """Return the list of each event: the lists of a user come in the order of the user's events."""
     by_user: dict[str, list[list[str]]] = {}
     for line in out.read_bytes().splitlines():
