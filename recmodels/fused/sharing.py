@@ -17,7 +17,6 @@ Deltas of different shards can be applied in any order. Each is applied once: th
 import json
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
-from math import sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -34,18 +33,18 @@ from recmodels.kernels.journal import INTERACTIONS, MOVED, OWN_EVENTS
 from recmodels.kernels.layout import Stored, fields
 from recmodels.kernels.shared import EVENTS
 from recmodels.kernels.state import LEARNED_TOGETHER
+from recmodels.kernels.user_context import GAPS, LENGTHS
 from recmodels.storage.id_table import RESERVED
 
 ROWS_PER_EVENT: Final = 10
 """Number of rows of factors that a delta has for each of its events."""
 SMALLEST_CHANGE: Final = 1e-6
 """Sum of squared differences below which a row is not sent."""
-NET_SHARE: Final = 0.25
-"""Share of each change of the reranker and the calibration that all shards take over. They are few and move fast, so
-whole changes of all shards together would overshoot. Factors are many and slow: their changes are taken over whole."""
-WEIGHT_SHARE: Final = 0.5
-"""Share of each change of the weights that all shards take over, times the root of the number of shards. The more
-shards, the fewer events each has, and the longer are its Newton steps."""
+WEIGHT_SHARE: Final = 0.25
+"""Share of each change of the weights that all shards take over. They are few and move fast, so whole changes of all
+shards together would overshoot. Factors are many and slow: their changes are taken over whole."""
+STRANGERS: Final = (0, LENGTHS)
+"""Contexts of a user without history. Both learn the same events, and so overshoot the most. Shards take the mean."""
 
 WEIGHTS: Final = tuple(
     field.key for layout in LEARNED_TOGETHER for field in fields(layout) if isinstance(field.marker, Stored)
@@ -83,10 +82,11 @@ class Sharing:
         self._weight_arrays = [array.reshape(-1) for array in arrays]
         self._bounds = np.cumsum([0, *(array.size for array in arrays)])
         self._slices = [slice(*pair) for pair in pairwise(self._bounds.tolist())]
-        kept = [1.0 if is_sum_of_squares(name) else NET_SHARE for name in WEIGHTS]
-        kept[WEIGHTS.index("weight")] = WEIGHT_SHARE / sqrt(shards)
+        kept = [1.0 if is_sum_of_squares(name) else WEIGHT_SHARE for name in WEIGHTS]
         journal = memory.state.shared.journal
         journal.share[:] = np.repeat(kept, np.diff(self._bounds))
+        by_context = journal.share[self._slices[WEIGHTS.index("weight")]].reshape(LENGTHS + GAPS, -1)
+        by_context[list(STRANGERS)] = min(WEIGHT_SHARE, 1.0 / shards)
         bounds = [bounds_of(name, array.shape) for name, array in zip(WEIGHTS, arrays, strict=True)]
         journal.least[:], journal.most[:] = (np.concatenate([pair[k] for pair in bounds]) for k in range(2))
 

@@ -18,6 +18,7 @@ from recmodels.fused.memory import JOURNAL
 from recmodels.fused.model import FusedModel
 from recmodels.fused.sharing import ROWS_PER_EVENT
 from recmodels.kernels import delta_bytes
+from recmodels.kernels.user_context import LENGTHS
 from tests.support.item_counts import counts
 
 SMALL = {"max_users": 100, "max_items": 100, "max_pairs": 2_000, "max_tags": 100}
@@ -119,8 +120,8 @@ def test_factors_and_weights_of_a_peer_come_close_to_ours() -> None:
         assert np.abs(a.small[name] - b.small[name]).max() <= 0.01 * max(np.abs(a.small[name]).max(), 1e-9)
 
 
-@pytest.mark.parametrize(("shards", "share"), [(4, 0.25), (16, 0.125)])
-def test_more_shards_take_over_less_of_each_change_of_the_weights(shards: int, share: float) -> None:
+@pytest.mark.parametrize(("shards", "share"), [(2, 0.25), (4, 0.25), (16, 0.0625)])
+def test_more_shards_take_over_less_of_what_strangers_teach(shards: int, share: float) -> None:
     model = Blend(**SMALL)
     model.enable_deltas(shards)
     first = model.memory.small["weight"].copy()
@@ -128,7 +129,10 @@ def test_more_shards_take_over_less_of_each_change_of_the_weights(shards: int, s
     changed = model.memory.small["weight"] - first
     assert np.abs(changed).max() > 0.1
     model.take_delta()
-    assert model.memory.small["weight"] - first == pytest.approx(share * changed, abs=1e-12)
+    changed *= 0.25
+    changed[[0, LENGTHS]] *= share / 0.25
+    assert np.abs(changed[[0, LENGTHS]]).max() > 0.0
+    assert model.memory.small["weight"] - first == pytest.approx(changed, abs=1e-12)
 
 
 def test_what_a_delta_rounds_off_is_sent_later() -> None:
