@@ -85,6 +85,9 @@ def to_markdown(sections: Collection[Section], quick: bool) -> str:
         "",
         machine(),
         "",
+        "The machine is shared, and several times slower on some days. The *yardstick* of a section is the CPU time of "
+        "one turn of a plain Python loop at that time. Sections of different days compare by it.",
+        "",
         table(("what", "measured", "at least / aim", "verdict"), rows),
         "",
     ]
@@ -112,12 +115,29 @@ def machine() -> str:
 
 
 def occasion() -> str:
-    """Describe date, commit and load of the machine."""
+    """Describe date, commit, and load and speed of the machine."""
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
     )
     revision = commit.stdout.strip() or "unknown"
-    return f"{datetime.now(UTC):%Y-%m-%d %H:%M}, commit {revision}, load average at the end {os.getloadavg()[2]:.1f}"
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M}, commit {revision}, load average at the end {os.getloadavg()[2]:.1f}, "
+        f"yardstick {yardstick():.0f} ns"
+    )
+
+
+def yardstick() -> float:
+    """Return the CPU time of one turn of a plain Python loop, in nanoseconds.
+
+    A shared machine is several times slower on some days. Divide by this number to compare times of different days.
+    """
+    turns = 2_000_000
+    began = time.process_time()
+    total = 0
+    for number in range(turns):
+        total += number
+    assert total == turns * (turns - 1) // 2
+    return (time.process_time() - began) / turns * 1e9
 
 
 def bounds(number: Number) -> str:

@@ -220,3 +220,17 @@ def test_a_full_plain_model_forgets_users_and_takes_no_more_items() -> None:
     assert [model.seen_by(user) for user in ("ann", "bob", "cat")] == [["tea", "jam"], [], ["pie"]]
     assert list(model.catalogue) == ["tea", "jam", "pie"]
     assert [model.knows("pie"), model.knows("ham")] == [True, False]
+
+
+def test_rows_of_pairs_propose_up_to_a_bound_and_popular_items_still_come() -> None:
+    model = Blend(recent=20)
+    model.step_many([Example(f"v{k // 60}", f"i{k}", 1.0, float(k)) for k in range(60 * 60)], n=0)
+    own = [f"i{180 * k + 30}" for k in range(20)]
+    model.step_many([Example("u", item, 1.0, 4_000.0 + k) for k, item in enumerate(own)], n=0)
+    model.step_many([Example(f"w{k}", f"hit{k % 30}", 1.0, 5_000.0 + k) for k in range(300)], n=0)
+    names = set(candidate_columns(model, "u"))
+    assert {f"hit{k}" for k in range(30)} <= names
+    last = int(own[-1].removeprefix("i"))
+    assert {f"i{k}" for k in range(last + 1, last + 21)} <= names
+    summed = model.memory.state.predecessors.summed[0]
+    assert summed == covisitation.MOST_PROPOSED < model.memory.state.shared.candidates.size[0]

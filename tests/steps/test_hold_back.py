@@ -185,7 +185,7 @@ def test_nearly_nobody_is_held_back_in_real_logs(real_log: RealLog, name: str) -
 
 
 class OfPeople(PrequentialScorer):
-    """Scores the lists of those who are no bots."""
+    """Scores the lists of people, and not those of bots."""
 
     @override
     def add(self, decided: Decided) -> None:
@@ -194,7 +194,7 @@ class OfPeople(PrequentialScorer):
 
 
 def boosters(rows: list[Row], share: float) -> Iterator[Row]:
-    """So many events of bots, which each press eight items for a quarter of an hour, again and again."""
+    """Events of bots: `share` of the rows. Each bot presses eight items for a quarter of an hour, again and again."""
     draw, items = random.Random(1), sorted({item for _, item, _ in rows})
     for visit in range(round(share * len(rows) / 500)):
         start, mine = draw.choice(rows)[2], draw.sample(items, 8)

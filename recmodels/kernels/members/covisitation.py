@@ -33,6 +33,10 @@ SLOW_DECAY: Final = np.float32(0.9)
 LARGEST_TOTAL: Final = np.float32(400.0)
 """A row with a larger total is halved, so that old pairs decay even for items with many events."""
 
+MOST_PROPOSED: Final = 512
+"""Number of candidates from which rows of pairs propose no others. The rows of the newest items come first. In large
+catalogues the rows of twenty items have few entries in common, and most would have hardly a chance."""
+
 SMALLEST_GAIN: Final = np.float32(1e-12)
 """A smaller gain makes no entry: it would not survive a division in single precision."""
 
@@ -95,7 +99,7 @@ def propose_rows(table: Followers, sums: Float32, shared: Shared, recent: Int32,
     """
     candidates, hidden = shared.candidates, shared.items.hidden
     places, base, found = candidates.slot, candidates.epoch[0] * PLACES, candidates.item
-    size, room = candidates.size[0], candidates.size[1]
+    size, room = candidates.size[0], min(candidates.size[1], MOST_PROPOSED)
     for s in range(size):
         sums[s, 0] = 0.0
         sums[s, 1] = 0.0
@@ -122,7 +126,7 @@ def propose_rows(table: Followers, sums: Float32, shared: Shared, recent: Int32,
                         sums[place, 0] = 0.0
                         sums[place, 1] = 0.0
                         size += 1
-                    places[item] = base + place
+                        places[item] = base + place
                 s = index(place)
                 sums[s, 0] += fast_share * weight[k]
                 sums[s, 1] += slow_share * weight[k]
