@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Tests start many processes: each module is compiled to bytecode once, and not by each of them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install extra demo live test test-slow test-rest test-all check lint types format bench docs clean
+.PHONY: help install extra demo live test test-slow test-rest test-rest-failed test-all check lint types format bench docs clean
 
 help:
 	@echo "make demo     install, and replay the bundled log: no broker needed"
@@ -66,6 +66,11 @@ test-slow: $(VENV)/installed-dev
 # file share what is slow, so one worker runs them all.
 test-rest: $(VENV)/installed-dev
 	timeout --signal=INT --kill-after=60 1000 $(BIN)/pytest tests -n 3 --dist loadfile -m "kafka or process or browser or deep"
+
+# Those that failed, one at a time. There are none if the limit above ended the tests (pytest says 5).
+test-rest-failed: $(VENV)/installed-dev
+	timeout --signal=INT --kill-after=60 900 $(BIN)/pytest tests -n 0 --last-failed --last-failed-no-failures none \
+	    -m "kafka or process or browser or deep" || [ $$? = 5 ]
 
 test-all: test test-slow test-rest
 
