@@ -126,6 +126,8 @@ class Received:
                 (int(at), str(name), [str(tag) for tag in tags], shown) for at, name, tags, shown in item_events
             ]
             self.erased = [str(user) for user in erased]
+            if not all(0 <= at <= self.n for at, *_ in self.item_events):
+                raise ValueError(f"expected item events between its {self.n} interactions")
         except (ValueError, TypeError) as error:
             refuse(f"its content does not fit together: {error}")
 

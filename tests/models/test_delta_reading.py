@@ -5,6 +5,7 @@ from collections.abc import Callable
 from zlib import crc32
 
 import numpy as np
+import orjson
 import pytest
 
 from recmodels import Blend
@@ -116,6 +117,15 @@ def test_any_string_is_an_id(ids: list[str]) -> None:
         ours.apply_delta(theirs.take_delta())
     assert counts(ours) == pytest.approx(counts(theirs), rel=1e-6)
     assert all(ours.knows(item) for item in ids)
+
+
+@pytest.mark.parametrize("at", [-1, 61, 10**9])
+def test_item_events_between_no_interactions_are_refused(at: int) -> None:
+    ours, data = sharing(), delta()
+    others = orjson.dumps([[[at, "lamp", [], True]], []])
+    with pytest.raises(DeltaError, match="expected item events between its"):
+        ours.apply_delta(with_section(data, delta_bytes.OTHERS, others))
+    assert not ours.knows("lamp")
 
 
 def hash_of(name: str) -> int:
