@@ -1,6 +1,6 @@
 """Learning a delta: interactions of another shard are counted, and its changes of factors and weights are added."""
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -33,13 +33,10 @@ from recmodels.kernels.event_loop import take_up
 from recmodels.kernels.lanes import LANES, load, multiply, spread, store, sum_of
 from recmodels.kernels.layout import Float32, Int32, Int64, Marks
 from recmodels.kernels.members import covisitation, predecessors
-from recmodels.kernels.prefetch import prefetch_long
+from recmodels.kernels.prefetch import ROWS_AHEAD, prefetch_long
 from recmodels.kernels.shared import EVENTS, Event, Journal
 from recmodels.kernels.state import State
 from recmodels.kernels.state_pointer import opened
-
-AHEAD: Final = 8
-"""Number of rows between a prefetch and its use."""
 
 
 @entry
@@ -129,9 +126,9 @@ def add_rows(
     wide, n_factors = width_of(rows.shape[0]), now.shape[1]
     m = length(starts, first) // wide
     for k in range(m):
-        if k + AHEAD < m:
-            prefetch_long(now, rows[number(data, starts[first], int64(k + AHEAD), wide)])
-            prefetch_long(sent, rows[number(data, starts[first], int64(k + AHEAD), wide)])
+        if k + ROWS_AHEAD < m:
+            prefetch_long(now, rows[number(data, starts[first], int64(k + ROWS_AHEAD), wide)])
+            prefetch_long(sent, rows[number(data, starts[first], int64(k + ROWS_AHEAD), wide)])
         row = int64(rows[number(data, starts[first], int64(k), wide)])
         if row > 0:
             scale, at = float32(data, starts[first + 1] + 4 * k), int64(starts[first + 2] + k * n_factors)

@@ -9,12 +9,10 @@ from recmodels.kernels.compile import entry, int64, kernel
 from recmodels.kernels.delta_bytes import HALF_BITS
 from recmodels.kernels.lanes import LANES, load, multiply_add, spread, total
 from recmodels.kernels.layout import Float32, Int32
-from recmodels.kernels.prefetch import prefetch_long
+from recmodels.kernels.prefetch import ROWS_AHEAD, prefetch_long
 from recmodels.kernels.shared import Journal
 from recmodels.kernels.state_pointer import opened
 
-AHEAD: Final = 8
-"""Number of rows between a prefetch and its use."""
 LARGEST_STEP: Final = np.float32(127.0)
 """Largest number of steps of a scale in 8 bits."""
 ROUNDING: Final = np.int32(0x8000)
@@ -34,9 +32,9 @@ def distances(now: Float32, sent: Float32, rows: Int32, squares: Float32) -> Non
     """
     n_factors = now.shape[1]
     for k in range(rows.shape[0]):
-        if k + AHEAD < rows.shape[0]:
-            prefetch_long(now, rows[k + AHEAD])
-            prefetch_long(sent, rows[k + AHEAD])
+        if k + ROWS_AHEAD < rows.shape[0]:
+            prefetch_long(now, rows[k + ROWS_AHEAD])
+            prefetch_long(sent, rows[k + ROWS_AHEAD])
         own, others, f, minus = now[rows[k]], sent[rows[k]], int64(0), spread(np.float32(-1.0))
         sums = spread(np.float32(0.0))
         while f + LANES <= n_factors:

@@ -12,6 +12,8 @@ from recmodels.storage.tables import LINE_BYTES
 
 PREFETCH_DISTANCE: Final = 12
 """Number of candidates between a prefetch and its use: processing 12 takes about as long as a memory access."""
+ROWS_AHEAD: Final = 8
+"""Number of rows of a delta between a prefetch and its use. A row takes longer to process than a candidate."""
 LINES: Final = 2
 """Number of cache lines of a row that `prefetch` loads."""
 LONG_LINES: Final = 4
