@@ -1,6 +1,7 @@
 """Consumer of one worker: it fetches records of several partitions and buffers them."""
 
 import logging
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -272,9 +273,13 @@ class Reader:
         deadline = time.monotonic() + _CLOSE_SECONDS
         while self._unanswered and time.monotonic() < deadline:
             self._consumer.poll(0.02)
-        if self._unanswered:
-            logger.warning("the last offsets of topic %r are not committed: no broker answers", self.topics.text)
-        self._consumer.close()
+        if not self._unanswered:
+            self._consumer.close()
+            return
+        logger.warning("the last offsets of topic %r are not committed: no broker answers", self.topics.text)
+        # While a commit has no answer, librdkafka closes no consumer (its issue 3740). The process has
+        # to end all the same.
+        threading.Thread(target=self._consumer.close, name="closing", daemon=True).start()
 
     def _begin(self, place: Place, saved: Position | None, *, is_new: bool = False) -> PartitionBuffer:
         low, high = self._ends(place)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-from confluent_kafka import IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from flows.kafka.errors import SILENCE_STDERR, Config, explain_error
@@ -54,6 +54,8 @@ class Lag:
         for where, answer in answers.items():
             try:
                 end: int = answer.result(TIMEOUT).offset
+                if end < 0:  # a connection that breaks under the request gives this, and no error
+                    raise KafkaException(KafkaError(KafkaError._TRANSPORT))
             except (KafkaException, TimeoutError) as error:
                 doing = f"asking for the end of {where.topic}/{where.partition}"
                 logger.debug("%s", explain_error(self.config, doing, error))
