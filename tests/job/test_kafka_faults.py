@@ -47,6 +47,8 @@ def broker(own_broker: Broker) -> Broker:
     return own_broker
 
 
+PATIENCE = 15
+"""Seconds that a job waits for brokers where they do not come back. Fewer would be too short for a busy machine."""
 AT_WORK = 2_000
 """The event at which a job is interrupted."""
 
@@ -101,7 +103,7 @@ def test_a_broker_that_comes_back_is_waited_for(broker: Broker, new_job: NewJob,
 
 @pytest.mark.parametrize(
     ("patience", "number", "reason"),
-    [(5, 0, "`broker_patience`"), (300, signal.SIGTERM, "They do not count as delivered")],
+    [(PATIENCE, 0, "`broker_patience`"), (300, signal.SIGTERM, "They do not count as delivered")],
     ids=["patience", "signal"],
 )
 def test_brokers_that_are_gone_for_good_end_a_job_at_work(
@@ -141,7 +143,7 @@ def test_a_broker_that_hangs_is_waited_for(broker: Broker, new_job: NewJob, tmp_
 
 
 def test_a_broker_that_hangs_for_good_ends_a_job_at_work(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
-    job = new_job(REPEATS="exclude", BROKER_PATIENCE=5)
+    job = new_job(REPEATS="exclude", BROKER_PATIENCE=PATIENCE)
     process = at_work(job)
     broker.freeze()
     try:
@@ -154,7 +156,7 @@ def test_a_broker_that_hangs_for_good_ends_a_job_at_work(broker: Broker, new_job
 
 
 def test_brokers_that_are_gone_for_good_end_an_idle_job(broker: Broker, new_job: NewJob, tmp_path: Path) -> None:
-    impatient, stopped = new_job(REPEATS="exclude", BROKER_PATIENCE=5), new_job(REPEATS="exclude")
+    impatient, stopped = new_job(REPEATS="exclude", BROKER_PATIENCE=PATIENCE), new_job(REPEATS="exclude")
     one, other = at_work(impatient), at_work(stopped)
     let_go(one)
     let_go(other)
