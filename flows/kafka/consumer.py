@@ -75,9 +75,7 @@ class Reader:
         share: Share | None = None,
     ) -> None:
         self.config = config
-        self.topics = topics
-        self.places = places
-        self.start_offsets = start_offsets
+        self.topics, self.places, self.start_offsets = topics, places, start_offsets
         self.batch_size = batch_size
         self.idle_seconds = idle_seconds
         self.stop_at_end, self.share = stop_at_end, share
@@ -139,10 +137,8 @@ class Reader:
         start_offsets.committed = {
             (each.topic, each.partition): Committed(each.offset, each.metadata or "") for each in answers
         }
-        found = {
-            place: each for place, each in start_offsets.committed.items() if each.offset >= 0 and not each.is_ours
-        }
-        self.foreign = {place: each.offset for place, each in found.items()}
+        found = start_offsets.committed.items()
+        self.foreign = {place: each.offset for place, each in found if each.offset >= 0 and not each.is_ours}
         self.topic_ids = TopicIds(config)
         start_offsets.topic_ids = self.topic_ids.fetch({topic for topic, _ in places})
 
@@ -273,13 +269,12 @@ class Reader:
         deadline = time.monotonic() + _CLOSE_SECONDS
         while self._unanswered and time.monotonic() < deadline:
             self._consumer.poll(0.02)
-        if not self._unanswered:
+        if self._unanswered:
+            logger.warning("the last offsets of topic %r are not committed: no broker answers", self.topics.text)
+            # librdkafka closes no consumer with such a commit (its issue 3740), and the process has to end.
+            threading.Thread(target=self._consumer.close, name="closing", daemon=True).start()
+        else:
             self._consumer.close()
-            return
-        logger.warning("the last offsets of topic %r are not committed: no broker answers", self.topics.text)
-        # While a commit has no answer, librdkafka closes no consumer (its issue 3740). The process has
-        # to end all the same.
-        threading.Thread(target=self._consumer.close, name="closing", daemon=True).start()
 
     def _begin(self, place: Place, saved: Position | None, *, is_new: bool = False) -> PartitionBuffer:
         low, high = self._ends(place)

@@ -90,6 +90,12 @@ def _expect_histories(memory: Memory, longest: int) -> None:
             seen.add(item)
             cell = int(history.next[cell])
         assert len(seen) <= longest
+        cell = int(users.spare[row])
+        while cell:
+            assert cell not in owner, f"the spare cell {cell} of {user!r} is also of {owner[cell]!r}"
+            assert history.item[cell] == 0
+            owner[cell] = user
+            cell = int(history.next[cell])
     cell, free = int(counters[FREE_CELL]), 0
     while cell:
         assert cell not in owner, f"the free cell {cell} is also of {owner[cell]!r}"

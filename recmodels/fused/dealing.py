@@ -106,6 +106,7 @@ def _take_histories(
         following = source.history.next[cell].astype(np.int64)
         who, cell = who[following > 0], following[following > 0]
     ours.users.newest[new] = 0
+    ours.users.spare[new] = 0
     if not owners:
         return
     owner, cell = np.concatenate(owners), np.concatenate(cells)

@@ -17,7 +17,7 @@ from recmodels.kernels.state_pointer import Handle
 from recmodels.kernels.user_context import GAPS, LENGTHS
 from recmodels.storage.bounded_table import BoundedTable, oldest
 from recmodels.storage.id_table import RESERVED, IdTable
-from recmodels.storage.tables import Table, aligned_zeros, dump_changes, dump_part
+from recmodels.storage.tables import PackedRows, Table, aligned_zeros, dump_changes, dump_part
 
 JOURNAL: Final = 8_192
 """Number of events between two deltas (`recmodels.fused.sharing`)."""
@@ -47,6 +47,7 @@ class Memory:
     """
 
     def __init__(self, arguments: Mapping[str, Any], members: Collection[str], n_external: int) -> None:
+        self._arguments = arguments, members, n_external
         rows = {kind: int(arguments[f"max_{kind}"]) + RESERVED for kind in ("users", "items", "tags", "pairs")}
         self.users, self.items, self.tags = (IdTable(rows[kind]) for kind in ("users", "items", "tags"))
         self.tables: dict[str, Table] = {}
@@ -55,6 +56,7 @@ class Memory:
         self.columns: list[tuple[Table, Field]] = []
         self.stored: dict[str, Field] = {}
         self._rows: dict[str, Rows] = {}
+        self._packed: dict[str, PackedRows] = {}
         used = [member for member in ALL_MEMBERS if member.name in members]
         self.learns_tags = any(member.describe is not None for member in used)
         flags = {
@@ -83,6 +85,10 @@ class Memory:
             (table, rows.of, rows.once) for key, rows in self._rows.items() if not (table := self.tables[key]).is_void
         ]
         self.mark_used()
+
+    def __reduce__(self) -> tuple[Callable[..., "Memory"], tuple[Any, ...]]:
+        """Make a copy anew, as copies of packed columns would be arrays of their own."""
+        return _restored, (self._arguments, self.copy())
 
     def _build(self, layout: type, known: Mapping[str, Any], table: Table | None = None) -> tuple[Any, ...]:
         """Make the arrays of a layout, in the order of its fields."""
@@ -116,10 +122,20 @@ class Memory:
         columns = {inner.key: (inner.dtype, lengths(inner.marker.shape, known)) for inner in inside}
         ids = {"users": self.users, "items": self.items, "tags": self.tags}.get(marker.key)
         assert marker.key not in self.tables, f"two tables have the key {marker.key!r}"
-        table = self.tables[marker.key] = Table(marker.key, known[marker.of], ids, **columns)
+        packed = {
+            inner.key: self._packed_rows(marker.of, known).column(*columns[inner.key])
+            for inner in inside
+            if inner.marker.is_packed
+        }
+        table = self.tables[marker.key] = Table(marker.key, known[marker.of], ids, packed, **columns)
         self.columns += [(table, inner) for inner in inside]
         self._rows[marker.key] = marker
         return table
+
+    def _packed_rows(self, of: str, known: Mapping[str, Any]) -> PackedRows:
+        if of not in self._packed:
+            self._packed[of] = PackedRows(known[of])
+        return self._packed[of]
 
     def _add_small(self, field: Field, known: Mapping[str, Any]) -> NDArray[Any]:
         marker: Stored = field.marker
@@ -340,3 +356,9 @@ def number_of(item: str) -> int:
     2391201714
     """
     return crc32(item.encode("utf-8", "surrogatepass"))
+
+
+def _restored(arguments: tuple[Any, ...], record: Mapping[str, NDArray[Any]]) -> Memory:
+    memory = Memory(*arguments)
+    memory.load(record)
+    return memory

@@ -51,6 +51,12 @@ def slot_of(candidates: Candidates, item: int) -> int:
 
 
 @kernel
+def is_excluded(candidates: Candidates, item: int) -> bool:
+    """Say whether an item was excluded from the set, or found no room in it."""
+    return candidates.slot[item] == candidates.epoch[0] * PLACES + EXCLUDED
+
+
+@kernel
 def add(candidates: Candidates, items: Items, some: Int32, count: int) -> None:
     """Add items while there is room, except excluded and unavailable ones.
 

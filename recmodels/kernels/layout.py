@@ -77,6 +77,8 @@ class Column(Marker):
         can_repeat: Whether it can hold a row twice.
         beside: Name of the column with `holds` that these entries belong to.
         counts: Name of the column with `holds` whose entries it counts.
+        is_packed: Whether a row lies in one cache line with those of all packed columns of that kind of rows, also
+            of other tables. A kernel that reads several of them waits for memory once. Such an array is not contiguous.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Column(Marker):
         can_repeat: bool = False,
         beside: str = "",
         counts: str = "",
+        is_packed: bool = False,
     ) -> None:
         self.shape = shape
         self.key = key
@@ -94,6 +97,7 @@ class Column(Marker):
         self.can_repeat = can_repeat
         self.beside = beside
         self.counts = counts
+        self.is_packed = is_packed
 
 
 class Stored(Marker):

@@ -44,18 +44,20 @@ class Users(NamedTuple):
     """[users] number of the last event, for eviction."""
     newest: Annotated[Int32, Column()]
     """[users] first cell of the user's history, or 0."""
+    spare: Annotated[Int32, Column()]
+    """[users] first of the cells that are reserved for the user's next items, or 0."""
     dirty: Marks
 
 
 class Items(NamedTuple):
     """A row for each item."""
 
-    first_seen: Annotated[Int64, Column()]
+    first_seen: Annotated[Int64, Column(is_packed=True)]
     """[items] number of interactions and announcements up to the item's first one, from 1. 0: it has none yet, and is
     in no list."""
     last_used: Annotated[Int64, Column()]
     """[items] number of the last event, for eviction."""
-    hidden: Annotated[Marks, Column()]
+    hidden: Annotated[Marks, Column(is_packed=True)]
     """[items] 1: not available."""
     newness: Annotated[Float32, Column()]
     """[items] 1 / (1 + interactions) of an item that was announced before the first; 0 for any other."""
@@ -65,7 +67,10 @@ class Items(NamedTuple):
 
 
 class HistoryCells(NamedTuple):
-    """A cell for each pair of a user and an item. The cells of a user form a list, the newest first."""
+    """A cell for each pair of a user and an item. The cells of a user form a list, the newest first.
+
+    The spare cells of a user and the free ones form lists, too.
+    """
 
     item: Annotated[Int32, Column()]
     """[pairs]"""

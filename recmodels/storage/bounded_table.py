@@ -62,7 +62,7 @@ class BoundedTable(Table):
         share: int = EVICTION_DIVISOR,
         **columns: tuple[DTypeLike, tuple[int, ...]],
     ) -> None:
-        super().__init__(name, most + RESERVED, IdTable(most + RESERVED), **columns)
+        super().__init__(name, most + RESERVED, IdTable(most + RESERVED), None, **columns)
         self.age = age
         self.share = share
         self.used = RESERVED

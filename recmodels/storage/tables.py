@@ -13,6 +13,8 @@ from recmodels.storage.id_table import IdTable
 
 LINE_BYTES: Final = 64
 """Bytes of a cache line. Rows of this size, or of a multiple of it, take as few lines as possible."""
+WORD_BYTES: Final = 8
+"""Bytes of the largest numbers."""
 MAPPED_BYTES: Final = 128 * 1024
 """Size from which an array is mapped by itself."""
 HUGE_BYTES: Final = 4 * 1024 * 1024
@@ -40,6 +42,40 @@ def aligned_zeros(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
     return room[start : start + size].view(dtype).reshape(shape)
 
 
+class PackedRows:
+    """Rows of one cache line each, in which columns of several tables lie side by side.
+
+    Args:
+        capacity: Number of rows.
+
+    >>> rows = PackedRows(3)
+    >>> level, is_hidden = rows.column(np.float64, (5,)), rows.column(np.uint8, ())
+    >>> level.shape, level.strides, is_hidden.strides
+    ((3, 5), (64, 8), (64,))
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._lines: NDArray[np.uint8] = aligned_zeros((capacity, LINE_BYTES), np.uint8)
+        self._front, self._back = 0, LINE_BYTES
+
+    def column(self, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Return a new column [capacity, *shape], of zeros.
+
+        Raises:
+            ValueError: The line has no room for it.
+        """
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        if np.dtype(dtype).itemsize == WORD_BYTES:
+            start = self._front
+            self._front += size
+        else:  # smaller numbers lie at the end, so that none of the others has to be moved to its alignment
+            start = self._back = (self._back - size) // np.dtype(dtype).itemsize * np.dtype(dtype).itemsize
+        if self._front > self._back:
+            raise ValueError(f"expected packed columns of at most {LINE_BYTES} bytes a row, got more: pack fewer")
+        view: NDArray[Any] = self._lines[:, start : start + size].view(dtype)
+        return view.reshape(len(view), *shape) if shape else view[:, 0]
+
+
 class Table:
     """Arrays that share their first axis: one row per user, item or the like.
 
@@ -50,6 +86,7 @@ class Table:
         name: Names the table in the store.
         capacity: How many rows there can be.
         ids: Whose the rows are, if they are saved with this table.
+        packed: Arrays for some of the columns, as views of `PackedRows`.
         columns: For each array its type and the shape of one row.
 
     Attributes:
@@ -64,13 +101,20 @@ class Table:
     """
 
     def __init__(
-        self, name: str, capacity: int, ids: IdTable | None = None, **columns: tuple[DTypeLike, tuple[int, ...]]
+        self,
+        name: str,
+        capacity: int,
+        ids: IdTable | None = None,
+        packed: Mapping[str, NDArray[Any]] | None = None,
+        **columns: tuple[DTypeLike, tuple[int, ...]],
     ) -> None:
+        packed = packed or {}
         self.name = name
         self.capacity = capacity
         self.ids = ids
         self.arrays: dict[str, NDArray[Any]] = {
-            column: aligned_zeros((capacity, *shape), dtype) for column, (dtype, shape) in columns.items()
+            column: packed[column] if column in packed else aligned_zeros((capacity, *shape), dtype)
+            for column, (dtype, shape) in columns.items()
         }
         self.dirty: NDArray[np.uint8] = aligned_zeros((capacity,), np.uint8)
         self.is_void = not any(array.size for array in self.arrays.values())

@@ -18,6 +18,8 @@ from recmodels import Blend, CoVisitation, Example
 from recmodels.checks.consistency import expect_whole
 from recmodels.checks.equality import expect_same_state
 from recmodels.fused.model import FusedModel
+from recmodels.kernels.history import BLOCK
+from recmodels.kernels.shared import CELLS, FREE_CELLS
 
 TINY = {
     **{"max_users": 6, "max_items": 9, "max_pairs": 11, "max_history": 4, "max_tags": 11},
@@ -191,6 +193,44 @@ def test_a_long_history_gives_up_its_oldest_item() -> None:
         model.learn_one("u", f"i{k}")
     assert [k for k in range(5) if model.has_seen("u", f"i{k}")] == [2, 3, 4]
     expect_whole(model)
+
+
+def test_the_cells_of_a_long_history_lie_side_by_side() -> None:
+    model = CoVisitation()
+    for number in range(64):
+        for user in ("ann", "bob"):
+            model.learn_one(user, f"{user} {number}")
+    shared = model.memory.state.shared
+    cell, cells = int(shared.users.newest[model.memory.users.row("ann")]), []
+    while cell:
+        cells.append(cell)
+        cell = int(shared.history.next[cell])
+    assert len(cells) == 64
+    jumps = sum(older != newer - 1 for newer, older in pairwise(cells[: 64 - BLOCK]))
+    assert jumps == (64 - BLOCK) // BLOCK - 1
+    expect_whole(model)
+
+
+def test_spare_cells_are_free_once_their_user_is_forgotten() -> None:
+    model = CoVisitation()
+    for number in range(BLOCK + 1):
+        model.learn_one("ann", f"item {number}")
+    counters = model.memory.state.shared.counters
+    assert counters[CELLS] == 2 * BLOCK
+    model.forget_one("ann")
+    assert counters[FREE_CELLS] == counters[CELLS]
+    expect_whole(model)
+
+
+def test_a_full_table_of_histories_gives_out_no_spare_cells() -> None:
+    model = CoVisitation(max_pairs=2 * BLOCK, max_users=8, repeats="exclude")
+    for number in range(BLOCK - 1):
+        model.learn_one("bob", f"item {number}")
+    for number in range(BLOCK + 1):  # after 16 cells, one is left
+        model.learn_one("ann", f"item {number}")
+        expect_whole(model)
+    assert all(model.has_seen("ann", f"item {number}") for number in range(BLOCK + 1))
+    assert model.memory.state.shared.users.spare.sum() == 0
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ class Habits(NamedTuple):
 class LastEvents(NamedTuple):
     """A row for each item. An impression or a return does not make an item recent."""
 
-    last: Annotated[Int64, Column()]
+    last: Annotated[Int64, Column(is_packed=True)]
     """[items] number of the last positive event, or 0."""
     dirty: Marks
 

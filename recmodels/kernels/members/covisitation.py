@@ -25,8 +25,8 @@ from recmodels.kernels.candidates import EXCLUDED, PLACES
 from recmodels.kernels.compile import index, int64, kernel
 from recmodels.kernels.layout import Argument, Column, Float32, Int32, Int64, Marks, Rows, Scratch
 from recmodels.kernels.member import Member
-from recmodels.kernels.prefetch import prefetch_long
-from recmodels.kernels.shared import CANDIDATES, Event, Shared, Undone
+from recmodels.kernels.prefetch import prefetch, prefetch_long
+from recmodels.kernels.shared import CANDIDATES, ITEM_ROWS, Event, Shared, Undone
 
 FAST_DECAY: Final = np.float32(0.5)
 SLOW_DECAY: Final = np.float32(0.9)
@@ -36,6 +36,9 @@ LARGEST_TOTAL: Final = np.float32(400.0)
 MOST_PROPOSED: Final = 512
 """Number of candidates from which rows of pairs propose no others. The rows of the newest items come first. In large
 catalogues the rows of twenty items have few entries in common, and most would have hardly a chance."""
+
+MANY_ITEMS: Final = 8_192
+"""Number of items from which the processor's nearest cache does not hold what is needed of each."""
 
 SMALLEST_GAIN: Final = np.float32(1e-12)
 """A smaller gain makes no entry: it would not survive a division in single precision."""
@@ -104,13 +107,14 @@ def propose_rows(table: Followers, sums: Float32, shared: Shared, recent: Int32,
         sums[s, 0] = 0.0
         sums[s, 1] = 0.0
     fast, slow = np.float32(1.0), np.float32(1.0)
+    is_large = shared.counters[ITEM_ROWS] > MANY_ITEMS
+    load_rows(table, recent, most)
     for p in range(most):
         row = recent[p]
         if row == 0:
             break
-        if p + 1 < most:
-            prefetch_long(table.item, recent[p + 1])
-            prefetch_long(table.weight, recent[p + 1])
+        if is_large and p + 1 < most:
+            load_slots(table, shared, int64(recent[p + 1]))
         if table.total[row] > 0:
             share = np.float32(1.0) / table.total[row]
             fast_share, slow_share = fast * share, slow * share
@@ -134,6 +138,27 @@ def propose_rows(table: Followers, sums: Float32, shared: Shared, recent: Int32,
         slow *= SLOW_DECAY
     candidates.size[0] = size
     return size
+
+
+@kernel
+def load_rows(table: Followers, recent: Int32, most: int) -> None:
+    """Start to load the rows of the first `most` recent items."""
+    for p in range(most):
+        if recent[p] == 0:
+            break
+        prefetch(table.size, recent[p])
+        prefetch(table.total, recent[p])
+        prefetch_long(table.item, recent[p])
+        prefetch_long(table.weight, recent[p])
+
+
+@kernel
+def load_slots(table: Followers, shared: Shared, row: int) -> None:
+    """Start to load what `propose_rows` needs of the entries of a row."""
+    entry, slot, hidden = table.item[row], shared.candidates.slot, shared.items.hidden
+    for k in range(table.size[row]):
+        prefetch(slot, entry[k])
+        prefetch(hidden, entry[k])
 
 
 @kernel

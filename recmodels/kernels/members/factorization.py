@@ -47,7 +47,7 @@ class ItemFactors(NamedTuple):
 
     out: Annotated[Float32, Column("n_factors")]
     """[items, n_factors]"""
-    bias: Annotated[Float32, Column()]
+    bias: Annotated[Float32, Column(is_packed=True)]
     """[items]"""
     history: Annotated[Float32, Column("n_factors")]
     """[items, n_factors]"""

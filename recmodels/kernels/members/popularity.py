@@ -38,7 +38,7 @@ LATEST_TIME: Final = 1e11
 class Levels(NamedTuple):
     """A row for each item."""
 
-    level: Annotated[Float64, Column(HALF_LIVES)]
+    level: Annotated[Float64, Column(HALF_LIVES, is_packed=True)]
     """[items, HALF_LIVES] log2 of the decayed count, plus the time of decay: it changes only with the item's events."""
     rank: Annotated[Int32, Column(HALF_LIVES)]
     """[items, HALF_LIVES] the item's rank among the top items, from 1. 0: it is not among them."""
