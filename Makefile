@@ -14,7 +14,7 @@ help:
 	@echo "make extra NAME=tune   install an extra: avro, deep, pandas, parquet, report, serve or tune"
 	@echo "make test     install what the tests need, and run the quick ones: 3 minutes on 2 cores"
 	@echo "make check    lint, types, docs, the quick and the slow tests"
-	@echo "make test-rest the tests with a broker, processes of their own or a browser: 10 minutes on 2 cores"
+	@echo "make test-rest the tests with a broker, processes of their own or a browser: @@ minutes on 2 cores"
 	@echo "make test-all all of these tests. CI runs them, and make check"
 	@echo "make docs     build the documentation into .cache/site"
 	@echo "make bench    measure speed; writes bench/results.md"
@@ -65,7 +65,7 @@ test-slow: $(VENV)/installed-dev
 # Three files at a time on two cores: these tests mostly wait for a broker or for processes of their own. The tests of a
 # file share what is slow, so one worker runs them all.
 test-rest: $(VENV)/installed-dev
-	timeout --signal=INT --kill-after=60 1000 $(BIN)/pytest tests -n 3 --dist loadfile -m "kafka or process or browser or deep"
+	timeout --signal=INT --kill-after=60 1800 $(BIN)/pytest tests -n 3 --dist loadfile -m "kafka or process or browser or deep"
 
 # Those that failed, one at a time. If the limit above ended the tests, which ones did is not known, and this fails, too.
 test-rest-failed: $(VENV)/installed-dev

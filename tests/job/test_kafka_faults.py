@@ -168,7 +168,7 @@ def test_brokers_that_are_gone_for_good_end_an_idle_job(broker: Broker, new_job:
     assert other.returncode == 0, said  # everything was delivered
     said = ended(one)
     assert one.returncode == 1, said
-    assert "No broker has answered for 5 s (`broker_patience`)" in said
+    assert f"No broker has answered for {PATIENCE} s (`broker_patience`)" in said
     broker.start()
     for job in (impatient, stopped):
         check_nothing_is_lost(job, tmp_path)

@@ -217,6 +217,7 @@ def test_lag_of_a_topic_with_transactions_counts_what_can_be_read(
     until(has_no_lag)
 
 
+@pytest.mark.usefixtures("patient_merge")
 def test_catch_up_of_several_partitions_is_in_order_of_time(broker: AnyBroker, new_topic: NewTopic, group: str) -> None:
     topic, producer = new_topic(4), Producer({"bootstrap.servers": broker.bootstrap})
     for number in range(4_000):
@@ -226,6 +227,7 @@ def test_catch_up_of_several_partitions_is_in_order_of_time(broker: AnyBroker, n
     assert got == list(range(4_000))
 
 
+@pytest.mark.usefixtures("patient_merge")
 def test_added_partitions_are_merged_by_time_after_a_restart(
     broker: AnyBroker, new_topic: NewTopic, group: str
 ) -> None:

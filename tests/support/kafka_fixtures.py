@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]  # forgotten re-export
 
 from flows.engine import run_flow
+from flows.kafka import partition_buffer
 from flows.kafka.errors import Config, retry
 from flows.kafka.sink import KafkaSink
 from flows.kafka.source import KafkaSource
@@ -68,6 +69,12 @@ def new_topic(broker: AnyBroker) -> NewTopic:
         return topic
 
     return new
+
+
+@pytest.fixture
+def patient_merge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a merge by time wait for a partition as long as a busy machine may need to fetch it."""
+    monkeypatch.setattr(partition_buffer, "WAIT_SECONDS", 300.0)
 
 
 @pytest.fixture
