@@ -14,7 +14,7 @@ help:
 	@echo "make extra NAME=tune   install an extra: avro, deep, pandas, parquet, report, serve or tune"
 	@echo "make test     install what the tests need, and run the quick ones: 3 minutes on 2 cores"
 	@echo "make check    lint, types, docs, the quick and the slow tests"
-	@echo "make test-rest the tests with a broker, processes of their own or a browser: @@ minutes on 2 cores"
+	@echo "make test-rest the tests with a broker, processes of their own or a browser: 10 to 18 minutes on 2 cores"
 	@echo "make test-all all of these tests. CI runs them, and make check"
 	@echo "make docs     build the documentation into .cache/site"
 	@echo "make bench    measure speed; writes bench/results.md"
