@@ -34,6 +34,8 @@ MEMORY: Final = 4_096.0
 """Number of returns in a bucket at which its counts are halved, so that old returns fade."""
 OWN, MERGED, FALLBACK, RETURNS = range(4)
 """Columns of the counts: hits in each list, and returns."""
+MERGE_FROM, STALE_FROM = np.triu_indices(BUCKETS + 1)
+"""The buckets at which both ages can begin: each pair in which the second is not before the first."""
 
 
 def bucket_of(age: float) -> int:
@@ -242,10 +244,9 @@ def best_ages(counts: NDArray[np.float64]) -> FallbackAges:
             more).
     """
     own, merged, fallback = (np.concatenate([[0.0], np.cumsum(counts[:, column])]) for column in range(RETURNS))
-    merge, stale = np.triu_indices(BUCKETS + 1)
-    hits = own[merge] + (merged[stale] - merged[merge]) + (fallback[-1] - fallback[stale])
+    hits = own[MERGE_FROM] + (merged[STALE_FROM] - merged[MERGE_FROM]) + (fallback[-1] - fallback[STALE_FROM])
     last = len(hits) - 1 - int(hits[::-1].argmax())  # the latest ages among equals
-    merge_from, stale_from = int(merge[last]), int(stale[last])
+    merge_from, stale_from = int(MERGE_FROM[last]), int(STALE_FROM[last])
     return FallbackAges(
         merge_after=_edge(merge_from) if merge_from < stale_from else None,
         stale_after=_edge(stale_from) if stale_from < BUCKETS else None,
