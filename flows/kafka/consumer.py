@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 
 _SECONDS = 10.0
 """Timeout in seconds of a request to the brokers before the flow runs."""
-_CLOSE_SECONDS = 2.0
-"""Timeout in seconds of the last commit."""
+_CLOSE_SECONDS, _LATE_SECONDS = 2.0, 3.0
+"""Seconds to wait for the answer to the last commit, and further ones while the consumer closes."""
 _LIST_SECONDS = 1.0
 """Timeout in seconds of the search for new topics while the flow runs."""
 _FETCHED = 1_000
@@ -270,11 +270,11 @@ class Reader:
         while self._unanswered and time.monotonic() < deadline:
             self._consumer.poll(0.02)
         if self._unanswered:
-            logger.warning("the last offsets of topic %r are not committed: no broker answers", self.topics.text)
-            # librdkafka closes no consumer with such a commit (its issue 3740), and the process has to end.
-            threading.Thread(target=self._consumer.close, name="closing", daemon=True).start()
-        else:
-            self._consumer.close()
+            logger.warning("the last offsets of topic %r are not committed yet: no broker answers", self.topics.text)
+        # librdkafka closes no consumer whose commit has no answer (its issue 3740), and the process has to end.
+        closing = threading.Thread(target=self._consumer.close, name="closing", daemon=True)
+        closing.start()
+        closing.join(_LATE_SECONDS if self._unanswered else None)
 
     def _begin(self, place: Place, saved: Position | None, *, is_new: bool = False) -> PartitionBuffer:
         low, high = self._ends(place)

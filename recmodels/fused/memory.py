@@ -87,7 +87,7 @@ class Memory:
         self.mark_used()
 
     def __reduce__(self) -> tuple[Callable[..., "Memory"], tuple[Any, ...]]:
-        """Make a copy anew, as copies of packed columns would be arrays of their own."""
+        """Make a new memory with the same content. A copied array would not be in the copy's packed rows."""
         return _restored, (self._arguments, self.copy())
 
     def _build(self, layout: type, known: Mapping[str, Any], table: Table | None = None) -> tuple[Any, ...]:
@@ -122,6 +122,7 @@ class Memory:
         columns = {inner.key: (inner.dtype, lengths(inner.marker.shape, known)) for inner in inside}
         ids = {"users": self.users, "items": self.items, "tags": self.tags}.get(marker.key)
         assert marker.key not in self.tables, f"two tables have the key {marker.key!r}"
+        assert not any(inner.marker.is_packed and (inner.marker.holds or inner.marker.beside) for inner in inside)
         packed = {
             inner.key: self._packed_rows(marker.of, known).column(*columns[inner.key])
             for inner in inside
@@ -169,9 +170,10 @@ class Memory:
         return [self.tables[key] for key, rows in self._rows.items() if rows.of == kind]
 
     def has_cells(self, wanted: int) -> bool:
-        """Say whether the histories have room for `wanted` more pairs."""
-        counters = self.state.shared.counters
-        unused = len(self.state.shared.history.item) - RESERVED - counters[CELLS]
+        """Say whether the histories have room for `wanted` more pairs, whoever they are of."""
+        counters, cells = self.state.shared.counters, len(self.state.shared.history.item)
+        # Users may reserve all cells of the first half (`recmodels.kernels.history.new_cell`).
+        unused = cells - RESERVED - max(int(counters[CELLS]), cells // 2)
         return bool(unused + counters[FREE_CELLS] >= wanted)
 
     def user_row(self, name: str) -> int:
@@ -361,4 +363,5 @@ def number_of(item: str) -> int:
 def _restored(arguments: tuple[Any, ...], record: Mapping[str, NDArray[Any]]) -> Memory:
     memory = Memory(*arguments)
     memory.load(record)
+    memory.mark_changed()
     return memory

@@ -52,7 +52,7 @@ def slot_of(candidates: Candidates, item: int) -> int:
 
 @kernel
 def is_excluded(candidates: Candidates, item: int) -> bool:
-    """Say whether an item was excluded from the set, or found no room in it."""
+    """Say whether an item was excluded from the set, is unavailable, or found no room in it."""
     return candidates.slot[item] == candidates.epoch[0] * PLACES + EXCLUDED
 
 

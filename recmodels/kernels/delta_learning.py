@@ -88,7 +88,7 @@ def count(state: State, base: int, data: Marks, starts: Int64, rows: Int32, begi
             now_there = 1 - now_there
             size = hear(data, starts, rows, int64(e + 1), place, wide, heard[now_there])
             place += size
-            covisitation.load(state.covisitation.items, heard[now_there, :size])
+            covisitation.load_rows(state.covisitation.items, heard[now_there], size)
             predecessors.load(state.predecessors, rows[number(data, starts[ITEM], e + 1, wide)])
         item = int64(rows[number(data, starts[ITEM], int64(e), wide)])
         reward = float64(data, starts[REWARD] + 8 * e) if has_rewards else 1.0

@@ -205,7 +205,7 @@ def score_and_learn(
         position = topn.position(state.shared.items, candidates, position, most)
         if position == most:
             position = NOT_THERE
-    # The set excludes the whole history, so only what it excludes is looked for there.
+    # The set has excluded the whole history. So only an excluded item can be a repeat.
     may_be_repeat = state.shared.options.exclude_seen and candidate_set.is_excluded(candidates, item)
     asked = reward > 0.0 and not (may_be_repeat and history.holds(state.shared, user, item))
     loss = learn(state, user, item, reward, time, kind, length, gap, asked)

@@ -15,8 +15,8 @@ from recmodels.kernels.layout import Marks
 from recmodels.kernels.shared import CELLS, FREE_CELL, FREE_CELLS, Shared
 
 BLOCK: Final = 16
-"""Number of cells that a user with at least as many items gets at once. They lie side by side, so a long history
-takes a tenth of the cache lines. A walk along it waits for each of them in turn."""
+"""Number of cells that a user with at least as many items gets at once, while the table is less than half full. They
+lie side by side, so a long history takes a tenth of the cache lines. A walk along a history waits for each in turn."""
 
 SMALLEST_LEFT: Final = np.float32(1e-3)
 """Share of a reward that must be left of a count for there to be another interaction behind it."""
@@ -127,10 +127,14 @@ def take_back(shared: Shared, user: int, item: int, reward: np.float32) -> None:
 def new_cell(shared: Shared, user: int, length: int) -> int:
     """Return a spare cell of the user, else one of the free list, else the first unused one; 0 if there is none.
 
-    A user with at least `BLOCK` items has spare cells as long as there are unused ones.
+    Args:
+        shared: The shared state.
+        user: Row of the user.
+        length: Number of the user's items. With `BLOCK` of them or more, the user may get spare cells.
     """
     counters, history, spare = shared.counters, shared.history, shared.users.spare
-    if length >= BLOCK and spare[user] == 0 and counters[CELLS] + BLOCK < history.item.shape[0]:
+    may_reserve = BLOCK <= length <= shared.options.max_history - BLOCK
+    if may_reserve and spare[user] == 0 and counters[CELLS] + BLOCK <= history.item.shape[0] // 2:
         first = counters[CELLS] + 1
         for cell in range(first, first + BLOCK):
             history.next[cell] = cell + 1 if cell + 1 < first + BLOCK else 0

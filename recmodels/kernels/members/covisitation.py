@@ -144,8 +144,6 @@ def propose_rows(table: Followers, sums: Float32, shared: Shared, recent: Int32,
 def load_rows(table: Followers, recent: Int32, most: int) -> None:
     """Start to load the rows of the first `most` recent items."""
     for p in range(most):
-        if recent[p] == 0:
-            break
         prefetch(table.size, recent[p])
         prefetch(table.total, recent[p])
         prefetch_long(table.item, recent[p])
@@ -219,14 +217,6 @@ def count(covisitation: CovisitationState, shared: Shared, event: Event, recent:
         if recent[p] > 0 and recent[p] != event.item:
             add(covisitation.items, recent[p], event.item, gain)
         gain *= np.float32(covisitation.decay)
-
-
-@kernel
-def load(table: Followers, recent: Int32) -> None:
-    """Start to load the rows of recent items."""
-    for p in range(recent.shape[0]):
-        prefetch_long(table.item, recent[p])
-        prefetch_long(table.weight, recent[p])
 
 
 @kernel

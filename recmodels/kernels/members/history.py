@@ -59,7 +59,6 @@ def copy_newest(own: HistoryState, shared: Shared, user: int) -> int:
         own.amount[size] = history.amount[cell]
         prefetch(slot, own.item[size])
         prefetch(items.first_seen, own.item[size])
-        prefetch(items.hidden, own.item[size])
         cell = int64(history.next[cell])
         size += 1
     return size
