@@ -3,7 +3,8 @@
     python -m bench.shards LOG [--limit 60000] [--shards 2]
 
 Each job reads a topic that holds the log already. The rate is that of lists on the output topic, by the brokers' times,
-while all shards are at work.
+while all shards are at work. The CPU time of a list is that of all jobs together, between a tenth and nine tenths of
+the lists. It tells what the shards would give with a core for each of them and others for the broker.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from zlib import crc32
@@ -46,8 +47,18 @@ def feed(bootstrap: str, topic: str, log: Path, limit: int) -> int:
     return count
 
 
-def rate(bootstrap: str, topic: str, shards: int, count: int, directory: Path, **settings: str) -> float:
-    """Run a job over the topic, and return lists a second."""
+def cpu_of(processes: list[subprocess.Popen[bytes]]) -> float:
+    """Return the CPU seconds of processes so far, of which some may have ended."""
+    ticks = 0
+    for process in processes:
+        with suppress(OSError):
+            fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def rate(bootstrap: str, topic: str, shards: int, count: int, directory: Path, **settings: str) -> tuple[float, float]:
+    """Run a job over the topic, and return lists a second, and CPU µs a list."""
     lists = f"{topic}-lists-{shards}"
     make_topic(bootstrap, lists, 1, message_timestamp_type="LogAppendTime")
     variables = {
@@ -73,8 +84,11 @@ def rate(bootstrap: str, topic: str, shards: int, count: int, directory: Path, *
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench"})
     where = TopicPartition(lists, 0)
     deadline = time.monotonic() + 170
-    while retry({}, "asking", lambda: consumer.get_watermark_offsets(where, timeout=10))[1] < count:
-        time.sleep(0.2)
+    seen: list[tuple[int, float]] = []
+    while (made := retry({}, "asking", lambda: consumer.get_watermark_offsets(where, timeout=10))[1]) < count:
+        if count // 10 <= made <= count * 9 // 10:
+            seen.append((made, cpu_of(processes)))
+        time.sleep(0.05)
         if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
             break
     for process in processes:
@@ -94,7 +108,8 @@ def rate(bootstrap: str, topic: str, shards: int, count: int, directory: Path, *
     if last - first < LEAST_MS:
         raise SystemExit(f"expected {LEAST_MS} ms in which all jobs are at work; got {last - first}. Raise --limit.")
     inside = sum(first <= at <= last for some in times for at in some)
-    return 1000.0 * inside / (last - first)
+    cpu_us = 1e6 * (seen[-1][1] - seen[0][1]) / max(seen[-1][0] - seen[0][0], 1) if seen else float("nan")
+    return 1000.0 * inside / (last - first), cpu_us
 
 
 def main() -> None:
@@ -112,9 +127,11 @@ def main() -> None:
         for _ in range(given.turns):
             topic = f"bench-{uuid.uuid4().hex[:6]}"
             count = feed(bootstrap, topic, given.log, given.limit)
-            one = rate(bootstrap, topic, 1, count, Path(folder), **settings)
-            many = rate(bootstrap, topic, given.shards, count, Path(folder), **settings)
+            one, one_us = rate(bootstrap, topic, 1, count, Path(folder), **settings)
+            many, many_us = rate(bootstrap, topic, given.shards, count, Path(folder), **settings)
             sys.stdout.write(f"{one:,.0f} events/s by one, {many:,.0f} by {given.shards}: {many / one:.2f}\n")
+            by_cpu = given.shards * one_us / many_us
+            sys.stdout.write(f"CPU of a list: {one_us:.1f} µs by one, {many_us:.1f} by {given.shards}: {by_cpu:.2f}\n")
             sys.stdout.flush()
 
 
