@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from recmodels.fused.widening import widened
 from recmodels.kernels import forgetting
+from recmodels.kernels.history import BLOCK
 from recmodels.kernels.layout import DIRTY, Argument, Column, Field, Rows, Scratch, Stored, fields, lengths, stored_size
 from recmodels.kernels.members.slow import widths as slow_widths
 from recmodels.kernels.shared import ANNOUNCED, CELLS, EVENTS, FREE_CELLS, ITEM_ROWS, TAG_ROWS
@@ -172,9 +173,12 @@ class Memory:
     def has_cells(self, wanted: int) -> bool:
         """Say whether the histories have room for `wanted` more pairs, whoever they are of."""
         counters, cells = self.state.shared.counters, len(self.state.shared.history.item)
-        # Users may reserve all cells of the first half (`recmodels.kernels.history.new_cell`).
-        unused = cells - RESERVED - max(int(counters[CELLS]), cells // 2)
-        return bool(unused + counters[FREE_CELLS] >= wanted)
+        taken = int(counters[CELLS])
+        if (
+            taken + BLOCK <= cells // 2
+        ):  # users may reserve all of the first half (`recmodels.kernels.history.new_cell`)
+            taken = cells // 2
+        return bool(cells - RESERVED - taken + counters[FREE_CELLS] >= wanted)
 
     def user_row(self, name: str) -> int:
         """Return the row of a user. A new user gets a row, if necessary that of the least recently used."""

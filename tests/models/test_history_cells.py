@@ -71,6 +71,14 @@ def test_a_batch_at_the_end_of_the_table_loses_no_pair(size: int) -> None:
     assert [batched.has_seen(*pair) for pair in kept] == [single.has_seen(*pair) for pair in kept]
 
 
+def test_a_table_of_one_pair_holds_one() -> None:
+    model = CoVisitation(max_pairs=1)
+    for user, item in (("ann", "tea"), ("bob", "jam")):
+        model.learn_one(user, item)
+        assert model.has_seen(user, item)
+        expect_whole(model)
+
+
 def test_spare_cells_outlive_the_items_before_them() -> None:
     model = CoVisitation()
     model.enable_undo()
