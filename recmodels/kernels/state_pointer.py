@@ -50,7 +50,7 @@ _state_types: list[tuple[StatePointer, str]] = []
 class Handle:
     """Holds a state and the table of its arrays.
 
-    A copy or a pickle of a handle belongs to the copied state.
+    It has no copy of its own, as a copied array would not be where the table says. A copied memory makes a new handle.
 
     Attributes:
         state: The state.
@@ -73,7 +73,7 @@ class Handle:
         self.address = int(self._words.ctypes.data)
 
     def __reduce__(self) -> tuple[type["Handle"], tuple[State]]:
-        return Handle, (self.state,)
+        raise TypeError("expected a copy of the model or of its memory: a handle cannot be copied alone")
 
 
 def _write(part: tuple[Any, ...], words: list[int]) -> Iterator[str]:

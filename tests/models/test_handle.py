@@ -36,6 +36,11 @@ def test_a_copy_of_the_tables_is_found_at_its_own_address() -> None:
     assert not np.shares_memory(twin.state.shared.users.recent, memory.state.shared.users.recent)
 
 
+def test_a_handle_is_not_copied_alone() -> None:
+    with pytest.raises(TypeError, match="cannot be copied alone"):
+        copy.deepcopy(Blend(max_users=50, max_items=50).memory.handle)
+
+
 def test_a_state_whose_arrays_kernels_would_misread_is_refused() -> None:
     state = Blend(max_users=50, max_items=50).memory.state
     with pytest.raises(TypeError, match="expected a state of the type"):

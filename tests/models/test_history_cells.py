@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import numpy as np
 import pytest
 
 from recmodels import Blend, CoVisitation, Example
@@ -11,7 +10,6 @@ from recmodels.checks.equality import expect_same_state
 from recmodels.fused.dealing import take_items, take_users
 from recmodels.kernels.history import BLOCK
 from recmodels.kernels.shared import CELLS, FREE_CELLS
-from recmodels.storage.tables import PackedRows
 
 
 def test_the_cells_of_a_long_history_lie_side_by_side() -> None:
@@ -105,15 +103,3 @@ def test_a_shard_that_takes_users_over_takes_no_spare_cells() -> None:
     for model in (source, ours):
         model.learn_one("ann", "tea")
         expect_whole(model)
-
-
-def test_packed_columns_have_to_fit_a_cache_line() -> None:
-    rows = PackedRows(2)
-    small, large, tiny = (rows.column(*each) for each in ((np.float32, (3,)), (np.int64, (5,)), (np.uint8, ())))
-    for number, array in enumerate((small, large, tiny), start=1):
-        array[...] = number
-    assert (small == 1).all()
-    assert (large == 2).all()
-    assert (tiny == 3).all()
-    with pytest.raises(ValueError, match="at most 64 bytes a row"):
-        rows.column(np.int64, (2,))
